@@ -1,1 +1,19 @@
-//! x
+//! Frames and time in, events and findings out.
+//!
+//! ```text
+//! Frame ─► decode ─► Packet ─► flow ─► proto ─► Event ─► detect ─► Finding ─┐
+//!            └ Skip, counted     └ FlowRecord ──────┴──► summarize ─► Summary ┴─► Record
+//! ```
+//!
+//! Layers, each uses only those above it: `limits`, `counters`, `clock`, `bounded`, `frame`, `decode`, `proto`, `flow`,
+//! `event`, `observe`, `segment`, `alert`, `detect`, `summarize`, `sensor`.
+//!
+//! Invariants: no IO, no clock, no threads, no chance but the seed; nothing here fails on a frame: what cannot be read
+//! is counted by reason; every collection has a bound in [`limits`]; the same frames and configuration give the same
+//! records, byte for byte.
+#![forbid(unsafe_code)]
+
+pub mod counters;
+pub mod event;
+pub mod frame;
+pub mod limits;

@@ -1,0 +1,60 @@
+//! Every bound of the sensor: its default, what happens when it is reached, and what counts that.
+
+use std::time::Duration;
+
+/// Bounds of one sensor. Sizes are numbers of entries.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    // Observing (decode, flow, proto).
+    /// Flows alive. Full: the least recently seen ends with `LackOfResources` (`flow.evicted`).
+    pub flows: usize,
+    /// TCP payload kept in order for a parser, per direction. More: parsing ends (`proto.prefix_truncated`).
+    pub prefix_bytes: usize,
+    /// Flows that hold such a prefix at once. Full: the oldest gives its prefix up (`proto.prefix_truncated`).
+    pub prefixes: usize,
+    /// No packet for this long ends an established TCP flow.
+    pub tcp_idle: Duration,
+    /// No packet for this long ends any other flow.
+    pub other_idle: Duration,
+    /// A flow longer than this is reported and goes on.
+    pub active: Duration,
+    /// A first packet without any answer for this long is `Unanswered` (Zeek's `tcp_attempt_delay`).
+    pub attempt_timeout: Duration,
+
+    // Detecting.
+    /// Sources (or pairs) that each detector remembers. Full: the least recently seen is dropped (`detect.evicted`).
+    pub detector_entries: usize,
+    /// Distinct values (ports, hosts, labels) remembered exactly for one entry; beyond it, a lower bound or a sketch.
+    pub distinct_per_entry: usize,
+    /// Findings that may still grow. Full: the oldest is closed (`detect.findings_evicted`).
+    pub open_findings: usize,
+
+    // Summarising.
+    /// Length of a summary window.
+    pub window: Duration,
+    /// Encoded size of one summary. More: the smallest flows are left out and counted (`summary.detail_shed`).
+    pub summary_bytes: usize,
+    /// Hosts, domains and flows tracked within a window. Full: the smallest go (`summary.detail_shed`).
+    pub summary_entries: usize,
+}
+
+impl Limits {
+    /// For the gateway appliance of 2 cores and 512 MiB.
+    pub const fn gateway() -> Self {
+        Self {
+            flows: 262_144,
+            prefix_bytes: 16 * 1024,
+            prefixes: 2_048,
+            tcp_idle: Duration::from_secs(300),
+            other_idle: Duration::from_secs(60),
+            active: Duration::from_secs(1_800),
+            attempt_timeout: Duration::from_secs(5),
+            detector_entries: 16_384,
+            distinct_per_entry: 256,
+            open_findings: 4_096,
+            window: Duration::from_secs(10),
+            summary_bytes: 48 * 1024,
+            summary_entries: 4_096,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What an endpoint product (EDR, antivirus, firewall) said, normalised.
+
+use serde::{Serialize, Serializer};
+
+use crate::finding::{Bilingual, Category, Confidence, Evidence, Finding, Severity};
+use crate::id::{BodyCode, Digest, FindingId, Host};
+use crate::text::BoundedText;
+use crate::time::Timestamp;
+
+/// One alert of an endpoint product. User names are kept only as a keyed hash.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EndpointAlert {
+    /// Stable: the same original line with the same time has the same id.
+    pub id: FindingId,
+    /// When it happened, by the product; the receiving time where the product gave none.
+    pub time: Timestamp,
+    /// When the sensor received or saw it.
+    pub received_at: Timestamp,
+    /// How it came.
+    pub intake: Intake,
+    /// How it was written.
+    pub format: AlertFormat,
+    /// Device vendor.
+    pub vendor: BoundedText<64>,
+    /// Device product.
+    pub product: BoundedText<64>,
+    /// The product's own identifier of the rule.
+    pub signature_id: BoundedText<64>,
+    /// The product's own name for what it saw.
+    pub name: BoundedText<256>,
+    /// Mapped to 0..4.
+    pub severity: Severity,
+    /// What kind of alert.
+    pub class: AlertClass,
+    /// The endpoint concerned, by address.
+    pub host: Option<Host>,
+    /// The endpoint concerned, by name.
+    pub host_name: BoundedText<128>,
+    /// Keyed hash of the user name, if one was given.
+    pub user: Option<FindingId>,
+    /// The other end, if one was given.
+    pub remote: Option<Host>,
+    /// SHA-256 of the file concerned.
+    pub file_sha256: Option<Digest>,
+    /// What the product did: blocked, quarantined, allowed.
+    pub action: BoundedText<64>,
+    /// The line as received, user names replaced.
+    pub original: BoundedText<2048>,
+    /// SHA-256 of the line exactly as received.
+    pub original_sha256: Digest,
+    /// Whose network.
+    pub body: Option<BodyCode>,
+    /// Segment of the endpoint.
+    pub segment: Option<BoundedText<32>>,
+}
+
+impl EndpointAlert {
+    /// The finding (`endpoint.alert`) that this alert stands for.
+    pub fn to_finding(&self) -> Finding {
+        let product = format!("{} {}", self.vendor, self.product);
+        let on = self.host.map_or_else(|| self.host_name.to_string(), |host| host.to_string());
+        let mut evidence = Evidence {
+            rule: "endpoint.alert/1".into(),
+            formula: "an endpoint product reported it; severity and class by its own words".into(),
+            ..Evidence::default()
+        };
+        let mut input = |name: &str, value: &str| {
+            if !value.is_empty() {
+                evidence.inputs.insert(name.into(), value.into());
+            }
+        };
+        input("class", self.class.as_str());
+        input("vendor", &self.vendor);
+        input("product", &self.product);
+        input("signature_id", &self.signature_id);
+        input("name", &self.name);
+        input("host_name", &self.host_name);
+        input("action", &self.action);
+        input("original_sha256", &self.original_sha256.to_string());
+        if let Some(hash) = self.file_sha256 {
+            input("file_sha256", &hash.to_string());
+        }
+        Finding {
+            id: self.id,
+            revision: 1,
+            time: self.time,
+            end: self.time,
+            detected_at: self.received_at,
+            category: Category::EndpointAlert,
+            severity: self.severity,
+            confidence: Confidence::from_permille(900),
+            originator: self.host.or(self.remote),
+            responder: if self.host.is_some() { self.remote } else { None },
+            targets: Vec::new(),
+            ports: Vec::new(),
+            title: Bilingual::new(
+                &format!("端末製品の警告: {}", self.name),
+                &format!("Endpoint alert: {}", self.name),
+            ),
+            explanation: Bilingual::new(
+                &format!("{product} が {on} について「{}」を報告しました({})。", self.name, self.class.ja()),
+                &format!("{product} reported \"{}\" ({}) on {on}.", self.name, self.class.as_str()),
+            ),
+            evidence,
+            technique: BoundedText::default(),
+            count: 1,
+            body: self.body,
+            segment: self.segment.clone(),
+            degraded: false,
+            excepted_by: None,
+        }
+    }
+}
+
+macro_rules! closed_words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident $text:literal $ja:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$vdoc])* $variant,)* }
+
+        impl $name {
+            /// Every one.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+            /// The stable identifier.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+            /// In Japanese.
+            pub const fn ja(self) -> &'static str {
+                match self { $(Self::$variant => $ja,)* }
+            }
+            /// From the stable identifier.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == name)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+closed_words! {
+    /// How an alert came to the sensor.
+    Intake {
+        /// Sent to the agent's own listener.
+        Listener "listener" "受信",
+        /// Seen in captured packets on its way to somebody else.
+        Capture "capture" "傍受",
+    }
+}
+closed_words! {
+    /// How an alert was written.
+    AlertFormat {
+        /// `ArcSight` Common Event Format inside syslog.
+        Cef "cef" "CEF",
+        /// Plain words inside RFC 5424 syslog.
+        Plain "plain" "平文",
+    }
+}
+closed_words! {
+    /// What kind of alert; decides the incident category.
+    AlertClass {
+        /// Malicious software found or running.
+        Malware "malware" "マルウェア",
+        /// Files being encrypted or other ransom behaviour.
+        Ransomware "ransomware" "ランサムウェア",
+        /// An exploit was tried.
+        Exploit "exploit" "脆弱性攻撃",
+        /// Many failed logins.
+        BruteForce "brute_force" "総当たり",
+        /// Probing.
+        Scan "scan" "スキャン",
+        /// Contact with a command-and-control server.
+        CommandAndControl "command_and_control" "C2通信",
+        /// Data leaving.
+        DataLoss "data_loss" "情報持ち出し",
+        /// A suspicious mail.
+        Phishing "phishing" "不審メール",
+        /// A rule of the organisation was broken (denied traffic, forbidden application).
+        Policy "policy" "ポリシー違反",
+        /// Anything else.
+        Other "other" "その他",
+    }
+}
