@@ -5,15 +5,25 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
+mod check;
 mod command;
+mod demo;
+mod install;
 mod pcaps;
+mod tidy;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask <command>
 
-  pcaps             make every seeded file of pcaps/
+  demo [--once] [--port-base N]
+                    build, start a collector and three agents, replay pcaps/demo, show the incidents; until Ctrl-C
+  test              install what the tests need and run every test
+  ci                fmt, tidy, clippy, doc, test: everything that must hold before a change is done
+  tidy              the rules of this project that no compiler checks
+  pcaps [--record]  make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
+  doctor-dev        what is installed, what is missing, and how to get it
 ";
 
 fn main() -> ExitCode {
@@ -31,11 +41,24 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
     let root = command::root()?;
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["demo", rest @ ..] => match demo::Options::parse(rest) {
+            Some(options) => demo::run(&root, options)?,
+            None => return Ok(usage()),
+        },
+        ["test"] => check::test(&root)?,
+        ["ci"] => check::ci(&root)?,
+        ["tidy"] => tidy::check(&root)?,
         ["pcaps"] => pcaps::write(&root)?,
-        _ => {
-            eprint!("{USAGE}");
-            return Ok(ExitCode::from(2));
-        }
+        ["pcaps", "--record"] => pcaps::record::all(&root)?,
+        ["doctor-dev"] => install::doctor()?,
+        ["help" | "--help" | "-h"] => print!("{USAGE}"),
+        _ => return Ok(usage()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what there is; the exit status of wrong usage.
+fn usage() -> ExitCode {
+    eprint!("{USAGE}");
+    ExitCode::from(2)
 }
