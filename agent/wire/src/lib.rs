@@ -31,6 +31,7 @@ pub mod limits;
     unnameable_types,
     reason = "generated from proto/sekimori.proto"
 )]
+#[rustfmt::skip]
 mod pb;
 pub mod record;
 pub mod text;
