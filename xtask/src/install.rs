@@ -43,7 +43,7 @@ const TEST: [Package; 6] = [
     Package("chromium-driver", Sign::Program("chromedriver"), "drives that browser"),
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
 ];
-const RECORD: [Package; 9] = [
+const RECORD: [Package; 10] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces"),
     Package("nmap", Sign::Program("nmap"), "scans"),
     Package("hping3", Sign::Program("hping3"), "SYN floods"),
@@ -53,6 +53,7 @@ const RECORD: [Package; 9] = [
     Package("openssh-server", Sign::Program("sshd"), "something to guess passwords of"),
     Package("dnsmasq-base", Sign::Program("dnsmasq"), "a name server"),
     Package("iodine", Sign::Program("iodine"), "a DNS tunnel"),
+    Package("openssl", Sign::Program("openssl"), "a web server over TLS"),
 ];
 
 /// What needs packages.

@@ -10,6 +10,7 @@ mod command;
 mod demo;
 mod install;
 mod pcaps;
+mod stage;
 mod tidy;
 
 use std::process::ExitCode;

@@ -94,7 +94,7 @@ fn monitoring(capture: &mut Capture) {
 fn sweeps() -> Vec<Case> {
     vec![
         Case {
-            name: "scan.host/positive-smb",
+            name: "scan.host/positive-inside-445",
             about: "An infected inside host looks for SMB (445) on all of 192.168.20.0/24.",
             config: None,
             expect: vec![Expect::of("scan.host", Some(INFECTED), None)],
