@@ -14,7 +14,9 @@ pub(crate) fn packages(metadata: &Value, deny: &str) -> anyhow::Result<Vec<Strin
     for package in metadata["packages"].as_array().context("cargo metadata names no packages")? {
         let text = |key: &str| package[key].as_str().unwrap_or_default();
         let name = format!("{} {}", text("name"), text("version"));
-        if !is_allowed(text("license"), &allowed) {
+        let excepted =
+            exceptions(deny).iter().any(|(of, licence)| *of == text("name") && *licence == text("license"));
+        if !excepted && !is_allowed(text("license"), &allowed) {
             out.push(format!("{name}: licence \"{}\" is not allowed by deny.toml", text("license")));
         }
         let source = text("source");
@@ -31,6 +33,14 @@ fn allow_list(deny: &str) -> BTreeSet<&str> {
     let list = section.split_once("allow = [").map_or("", |(_before, after)| after);
     let list = list.split_once(']').map_or("", |(list, _after)| list);
     list.split('"').skip(1).step_by(2).collect()
+}
+
+/// Packages that may have a licence that others may not: `{ crate = "…", allow = ["…"] }`, one a line.
+fn exceptions(deny: &str) -> Vec<(&str, &str)> {
+    let lines = deny
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("{ crate = \"")?.split_once("\", allow = [\""));
+    lines.map(|(name, rest)| (name, rest.split('"').next().unwrap_or_default())).collect()
 }
 
 /// Whether an SPDX expression can be met with allowed licences. The old `A/B` means `A OR B`.
@@ -93,6 +103,17 @@ mod tests {
         check("MIT WITH other", false);
         check("", false);
         check("MIT MIT", false);
+    }
+
+    #[test]
+    fn an_exception_is_for_one_package_and_one_licence() {
+        let deny =
+            "[licenses]\nallow = [\"MIT\"]\nexceptions = [\n  { crate = \"a\", allow = [\"MPL-2.0\"] },\n]\n";
+        let package =
+            |name: &str, licence: &str| serde_json::json!({"name": name, "version": "1", "license": licence});
+        let all = [package("a", "MPL-2.0"), package("b", "MPL-2.0"), package("a", "GPL-3.0")];
+        let found = packages(&serde_json::json!({ "packages": all }), deny).unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
     }
 
     #[test]
