@@ -13,7 +13,14 @@
 //! records, byte for byte.
 #![forbid(unsafe_code)]
 
+pub mod alert;
+pub mod bounded;
 pub mod counters;
+pub mod detect;
 pub mod event;
 pub mod frame;
 pub mod limits;
+pub mod observe;
+pub mod segment;
+pub mod sensor;
+pub mod summarize;
