@@ -5,22 +5,33 @@
 //!            └ Skip, counted     └ FlowRecord ──────┴──► summarize ─► Summary ┴─► Record
 //! ```
 //!
-//! Layers, each uses only those above it: `limits`, `counters`, `clock`, `bounded`, `frame`, `decode`, `proto`, `flow`,
-//! `event`, `observe`, `segment`, `alert`, `detect`, `summarize`, `sensor`.
+//! Layers, each uses only those above it: `limits`, `counters`, `clock`, `bounded`, `frame`, `event`, `decode`, `proto`,
+//! `flow`, `observe`, `segment`, `alert`, `detect`, `summarize`, `sensor`.
 //!
 //! Invariants: no IO, no clock, no threads, no chance but the seed; nothing here fails on a frame: what cannot be read
 //! is counted by reason; every collection has a bound in [`limits`]; the same frames and configuration give the same
 //! records, byte for byte.
 #![forbid(unsafe_code)]
 
+<<<<<<< HEAD
 pub mod alert;
 pub mod bounded;
 pub mod counters;
 pub mod detect;
+=======
+mod clock;
+pub mod counters;
+pub mod decode;
+>>>>>>> sensor-a
 pub mod event;
+mod flow;
 pub mod frame;
 pub mod limits;
 pub mod observe;
+<<<<<<< HEAD
 pub mod segment;
 pub mod sensor;
 pub mod summarize;
+=======
+pub mod proto;
+>>>>>>> sensor-a
