@@ -1,2 +1,8 @@
 //! x
+mod disk;
+mod identity;
+mod seal;
+mod ship;
+mod spool;
+mod tls;
 fn main() {}
