@@ -13,25 +13,18 @@
 //! records, byte for byte.
 #![forbid(unsafe_code)]
 
-<<<<<<< HEAD
 pub mod alert;
 pub mod bounded;
-pub mod counters;
-pub mod detect;
-=======
 mod clock;
 pub mod counters;
 pub mod decode;
->>>>>>> sensor-a
+pub mod detect;
 pub mod event;
 mod flow;
 pub mod frame;
 pub mod limits;
 pub mod observe;
-<<<<<<< HEAD
+pub mod proto;
 pub mod segment;
 pub mod sensor;
 pub mod summarize;
-=======
-pub mod proto;
->>>>>>> sensor-a
