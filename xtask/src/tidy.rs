@@ -83,10 +83,12 @@ fn files(root: &Path) -> anyhow::Result<Vec<(String, String)>> {
         {
             let entry = entry?;
             let path = entry.path();
+            // A work tree's `.git` is a file.
+            if SKIPPED.iter().any(|skipped| entry.file_name() == *skipped) {
+                continue;
+            }
             if entry.file_type()?.is_dir() {
-                if !SKIPPED.iter().any(|skipped| entry.file_name() == *skipped) {
-                    folders.push(path);
-                }
+                folders.push(path);
                 continue;
             }
             let name = path.strip_prefix(root)?.to_string_lossy().into_owned();

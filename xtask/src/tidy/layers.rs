@@ -19,7 +19,7 @@ const EFFECTS: [&str; 10] = [
     "std::os",
 ];
 /// Crates that do IO, start threads, read clocks or draw chance.
-const IO_CRATES: [&str; 24] = [
+const IO_CRATES: [&str; 23] = [
     "anyhow",
     "axum",
     "caps",
@@ -28,7 +28,6 @@ const IO_CRATES: [&str; 24] = [
     "getrandom",
     "hyper",
     "hyper-util",
-    "jiff",
     "libc",
     "mio",
     "nix",
@@ -46,12 +45,28 @@ const IO_CRATES: [&str; 24] = [
     "tracing-subscriber",
 ];
 
-/// The modules named in the head of a `lib.rs`, top first; empty without such a sentence.
-fn listed(lib: &str) -> Vec<String> {
+/// The layers named in the head of a `lib.rs`, top first: modules in parentheses are one layer. Empty without such a
+/// sentence.
+fn listed(lib: &str) -> Vec<Vec<String>> {
     let head: String = lib.lines().map_while(|line| line.strip_prefix("//!")).collect::<Vec<_>>().join(" ");
     let Some((_before, after)) = head.split_once("only those above it:") else { return Vec::new() };
     let sentence = after.split_once('.').map_or(after, |(sentence, _rest)| sentence);
-    sentence.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect()
+    let mut out: Vec<Vec<String>> = Vec::new();
+    let mut within = false;
+    for (index, piece) in sentence.split('`').enumerate() {
+        if index % 2 == 0 {
+            if piece.contains(['(', ')']) {
+                within = piece.rfind('(') > piece.rfind(')');
+            }
+            if !within || piece.contains('(') {
+                out.push(Vec::new());
+            }
+        } else if let Some(layer) = out.last_mut() {
+            layer.push(piece.to_owned());
+        }
+    }
+    out.retain(|layer| !layer.is_empty());
+    out
 }
 
 /// `crate::module` named in code (not in comments or tests), with the line.
@@ -95,9 +110,11 @@ pub(crate) fn order(name: &str, sources: &[(&str, &str)]) -> Vec<String> {
         .filter(|(_path, text)| is_generated(text))
         .map(|(path, _text)| module_of(path))
         .collect();
-    let layer = |module: &str| layers.iter().position(|one| one == module);
+    let layer = |module: &str| layers.iter().position(|one| one.iter().any(|name| name == module));
     let mut out = Vec::new();
-    for (path, text) in sources.iter().filter(|(path, text)| *path != "lib.rs" && !is_generated(text)) {
+    let is_checked =
+        |path: &str, text: &str| path != "lib.rs" && !path.ends_with("tests.rs") && !is_generated(text);
+    for (path, text) in sources.iter().filter(|(path, text)| is_checked(path, text)) {
         let module = module_of(path);
         let Some(own) = layer(&module) else {
             out.push(format!("{name}/src/{path}: `{module}` is not among the layers in lib.rs"));
@@ -162,13 +179,16 @@ mod tests {
 
     #[test]
     fn a_module_uses_only_those_above_it() {
-        assert_eq!(listed(LIB), ["a", "b", "c"]);
+        assert_eq!(listed(LIB), [["a"], ["b"], ["c"]]);
+        let grouped = listed("//! Each uses only those above it: `a`, (`b`, `c`: one layer), `d`, (`e`).\n");
+        assert_eq!(grouped, [vec!["a"], vec!["b", "c"], vec!["d"], vec!["e"]]);
         check("b.rs", "use crate::a::X;\nuse crate::b::Y;\nuse crate::g::G;\n", 0);
         check("a.rs", "use crate::b::X;\n", 1);
         check("b/inner.rs", "    let x = crate::c::f();\n", 1);
         check("a.rs", "use crate::{b::X, c::Y};\n", 2);
         check("a.rs", "/// See [`crate::c`].\n// crate::b\n", 0);
         check("a.rs", "#[cfg(test)]\nmod tests { use crate::c::X; }\n", 0);
+        check("a/tests.rs", "use crate::c::X;\n", 0);
         check("e.rs", "", 1);
         assert_eq!(order("x", &[("lib.rs", "//! Nothing.\n")]).len(), 1);
     }
