@@ -186,4 +186,4 @@ pub(crate) enum IdentityError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -77,6 +77,12 @@ impl Spool {
         Self::open_with(dir, max_bytes, SEGMENT_BYTES.min(max_bytes / 4))
     }
 
+    /// With limits so small that tests reach them.
+    #[cfg(test)]
+    pub(crate) fn open_small(dir: &Path) -> Result<Self, SpoolError> {
+        Self::open_with(dir, 16_000, 1000)
+    }
+
     fn open_with(dir: &Path, max_bytes: u64, segment_bytes: u64) -> Result<Self, SpoolError> {
         disk::create_private_dir(dir)?;
         let lock = dir.join("lock");
@@ -307,4 +313,4 @@ impl SpoolError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
