@@ -21,7 +21,7 @@ counters! {
     Frames "frames" "Frames handed to the sensor.",
     Bytes "bytes" "Their bytes on the wire.",
     SkipLinkType "decode.skip.link_type" "Frames of a link type that is not decoded.",
-    SkipEtherType "decode.skip.ether_type" "Frames of an EtherType that is not decoded.",
+    SkipEtherType "decode.skip.ether_type" "Frames of an `EtherType` that is not decoded.",
     SkipTransport "decode.skip.transport" "IP packets of a transport that is not decoded.",
     SkipFragment "decode.skip.fragment" "IP fragments other than the first.",
     MalformedLink "decode.malformed.link" "Frames too short for their link layer, VLAN tags or ARP.",

@@ -16,6 +16,8 @@ pub struct Limits {
     pub tcp_idle: Duration,
     /// No packet for this long ends any other flow.
     pub other_idle: Duration,
+    /// A TCP flow that is over (two FINs, or a RST) is kept this long after its last packet, so that stragglers find it.
+    pub closed_linger: Duration,
     /// A flow longer than this is reported and goes on.
     pub active: Duration,
     /// A first packet without any answer for this long is `Unanswered` (Zeek's `tcp_attempt_delay`).
@@ -53,6 +55,7 @@ impl Limits {
             prefixes: 2_048,
             tcp_idle: Duration::from_secs(300),
             other_idle: Duration::from_secs(60),
+            closed_linger: Duration::from_secs(2),
             active: Duration::from_secs(1_800),
             attempt_timeout: Duration::from_secs(5),
             detector_entries: 16_384,
