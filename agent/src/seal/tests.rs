@@ -49,7 +49,9 @@ impl Collector {
                         Record::Gap(gap) if gap.reason.starts_with("label") => self.labels.push(gap.records),
                         Record::Gap(gap) => self.gaps.push(gap.clone()),
                         Record::Summary(_) => (),
-                        other => panic!("{other:?}"),
+                        Record::Finding(_) | Record::EndpointAlert(_) | Record::Health(_) => {
+                            panic!("{record:?}")
+                        }
                     }
                 }
             }

@@ -55,9 +55,7 @@ const MAX_BYTES: u64 = 4000;
 
 fn open(dir: &Path) -> Spool {
     let spool = Spool::open_with(dir, MAX_BYTES, 1000).unwrap();
-    if spool.head().at.epoch == 0 {
-        spool.begin_epoch(1).unwrap();
-    }
+    spool.begin_epoch(1).unwrap();
     spool
 }
 
