@@ -84,7 +84,7 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
     /// Against a queue in memory.
     #[test]
     fn behaves_as_a_bounded_queue_that_survives(actions in prop::collection::vec(action(), 1..40)) {
