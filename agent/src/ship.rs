@@ -156,10 +156,7 @@ impl Shipper {
             // The runtime ends.
             Err(_cancelled) => return Err(Outcome::Stopped),
         };
-        let Some(((first, _), (last, _))) = batches.first().zip(batches.last()) else {
-            return Ok(Event::NoProgress);
-        };
-        let (first, last) = (*first, *last);
+        let Some(first) = batches.first().map(|(first, _)| *first) else { return Ok(Event::NoProgress) };
         let envelopes: Vec<Envelope> = batches.into_iter().map(|(_, envelope)| envelope).collect();
         let body = encode_submission(&envelopes);
         drop(envelopes);
