@@ -107,11 +107,20 @@ pub(crate) enum CaptureError {
     )]
     Permission { interface: String, doing: &'static str, program: String },
     #[error("{interface}: cannot {doing}")]
-    System { interface: String, doing: &'static str, #[source] cause: io::Error },
+    System {
+        interface: String,
+        doing: &'static str,
+        #[source]
+        cause: io::Error,
+    },
     #[error("{interface}: the interface was removed")]
     Gone { interface: String },
     #[error("{interface}: cannot use the filter")]
-    Filter { interface: String, #[source] cause: FilterError },
+    Filter {
+        interface: String,
+        #[source]
+        cause: FilterError,
+    },
     #[cfg(not(feature = "pcap"))]
     #[error("{interface}: this build is without libpcap (feature `pcap`); use engine = \"ring\"")]
     NoLibPcap { interface: String },

@@ -17,7 +17,7 @@ use crate::capture::Options;
 use file::File;
 
 /// 1 GiB: more than a day of the full uplink, a week of an ordinary one.
-const SPOOL_BYTES: u64 = 1 << 30;
+pub(crate) const SPOOL_BYTES: u64 = 1 << 30;
 
 /// The configuration in force.
 #[derive(Debug)]
@@ -45,11 +45,20 @@ pub(crate) struct Config {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error("{file}: cannot read the configuration")]
-    Read { file: PathBuf, #[source] cause: io::Error },
+    Read {
+        file: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
     #[error("{file}:{line}: {key}: {rule}")]
     Value { file: PathBuf, line: usize, key: String, rule: String },
     #[error("{file}:{line}: the networks described do not fit together")]
-    Policy { file: PathBuf, line: usize, #[source] cause: PolicyError },
+    Policy {
+        file: PathBuf,
+        line: usize,
+        #[source]
+        cause: PolicyError,
+    },
     #[error("{file}: capture.interfaces: name at least one interface; there are: {there}")]
     NoInterface { file: PathBuf, there: String },
 }
@@ -170,14 +179,23 @@ mod tests {
     #[test]
     fn an_error_names_file_line_key_and_rule() {
         for (text, expected) in [
-            ("[capture]\ninterfacez = [\"eth0\"]\n", "agent.toml:2: capture.interfacez: unknown key `interfacez`"),
+            (
+                "[capture]\ninterfacez = [\"eth0\"]\n",
+                "agent.toml:2: capture.interfacez: unknown key `interfacez`",
+            ),
             ("\n[captur]\ninterfaces = []\n", "agent.toml:2: [captur]: unknown key `captur`"),
             ("# x = 1\n[endpoint]\nudp = \"514\"\n", "agent.toml:3: endpoint.udp: invalid socket address"),
             ("[capture]\nengine = \"xdp\"\n", "agent.toml:2: capture.engine: unknown variant `xdp`"),
-            ("[capture]\ninterfaces = [\n  \"eth0\",\n  \"a b\",\n]\n", "agent.toml:4: capture.interfaces: `a b` cannot"),
+            (
+                "[capture]\ninterfaces = [\n  \"eth0\",\n  \"a b\",\n]\n",
+                "agent.toml:4: capture.interfaces: `a b` cannot",
+            ),
             ("[spool]\nmax_bytes = 10\n", "agent.toml:2: spool.max_bytes: 10 is not between 1048576 and"),
             ("[limits]\nflows = -1\n", "agent.toml:2: limits.flows: -1 is not between 1024 and"),
-            ("[collector]\nurls = [\"http://a:1\"]\n", "agent.toml:2: collector.urls: `http://a:1` is not of the form https://"),
+            (
+                "[collector]\nurls = [\"http://a:1\"]\n",
+                "agent.toml:2: collector.urls: `http://a:1` is not of the form https://",
+            ),
             ("[capture]\ninterfaces = \n", "agent.toml:2: capture.interfaces: "),
             ("[[segment]]\nname = \"x\"\ncidrs = []\n", "agent.toml:3: segment.cidrs: unknown key `cidrs`"),
         ] {
@@ -189,7 +207,9 @@ mod tests {
     #[test]
     fn networks_that_do_not_fit_name_a_line_too() {
         let twice = "[[body]]\ncode = \"422011\"\n[[body]]\ncode = \"422011\"\n";
-        assert!(refused(twice).starts_with("agent.toml:4: the networks described do not fit together: body.code"));
+        assert!(
+            refused(twice).starts_with("agent.toml:4: the networks described do not fit together: body.code")
+        );
         let empty = "[[segment]]\nname = \"dmz\"\nvlan = [1]\n\n[[segment]]\nname = \"wan\"\n";
         assert!(refused(empty).starts_with("agent.toml:5: "), "{}", refused(empty));
     }

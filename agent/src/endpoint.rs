@@ -249,7 +249,10 @@ mod tests {
     fn both_framings_of_syslog_over_tcp() {
         let expect = |lines: &[&str]| (lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>(), 0);
         assert_eq!(split(&[b"<1>a\n<2>b\r\n\n<3"]), expect(&["<1>a", "<2>b"]));
-        assert_eq!(split(&[b"4 <1>a", b"7 <2>b\nc", b"d<3>line\n"]), expect(&["<1>a", "<2>b\ncd", "<3>line"]));
+        assert_eq!(
+            split(&[b"4 <1>a", b"7 <2>b\nc", b"d<3>line\n"]),
+            expect(&["<1>a", "<2>b\ncd", "<3>line"])
+        );
         assert_eq!(split(&[b"1", b"0 <1>", b"4567890", b"<9>z\n"]), expect(&["<1>4567890", "<9>z"]));
         assert_eq!(split(&[b"0 <1>a\n"]), expect(&["<1>a"]));
     }
@@ -278,7 +281,8 @@ mod tests {
         stream.write_all(b"<1>over tcp").await.unwrap();
         drop(stream);
         let next = move || lines.recv_timeout(Duration::from_secs(10)).map(|line| line.bytes);
-        let mut got = tokio::task::spawn_blocking(move || vec![next().unwrap(), next().unwrap()]).await.unwrap();
+        let mut got =
+            tokio::task::spawn_blocking(move || vec![next().unwrap(), next().unwrap()]).await.unwrap();
         got.sort();
         assert_eq!(got, [b"<1>over tcp".to_vec(), b"<1>over udp".to_vec()]);
         assert_eq!(intake.counters()[0], ("endpoint.lines", 2));

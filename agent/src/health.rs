@@ -1,7 +1,6 @@
 //! How the agent is: what it captured and lost, memory, disk, load. Becomes `Record::Health`, the status file and the
 //! service manager's watchdog.
 
-use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,10 +50,10 @@ impl Gauge {
 }
 
 /// Counters of a sensor and its surroundings as the record wants them: names ascending.
-pub(crate) fn named(counters: impl IntoIterator<Item = (&'static str, u64)>) -> Vec<NamedCount<64>> {
-    let mut sums = BTreeMap::<&str, u64>::new();
+pub(crate) fn named<N: Into<String>>(counters: impl IntoIterator<Item = (N, u64)>) -> Vec<NamedCount<64>> {
+    let mut sums = BTreeMap::<String, u64>::new();
     for (name, count) in counters {
-        let sum = sums.entry(name).or_default();
+        let sum = sums.entry(name.into()).or_default();
         *sum = sum.saturating_add(count);
     }
     sums.into_iter().map(|(name, count)| NamedCount { name: name.into(), count }).collect()
@@ -86,23 +85,19 @@ impl Monitor {
     }
 
     /// What is known now; spool and shipping are the caller's to add.
-    pub(crate) fn measure(
-        &mut self,
-        at: Timestamp,
-        others: impl IntoIterator<Item = (&'static str, u64)>,
-    ) -> Health {
+    pub(crate) fn measure(&mut self, at: Timestamp, others: Vec<(String, u64)>) -> Health {
         let there = pnet::datalink::interfaces();
-        let mut counters: Vec<(&'static str, u64)> = others.into_iter().collect();
+        let mut counters = others;
         let mut interfaces = Vec::new();
         for gauge in &self.gauges {
             let (reading, _) = gauge.read();
-            counters.extend(reading.sensor.iter());
-            counters.extend([
+            let own = [
                 ("capture.damaged", reading.capture.damaged_blocks),
                 ("capture.kernel_drops", reading.capture.dropped),
                 ("capture.not_recorded", reading.not_recorded),
                 ("outbox.shed", reading.shed),
-            ]);
+            ];
+            counters.extend(reading.sensor.iter().chain(own).map(|(name, count)| (name.to_owned(), count)));
             let up = there.iter().any(|one| one.name == gauge.interface && one.is_up() && one.is_running());
             interfaces.push(Interface {
                 name: gauge.interface.as_str().into(),
@@ -146,7 +141,7 @@ impl Monitor {
     }
 }
 
-fn disk_free(path: &std::path::Path) -> u64 {
+pub(crate) fn disk_free(path: &std::path::Path) -> u64 {
     nix::sys::statvfs::statvfs(path)
         .map_or(0, |stat| stat.blocks_available().saturating_mul(stat.fragment_size()))
 }
@@ -170,19 +165,6 @@ pub(crate) fn notify(state: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// A count that several threads add to.
-#[derive(Debug, Default)]
-pub(crate) struct Tally(AtomicU64);
-
-impl Tally {
-    pub(crate) fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
-    }
-    pub(crate) fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,7 +183,7 @@ mod tests {
         gauge.show(Reading { capture, ..Reading::default() });
         let mut monitor = Monitor::new(vec![gauge], std::env::temp_dir(), Digest::of(b"x"));
         assert!(monitor.is_alive());
-        let health = monitor.measure(Timestamp::from_secs(5), [("ship.acked", 9)]);
+        let health = monitor.measure(Timestamp::from_secs(5), vec![("ship.acked".to_owned(), 9)]);
         assert_eq!((health.interfaces[0].packets, health.interfaces[0].kernel_drops), (7, 3));
         assert!(health.rss_bytes > 0 && health.memory_total_bytes > health.rss_bytes);
         assert!(health.disk_free_bytes > 0);

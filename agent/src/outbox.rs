@@ -78,9 +78,11 @@ impl Outbox {
 
     fn lose(&mut self, record: &Record) {
         let (from, until) = span(record);
-        let bytes = serde_json::to_vec(record).map_or(0, |json| u64::try_from(json.len()).unwrap_or(u64::MAX));
+        let bytes =
+            serde_json::to_vec(record).map_or(0, |json| u64::try_from(json.len()).unwrap_or(u64::MAX));
         let reason = "the disk could not keep up";
-        let lost = self.lost.get_or_insert_with(|| Gap { from, until, reason: reason.into(), ..Gap::default() });
+        let lost =
+            self.lost.get_or_insert_with(|| Gap { from, until, reason: reason.into(), ..Gap::default() });
         lost.from = lost.from.min(from);
         lost.until = lost.until.max(until);
         lost.records += 1;

@@ -9,9 +9,16 @@ use caps::{CapSet, CapsHashSet};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PrivilegeError {
     #[error("cannot give up the {set} capabilities")]
-    Capabilities { set: &'static str, #[source] cause: caps::errors::CapsError },
+    Capabilities {
+        set: &'static str,
+        #[source]
+        cause: caps::errors::CapsError,
+    },
     #[error("cannot forbid gaining privileges (PR_SET_NO_NEW_PRIVS)")]
-    NoNewPrivileges { #[source] cause: nix::Error },
+    NoNewPrivileges {
+        #[source]
+        cause: nix::Error,
+    },
 }
 
 /// Drops every capability of the calling thread, for good.
@@ -26,8 +33,7 @@ pub(crate) fn drop_all() -> Result<(), PrivilegeError> {
         (CapSet::Effective, "effective"),
         (CapSet::Permitted, "permitted"),
     ] {
-        caps::set(None, set, &none)
-            .map_err(|cause| PrivilegeError::Capabilities { set: name, cause })?;
+        caps::set(None, set, &none).map_err(|cause| PrivilegeError::Capabilities { set: name, cause })?;
     }
     Ok(())
 }

@@ -25,17 +25,32 @@ const INTERFACES_MAX: usize = 65_536;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
     #[error("{file}: cannot open")]
-    Open { file: String, #[source] cause: io::Error },
+    Open {
+        file: String,
+        #[source]
+        cause: io::Error,
+    },
     #[error("{file}: cannot read at byte {offset}")]
-    Read { file: String, offset: u64, #[source] cause: io::Error },
+    Read {
+        file: String,
+        offset: u64,
+        #[source]
+        cause: io::Error,
+    },
     #[error("{file}: not a capture file that this program reads (pcap, pcapng): {what}")]
     UnknownFormat { file: String, what: String },
-    #[error("{file}: cut at byte {offset}: {what} needs {needed} bytes, {left} are there; {packets} packets before it were read")]
+    #[error(
+        "{file}: cut at byte {offset}: {what} needs {needed} bytes, {left} are there; {packets} packets before it were read"
+    )]
     Cut { file: String, offset: u64, what: &'static str, needed: usize, left: usize, packets: u64 },
     #[error("{file}: damaged at byte {offset}: {what}; {packets} packets before it were read")]
     Damaged { file: String, offset: u64, what: &'static str, packets: u64 },
     #[error("{file}: cannot filter")]
-    Filter { file: String, #[source] cause: FilterError },
+    Filter {
+        file: String,
+        #[source]
+        cause: FilterError,
+    },
 }
 
 /// Capture files as one stream of frames in order of time.
@@ -52,13 +67,8 @@ pub(crate) struct Files {
 impl Files {
     /// Opens all; `-` is standard input. What cannot be opened is a problem, not a failure.
     pub(crate) fn open(paths: &[PathBuf], filter: Option<Filter>) -> Self {
-        let mut all = Self {
-            files: Vec::new(),
-            order: BinaryHeap::new(),
-            current: None,
-            filter,
-            problems: Vec::new(),
-        };
+        let mut all =
+            Self { files: Vec::new(), order: BinaryHeap::new(), current: None, filter, problems: Vec::new() };
         for path in paths {
             let file = path.display().to_string();
             let opened = if file == "-" {
@@ -103,9 +113,10 @@ impl Files {
                 Ok(false) => return,
                 Err(problem) => return self.problems.push(problem),
             }
-            let passes = self.filter.as_mut().map_or(Ok(true), |filter| {
-                filter.matches(file.packet.link, file.frame().bytes)
-            });
+            let passes = self
+                .filter
+                .as_mut()
+                .map_or(Ok(true), |filter| filter.matches(file.packet.link, file.frame().bytes));
             match passes {
                 Ok(true) => return self.order.push(Reverse((file.packet.at, idx))),
                 Ok(false) => {}
@@ -277,8 +288,7 @@ impl CaptureFile {
 
     fn take_block(&mut self, big_endian: bool) -> Result<BlockRead, FileError> {
         let Format::PcapNg { ref mut interfaces, .. } = self.format else { return Ok(BlockRead::End) };
-        let parsed =
-            if big_endian { parse_block_be(&self.record) } else { parse_block_le(&self.record) };
+        let parsed = if big_endian { parse_block_be(&self.record) } else { parse_block_le(&self.record) };
         let packet = match parsed {
             Ok((_, Block::SectionHeader(section))) if section.major_version != 1 => {
                 Err("a section of a pcapng version other than 1")

@@ -135,7 +135,9 @@ impl LibPcap {
 /// libpcap's reasons are texts; a missing permission is recognised by its words.
 fn io_error(cause: Error) -> io::Error {
     let kind = match &cause {
-        Error::PcapError(reason) if reason.to_lowercase().contains("permi") => io::ErrorKind::PermissionDenied,
+        Error::PcapError(reason) if reason.to_lowercase().contains("permi") => {
+            io::ErrorKind::PermissionDenied
+        }
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, cause)

@@ -3,7 +3,10 @@
 //! A block belongs to the kernel or to us, as its status word says; the word is read with acquire and written with
 //! release, so that neither side sees half of what the other did. Everything in a block is checked against its bounds
 //! before it is used. See Linux `Documentation/networking/packet_mmap.rst`.
-#![expect(unsafe_code, reason = "packet sockets and shared memory have no safe interface; each use is wrapped here")]
+#![expect(
+    unsafe_code,
+    reason = "packet sockets and shared memory have no safe interface; each use is wrapped here"
+)]
 
 use core::mem::{offset_of, size_of};
 use core::ptr::{self, NonNull};
@@ -252,7 +255,9 @@ fn walk(block: &[u8], link: LinkType, mut on_frame: impl FnMut(&Frame<'_>)) -> b
     let first = u32_at(block, HEADER + offset_of!(libc::tpacket_hdr_v1, offset_to_first_pkt));
     let Some((count, mut at)) = count.zip(first.and_then(size)) else { return false };
     for number in 1..=count {
-        let Some((frame, next)) = block.get(at..).and_then(|bytes| frame_of(bytes, link)) else { return false };
+        let Some((frame, next)) = block.get(at..).and_then(|bytes| frame_of(bytes, link)) else {
+            return false;
+        };
         on_frame(&frame);
         if number == count {
             break;
@@ -303,8 +308,7 @@ const fn size_u32(size: usize) -> u32 {
 fn set_option<T>(socket: &OwnedFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
     let len = size_u32(size_of::<T>());
     // SAFETY: `value` is alive during the call and `len` is its size; the kernel only reads it.
-    let done =
-        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, ptr::from_ref(value).cast(), len) };
+    let done = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, ptr::from_ref(value).cast(), len) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -327,9 +331,8 @@ fn bind(socket: &OwnedFd, index: libc::c_int, protocol_be: u16) -> io::Result<u1
     }
     // SAFETY: both pointers are to live values, and the kernel writes at most `len` bytes, the size of `address`;
     // any bytes are a valid `sockaddr_ll`.
-    let named = unsafe {
-        libc::getsockname(socket.as_raw_fd(), ptr::from_mut(&mut address).cast(), &raw mut len)
-    };
+    let named =
+        unsafe { libc::getsockname(socket.as_raw_fd(), ptr::from_mut(&mut address).cast(), &raw mut len) };
     if named == 0 { Ok(address.sll_hatype) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -349,7 +352,11 @@ const fn link_of(hardware: u16) -> u32 {
     match hardware {
         libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK => 1,
         // Tunnels and TUN devices carry IP without a link header.
-        libc::ARPHRD_NONE | libc::ARPHRD_PPP | libc::ARPHRD_TUNNEL | libc::ARPHRD_TUNNEL6 | libc::ARPHRD_SIT => 101,
+        libc::ARPHRD_NONE
+        | libc::ARPHRD_PPP
+        | libc::ARPHRD_TUNNEL
+        | libc::ARPHRD_TUNNEL6
+        | libc::ARPHRD_SIT => 101,
         // LINKTYPE_USER0 and on: counted as not decoded, frame by frame.
         _ => 147,
     }

@@ -126,7 +126,11 @@ impl TryFrom<String> for InterfaceName {
     type Error = String;
     fn try_from(name: String) -> Result<Self, String> {
         // dev_valid_name() of Linux, IFNAMSIZ.
-        if name.is_empty() || name.len() > 15 || name.contains(['/', ':']) || name.contains(char::is_whitespace) {
+        if name.is_empty()
+            || name.len() > 15
+            || name.contains(['/', ':'])
+            || name.contains(char::is_whitespace)
+        {
             return Err(format!("`{name}` cannot be the name of an interface"));
         }
         Ok(Self(name))

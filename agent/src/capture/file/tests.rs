@@ -82,9 +82,11 @@ fn pcap_in_every_byte_order_and_resolution() {
     for big_endian in [false, true] {
         let micro = Writer::pcap(big_endian, 0xa1b2_c3d4, 1).packet(7, 999_999, b"abc");
         assert_eq!(read(&micro.bytes), "7.999999000/Ethernet/3/1500 ");
-        let nano = Writer::pcap(big_endian, 0xa1b2_3c4d, 101).packet(7, 999_999_999, b"").packet(8, 1, b"abcd");
+        let nano =
+            Writer::pcap(big_endian, 0xa1b2_3c4d, 101).packet(7, 999_999_999, b"").packet(8, 1, b"abcd");
         assert_eq!(read(&nano.bytes), "7.999999999/RawIp/0/1500 8.000000001/RawIp/4/1500 ");
-        let modified = Writer::pcap(big_endian, 0xa1b2_cd34, 113).u32(7).u32(1).u32(3).u32(3).raw(&[0; 8]).raw(b"abc");
+        let modified =
+            Writer::pcap(big_endian, 0xa1b2_cd34, 113).u32(7).u32(1).u32(3).u32(3).raw(&[0; 8]).raw(b"abc");
         assert_eq!(read(&modified.bytes), "7.000001000/LinuxSll/3/3 ");
     }
     // Bits above the link type tell of a checksum.
@@ -124,9 +126,12 @@ fn a_cut_or_damaged_file_gives_what_can_be_read() {
     cut(1, "a packet needs 21 bytes, 20 are there");
     cut(6, "a record header needs 16 bytes, 15 are there");
     assert_eq!(read(&pcap[..43]), first);
-    assert!(read(&pcap[..20]).contains("cut at byte 0: the file header needs 24 bytes, 20 are there; 0 packets"));
+    assert!(
+        read(&pcap[..20]).contains("cut at byte 0: the file header needs 24 bytes, 20 are there; 0 packets")
+    );
 
-    let huge = Writer::pcap(true, 0xa1b2_c3d4, 1).packet(7, 0, b"abc").u32(8).u32(0).u32(u32::MAX).u32(9).bytes;
+    let huge =
+        Writer::pcap(true, 0xa1b2_c3d4, 1).packet(7, 0, b"abc").u32(8).u32(0).u32(u32::MAX).u32(9).bytes;
     assert!(read(&huge).contains(
         "damaged at byte 43: a record that claims more than 16 MiB; 1 packets before it were read"
     ));
@@ -163,7 +168,8 @@ fn what_is_no_capture_file_is_named() {
 
 #[test]
 fn several_files_are_merged_by_time_and_a_bad_one_stops_alone() {
-    let a = Writer::pcap(false, 0xa1b2_c3d4, 1).packet(1, 0, b"a").packet(4, 0, b"a").packet(5, 0, b"a").bytes;
+    let a =
+        Writer::pcap(false, 0xa1b2_c3d4, 1).packet(1, 0, b"a").packet(4, 0, b"a").packet(5, 0, b"a").bytes;
     let b = Writer::pcap(true, 0xa1b2_c3d4, 101).packet(2, 0, b"bb").packet(4, 0, b"bb").bytes;
     assert_eq!(
         read_all(vec![("a", &a), ("x", b"not a capture"), ("b", &b[..b.len() - 1])]),
