@@ -1,2 +1,3 @@
 //! x
+pub mod auth;
 fn main() {}
