@@ -3,22 +3,21 @@
 //! A password is verified off the async threads, at most a few at a time, so that a flood of logins can neither stall
 //! ingest nor exhaust memory (Argon2id takes 19 MiB each). An unknown user costs the same as a wrong password.
 
+pub mod password;
 pub mod role;
 pub mod session;
 
 use core::net::IpAddr;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use sekimori_wire::id::Digest;
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use tokio::sync::Semaphore;
 
+use self::password::verify_password;
 use self::role::Role;
 
 /// Wrong passwords for one name from one address before it must wait.
@@ -32,9 +31,10 @@ const ATTEMPTS_MAX: usize = 4096;
 /// Passwords verified at the same time.
 const VERIFICATIONS_MAX: usize = 2;
 /// Longest password that is looked at.
-pub const PASSWORD_BYTES_MAX: usize = 256;
-/// Shortest password that is taken for a new account.
-pub const PASSWORD_CHARS_MIN: usize = 12;
+const PASSWORD_BYTES_MAX: usize = 256;
+/// Hash of nobody's password, with the same cost as everybody's: what an unknown user's password is compared with.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$DMsTWfXHDQ9nu0m2Qhw7bw$vOxcnoU9ngJrKzeG32LhlEJJUz17adxrz+Um+XBoHNs";
 
 /// Longest user name.
 pub type UserName = BoundedText<64>;
@@ -51,8 +51,6 @@ pub struct User {
 /// Checks passwords and remembers failures.
 #[derive(Debug)]
 pub struct Guard {
-    /// Hash of nobody's password: verified for unknown users, so that they take as long.
-    nobody: String,
     running: Semaphore,
     failures: Mutex<HashMap<(IpAddr, Option<Digest>), Failures>>,
 }
@@ -65,15 +63,8 @@ struct Failures {
 
 impl Guard {
     /// With no failures remembered.
-    ///
-    /// # Errors
-    /// If the system has no random source.
-    pub fn new() -> Result<Arc<Self>, PasswordError> {
-        Ok(Arc::new(Self {
-            nobody: hash_password("sekimori: nobody has this password")?,
-            running: Semaphore::new(VERIFICATIONS_MAX),
-            failures: Mutex::new(HashMap::new()),
-        }))
+    pub fn new() -> Self {
+        Self { running: Semaphore::new(VERIFICATIONS_MAX), failures: Mutex::new(HashMap::new()) }
     }
 
     /// Whether `password` is the one behind `stored` (`None`: there is no such user).
@@ -94,9 +85,10 @@ impl Guard {
         // Counted before the slow part: parallel guesses must not all pass the check above.
         self.count_failure(name, from, now);
         let known = stored.is_some();
-        let hash = stored.unwrap_or_else(|| self.nobody.clone());
+        let hash = stored.unwrap_or_else(|| NOBODY.to_owned());
         let _permit = self.running.acquire().await.map_err(|_closed| LoginError::Wrong)?;
-        let fits = tokio::task::spawn_blocking(move || password_fits(&password, &hash)).await.unwrap_or(false);
+        let fits =
+            tokio::task::spawn_blocking(move || password_fits(&password, &hash)).await.unwrap_or(false);
         if fits && known {
             self.forget(name, from);
             Ok(())
@@ -148,30 +140,8 @@ fn by_name(name: &str) -> Option<Digest> {
     Some(Digest::of(name.as_bytes()))
 }
 
-/// The PHC string (Argon2id, random salt) to store for `password`.
-///
-/// # Errors
-/// If the password cannot be hashed (no random source).
-pub fn hash_password(password: &str) -> Result<String, PasswordError> {
-    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|_cause| PasswordError::Hash)?;
-    Ok(hash.to_string())
-}
-
-/// Refuses passwords that are too short or too long for a new account.
-///
-/// # Errors
-/// Names the bound.
-pub fn check_new_password(password: &str) -> Result<(), PasswordError> {
-    if password.chars().count() < PASSWORD_CHARS_MIN {
-        return Err(PasswordError::TooShort);
-    }
-    if password.len() > PASSWORD_BYTES_MAX { Err(PasswordError::TooLong) } else { Ok(()) }
-}
-
 fn password_fits(password: &str, stored: &str) -> bool {
-    let Ok(hash) = PasswordHash::new(stored) else { return false };
-    password.len() <= PASSWORD_BYTES_MAX
-        && Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
+    password.len() <= PASSWORD_BYTES_MAX && verify_password(password, stored)
 }
 
 /// Why a login failed.
@@ -188,38 +158,24 @@ pub enum LoginError {
     },
 }
 
-/// Why a password cannot be used for an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PasswordError {
-    /// The hash function failed.
-    #[error("cannot hash the password: the system's random source failed")]
-    Hash,
-    /// Too easy to guess.
-    #[error("a password has at least {PASSWORD_CHARS_MIN} characters")]
-    TooShort,
-    /// Longer than what is looked at.
-    #[error("a password has at most {PASSWORD_BYTES_MAX} bytes")]
-    TooLong,
-}
-
 #[cfg(test)]
 mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
+    use crate::auth::password::hash_password;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
 
     #[tokio::test]
     async fn good_passwords_pass_and_others_do_not() {
-        let guard = Guard::new().unwrap();
+        let guard = Guard::new();
         let stored = hash_password("correct horse battery").unwrap();
         assert!(stored.starts_with("$argon2id$"));
         let now = Timestamp::from_secs(1000);
         let check = |password: &str, stored: Option<String>| {
-            let guard = Arc::clone(&guard);
-            let password = password.to_owned();
+            let (guard, password) = (&guard, password.to_owned());
             async move { guard.verify("a", password, stored, HERE, now).await }
         };
         assert_eq!(check("correct horse battery", Some(stored.clone())).await, Ok(()));
@@ -231,7 +187,7 @@ mod tests {
 
     #[test]
     fn failures_are_limited_by_name_and_by_address_and_forgotten() {
-        let guard = Guard::new().unwrap();
+        let guard = Guard::new();
         let now = Timestamp::from_secs(1000);
         for _ in 0..FAILURES_PER_NAME_MAX {
             assert_eq!(guard.must_wait("a", HERE, now), None);
@@ -252,7 +208,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_whatever_is_typed() {
-        let guard = Guard::new().unwrap();
+        let guard = Guard::new();
         for n in 0..u32::try_from(ATTEMPTS_MAX).unwrap() {
             guard.count_failure("x", IpAddr::V4(Ipv4Addr::from(n)), Timestamp::from_secs(u64::from(n)));
         }
@@ -260,9 +216,9 @@ mod tests {
     }
 
     #[test]
-    fn new_passwords_have_bounds() {
-        assert_eq!(check_new_password("短い"), Err(PasswordError::TooShort));
-        assert_eq!(check_new_password("十二文字以上の合言葉です！"), Ok(()));
-        assert_eq!(check_new_password(&"x".repeat(257)), Err(PasswordError::TooLong));
+    fn nobody_costs_what_everybody_costs() {
+        let params = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
+        assert_eq!(params(NOBODY), params(&hash_password("x").unwrap()));
+        assert!(!verify_password("", NOBODY));
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
+
+use super::password::{PasswordError, random_secret};
 
 /// Name of the cookie. `__Host-` makes browsers insist on Secure, Path=/ and no Domain.
 pub const COOKIE: &str = "__Host-sekimori";
@@ -26,10 +27,8 @@ impl SessionToken {
     ///
     /// # Errors
     /// If the system has no random source.
-    pub fn generate() -> Result<Self, NoRandom> {
-        let mut bytes = [0; 32];
-        SystemRandom::new().fill(&mut bytes).map_err(|_cause| NoRandom)?;
-        Ok(Self(URL_SAFE_NO_PAD.encode(bytes)))
+    pub fn generate() -> Result<Self, PasswordError> {
+        random_secret().map(Self)
     }
 
     /// From the value of a `Cookie` header, if ours is in it.
@@ -51,7 +50,11 @@ impl SessionToken {
 
     /// `Set-Cookie` that starts the session.
     pub fn set_cookie(&self) -> String {
-        format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}", self.0, AGE_MAX.as_secs())
+        format!(
+            "{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
+            self.0,
+            AGE_MAX.as_secs()
+        )
     }
 }
 
@@ -68,18 +71,17 @@ pub fn clear_cookie() -> String {
 
 /// The value of the cookie `name` in a `Cookie` header.
 pub fn cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {
-    header.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| v)
+    header
+        .split(';')
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, v)| v)
 }
 
 /// Whether a session that began at `created` and was last used at `used` still counts at `now`.
 pub fn is_alive(created: Timestamp, used: Timestamp, now: Timestamp) -> bool {
     now.since(created) < AGE_MAX && now.since(used) < IDLE_MAX
 }
-
-/// The system's random source failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system's random source failed")]
-pub struct NoRandom;
 
 #[cfg(test)]
 mod tests {
