@@ -73,8 +73,7 @@ impl Config {
         let bodies =
             within("correlate.wide_area_bodies", correlate.wide_area_bodies, 2, 1788, "is 2 to 1788")?;
         let hours = within("correlate.wide_area_hours", correlate.wide_area_hours, 1, 720, "is 1 to 720")?;
-        let connections =
-            within("limits.connections", file.limits.connections, 1, 65_536, "is 1 to 65536")?;
+        let connections = within("limits.connections", file.limits.connections, 1, 65_536, "is 1 to 65536")?;
         let seconds =
             within("limits.handshake_seconds", file.limits.handshake_seconds, 1, 120, "is 1 to 120")?;
         Ok(Self {

@@ -3,10 +3,13 @@
 //! Everything that one submission changes is one transaction ([`write`]); what is acknowledged is on the disk
 //! (WAL, `synchronous = FULL`). The command line works on the same file beside a running collector.
 
+pub mod account;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sekimori_wire::time::Timestamp;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::watch;
@@ -116,6 +119,16 @@ impl Store {
 
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).foreign_keys(true)
+}
+
+/// A time as the store keeps it; 2262 and later is kept as 2262.
+pub fn nanos(at: Timestamp) -> i64 {
+    i64::try_from(at.nanos()).unwrap_or(i64::MAX)
+}
+
+/// A time as the store kept it.
+pub fn timestamp(nanos: i64) -> Timestamp {
+    Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
 /// Why the store did not do what was asked.

@@ -209,7 +209,6 @@ CREATE TABLE users (
 CREATE TABLE sessions (
     token_hash BLOB PRIMARY KEY NOT NULL,       -- SHA-256 of the cookie
     user TEXT NOT NULL REFERENCES users (name),
-    csrf TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL
+    used_at INTEGER NOT NULL
 ) STRICT;
