@@ -45,10 +45,6 @@ roles! {
 }
 
 impl Role {
-    /// The role of the account that `init` makes: accounts are made on the command line, so the first person at the
-    /// console is the one who has to work incidents.
-    pub const FIRST: Self = Self::Control;
-
     /// May take an incident from `detected` to `received`.
     pub const fn may_acknowledge(self) -> bool {
         match self {
