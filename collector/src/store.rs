@@ -15,6 +15,11 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::watch;
 
+mod commit;
+mod finding;
+mod incident;
+pub mod writer;
+
 /// Connections that read.
 const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process that writes.
@@ -93,6 +98,12 @@ impl Store {
     /// Follows the number of the latest committed row of `incident_changes`.
     pub fn subscribe(&self) -> watch::Receiver<i64> {
         self.changes.subscribe()
+    }
+
+    /// Waits for what is running and closes the file.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
     }
 
     fn announce(&self, seq: i64) {
