@@ -227,9 +227,11 @@ check-some-bad = { $n ->
 } cannot be verified
 
 change-opened = Opened
-change-grown = Findings added
+change-finding = Finding added
+change-revised = Finding revised
 change-raised = Severity raised
 change-linked = Joined a wide-area incident
+change-child = Incident of a body joined
 change-acknowledged = Acknowledged
 
 agent = Agent

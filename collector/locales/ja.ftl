@@ -220,9 +220,11 @@ check-some-bad = 検証できないバッチが { $n } 件あります
 
 ## 経過
 change-opened = 検知により開始
-change-grown = 検知を追加
+change-finding = 検知を追加
+change-revised = 検知を更新
 change-raised = 重大度を引き上げ
 change-linked = 広域インシデントに統合
+change-child = 団体のインシデントを追加
 change-acknowledged = 受付
 
 ## エージェント

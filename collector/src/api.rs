@@ -119,7 +119,8 @@ async fn acknowledge(
     seen: Result<Json<Seen>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let carried = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes);
-    if caller.csrf.is_some_and(|csrf| carried != Some(csrf.as_bytes())) || !caller.user.role.may_acknowledge() {
+    if caller.csrf.is_some_and(|csrf| carried != Some(csrf.as_bytes())) || !caller.user.role.may_acknowledge()
+    {
         return Err(ApiError::Forbidden);
     }
     let Json(seen) = seen.map_err(|_cause| ApiError::BadRequest)?;
@@ -185,8 +186,12 @@ impl From<AccessError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, error) = match self {
-            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "a name and password, or a session, is needed"),
-            Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "too many failed logins; try again later"),
+            Self::Unauthenticated => {
+                (StatusCode::UNAUTHORIZED, "a name and password, or a session, is needed")
+            }
+            Self::TooMany { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "too many failed logins; try again later")
+            }
             Self::Forbidden => (StatusCode::FORBIDDEN, "not with this role, or without the session's token"),
             Self::NotFound => (StatusCode::NOT_FOUND, "there is no such thing"),
             Self::Conflict => (StatusCode::CONFLICT, "it is not as you saw it any more; read it again"),

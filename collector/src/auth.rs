@@ -61,12 +61,13 @@ struct Failures {
     count: u32,
 }
 
-impl Guard {
-    /// With no failures remembered.
-    pub fn new() -> Self {
-        Self { running: Semaphore::new(VERIFICATIONS_MAX), failures: Mutex::new(HashMap::new()) }
+impl Default for Guard {
+    fn default() -> Self {
+        Self { running: Semaphore::new(VERIFICATIONS_MAX), failures: Mutex::default() }
     }
+}
 
+impl Guard {
     /// Whether `password` is the one behind `stored` (`None`: there is no such user).
     ///
     /// # Errors
@@ -170,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn good_passwords_pass_and_others_do_not() {
-        let guard = Guard::new();
+        let guard = Guard::default();
         let stored = hash_password("correct horse battery").unwrap();
         assert!(stored.starts_with("$argon2id$"));
         let now = Timestamp::from_secs(1000);
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn failures_are_limited_by_name_and_by_address_and_forgotten() {
-        let guard = Guard::new();
+        let guard = Guard::default();
         let now = Timestamp::from_secs(1000);
         for _ in 0..FAILURES_PER_NAME_MAX {
             assert_eq!(guard.must_wait("a", HERE, now), None);
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_whatever_is_typed() {
-        let guard = Guard::new();
+        let guard = Guard::default();
         for n in 0..u32::try_from(ATTEMPTS_MAX).unwrap() {
             guard.count_failure("x", IpAddr::V4(Ipv4Addr::from(n)), Timestamp::from_secs(u64::from(n)));
         }

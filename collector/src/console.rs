@@ -65,9 +65,11 @@ pub struct Console {
 
 /// Every route of the console and the API.
 pub fn router(state: AppState) -> Router {
-    let AppState { store, config: _ } = state;
-    let console =
-        Console { store, guard: Arc::new(Guard::new()), streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
+    router_of(state.store)
+}
+
+fn router_of(store: Store) -> Router {
+    let console = Console { store, guard: Arc::default(), streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
     Router::new()
         .route("/", get(overview::overview))
         .route("/login", get(login::form).post(login::login))
@@ -138,7 +140,11 @@ impl FromRequestParts<Console> for Visitor {
         let touch = if parts.headers.contains_key(LIVE_HEADER) { Touch::ByPage } else { Touch::ByPerson };
         match session_of(&parts.headers, console, touch).await {
             Ok(Some((user, token))) => Ok(Self { user, token, lang, place }),
-            Ok(None) if parts.method == Method::GET && touch == Touch::ByPerson && parts.uri.path() != "/events" => {
+            Ok(None)
+                if parts.method == Method::GET
+                    && touch == Touch::ByPerson
+                    && parts.uri.path() != "/events" =>
+            {
                 Err(Redirect::to(&login::url(&place)).into_response())
             }
             Ok(None) => Err(page::error(lang, StatusCode::UNAUTHORIZED)),

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::{FluentArgs, FluentResource, FluentValue};
 use sekimori_wire::finding::Severity;
-use unic_langid::langid;
+use unic_langid::LanguageIdentifier;
 
 use crate::auth::role::Role;
 use crate::auth::session::cookie;
@@ -21,7 +21,7 @@ const EN: &str = include_str!("../locales/en.ftl");
 pub const COOKIE: &str = "sekimori-lang";
 
 static BUNDLES: LazyLock<[FluentBundle<FluentResource>; 2]> =
-    LazyLock::new(|| [bundle(langid!("ja"), JA), bundle(langid!("en"), EN)]);
+    LazyLock::new(|| [bundle("ja", JA), bundle("en", EN)]);
 
 /// A language of the console.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,9 +124,10 @@ impl Lang {
 }
 
 /// What cannot be read in a locale is left out here and found by the tests: the console must start.
-fn bundle(lang: unic_langid::LanguageIdentifier, text: &str) -> FluentBundle<FluentResource> {
+fn bundle(lang: &str, text: &str) -> FluentBundle<FluentResource> {
     let resource = FluentResource::try_new(text.to_owned()).unwrap_or_else(|(partial, _errors)| partial);
-    let mut bundle = FluentBundle::new_concurrent(vec![lang]);
+    let mut bundle =
+        FluentBundle::new_concurrent(vec![lang.parse::<LanguageIdentifier>().unwrap_or_default()]);
     // Pages say their direction by themselves; isolating marks would only get in the way of copying.
     bundle.set_use_isolating(false);
     bundle.set_formatter(Some(|value, _memoizer| match value {

@@ -69,11 +69,7 @@ pub fn router(state: Intake) -> Router {
     Router::new().route("/v1/batches", routing::post(receive)).with_state(state)
 }
 
-async fn receive(
-    State(state): State<Intake>,
-    peer: Option<Extension<Peer>>,
-    request: Request,
-) -> Response {
+async fn receive(State(state): State<Intake>, peer: Option<Extension<Peer>>, request: Request) -> Response {
     // The verifier lets only certificates of our CA in; one that names no agent was not made by us for an agent.
     let Some(Extension(peer)) = peer else { return StatusCode::FORBIDDEN.into_response() };
     let outcome = match take(&state, peer, request.into_body()).await {
@@ -119,7 +115,9 @@ async fn take(state: &Intake, peer: Peer, body: Body) -> Result<Outcome, StoreEr
     let read = axum::body::to_bytes(body, SUBMISSION_BYTES_MAX);
     let bytes = match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => return Ok(refused(RefusalKind::TooLarge, "the body is cut, or larger than allowed", 0)),
+        Ok(Err(_)) => {
+            return Ok(refused(RefusalKind::TooLarge, "the body is cut, or larger than allowed", 0));
+        }
         Err(_) => return Ok(refused(RefusalKind::Malformed, "the body did not arrive in time", 0)),
     };
     // Signatures and decompression take milliseconds: off the threads that serve everybody.

@@ -113,8 +113,7 @@ async fn fill(plan: &Plan, dir: &Path) -> Result<(String, String), InitError> {
 /// A new file that only we can read, on the disk when this returns.
 fn write(path: &Path, content: &[u8]) -> Result<(), InitError> {
     let failed = |cause| InitError::Write { path: path.to_owned(), cause };
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
 }
 

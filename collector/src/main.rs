@@ -3,12 +3,20 @@
 
 mod api;
 mod auth;
+mod cli;
 mod clock;
 mod config;
 mod console;
+mod correlate;
+mod fleet;
 mod i18n;
 mod incident;
+mod ingest;
+mod init;
 mod server;
+mod status;
 mod store;
+mod tls;
+mod verify;
 
 fn main() {}

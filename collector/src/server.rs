@@ -31,7 +31,7 @@ use crate::ingest::SUBMISSIONS_MAX;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
-use crate::{fleet, ingest};
+use crate::{console, fleet, ingest};
 
 /// Head of a request.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -123,7 +123,13 @@ impl Server {
         let doors = [
             (self.ingest, door(mutual, ingest::router(intake.clone()))),
             (self.enroll, door(Arc::clone(&server_only), fleet::router(intake))),
-            (self.console, door(server_only, console(AppState { store: store.clone(), config }))),
+            (
+                self.console,
+                door(
+                    server_only,
+                    console::router(AppState { store: store.clone(), config: Arc::clone(&config) }),
+                ),
+            ),
         ];
         drop(writer);
         let mut loops = JoinSet::new();
@@ -138,10 +144,6 @@ impl Server {
         store.close().await;
         Ok(())
     }
-}
-
-fn console(_state: AppState) -> Router {
-    Router::new()
 }
 
 async fn bind(address: &mut SocketAddr) -> Result<TcpListener, ServeError> {
@@ -225,11 +227,7 @@ impl Door {
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let builder = auto::Builder::new(TokioExecutor::new());
         let mut builder = if h2 { builder.http2_only() } else { builder.http1_only() };
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(KEEP_ALIVE)
-            .max_buf_size(HEAD_BYTES_MAX);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(KEEP_ALIVE).max_buf_size(HEAD_BYTES_MAX);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -241,7 +239,7 @@ impl Door {
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
-            _ = stop.wait_for(|stop| *stop) => {
+            () = async { drop(stop.wait_for(|stop| *stop).await); } => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -39,10 +39,9 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
     let agents = agents(store).await?;
     let mut report = Report::default();
     let mut chain = Chain::default();
-    let mut rows = sqlx::query(
-        "SELECT agent, epoch, seq, digest, envelope FROM batches ORDER BY agent, epoch, seq",
-    )
-    .fetch(store.reader());
+    let mut rows =
+        sqlx::query("SELECT agent, epoch, seq, digest, envelope FROM batches ORDER BY agent, epoch, seq")
+            .fetch(store.reader());
     while let Some(row) = rows.try_next().await.map_err(query("read a batch"))? {
         report.batches += 1;
         if let Err(bad) = follow(&mut chain, &row, &agents).map_err(query("read a batch"))? {
@@ -146,7 +145,10 @@ async fn agents(store: &Store) -> Result<HashMap<String, Agent>, StoreError> {
         let (epoch, through, head) = (row.try_get("epoch")?, row.try_get("through")?, row.try_get("head")?);
         Ok(key.map(|key| (id, Agent { key, epoch, through, head })))
     };
-    rows.iter().filter_map(|row| agent(row).transpose()).collect::<Result<_, _>>().map_err(query("read the agents"))
+    rows.iter()
+        .filter_map(|row| agent(row).transpose())
+        .collect::<Result<_, _>>()
+        .map_err(query("read the agents"))
 }
 
 /// Whether every batch behind the findings of an incident (or of its children) still verifies.

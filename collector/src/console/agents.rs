@@ -194,7 +194,10 @@ impl HealthView {
                     (text(one, "name"), up, text(one, "packets"), text(one, "kernel_drops"))
                 })
                 .collect(),
-            counters: list_of(json, "counters").iter().map(|one| (text(one, "name"), text(one, "count"))).collect(),
+            counters: list_of(json, "counters")
+                .iter()
+                .map(|one| (text(one, "name"), text(one, "count")))
+                .collect(),
         }
     }
 }

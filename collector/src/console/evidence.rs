@@ -66,9 +66,11 @@ fn readable(value: &Value) -> String {
         Value::Number(n) => n.as_u64().map_or_else(|| n.to_string(), number),
         Value::String(text) => shown(text),
         Value::Array(all) => all.iter().map(readable).collect::<Vec<_>>().join(", "),
-        Value::Object(_) => {
-            pairs(Some(value)).into_iter().map(|(key, value)| format!("{key}: {value}")).collect::<Vec<_>>().join(", ")
-        }
+        Value::Object(_) => pairs(Some(value))
+            .into_iter()
+            .map(|(key, value)| format!("{key}: {value}"))
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 
@@ -89,7 +91,9 @@ impl Check {
     /// Verifies the stored bytes; nothing remembered is believed.
     pub fn of(row: &BatchView) -> Self {
         let Some(key) = VerifyingKey::from_bytes(&row.signing_key) else { return Self::BadSignature };
-        let Some(batch) = Envelope::from_bytes(&row.envelope).ok().and_then(|sealed| sealed.verify(&key).ok()) else {
+        let Some(batch) =
+            Envelope::from_bytes(&row.envelope).ok().and_then(|sealed| sealed.verify(&key).ok())
+        else {
             return Self::BadSignature;
         };
         let same = key.id().to_string() == row.name.agent

@@ -273,7 +273,8 @@ impl Claim {
         let json = &finding.json;
         let in_lang = |key: &str| json.get(key).map(|both| text(both, lang.code())).unwrap_or_default();
         let percent = json.get("confidence").and_then(Value::as_f64).unwrap_or_default() * 100.0;
-        let severity = json.get("severity").and_then(Value::as_u64).and_then(|level| u8::try_from(level).ok());
+        let severity =
+            json.get("severity").and_then(Value::as_u64).and_then(|level| u8::try_from(level).ok());
         Self {
             title: in_lang("title"),
             explanation: in_lang("explanation"),
@@ -351,7 +352,9 @@ impl Flow {
 impl BatchRow {
     fn new(lang: Lang, batch: BatchView, checks: &HashMap<BatchName, Check>) -> Self {
         let digest = Digest::from_bytes(&batch.digest).map(|digest| digest.to_string()).unwrap_or_default();
-        let mark = checks.get(&batch.name).map_or_else(|| Mark::none(lang.text("check-none")), |check| check.mark(lang));
+        let mark = checks
+            .get(&batch.name)
+            .map_or_else(|| Mark::none(lang.text("check-none")), |check| check.mark(lang));
         Self {
             agent: batch.name.agent,
             agent_name: shown(&batch.agent_name),

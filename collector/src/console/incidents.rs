@@ -59,7 +59,9 @@ impl Row {
             children: view.children,
             from_endpoint: view.sources.contains(&"endpoint_alert"),
             replay: view.replay,
-            signed: if view.signed {
+            signed: if view.findings == 0 {
+                Mark::none(lang.text("check-none"))
+            } else if view.signed {
                 Mark::ok(lang.text("signed")).titled(lang.text("signed-title"))
             } else {
                 Mark::bad(lang.text("unsigned")).titled(lang.text("unsigned-title"))

@@ -123,12 +123,18 @@ pub(super) struct Csrf {
 /// `GET /language`.
 pub(super) async fn language(Query(Switch { to, back }): Query<Switch>) -> Response {
     let lang = Lang::from_code(&to).unwrap_or_default();
-    let cookie = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=31536000", lang.code());
+    let cookie =
+        format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=31536000", lang.code());
     (AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to(local(&back))).into_response()
 }
 
 fn page(lang: Lang, next: &str, name: String, problem: Option<String>) -> Response {
-    render(&LoginPage { page: Page::anonymous(lang, &url(local(next))), next: next.to_owned(), name, problem })
+    render(&LoginPage {
+        page: Page::anonymous(lang, &url(local(next))),
+        next: next.to_owned(),
+        name,
+        problem,
+    })
 }
 
 /// `place` if it is a path of ours; a link must not lead to another site by way of the login.
@@ -149,7 +155,9 @@ mod tests {
         for good in ["/", "/incidents?severity=3", "/agents/ab"] {
             assert_eq!(local(good), good);
         }
-        for bad in ["", "https://evil", "//evil", "/\\evil", "/a\r\nSet-Cookie: x", "/a b", "/login?next=/login"] {
+        for bad in
+            ["", "https://evil", "//evil", "/\\evil", "/a\r\nSet-Cookie: x", "/a b", "/login?next=/login"]
+        {
             assert_eq!(local(bad), "/", "{bad}");
         }
     }

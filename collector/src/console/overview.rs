@@ -78,7 +78,14 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<OverviewPage, Stor
         ]
         .map(|(label, count)| (label, number(count)))
         .to_vec(),
-        turned: console.store.rejections().await?.into_iter().take(5).map(|peer| Turned::new(&page, peer)).collect(),
+        turned: console
+            .store
+            .rejections()
+            .await?
+            .into_iter()
+            .take(5)
+            .map(|peer| Turned::new(&page, peer))
+            .collect(),
         page,
     })
 }

@@ -64,7 +64,7 @@ impl Page {
     }
 
     /// `aria-current` of an entry of the navigation.
-    fn is(&self, section: &str) -> bool {
+    pub(super) fn is(&self, section: &str) -> bool {
         self.section == section
     }
 
@@ -86,7 +86,9 @@ impl Page {
         match seconds {
             0..60 => self.lang.with("lasting-seconds", seconds),
             60..3600 => self.lang.with("lasting-minutes", minutes),
-            3600..86_400 => two(self.lang.with("lasting-hours", hours), self.lang.with("lasting-minutes", minutes)),
+            3600..86_400 => {
+                two(self.lang.with("lasting-hours", hours), self.lang.with("lasting-minutes", minutes))
+            }
             _ => two(self.lang.with("lasting-days", days), self.lang.with("lasting-hours", hours)),
         }
     }
@@ -275,7 +277,9 @@ mod tests {
 
     #[test]
     fn sizes_are_readable() {
-        for (n, text) in [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (1 << 30, "1.0 GiB")] {
+        for (n, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (1 << 30, "1.0 GiB")]
+        {
             assert_eq!(bytes(n), text);
         }
         assert_eq!(bytes(u64::MAX).split(' ').nth(1), Some("TiB"));

@@ -44,7 +44,10 @@ pub(super) const fn playbook(category: IncidentCategory) -> &'static [Step] {
 
 const SCAN: &[Step] = &[
     must("送信元・対象・時間帯を確認", "Confirm source, targets and time window"),
-    must("内部発か外部発かを判定(内部発は感染疑い)", "Decide whether it comes from inside (then suspect an infection) or outside"),
+    must(
+        "内部発か外部発かを判定(内部発は感染疑い)",
+        "Decide whether it comes from inside (then suspect an infection) or outside",
+    ),
     may("公開ポートの応答有無を確認", "Check whether any open port answered"),
     may("必要に応じ遮断を依頼", "Request a block if needed"),
     may("継続時は経過観察へ", "Keep it under observation if it goes on"),
@@ -52,13 +55,19 @@ const SCAN: &[Step] = &[
 const BRUTE_FORCE: &[Step] = &[
     must("対象サービスと試行アカウントを特定", "Identify the service and the accounts tried"),
     must("成功ログインの有無を確認", "Check whether any login succeeded"),
-    must("成功時は当該アカウント停止・パスワード変更", "On success: disable the account and change its password"),
+    must(
+        "成功時は当該アカウント停止・パスワード変更",
+        "On success: disable the account and change its password",
+    ),
     may("送信元遮断・公開要否見直し", "Block the source; reconsider whether the service must be exposed"),
     may("認証ログを保全", "Preserve the authentication log"),
 ];
 const EXPLOIT_ATTEMPT: &[Step] = &[
     must("要求内容・応答コードを確認", "Check the request and the response code"),
-    must("成功兆候(応答サイズ・新規ファイル・外向き通信)を確認", "Look for signs of success: response size, new files, outbound traffic"),
+    must(
+        "成功兆候(応答サイズ・新規ファイル・外向き通信)を確認",
+        "Look for signs of success: response size, new files, outbound traffic",
+    ),
     may("WAF/IPS で遮断", "Block at the WAF or IPS"),
     must("対象の脆弱性・版を確認し適用計画", "Check the weakness and the version; plan the patch"),
     may("証跡保全", "Preserve the evidence"),
@@ -80,7 +89,10 @@ const MALWARE_INFECTION: &[Step] = &[
     may("漏えいのおそれを判定", "Assess whether data may have leaked"),
 ];
 const C2_BEACON: &[Step] = &[
-    must("内部端末を特定(NAT前アドレス, プロキシログ)", "Identify the inside host (address before NAT, proxy log)"),
+    must(
+        "内部端末を特定(NAT前アドレス, プロキシログ)",
+        "Identify the inside host (address before NAT, proxy log)",
+    ),
     must("通信先を遮断", "Block the destination"),
     must("端末隔離・EDR調査", "Isolate the host and examine it with EDR"),
     must("初回通信時刻と送信量を確認", "Find the first contact and the bytes sent"),
@@ -92,7 +104,10 @@ const RANSOMWARE: &[Step] = &[
     must("バックアップを切り離し保護", "Disconnect and protect the backups"),
     must("脅迫文・拡張子・検体を保全", "Keep the note, the extension and a sample"),
     must("統制担当を起動、CISOへ第一報", "Activate incident control; first report to the CISO"),
-    must("警察・都道府県・総務省へ連絡、法定時計開始", "Tell police, prefecture and ministry; start the statutory clock"),
+    must(
+        "警察・都道府県・総務省へ連絡、法定時計開始",
+        "Tell police, prefecture and ministry; start the statutory clock",
+    ),
     may("身代金要求へ単独で応答しない", "Do not answer the demand alone"),
 ];
 const DNS_TUNNEL: &[Step] = &[
@@ -111,14 +126,20 @@ const DATA_EXFIL: &[Step] = &[
     must("おそれあれば法定時計を開始", "If it may be: start the statutory clock"),
 ];
 const PHISHING_MAIL: &[Step] = &[
-    must("件名・送信元・URL・添付を記録(開かない)", "Record subject, sender, URL and attachment; do not open"),
+    must(
+        "件名・送信元・URL・添付を記録(開かない)",
+        "Record subject, sender, URL and attachment; do not open",
+    ),
     must("受信者と開封・入力の有無を確認", "Find the recipients, and who opened it or typed something in"),
     must("同種メールを全庁検索・削除", "Search for and delete similar mails everywhere"),
     may("入力者の認証変更", "Reset the credentials of those who typed them in"),
     may("URL・送信元を遮断し注意喚起", "Block URL and sender; warn everybody"),
 ];
 const NETWORK_SPOOFING: &[Step] = &[
-    must("詐称された機器・アドレスと影響端末を特定", "Identify the forged device or address and the hosts affected"),
+    must(
+        "詐称された機器・アドレスと影響端末を特定",
+        "Identify the forged device or address and the hosts affected",
+    ),
     must("接続ポート・無線APを特定し切り離し", "Find the switch port or access point and disconnect it"),
     must("誤設定・機器交換の有無を確認", "Rule out a misconfiguration or a replaced device"),
     may("影響端末の認証情報を変更", "Reset credentials used on the hosts affected"),
@@ -136,7 +157,10 @@ const SEGMENT_VIOLATION: &[Step] = &[
     must("特定通信の申請一覧と照合", "Compare with the list of approved communication"),
     must("未承認なら経路を遮断(機器管理者へ依頼)", "If not approved: have the path cut"),
     must("誤配線・設定変更の履歴を確認", "Check for miswiring and recent changes"),
-    must("マイナンバー系なら統制・CISO・都道府県へ即報", "If it is the My Number segment: tell control, CISO and prefecture at once"),
+    must(
+        "マイナンバー系なら統制・CISO・都道府県へ即報",
+        "If it is the My Number segment: tell control, CISO and prefecture at once",
+    ),
     may("流れたデータを確認し漏えい判定", "Check what passed; assess a leak"),
 ];
 const SERVICE_OUTAGE: &[Step] = &[

@@ -46,8 +46,7 @@ const RULES: &[(&str, IncidentCategory, Subject)] = &[
 ];
 
 /// Least severity where the acting host is in one of these segments (`segment_violation` only).
-const SEGMENT_FLOORS: &[(&str, Severity)] =
-    &[("my_number", Severity::CRITICAL), ("lgwan", Severity::HIGH)];
+const SEGMENT_FLOORS: &[(&str, Severity)] = &[("my_number", Severity::CRITICAL), ("lgwan", Severity::HIGH)];
 
 /// What a finding claims, in the words of incidents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +153,7 @@ fn subject_of(finding: &Finding, subject: Subject) -> String {
     let victim = || host(finding.responder);
     // `to_string` of a bounded text escapes what could forge a line.
     let target = || finding.targets.first().map(ToString::to_string);
-    let named = || match finding.evidence.inputs.get("host_name") {
+    let named = || match finding.evidence.inputs.get(&"host_name".into()) {
         Some(Value::Text(name)) => Some(name.to_string()),
         Some(Value::Count(_) | Value::Number(_) | Value::List(_)) | None => None,
     };
@@ -176,7 +175,7 @@ fn indicators(finding: &Finding, subject: Subject) -> Vec<Indicator> {
     if subject == Subject::Domain {
         all.extend(domains(finding).map(|value| Indicator { kind: IndicatorKind::Domain, value }));
     }
-    if let Some(Value::Text(ja4)) = finding.evidence.inputs.get("ja4")
+    if let Some(Value::Text(ja4)) = finding.evidence.inputs.get(&"ja4".into())
         && !ja4.is_empty()
     {
         all.push(Indicator { kind: IndicatorKind::Ja4, value: ja4.to_string() });

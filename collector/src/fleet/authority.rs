@@ -169,8 +169,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         request.params = params;
-        let certificate =
-            request.signed_by(&self.issuer).map_err(|cause| AuthorityError::Issue { cause })?;
+        let certificate = request.signed_by(&self.issuer).map_err(|cause| AuthorityError::Issue { cause })?;
         Ok(Issued {
             certificate_pem: certificate.pem(),
             serial: serial.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -185,8 +184,7 @@ impl Authority {
 /// If there is none.
 pub fn load_ack_key(paths: &Paths) -> Result<SigningKey, AuthorityError> {
     let path = paths.ack_key();
-    let bytes =
-        std::fs::read(&path).map_err(|cause| AuthorityError::Read { path, cause })?;
+    let bytes = std::fs::read(&path).map_err(|cause| AuthorityError::Read { path, cause })?;
     SigningKey::from_pkcs8(&bytes).map_err(|cause| AuthorityError::Ack { cause })
 }
 

@@ -30,9 +30,9 @@ pub async fn look_up(store: &Store, agent: AgentId) -> Result<Option<Registered>
     let Some(row) = row else { return Ok(None) };
     let body: String = row.try_get("body").map_err(query("look up an agent"))?;
     let key: Vec<u8> = row.try_get("signing_key").map_err(query("look up an agent"))?;
-    Ok(body
-        .parse()
-        .ok()
-        .zip(VerifyingKey::from_bytes(&key))
-        .map(|(body, key)| Registered { agent, body, key }))
+    Ok(body.parse().ok().zip(VerifyingKey::from_bytes(&key)).map(|(body, key)| Registered {
+        agent,
+        body,
+        key,
+    }))
 }

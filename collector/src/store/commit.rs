@@ -175,13 +175,8 @@ async fn store_batch(
         Mode::Live => "live",
         Mode::Replay => "replay",
     };
-    let origin = Origin {
-        agent: agent.to_string(),
-        body: from.body,
-        epoch: integer(epoch),
-        seq: integer(seq),
-        mode,
-    };
+    let origin =
+        Origin { agent: agent.to_string(), body: from.body, epoch: integer(epoch), seq: integer(seq), mode };
     sqlx::query(
         "INSERT INTO batches (agent, epoch, seq, digest, prev, sealed_at, received_at, mode, envelope)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -296,11 +291,7 @@ async fn store_summary(
     Ok(())
 }
 
-async fn store_health(
-    tx: &mut SqliteConnection,
-    origin: &Origin,
-    health: &Health,
-) -> Result<(), StoreError> {
+async fn store_health(tx: &mut SqliteConnection, origin: &Origin, health: &Health) -> Result<(), StoreError> {
     sqlx::query("UPDATE agents SET health_at = $2, health_json = $3 WHERE id = $1")
         .bind(&origin.agent)
         .bind(stored(health.at))

@@ -446,11 +446,7 @@ async fn sightings(
 }
 
 /// A parent spans its children, counts their findings, and is one level worse than the worst of them.
-async fn refresh_parent(
-    tx: &mut SqliteConnection,
-    ledger: &Ledger,
-    parent: &str,
-) -> Result<(), StoreError> {
+async fn refresh_parent(tx: &mut SqliteConnection, ledger: &Ledger, parent: &str) -> Result<(), StoreError> {
     let row = sqlx::query(
         "SELECT p.severity, max(c.severity) AS worst, sum(c.findings) AS findings,
             min(c.first_evidence) AS first, max(c.last_evidence) AS last

@@ -20,7 +20,8 @@ const BATCH_ROWS: i64 = 24;
 /// Peers shown of those turned away.
 const REJECTION_ROWS: i64 = 100;
 
-const INCIDENT: &str = "SELECT i.id, i.category, i.severity, i.state, i.body, b.name AS body_name, i.subject, i.parent,
+const INCIDENT: &str =
+    "SELECT i.id, i.category, i.severity, i.state, i.body, b.name AS body_name, i.subject, i.parent,
     i.opened_at, i.updated_at, i.first_evidence, i.last_evidence, i.findings, i.mode, i.version,
     i.title_ja, i.title_en, i.reason_json,
     (SELECT count(*) FROM incidents c WHERE c.parent = i.id) AS children,
@@ -36,7 +37,8 @@ const WHERE: &str = "WHERE ($1 IS NULL OR i.severity >= $1) AND ($2 IS NULL OR i
     AND ($3 IS NULL OR i.body = $3 OR EXISTS (SELECT 1 FROM incidents c WHERE c.parent = i.id AND c.body = $3))
     AND ($4 = 0 OR i.state NOT IN ('closed', 'false_positive', 'merged')) ";
 
-const AGENT: &str = "SELECT g.id, g.name, g.body, b.name AS body_name, g.enrolled_at, g.revoked_at, g.cert_expires_at,
+const AGENT: &str =
+    "SELECT g.id, g.name, g.body, b.name AS body_name, g.enrolled_at, g.revoked_at, g.cert_expires_at,
     g.last_seen, g.epoch, g.through, g.head, g.sealed_at, g.health_json, g.version
     FROM agents g JOIN bodies b ON b.code = g.body";
 
@@ -269,14 +271,15 @@ impl Store {
         let severity = filter.severity.map(|severity| i64::from(severity.level()));
         let category = filter.category.map(IncidentCategory::as_str);
         let open_only = i64::from(filter.scope == Scope::Open);
-        let total: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM incidents i {WHERE}")))
-            .bind(severity)
-            .bind(category)
-            .bind(filter.body.as_deref())
-            .bind(open_only)
-            .fetch_one(self.reader())
-            .await
-            .map_err(query("count incidents"))?;
+        let total: i64 =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM incidents i {WHERE}")))
+                .bind(severity)
+                .bind(category)
+                .bind(filter.body.as_deref())
+                .bind(open_only)
+                .fetch_one(self.reader())
+                .await
+                .map_err(query("count incidents"))?;
         let order = match filter.order {
             Order::Newest => "i.opened_at DESC, i.id DESC",
             Order::Worst => "i.severity DESC, i.opened_at DESC, i.id DESC",
@@ -300,11 +303,12 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn incident(&self, id: &str) -> Result<Option<IncidentView>, StoreError> {
-        let row: Option<IncidentRow> = sqlx::query_as(sqlx::AssertSqlSafe(format!("{INCIDENT} WHERE i.id = $1")))
-            .bind(id)
-            .fetch_optional(self.reader())
-            .await
-            .map_err(query("read an incident"))?;
+        let row: Option<IncidentRow> =
+            sqlx::query_as(sqlx::AssertSqlSafe(format!("{INCIDENT} WHERE i.id = $1")))
+                .bind(id)
+                .fetch_optional(self.reader())
+                .await
+                .map_err(query("read an incident"))?;
         row.map(IncidentRow::view).transpose()
     }
 
@@ -497,11 +501,13 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn rejections(&self) -> Result<Vec<RejectionView>, StoreError> {
-        sqlx::query_as("SELECT peer, kind, count, last_at, detail FROM rejections ORDER BY last_at DESC LIMIT $1")
-            .bind(REJECTION_ROWS)
-            .fetch_all(self.reader())
-            .await
-            .map_err(query("list who was turned away"))
+        sqlx::query_as(
+            "SELECT peer, kind, count, last_at, detail FROM rejections ORDER BY last_at DESC LIMIT $1",
+        )
+        .bind(REJECTION_ROWS)
+        .fetch_all(self.reader())
+        .await
+        .map_err(query("list who was turned away"))
     }
 }
 
@@ -542,7 +548,10 @@ impl IncidentRow {
         let sources = [(self.from_sensor, "finding"), (self.from_endpoint, "endpoint_alert")];
         Ok(IncidentView {
             category: IncidentCategory::from_name(&self.category).ok_or_else(unknown("category"))?,
-            severity: u8::try_from(self.severity).ok().and_then(Severity::new).ok_or_else(unknown("severity"))?,
+            severity: u8::try_from(self.severity)
+                .ok()
+                .and_then(Severity::new)
+                .ok_or_else(unknown("severity"))?,
             state: IncidentState::from_name(&self.state).ok_or_else(unknown("state"))?,
             id: self.id,
             body: self.body,
