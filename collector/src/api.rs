@@ -100,7 +100,7 @@ async fn incident(
         fields.insert("endpoint_alerts".to_owned(), console.store.alerts_of(&id).await?.into());
         fields.insert("children_ids".to_owned(), children.into_iter().map(|child| child.id).collect());
         fields.insert("batches".to_owned(), batches.await.unwrap_or_default().into());
-        fields.insert("changes".to_owned(), changes.into_iter().map(shape::change).collect());
+        fields.insert("changes".to_owned(), changes.iter().map(shape::change).collect());
     }
     Ok(Json(out))
 }
@@ -135,7 +135,7 @@ async fn acknowledge(
 }
 
 async fn agents(State(console): State<Console>, _caller: Caller) -> Result<Json<Value>, ApiError> {
-    let agents: Vec<Value> = console.store.agents().await?.into_iter().map(shape::agent).collect();
+    let agents: Vec<Value> = console.store.agents().await?.iter().map(shape::agent).collect();
     Ok(Json(json!({ "agents": agents })))
 }
 

@@ -100,7 +100,7 @@ impl Guard {
 
     fn must_wait(&self, name: &str, from: IpAddr, now: Timestamp) -> Option<Duration> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        [(by_name(name), FAILURES_PER_NAME_MAX), (None, FAILURES_PER_ADDRESS_MAX)]
+        [(Some(named(name)), FAILURES_PER_NAME_MAX), (None, FAILURES_PER_ADDRESS_MAX)]
             .into_iter()
             .filter_map(|(who, max)| failures.get(&(from, who)).filter(|failed| failed.count >= max))
             .map(|failed| FAILURE_WINDOW.saturating_sub(now.since(failed.since)))
@@ -110,7 +110,7 @@ impl Guard {
 
     fn count_failure(&self, name: &str, from: IpAddr, now: Timestamp) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        for who in [by_name(name), None] {
+        for who in [Some(named(name)), None] {
             if failures.len() >= ATTEMPTS_MAX {
                 failures.retain(|_key, failed| now.since(failed.since) < FAILURE_WINDOW);
             }
@@ -129,7 +129,7 @@ impl Guard {
     /// A good password clears the name; the address keeps its count less this one.
     fn forget(&self, name: &str, from: IpAddr) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.remove(&(from, by_name(name)));
+        failures.remove(&(from, Some(named(name))));
         if let Some(failed) = failures.get_mut(&(from, None)) {
             failed.count = failed.count.saturating_sub(1);
         }
@@ -137,8 +137,8 @@ impl Guard {
 }
 
 /// A digest keeps entries small, whatever is typed as a name.
-fn by_name(name: &str) -> Option<Digest> {
-    Some(Digest::of(name.as_bytes()))
+fn named(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
 }
 
 fn password_fits(password: &str, stored: &str) -> bool {

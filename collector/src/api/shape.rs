@@ -53,12 +53,12 @@ pub(super) fn batch(view: &BatchView) -> Value {
 }
 
 /// A line of a history.
-pub(super) fn change(view: ChangeView) -> Value {
+pub(super) fn change(view: &ChangeView) -> Value {
     json!({ "at": view.at, "kind": view.kind, "details": view.json })
 }
 
 /// An agent.
-pub(super) fn agent(view: AgentView) -> Value {
+pub(super) fn agent(view: &AgentView) -> Value {
     let health = view.health_json.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
     json!({
         "id": view.id,

@@ -206,10 +206,10 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
         verified: overall(lang, &checks),
         findings: findings.iter().map(|finding| Claim::new(lang, finding, &checks)).collect(),
         alerts: store.alerts_of(id).await?.iter().map(Alert::new).collect(),
-        flows: flows.into_iter().map(Flow::new).collect(),
+        flows: flows.iter().map(Flow::new).collect(),
         children: children.into_iter().map(|child| Row::new(&page, child)).collect(),
         batches: batches.into_iter().map(|batch| BatchRow::new(lang, batch, &checks)).collect(),
-        changes: store.changes_of(id).await?.into_iter().map(|change| Change::new(lang, change)).collect(),
+        changes: store.changes_of(id).await?.iter().map(|change| Change::new(lang, change)).collect(),
         playbook: playbook(view.category)
             .iter()
             .map(|step| (step.mandatory, lang.pick(step.ja, step.en)))
@@ -323,7 +323,7 @@ impl Alert {
 }
 
 impl Flow {
-    fn new(flow: FlowView) -> Self {
+    fn new(flow: &FlowView) -> Self {
         let end = |address: &str, port: i64| match address.contains(':') {
             true => format!("[{}]:{port}", shown(address)),
             false => format!("{}:{port}", shown(address)),
@@ -368,7 +368,7 @@ impl BatchRow {
 }
 
 impl Change {
-    fn new(lang: Lang, change: ChangeView) -> Self {
+    fn new(lang: Lang, change: &ChangeView) -> Self {
         let key = format!("change-{}", change.kind);
         Self {
             at: When::from(change.at),

@@ -30,7 +30,8 @@ pub(super) struct Row {
     pub(super) parent: Option<String>,
     pub(super) children: i64,
     pub(super) from_endpoint: bool,
-    pub(super) replay: bool,
+    /// Why it is marked as replayed, if it is.
+    pub(super) replay: Option<String>,
     pub(super) signed: Mark,
     /// What a screen reader hears when it arrives.
     pub(super) say: String,
@@ -58,7 +59,7 @@ impl Row {
             parent: view.parent,
             children: view.children,
             from_endpoint: view.sources.contains(&"endpoint_alert"),
-            replay: view.replay,
+            replay: view.replay.then(|| lang.text("tag-replay-title")),
             signed: if view.findings == 0 {
                 Mark::none(lang.text("check-none"))
             } else if view.signed {

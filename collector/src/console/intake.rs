@@ -40,7 +40,7 @@ pub(super) struct Turned {
 }
 
 impl Turned {
-    pub(super) fn new(page: &Page, row: RejectionView) -> Self {
+    pub(super) fn new(page: &Page, row: &RejectionView) -> Self {
         let last = from_stored(row.last_at);
         Self {
             peer: shown(&row.peer),
@@ -83,7 +83,7 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<IntakePage, StoreE
     };
     Ok(IntakePage {
         counters: known.into_iter().chain(others).map(counter).collect(),
-        turned: console.store.rejections().await?.into_iter().map(|peer| Turned::new(&page, peer)).collect(),
+        turned: console.store.rejections().await?.iter().map(|peer| Turned::new(&page, peer)).collect(),
         page,
     })
 }

@@ -82,7 +82,7 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<OverviewPage, Stor
             .store
             .rejections()
             .await?
-            .into_iter()
+            .iter()
             .take(5)
             .map(|peer| Turned::new(&page, peer))
             .collect(),

@@ -178,7 +178,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// A number with its thousands apart.
 pub(super) fn number(n: impl core::fmt::Display) -> String {
-    thousands(&n.to_string().into())
+    thousands(&n.to_string())
 }
 
 /// Bytes in a readable unit.

@@ -328,12 +328,16 @@ async fn an_incident_shows_why_it_was_opened_and_that_it_is_signed() {
     assert!(english.contains("Signatures verified (1 batch)") && english.contains("Port scan"));
 
     // One byte changed on the disk, and the page says so.
-    sqlx::query(
-        "UPDATE batches SET envelope = CAST(substr(envelope, 1, length(envelope) - 1) AS BLOB) || x'00'",
-    )
-    .execute(bench.store.writer())
-    .await
-    .unwrap();
+    let mut bytes: Vec<u8> = sqlx::query_scalar("SELECT envelope FROM batches WHERE seq = 1")
+        .fetch_one(bench.store.reader())
+        .await
+        .unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    sqlx::query("UPDATE batches SET envelope = $1 WHERE seq = 1")
+        .bind(bytes)
+        .execute(bench.store.writer())
+        .await
+        .unwrap();
     let text = bench.get(&format!("/incidents/{incident}"), &cookie).await.text;
     assert!(text.contains("署名が一致しません") && text.contains("検証できないバッチが 1 件あります"));
     assert!(!text.contains("✓ 署名検証済み"));
