@@ -26,7 +26,7 @@ use crate::clock::{self, stored};
 use crate::config::Config;
 use crate::server::Intake;
 use crate::store::{Store, StoreError, query};
-use authority::{Authority, AuthorityError, Issued, Paths};
+use authority::{AuthorityError, Issued, Paths};
 
 pub mod authority;
 
@@ -201,10 +201,10 @@ async fn enroll(state: &Intake, request: &EnrollRequest) -> Result<EnrollRespons
     }
     let now = clock::now();
     let agent = key.id();
-    let issued = state.authority.certify(&request.csr_pem, agent, now).map_err(|cause| match cause {
-        AuthorityError::Request { .. } => malformed("csr_pem"),
-        other => FleetError::Authority { cause: other },
-    })?;
+    let issued = match state.authority.certify(&request.csr_pem, agent, now) {
+        Err(AuthorityError::Request { .. }) => return Err(malformed("csr_pem")),
+        issued => issued?,
+    };
     let name = BoundedText::<64>::new(&request.name).to_string();
     let admitted = admit(&state.store, &Digest::of(request.secret.as_bytes()), &key, &issued, &name).await?;
     Ok(EnrollResponse {

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::auth::password::{PasswordError, hash_password, random_secret};
-use crate::clock::{self, stored};
+use crate::auth::role::Role;
+use crate::clock;
 use crate::fleet::authority::{self, AuthorityError, Paths};
-use crate::store::{Store, StoreError, query};
+use crate::store::{Store, StoreError};
 
 /// The first user.
 const ADMIN: &str = "admin";
@@ -98,14 +99,7 @@ async fn fill(plan: &Plan, dir: &Path) -> Result<(String, String), InitError> {
     write(&store_path, b"")?;
     let store = Store::create(&store_path).await?;
     let password = random_secret()?;
-    sqlx::query("INSERT INTO users (name, password_hash, role, created_at) VALUES ($1, $2, $3, $4)")
-        .bind(ADMIN)
-        .bind(hash_password(&password)?)
-        .bind(ADMIN)
-        .bind(stored(clock::now()))
-        .execute(store.writer())
-        .await
-        .map_err(query("add the first user"))?;
+    store.put_user(&ADMIN.into(), Role::FIRST, &hash_password(&password)?, clock::now()).await?;
     store.close().await;
     Ok((password, authority.ca_sha256.to_string()))
 }

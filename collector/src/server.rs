@@ -95,11 +95,12 @@ impl Server {
         &self.config
     }
 
-    /// Serves until `stop` becomes true; then ends connections, commits what was taken, and closes the store.
+    /// Serves until `stop` becomes true; then ends connections, commits what was taken, and closes the store. Calls
+    /// `ready` once keys and store are in use.
     ///
     /// # Errors
     /// If keys or store cannot be used.
-    pub async fn run(self, stop: watch::Receiver<bool>) -> Result<(), ServeError> {
+    pub async fn run(self, stop: watch::Receiver<bool>, ready: impl FnOnce()) -> Result<(), ServeError> {
         let paths = Paths::of(&self.config.dir);
         let (mutual, server_only) = (tls::mutual(&paths)?, tls::server_only(&paths)?);
         let store = Store::open(&self.config.store_path()).await?;
@@ -136,6 +137,7 @@ impl Server {
         for (listener, door) in doors {
             loops.spawn(door.serve(listener, stop.clone()));
         }
+        ready();
         while loops.join_next().await.is_some() {}
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
@@ -169,7 +171,7 @@ impl Door {
         loop {
             let slot = Arc::clone(&self.connections).acquire_owned();
             let accepted = tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
                 Some(_) = connections.join_next() => continue,
                 accepted = async { (slot.await, listener.accept().await) } => accepted,
             };
@@ -239,7 +241,7 @@ impl Door {
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
-            () = async { drop(stop.wait_for(|stop| *stop).await); } => {
+            () = stopped(&mut stop) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -248,6 +250,12 @@ impl Door {
             tracing::debug!(error = error_chain(&*error), "a connection ended");
         }
     }
+}
+
+/// Returns when the collector must stop; a sender that is gone says so too.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The guard of the value must not live across an await of the caller.
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 /// Why the collector does not serve.
@@ -284,3 +292,6 @@ pub enum ServeError {
         cause: StoreError,
     },
 }
+
+#[cfg(test)]
+mod tests;

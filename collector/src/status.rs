@@ -93,6 +93,28 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
     Ok(Status { incidents, agents: agents.collect(), counters: counters.into_iter().collect() })
 }
 
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "incidents: {}", self.incidents.len())?;
+        for one in &self.incidents {
+            let verified = if one.verified { "verified" } else { "NOT VERIFIED" };
+            let (id, category, subject) = (&one.id, &one.category, &one.subject);
+            writeln!(
+                f,
+                "  {id}  L{}  {category}  {subject}  {} findings, {verified}",
+                one.severity, one.findings
+            )?;
+        }
+        writeln!(f, "agents: {}", self.agents.len())?;
+        for one in &self.agents {
+            let seen = one.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
+            writeln!(f, "  {}  {}  {}  last seen {seen}, batch {}", one.id, one.body, one.name, one.through)?;
+        }
+        writeln!(f, "counters:")?;
+        self.counters.iter().try_for_each(|(name, value)| writeln!(f, "  {name} {value}"))
+    }
+}
+
 async fn incidents(store: &Store) -> Result<Vec<IncidentRow>, StoreError> {
     let rows = sqlx::query(
         "SELECT i.id, i.category, i.severity, i.state, i.body, i.subject, i.parent, i.findings, i.opened_at,

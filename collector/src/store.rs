@@ -15,9 +15,9 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::watch;
 
-mod commit;
-mod finding;
-mod incident;
+pub mod commit;
+pub mod finding;
+pub mod incident;
 pub mod writer;
 
 /// Connections that read.

@@ -36,9 +36,9 @@ pub fn peer_of(connection: &rustls::ServerConnection) -> Option<Peer> {
 fn agent_in(leaf: &CertificateDer<'_>) -> Option<AgentId> {
     let (_rest, certificate) = X509Certificate::from_der(leaf).ok()?;
     let names = certificate.subject_alternative_name().ok()??;
-    names.value.general_names.iter().find_map(|name| match name {
-        GeneralName::URI(uri) => uri.strip_prefix(AGENT_URN)?.parse().ok(),
-        _ => None,
+    names.value.general_names.iter().find_map(|name| {
+        let GeneralName::URI(uri) = name else { return None };
+        uri.strip_prefix(AGENT_URN)?.parse().ok()
     })
 }
 

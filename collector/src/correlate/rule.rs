@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use sekimori_wire::alert::AlertClass;
 use sekimori_wire::finding::{Category, Finding, Severity, Value};
 use sekimori_wire::id::Host;
+use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 
 use crate::incident::IncidentCategory;
@@ -153,10 +154,7 @@ fn subject_of(finding: &Finding, subject: Subject) -> String {
     let victim = || host(finding.responder);
     // `to_string` of a bounded text escapes what could forge a line.
     let target = || finding.targets.first().map(ToString::to_string);
-    let named = || match finding.evidence.inputs.get(&"host_name".into()) {
-        Some(Value::Text(name)) => Some(name.to_string()),
-        Some(Value::Count(_) | Value::Number(_) | Value::List(_)) | None => None,
-    };
+    let named = || input(finding, "host_name");
     match subject {
         Subject::Actor => actor().or_else(named).or_else(victim).or_else(target),
         Subject::Victim => victim().or_else(target).or_else(actor),
@@ -175,14 +173,18 @@ fn indicators(finding: &Finding, subject: Subject) -> Vec<Indicator> {
     if subject == Subject::Domain {
         all.extend(domains(finding).map(|value| Indicator { kind: IndicatorKind::Domain, value }));
     }
-    if let Some(Value::Text(ja4)) = finding.evidence.inputs.get(&"ja4".into())
-        && !ja4.is_empty()
-    {
-        all.push(Indicator { kind: IndicatorKind::Ja4, value: ja4.to_string() });
-    }
+    all.extend(input(finding, "ja4").map(|value| Indicator { kind: IndicatorKind::Ja4, value }));
     all.sort();
     all.dedup();
     all
+}
+
+/// A text among the measured values, if it is there and not empty.
+fn input(finding: &Finding, name: &str) -> Option<String> {
+    match finding.evidence.inputs.get(&BoundedText::new(name)) {
+        Some(Value::Text(text)) if !text.is_empty() => Some(text.to_string()),
+        Some(Value::Text(_) | Value::Count(_) | Value::Number(_) | Value::List(_)) | None => None,
+    }
 }
 
 /// An endpoint product names the host that it protects first; the other end is then the one that acts.
@@ -231,3 +233,6 @@ fn is_unique_to_one_owner(host: &Host) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
