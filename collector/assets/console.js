@@ -6,7 +6,7 @@
   const words = document.body.dataset;
 
   // Replaces every [data-live] part with the server's present rendering of this very page.
-  let fetching = false, again = false;
+  let fetching = false, again = false, seq = words.seq;
   async function refresh() {
     if (document.querySelector("[data-live]") === null) return;
     if (fetching) { again = true; return; }
@@ -22,6 +22,7 @@
     }
   }
   function swap(fresh) {
+    seq = fresh.body.dataset.seq;
     for (const old of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(old.id);
       if (next === null || next.isEqualNode(old)) continue;
@@ -57,7 +58,7 @@
     const events = new EventSource("/events");
     events.addEventListener("open", () => state("on"));
     events.addEventListener("error", () => state("off"));
-    events.addEventListener("change", refresh);
+    events.addEventListener("change", (event) => { if (event.data !== seq) refresh(); });
     // "Last seen" grows old without any change on the server.
     setInterval(() => { if (!document.hidden) refresh(); }, 30000);
     document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });

@@ -61,12 +61,13 @@ struct Failures {
     count: u32,
 }
 
-impl Guard {
-    /// With no failures remembered.
-    pub fn new() -> Self {
-        Self { running: Semaphore::new(VERIFICATIONS_MAX), failures: Mutex::new(HashMap::new()) }
+impl Default for Guard {
+    fn default() -> Self {
+        Self { running: Semaphore::new(VERIFICATIONS_MAX), failures: Mutex::default() }
     }
+}
 
+impl Guard {
     /// Whether `password` is the one behind `stored` (`None`: there is no such user).
     ///
     /// # Errors
@@ -99,7 +100,7 @@ impl Guard {
 
     fn must_wait(&self, name: &str, from: IpAddr, now: Timestamp) -> Option<Duration> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        [(by_name(name), FAILURES_PER_NAME_MAX), (None, FAILURES_PER_ADDRESS_MAX)]
+        [(Some(named(name)), FAILURES_PER_NAME_MAX), (None, FAILURES_PER_ADDRESS_MAX)]
             .into_iter()
             .filter_map(|(who, max)| failures.get(&(from, who)).filter(|failed| failed.count >= max))
             .map(|failed| FAILURE_WINDOW.saturating_sub(now.since(failed.since)))
@@ -109,7 +110,7 @@ impl Guard {
 
     fn count_failure(&self, name: &str, from: IpAddr, now: Timestamp) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        for who in [by_name(name), None] {
+        for who in [Some(named(name)), None] {
             if failures.len() >= ATTEMPTS_MAX {
                 failures.retain(|_key, failed| now.since(failed.since) < FAILURE_WINDOW);
             }
@@ -128,7 +129,7 @@ impl Guard {
     /// A good password clears the name; the address keeps its count less this one.
     fn forget(&self, name: &str, from: IpAddr) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.remove(&(from, by_name(name)));
+        failures.remove(&(from, Some(named(name))));
         if let Some(failed) = failures.get_mut(&(from, None)) {
             failed.count = failed.count.saturating_sub(1);
         }
@@ -136,8 +137,8 @@ impl Guard {
 }
 
 /// A digest keeps entries small, whatever is typed as a name.
-fn by_name(name: &str) -> Option<Digest> {
-    Some(Digest::of(name.as_bytes()))
+fn named(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
 }
 
 fn password_fits(password: &str, stored: &str) -> bool {
@@ -170,7 +171,7 @@ mod tests {
 
     #[tokio::test]
     async fn good_passwords_pass_and_others_do_not() {
-        let guard = Guard::new();
+        let guard = Guard::default();
         let stored = hash_password("correct horse battery").unwrap();
         assert!(stored.starts_with("$argon2id$"));
         let now = Timestamp::from_secs(1000);
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn failures_are_limited_by_name_and_by_address_and_forgotten() {
-        let guard = Guard::new();
+        let guard = Guard::default();
         let now = Timestamp::from_secs(1000);
         for _ in 0..FAILURES_PER_NAME_MAX {
             assert_eq!(guard.must_wait("a", HERE, now), None);
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_whatever_is_typed() {
-        let guard = Guard::new();
+        let guard = Guard::default();
         for n in 0..u32::try_from(ATTEMPTS_MAX).unwrap() {
             guard.count_failure("x", IpAddr::V4(Ipv4Addr::from(n)), Timestamp::from_secs(u64::from(n)));
         }

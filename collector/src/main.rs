@@ -22,12 +22,15 @@ use config::{Config, ConfigError};
 use server::Server;
 use store::Store;
 
+pub mod api;
 pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod correlate;
 pub mod fleet;
+pub mod i18n;
 pub mod incident;
 pub mod ingest;
 pub mod init;

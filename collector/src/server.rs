@@ -31,7 +31,7 @@ use crate::ingest::SUBMISSIONS_MAX;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
-use crate::{fleet, ingest};
+use crate::{console, fleet, ingest};
 
 /// Head of a request.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -126,7 +126,10 @@ impl Server {
             (self.enroll, door(Arc::clone(&server_only), fleet::router(intake))),
             (
                 self.console,
-                door(server_only, console(AppState { store: store.clone(), config: Arc::clone(&config) })),
+                door(
+                    server_only,
+                    console::router(AppState { store: store.clone(), config: Arc::clone(&config) }),
+                ),
             ),
         ];
         drop(writer);
@@ -143,10 +146,6 @@ impl Server {
         store.close().await;
         Ok(())
     }
-}
-
-fn console(_state: AppState) -> Router {
-    Router::new()
 }
 
 async fn bind(address: &mut SocketAddr) -> Result<TcpListener, ServeError> {

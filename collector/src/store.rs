@@ -4,12 +4,13 @@
 //! (WAL, `synchronous = FULL`). The command line works on the same file beside a running collector.
 
 pub mod account;
+pub mod acknowledge;
+pub mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sekimori_wire::time::Timestamp;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::watch;
@@ -119,16 +120,6 @@ impl Store {
 
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_TIMEOUT).foreign_keys(true)
-}
-
-/// A time as the store keeps it; 2262 and later is kept as 2262.
-pub fn nanos(at: Timestamp) -> i64 {
-    i64::try_from(at.nanos()).unwrap_or(i64::MAX)
-}
-
-/// A time as the store kept it.
-pub fn timestamp(nanos: i64) -> Timestamp {
-    Timestamp::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
 /// Why the store did not do what was asked.

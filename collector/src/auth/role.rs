@@ -46,7 +46,7 @@ roles! {
 
 impl Role {
     /// The role of the account that `init` makes: accounts are made on the command line, so the first person at the
-    /// console is the one who has to work incidents.
+    /// console is one who works incidents, and everybody else's role follows from there.
     pub const FIRST: Self = Self::Control;
 
     /// May take an incident from `detected` to `received`.

@@ -3,10 +3,11 @@
 use sekimori_wire::time::Timestamp;
 use sqlx::FromRow;
 
-use super::{Store, StoreError, nanos, query, timestamp};
+use super::{Store, StoreError, query};
 use crate::auth::role::Role;
 use crate::auth::session::{AGE_MAX, IDLE_MAX, SessionToken, TOUCH_EVERY, is_alive};
 use crate::auth::{User, UserName};
+use crate::clock::{from_stored, stored};
 
 /// Sessions of one user; beyond it the one unused for longest ends.
 const SESSIONS_PER_USER_MAX: i64 = 20;
@@ -52,7 +53,7 @@ impl Store {
         .bind(name.as_str())
         .bind(password_hash)
         .bind(role.as_str())
-        .bind(nanos(now))
+        .bind(stored(now))
         .execute(&mut *transaction)
         .await
         .map_err(query(failed))?;
@@ -77,7 +78,7 @@ impl Store {
         Ok(rows
             .into_iter()
             .filter_map(|row| {
-                let created_at = timestamp(row.created_at);
+                let created_at = from_stored(row.created_at);
                 let disabled = row.disabled != 0;
                 row.user().map(|user| Account { user, created_at, disabled })
             })
@@ -115,8 +116,8 @@ impl Store {
         let failed = "start a session";
         let mut transaction = self.writer().begin().await.map_err(query(failed))?;
         sqlx::query("DELETE FROM sessions WHERE created_at <= $1 OR used_at <= $2")
-            .bind(nanos(now.minus(AGE_MAX)))
-            .bind(nanos(now.minus(IDLE_MAX)))
+            .bind(stored(now.minus(AGE_MAX)))
+            .bind(stored(now.minus(IDLE_MAX)))
             .execute(&mut *transaction)
             .await
             .map_err(query(failed))?;
@@ -132,7 +133,7 @@ impl Store {
         sqlx::query("INSERT INTO sessions (token_hash, user, created_at, used_at) VALUES ($1, $2, $3, $3)")
             .bind(token.digest().as_bytes().as_slice())
             .bind(user.name.as_str())
-            .bind(nanos(now))
+            .bind(stored(now))
             .execute(&mut *transaction)
             .await
             .map_err(query(failed))?;
@@ -160,15 +161,15 @@ impl Store {
         .await
         .map_err(query("read a session"))?;
         let Some((name, role, created_at, used_at)) = row else { return Ok(None) };
-        let used_at = timestamp(used_at);
-        let Some(role) = Role::from_name(&role).filter(|_| is_alive(timestamp(created_at), used_at, now))
+        let used_at = from_stored(used_at);
+        let Some(role) = Role::from_name(&role).filter(|_| is_alive(from_stored(created_at), used_at, now))
         else {
             return Ok(None);
         };
         if touch == Touch::ByPerson && now.since(used_at) >= TOUCH_EVERY {
             sqlx::query("UPDATE sessions SET used_at = $2 WHERE token_hash = $1")
                 .bind(digest.as_bytes().as_slice())
-                .bind(nanos(now))
+                .bind(stored(now))
                 .execute(self.writer())
                 .await
                 .map_err(query("keep a session"))?;
