@@ -13,12 +13,18 @@
 //! records, byte for byte.
 #![forbid(unsafe_code)]
 
+pub mod alert;
+pub mod bounded;
 mod clock;
 pub mod counters;
 pub mod decode;
+pub mod detect;
 pub mod event;
 mod flow;
 pub mod frame;
 pub mod limits;
 pub mod observe;
 pub mod proto;
+pub mod segment;
+pub mod sensor;
+pub mod summarize;

@@ -30,6 +30,10 @@ pub struct Limits {
     pub distinct_per_entry: usize,
     /// Findings that may still grow. Full: the oldest is closed (`detect.findings_evicted`).
     pub open_findings: usize,
+    /// Distinct names remembered exactly for one client and domain. Full: what comes after is not counted as new.
+    pub dns_names_per_pair: usize,
+    /// Distinct names remembered over all clients and domains. Full: the least recently used pairs go (`detect.evicted`).
+    pub dns_names: usize,
 
     // Summarising.
     /// Length of a summary window.
@@ -38,6 +42,8 @@ pub struct Limits {
     pub summary_bytes: usize,
     /// Hosts, domains and flows tracked within a window. Full: the smallest go (`summary.detail_shed`).
     pub summary_entries: usize,
+    /// Records, and likewise ended flows, that nobody has taken yet. Full: the oldest goes (`sensor.records_shed`).
+    pub pending_records: usize,
 }
 
 impl Limits {
@@ -55,9 +61,12 @@ impl Limits {
             detector_entries: 16_384,
             distinct_per_entry: 256,
             open_findings: 4_096,
+            dns_names_per_pair: 1_024,
+            dns_names: 524_288,
             window: Duration::from_secs(10),
             summary_bytes: 48 * 1024,
             summary_entries: 4_096,
+            pending_records: 65_536,
         }
     }
 }
