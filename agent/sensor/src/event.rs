@@ -107,7 +107,8 @@ pub enum FlowEvent {
     },
     /// The payload of a syslog datagram (UDP to port 514 that begins with a priority), or one line of syslog over TCP.
     Syslog(Box<[u8]>),
-    /// It is over, or was cut by the active timeout (then it goes on under the same id).
+    /// It is over, or was cut by the active timeout: then it goes on under the same id, and the next record counts only
+    /// what this one did not.
     Ended(Box<FlowRecord>),
 }
 
@@ -193,7 +194,7 @@ pub struct Arp {
 /// All that is known of a flow when it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowRecord {
-    /// First packet.
+    /// First packet that this record counts.
     pub start: Timestamp,
     /// Last packet.
     pub end: Timestamp,
