@@ -95,7 +95,7 @@ pub enum FlowEvent {
     Answered,
     /// TCP: the originator acknowledged the SYN-ACK: the handshake is complete. At most once a flow.
     Established,
-    /// TCP: RST in answer to SYN. UDP: an ICMP unreachable quoted the flow. At most once a flow.
+    /// TCP: RST in answer to SYN. Any: an ICMP unreachable quoted the flow before an answer. At most once a flow.
     Rejected,
     /// Nothing came back within [`Limits::attempt_timeout`](crate::limits::Limits::attempt_timeout) of the first packet
     /// (TCP SYN, UDP, ICMP echo). At most once a flow.

@@ -1,0 +1,315 @@
+//! Sending what is in the spool until the collector has acknowledged it.
+//!
+//! ```text
+//! spool ─oldest_unacked─► POST /v1/batches ─► Answer ─judge─► acknowledge, or wait (policy), or stop
+//! ```
+//! Only a verified [`Ack`](sekimori_wire::ack::Ack) of our own batch removes anything. That a handshake succeeded says
+//! nothing about our certificate: with TLS 1.3 the collector's refusal comes with the first request.
+
+use std::error::Error as _;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use sekimori_wire::ack::{Answer, encode_submission};
+use sekimori_wire::envelope::Envelope;
+use sekimori_wire::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_ENVELOPES_MAX};
+use tokio::sync::watch;
+
+use crate::identity::Identity;
+use crate::spool::{Position, Spool, SpoolError};
+use crate::tls::{self, Connection, ConnectionError, Endpoint, UrlError};
+
+mod judge;
+mod policy;
+mod stats;
+
+pub(crate) use judge::Fork;
+pub(crate) use policy::Pace;
+pub(crate) use stats::Stats;
+
+use judge::Judgement;
+use policy::{Backoff, Event};
+
+/// Room for what the submission adds around its envelopes.
+const SUBMISSION_OVERHEAD_BYTES: usize = 16 * 1024;
+const CONTENT_TYPE: &str = "application/vnd.sekimori.submission.v1+protobuf";
+
+/// Why shipping ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was told to.
+    Stopped,
+    /// The collector's history of this agent is not ours. Nothing is deleted; a person must look.
+    Forked(Fork),
+    /// The spool cannot be read; opening it again may repair that.
+    Spool(SpoolError),
+}
+
+/// Why shipping cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShipError {
+    /// Neither enrolment nor configuration names a collector.
+    #[error("no collector address is known")]
+    NoUrl,
+    /// Not an address.
+    #[error("a collector address cannot be used")]
+    Url(#[from] UrlError),
+    /// Our certificates cannot be used.
+    #[error("TLS refuses this agent's identity")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Ships until `stop` turns true (or its sender is gone). No `urls`: those of the enrolment.
+///
+/// # Errors
+/// If it cannot begin; afterwards everything is either tried again or an [`Outcome`].
+pub(crate) async fn run(
+    identity: Arc<Identity>,
+    spool: Arc<Spool>,
+    urls: Vec<String>,
+    stats: Arc<Stats>,
+    stop: watch::Receiver<bool>,
+) -> Result<Outcome, ShipError> {
+    Shipper::new(identity, spool, &urls, stats, Pace::DEFAULT)?.run(stop).await
+}
+
+struct Shipper {
+    identity: Arc<Identity>,
+    spool: Arc<Spool>,
+    stats: Arc<Stats>,
+    endpoints: Vec<Endpoint>,
+    /// Which of them is tried next, or is connected.
+    endpoint_idx: usize,
+    config: Arc<ClientConfig>,
+    connection: Option<Connection>,
+    /// An answer has come over `connection`.
+    proven: bool,
+    backoff: Backoff,
+}
+
+/// What one attempt came to, where it did not end everything.
+type Attempt = Result<Event, Outcome>;
+
+impl Shipper {
+    fn new(
+        identity: Arc<Identity>,
+        spool: Arc<Spool>,
+        urls: &[String],
+        stats: Arc<Stats>,
+        pace: Pace,
+    ) -> Result<Self, ShipError> {
+        let urls = if urls.is_empty() { &identity.ingest_urls } else { urls };
+        let endpoints = urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<Vec<_>, _>>()?;
+        if endpoints.is_empty() {
+            return Err(ShipError::NoUrl);
+        }
+        let config = tls::client_config(&identity)?;
+        stats.set_acked(spool.acked());
+        Ok(Self {
+            identity,
+            spool,
+            stats,
+            endpoints,
+            endpoint_idx: 0,
+            config,
+            connection: None,
+            proven: false,
+            backoff: Backoff::new(pace),
+        })
+    }
+
+    async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<Outcome, ShipError> {
+        let mut pending = self.spool.watch_pending();
+        loop {
+            let attempt = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(Outcome::Stopped),
+                attempt = self.attempt(&mut pending) => attempt,
+            };
+            let event = match attempt {
+                Ok(event) => event,
+                Err(outcome) => return Ok(outcome),
+            };
+            let wait = self.backoff.after(event, jitter());
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(Outcome::Stopped),
+                () = tokio::time::sleep(wait) => (),
+            }
+        }
+    }
+
+    /// Waits for something to send, sends it, and acts on the answer.
+    async fn attempt(&mut self, pending: &mut watch::Receiver<u64>) -> Attempt {
+        if pending.wait_for(|pending| *pending > 0).await.is_err() {
+            return Err(Outcome::Stopped);
+        }
+        let spool = Arc::clone(&self.spool);
+        let oldest = tokio::task::spawn_blocking(move || {
+            spool.oldest_unacked(SUBMISSION_ENVELOPES_MAX, SUBMISSION_BYTES_MAX - SUBMISSION_OVERHEAD_BYTES)
+        });
+        let batches = match oldest.await {
+            Ok(Ok(batches)) => batches,
+            Ok(Err(error)) => return Err(Outcome::Spool(error)),
+            // The runtime ends.
+            Err(_cancelled) => return Err(Outcome::Stopped),
+        };
+        let Some(first) = batches.first().map(|(first, _)| *first) else { return Ok(Event::NoProgress) };
+        let envelopes: Vec<Envelope> = batches.into_iter().map(|(_, envelope)| envelope).collect();
+        let body = encode_submission(&envelopes);
+        drop(envelopes);
+        match self.submit(body).await {
+            Ok(answer) => self.act(answer, first).await,
+            Err(error) => Ok(self.failed(&error)),
+        }
+    }
+
+    async fn submit(&mut self, body: Vec<u8>) -> Result<Answer, ConnectionError> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none @ None => {
+                let endpoint = self.endpoints.get(self.endpoint_idx).ok_or(ConnectionError::Answer)?;
+                let opened = Connection::open(endpoint, Arc::clone(&self.config)).await?;
+                let negotiated = opened.negotiated();
+                self.stats.connected(negotiated);
+                self.proven = false;
+                tracing::info!(collector = %endpoint, group = ?negotiated.group, version = ?negotiated.version, "connected");
+                none.insert(opened)
+            }
+        };
+        self.stats.submitted();
+        let (status, body) = connection.post("/v1/batches", CONTENT_TYPE, body).await?;
+        let answer = Answer::from_bytes(&body).map_err(|cause| {
+            tracing::debug!(%status, error = &cause as &dyn std::error::Error, "not an answer");
+            ConnectionError::Answer
+        })?;
+        self.proven = true;
+        Ok(answer)
+    }
+
+    async fn act(&mut self, answer: Answer, first: Position) -> Attempt {
+        let ack = match answer {
+            Answer::Ack(envelope) => envelope.verify_ack(&self.identity.collector),
+            Answer::Refused(refusal) => {
+                let is_news = self.stats.refused(&refusal);
+                if is_news {
+                    tracing::warn!(kind = %refusal.kind, seq = refusal.seq, detail = %refusal.detail, "the collector refuses");
+                }
+                let asked = Duration::from_secs(refusal.retry_after_seconds.into());
+                return Ok(if refusal.kind.may_retry() {
+                    Event::Busy { asked }
+                } else {
+                    Event::Refused { asked }
+                });
+            }
+        };
+        let Ok(ack) = ack else {
+            self.note("the acknowledgement is not signed by this agent's collector");
+            return Ok(Event::Failed { more_endpoints: self.next_endpoint() });
+        };
+        let (agent, spool, stats) = (self.identity.agent, Arc::clone(&self.spool), Arc::clone(&self.stats));
+        let judged = tokio::task::spawn_blocking(move || {
+            let judgement = judge::judge(&ack, agent, first, &spool)?;
+            if let Judgement::Advance(through) = judgement {
+                // First what is told, then what whoever waits for an empty spool sees.
+                stats.set_acked(through);
+                spool.acknowledge(through);
+            }
+            Ok(judgement)
+        });
+        match judged.await {
+            Ok(Ok(Judgement::Advance(_))) => Ok(Event::Progress),
+            Ok(Ok(Judgement::Nothing)) => Ok(Event::NoProgress),
+            Ok(Ok(Judgement::NotOurs)) => {
+                self.note("the acknowledgement is for another agent or chain");
+                Ok(Event::Failed { more_endpoints: self.next_endpoint() })
+            }
+            Ok(Ok(Judgement::Forked(fork))) => {
+                tracing::error!(%fork, "the collector has another history of this agent: shipping stops, everything is kept");
+                self.note("forked");
+                Err(Outcome::Forked(fork))
+            }
+            Ok(Err(error)) => Err(Outcome::Spool(error)),
+            Err(_cancelled) => Err(Outcome::Stopped),
+        }
+    }
+
+    fn failed(&mut self, error: &ConnectionError) -> Event {
+        let first_request = self.connection.is_some() && !self.proven;
+        let kind = match error {
+            ConnectionError::Connect { .. } => stats::Failure::Unreachable,
+            ConnectionError::Tls { .. } => stats::Failure::Tls,
+            // Most likely our certificate was refused: expired, revoked, or of another CA.
+            ConnectionError::Request { .. } if first_request => stats::Failure::Tls,
+            ConnectionError::Request { .. } | ConnectionError::Timeout => stats::Failure::Broken,
+            ConnectionError::Answer => stats::Failure::Answer,
+        };
+        let text = if first_request && matches!(kind, stats::Failure::Tls) {
+            format!(
+                "{} at the first request: the collector may refuse this agent's certificate",
+                chain(error)
+            )
+        } else {
+            chain(error)
+        };
+        if self.stats.failed(kind, &text) {
+            let collector = self.endpoints.get(self.endpoint_idx).map(ToString::to_string);
+            tracing::warn!(
+                collector,
+                reason = text,
+                "cannot ship; everything stays in the spool and is tried again"
+            );
+        }
+        // A proven connection that broke is opened again at the same address first.
+        let reconnect = self.proven && matches!(kind, stats::Failure::Broken);
+        self.connection = None;
+        self.proven = false;
+        Event::Failed { more_endpoints: !reconnect && self.next_endpoint() }
+    }
+
+    fn note(&self, text: &str) {
+        if self.stats.failed(stats::Failure::Answer, text) {
+            tracing::warn!(reason = text, "cannot ship; everything stays in the spool and is tried again");
+        }
+    }
+
+    /// Goes to the next address; false if that is the first again.
+    fn next_endpoint(&mut self) -> bool {
+        self.connection = None;
+        self.endpoint_idx = (self.endpoint_idx + 1) % self.endpoints.len().max(1);
+        self.endpoint_idx != 0
+    }
+}
+
+/// An error with all its causes on one line.
+fn chain(error: &ConnectionError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let shown = error.to_string();
+        if !text.ends_with(&shown) {
+            text.push_str(": ");
+            text.push_str(&shown);
+        }
+        // An `io::Error` shows the error inside it as its own text and skips it as a source.
+        cause = error.source().or_else(|| {
+            let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            inner.and_then(std::error::Error::source)
+        });
+    }
+    text
+}
+
+/// Agents that lost the same collector must not come back in step.
+fn jitter() -> u32 {
+    let mut bytes = [0; 4];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => u32::from_le_bytes(bytes),
+        Err(_) => u32::MAX / 2,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,322 @@
+//! The agent's memory of what it has sealed and the collector has not yet acknowledged.
+//!
+//! ```text
+//! DIR/<epoch>-<first number>.seg   append-only records (segment), in order; whole files go when acknowledged
+//! DIR/chain                        how far was sealed and acknowledged, what is still to be declared (chain)
+//! DIR/lock                         held by the one process that may write
+//! ```
+//!
+//! Order of what becomes durable, and why a crash at any point neither reuses a number nor leaves a hole:
+//! 1. `append` writes the records and syncs the segment (and the folder, for a new file). A crash before that leaves a
+//!    torn end that `open` cuts, or whole records that it keeps: nobody has seen their numbers yet.
+//! 2. It then writes `chain`. A crash before that leaves the segments ahead of `chain`; `open` believes the segments.
+//! 3. Only then can `oldest_unacked` see the records, so whatever was sent is known to `chain`. Where `chain` is ahead of
+//!    the segments, the disk has lost what it had promised: the numbers are not used again; [`Renewal`] starts a new epoch.
+//! 4. `acknowledge` writes `chain`, then removes files. A crash before either sends again what the collector has, and it
+//!    acknowledges again. The name of the first file tells what was removed, should `chain` be older.
+//!
+//! Nothing unacknowledged is ever removed: a full spool refuses (`Full`), and the sealer declares what it had to drop.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sekimori_wire::envelope::Envelope;
+use sekimori_wire::id::Digest;
+use tokio::sync::watch;
+
+use crate::disk::{self, DiskError};
+
+mod chain;
+mod files;
+mod inspect;
+mod recover;
+mod segment;
+
+pub(crate) use chain::{Head, Position, Undeclared};
+pub(crate) use inspect::{Inspection, inspect};
+pub(crate) use recover::{Recovery, Renewal};
+
+use chain::Chain;
+use files::Files;
+
+/// A file is ended at this size, so that what is acknowledged can be removed piece by piece.
+const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The spool of one agent. All methods block on the disk.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    dir: PathBuf,
+    max_bytes: u64,
+    state: Mutex<State>,
+    pending: watch::Sender<u64>,
+    recovery: Recovery,
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct State {
+    chain: Chain,
+    files: Files,
+    /// Where the chain is broken; `None` once renewed.
+    broken: Option<recover::Broken>,
+}
+
+impl State {
+    fn pending(&self) -> u64 {
+        self.files.count_after(self.chain.acked)
+    }
+}
+
+impl Spool {
+    /// Opens the spool in the folder `dir` (made if it is not there), which may grow to `max_bytes`.
+    ///
+    /// # Errors
+    /// If another process has it open, or the disk fails. Damage is no error: see [`Spool::recovery`].
+    pub(crate) fn open(dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
+        Self::open_with(dir, max_bytes, SEGMENT_BYTES.min(max_bytes / 4))
+    }
+
+    /// With limits so small that tests reach them.
+    #[cfg(test)]
+    pub(crate) fn open_small(dir: &Path) -> Result<Self, SpoolError> {
+        Self::open_with(dir, 16_000, 1000)
+    }
+
+    fn open_with(dir: &Path, max_bytes: u64, segment_bytes: u64) -> Result<Self, SpoolError> {
+        disk::create_private_dir(dir)?;
+        let lock = dir.join("lock");
+        let file = disk::at("open", &lock, File::options().create(true).append(true).open(&lock))?;
+        match file.try_lock() {
+            Ok(()) => (),
+            Err(TryLockError::WouldBlock) => return Err(SpoolError::InUse { path: lock }),
+            Err(TryLockError::Error(cause)) => disk::at("lock", &lock, Err(cause))?,
+        }
+        let (state, recovery) = recover::recover(dir, segment_bytes)?;
+        let pending = watch::Sender::new(state.pending());
+        Ok(Self { dir: dir.to_owned(), max_bytes, state: Mutex::new(state), pending, recovery, _lock: file })
+    }
+
+    /// What opening found and repaired.
+    pub(crate) const fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// The end of the chain.
+    pub(crate) fn head(&self) -> Head {
+        self.state().chain.head
+    }
+
+    /// Everything up to here is acknowledged.
+    pub(crate) fn acked(&self) -> Position {
+        self.state().chain.acked
+    }
+
+    /// Starts this epoch at its beginning, unless it or a later one has begun. What is in the spool stays in its own.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) fn begin_epoch(&self, epoch: u64) -> Result<(), SpoolError> {
+        let mut state = self.state();
+        if epoch <= state.chain.head.at.epoch {
+            return Ok(());
+        }
+        let mut chain = state.chain.clone();
+        chain.head = Head { at: Position { epoch, seq: 0 }, digest: Digest::ZERO };
+        chain.write(&self.chain_path())?;
+        state.chain = chain;
+        Ok(())
+    }
+
+    /// Appends envelopes that continue the chain at `first`, durably: all, or on an error none. Whoever declares a loss
+    /// ([`Spool::undeclared`]) does it in the next batch: this append takes it off the record.
+    ///
+    /// # Errors
+    /// `Full`, or the disk fails.
+    pub(crate) fn append(&self, first: Position, envelopes: &[Envelope]) -> Result<(), SpoolError> {
+        let Some(newest) = envelopes.last() else { return Ok(()) };
+        let mut state = self.state();
+        let State { chain, files, .. } = &mut *state;
+        must_follow(chain.head, first);
+        let raw: Vec<Vec<u8>> = envelopes.iter().map(Envelope::to_bytes).collect();
+        let needed = Files::size_of(&raw);
+        if files.bytes_after(chain.acked) + needed > self.max_bytes {
+            return Err(SpoolError::Full { max_bytes: self.max_bytes });
+        }
+        // Acknowledged bytes of the last file count as well, unless a new file lets it go.
+        let roll = files.bytes() + needed > self.max_bytes;
+        files.append(first, &raw, roll)?;
+        let last = Position { epoch: first.epoch, seq: first.seq + envelopes.len() as u64 - 1 };
+        chain.head = Head { at: last, digest: newest.digest() };
+        chain.undeclared = Undeclared::default();
+        self.write_chain(chain);
+        files.remove_through(chain.acked);
+        self.pending.send_replace(state.pending());
+        Ok(())
+    }
+
+    /// The oldest batches that are not acknowledged, all of one epoch: at most this many envelopes and bytes, but one at
+    /// least if there is one.
+    ///
+    /// # Errors
+    /// If the disk fails, or has damaged the very next batch: opening the spool anew repairs that.
+    pub(crate) fn oldest_unacked(
+        &self,
+        max_envelopes: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(Position, Envelope)>, SpoolError> {
+        let state = self.state();
+        if let Some(broken) = &state.broken {
+            return Err(SpoolError::Broken { batches: broken.lost_batches });
+        }
+        state.files.read_after(state.chain.acked, max_envelopes, max_bytes)
+    }
+
+    /// The digest of a batch that is still here.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) fn digest_of(&self, at: Position) -> Result<Option<Digest>, SpoolError> {
+        let state = self.state();
+        if at == state.chain.head.at {
+            return Ok(Some(state.chain.head.digest));
+        }
+        if at.seq == 0 || !state.files.holds(at) {
+            return Ok(None);
+        }
+        let found = state.files.read_after(Position { seq: at.seq - 1, ..at }, 1, 1)?;
+        Ok(found.first().filter(|(position, _)| *position == at).map(|(_, envelope)| envelope.digest()))
+    }
+
+    /// The last number sealed in an epoch, as far as is known here.
+    pub(crate) fn last_of(&self, epoch: u64) -> Option<u64> {
+        let state = self.state();
+        let head = state.chain.head.at;
+        if epoch == head.epoch { Some(head.seq) } else { state.files.last_of(epoch) }
+    }
+
+    /// Everything up to and including `through` is committed by the collector: whole files of it are removed.
+    pub(crate) fn acknowledge(&self, through: Position) {
+        let mut state = self.state();
+        let State { chain, files, .. } = &mut *state;
+        if through <= chain.acked || through > chain.head.at {
+            return;
+        }
+        chain.acked = through;
+        self.write_chain(chain);
+        files.remove_through(through);
+        self.pending.send_replace(state.pending());
+    }
+
+    /// Losses that are not yet declared in a batch.
+    pub(crate) fn undeclared(&self) -> Undeclared {
+        self.state().chain.undeclared.clone()
+    }
+
+    /// Remembers losses until the next append declares them.
+    pub(crate) fn set_undeclared(&self, undeclared: Undeclared) {
+        let mut state = self.state();
+        state.chain.undeclared = undeclared;
+        self.write_chain(&state.chain);
+    }
+
+    /// Batches that are not acknowledged.
+    pub(crate) fn pending(&self) -> u64 {
+        *self.pending.borrow()
+    }
+
+    /// The same, whenever it changes: for whoever waits for something to send, or for all to be acknowledged.
+    pub(crate) fn watch_pending(&self) -> watch::Receiver<u64> {
+        self.pending.subscribe()
+    }
+
+    /// Bytes on the disk.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.state().files.bytes()
+    }
+
+    /// Bytes that can still be appended: a replay waits for room instead of dropping.
+    pub(crate) fn room(&self) -> u64 {
+        let state = self.state();
+        self.max_bytes.saturating_sub(state.files.bytes_after(state.chain.acked))
+    }
+
+    /// The chain cannot go on as it is: batches that were not acknowledged are damaged or missing. Everything but
+    /// [`Spool::acked`] and the sizes waits for a [`Renewal`].
+    pub(crate) fn renewal(&self) -> Option<Renewal<'_>> {
+        Renewal::begin(self)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn chain_path(&self) -> PathBuf {
+        chain_path(&self.dir)
+    }
+
+    /// After the fact: the segments alone would tell the same after a crash, less sure about damage. So a disk that has no
+    /// room for this file (and may get some by what follows) is no reason to fail.
+    fn write_chain(&self, chain: &Chain) {
+        if let Err(error) = chain.write(&self.chain_path()) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the chain file stays behind");
+        }
+    }
+}
+
+/// One sealer numbers the batches: anything else would fork the chain, and is our own fault.
+fn must_follow(head: Head, first: Position) {
+    assert_eq!(first, Position { seq: head.at.seq + 1, ..head.at }, "the batch that follows the last one");
+}
+
+fn chain_path(dir: &Path) -> PathBuf {
+    dir.join("chain")
+}
+
+/// Why the spool cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpoolError {
+    /// Unacknowledged batches fill it.
+    #[error("the spool is full: {max_bytes} bytes of batches wait for the collector")]
+    Full {
+        /// Its quota.
+        max_bytes: u64,
+    },
+    /// Another process writes to it.
+    #[error("another agent uses this state folder ({} is locked)", path.display())]
+    InUse {
+        /// The lock.
+        path: PathBuf,
+    },
+    /// A batch cannot be read back.
+    #[error("batch {seq} in {} is damaged; opening the spool again repairs it", path.display())]
+    Damaged {
+        /// Where.
+        path: PathBuf,
+        /// Which.
+        seq: u64,
+    },
+    /// The chain has a hole, and nobody has renewed it yet.
+    #[error("{batches} batches are lost; the sealer must start a new epoch first")]
+    Broken {
+        /// How many are missing.
+        batches: u64,
+    },
+    /// The disk fails.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl SpoolError {
+    /// There is no room in the quota or on the disk: a condition that passes.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Disk(error) => error.is_full(),
+            Self::InUse { .. } | Self::Damaged { .. } | Self::Broken { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,261 @@
+//! Opening after anything may have happened: what is kept, what is cut, and how a broken chain goes on.
+//!
+//! A torn end is cut. Damage before the end is skipped; where it hit a batch that was not acknowledged, no later batch of
+//! that epoch can be delivered any more (its `prev` names a batch that nobody has), so [`Renewal`] seals what can still be
+//! read again in a new epoch, after a record that declares the rest as lost. It is one step for the outside: `chain` tells
+//! which epoch is valid, and what an interrupted renewal has left is removed by the next opening.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::MutexGuard;
+
+use sekimori_wire::envelope::Envelope;
+use sekimori_wire::id::Digest;
+
+use super::chain::{Chain, Head, Position};
+use super::files::{self, Files, Segment};
+use super::{Spool, SpoolError, State, Undeclared, chain_path};
+use crate::disk;
+
+/// What opening found and repaired.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recovery {
+    /// Bytes of unfinished appends, cut from the end.
+    pub(crate) torn_bytes: u64,
+    /// Places in the middle that could not be read.
+    pub(crate) damaged_places: u64,
+    /// Their bytes.
+    pub(crate) damaged_bytes: u64,
+    /// Batches that were sealed, not acknowledged, and cannot be read.
+    pub(crate) lost_batches: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// The last batch that can be delivered in each damaged epoch.
+    keep: Vec<Position>,
+    pub(super) lost_batches: u64,
+    lost_bytes: u64,
+}
+
+pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery), SpoolError> {
+    let known = Chain::read(&chain_path(dir))?;
+    let mut recovery = Recovery::default();
+    let mut runs = Runs::default();
+    let mut list = Vec::new();
+    let mut names = files::names(dir)?;
+    // What an interrupted renewal left: its records still are where it took them from.
+    if let Some(chain) = &known {
+        while let Some((_, _, path)) = names.pop_if(|(epoch, _, _)| *epoch > chain.head.at.epoch) {
+            disk::remove(&path)?;
+        }
+    }
+    for (idx, (epoch, first, path)) in names.iter().enumerate() {
+        let is_last = idx + 1 == names.len();
+        list.push(recover_segment(path, (*epoch, *first), is_last, &mut runs, &mut recovery)?);
+    }
+    let mut files = Files::new(dir.to_owned(), segment_bytes, list);
+    let mut chain = known.clone().unwrap_or_default();
+    for cut in std::mem::take(&mut chain.cuts) {
+        files.cut(cut)?;
+        runs.cut(cut);
+    }
+    if let Some(newest) = files.list.iter().rfind(|segment| segment.last >= segment.first)
+        && (newest.end() > chain.head.at || known.is_none())
+    {
+        let digest = files.salvage(newest, newest.last - 1)?.last().map_or(Digest::ZERO, Envelope::digest);
+        chain.head = Head { at: newest.end(), digest };
+        // Any append declares what was undeclared before it.
+        chain.undeclared = Undeclared::default();
+    }
+    if let Some(oldest) = files.list.first() {
+        let removed = Position { epoch: oldest.epoch, seq: oldest.first.saturating_sub(1) };
+        chain.acked = chain.acked.max(removed).min(chain.head.at);
+    }
+    let broken = runs.broken(&chain, recovery.damaged_bytes);
+    recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
+    files.remove_through(chain.acked);
+    Ok((State { chain, files, broken }, recovery))
+}
+
+fn recover_segment(
+    path: &Path,
+    (epoch, first): (u64, u64),
+    is_last: bool,
+    runs: &mut Runs,
+    recovery: &mut Recovery,
+) -> Result<Segment, SpoolError> {
+    let (bytes, scan) = files::read(path, epoch)?;
+    let rest = (bytes.len() - scan.end) as u64;
+    let mut size = bytes.len() as u64;
+    if is_last {
+        // What a killed process wrote may not be durable yet, and from here on it counts as such.
+        let file = files::open_at(path, 0)?;
+        if rest > 0 {
+            recovery.torn_bytes += rest;
+            size = scan.end as u64;
+            disk::truncate(&file, path, size)?;
+        }
+        disk::sync(&file, path)?;
+        path.parent().map_or(Ok(()), disk::sync_dir)?;
+    } else if rest > 0 {
+        recovery.damaged_places += 1;
+        recovery.damaged_bytes += rest;
+    }
+    for place in &scan.damaged {
+        recovery.damaged_places += 1;
+        recovery.damaged_bytes += place.len() as u64;
+    }
+    for found in &scan.records {
+        runs.add(epoch, found.seq);
+    }
+    let last = scan.records.last().map_or_else(|| first.saturating_sub(1), |found| found.seq);
+    Ok(Segment { path: path.to_owned(), epoch, first, last, bytes: size })
+}
+
+/// Which numbers were found, per epoch, as inclusive ranges: one where nothing is missing.
+#[derive(Debug, Default)]
+struct Runs(BTreeMap<u64, Vec<(u64, u64)>>);
+
+impl Runs {
+    fn add(&mut self, epoch: u64, seq: u64) {
+        let runs = self.0.entry(epoch).or_default();
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == seq => *last = seq,
+            Some(_) | None => runs.push((seq, seq)),
+        }
+    }
+
+    fn cut(&mut self, end: Position) {
+        if let Some(runs) = self.0.get_mut(&end.epoch) {
+            runs.retain(|(first, _)| *first <= end.seq);
+            if let Some((_, last)) = runs.last_mut() {
+                *last = end.seq.min(*last);
+            }
+        }
+    }
+
+    fn broken(mut self, chain: &Chain, lost_bytes: u64) -> Option<Broken> {
+        self.0.entry(chain.head.at.epoch).or_default();
+        let mut broken = Broken { keep: Vec::new(), lost_batches: 0, lost_bytes };
+        for (epoch, runs) in self.0.range(chain.acked.epoch..) {
+            let start = if *epoch == chain.acked.epoch { chain.acked.seq } else { 0 };
+            let found = runs.iter().filter(|(_, last)| *last > start);
+            let (mut keep, mut count, mut end) = (start, 0, start);
+            for (first, last) in found {
+                let first = (*first).max(start + 1);
+                if first == keep + 1 {
+                    keep = *last;
+                }
+                count += last + 1 - first;
+                end = *last;
+            }
+            if *epoch == chain.head.at.epoch {
+                end = end.max(chain.head.at.seq);
+            }
+            if keep != end {
+                broken.keep.push(Position { epoch: *epoch, seq: keep });
+                broken.lost_batches += end - start - count;
+            }
+        }
+        (!broken.keep.is_empty()).then_some(broken)
+    }
+}
+
+/// A new epoch being written; nothing of it counts before [`Renewal::commit`].
+#[derive(Debug)]
+pub(crate) struct Renewal<'a> {
+    spool: &'a Spool,
+    state: MutexGuard<'a, State>,
+    broken: Broken,
+    files: Files,
+    head: Head,
+    stranded: std::vec::IntoIter<(Segment, u64)>,
+}
+
+impl<'a> Renewal<'a> {
+    pub(super) fn begin(spool: &'a Spool) -> Option<Self> {
+        let state = spool.state();
+        let broken = state.broken.clone()?;
+        let stranded: Vec<_> = state
+            .files
+            .list
+            .iter()
+            .filter_map(|segment| {
+                let keep = broken.keep.iter().find(|keep| keep.epoch == segment.epoch)?;
+                (segment.last > keep.seq).then(|| (segment.clone(), keep.seq))
+            })
+            .collect();
+        let head =
+            Head { at: Position { epoch: state.chain.head.at.epoch + 1, seq: 0 }, digest: Digest::ZERO };
+        let files = state.files.successor();
+        Some(Self { spool, state, broken, files, head, stranded: stranded.into_iter() })
+    }
+
+    /// What the first new batch follows.
+    pub(crate) const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Batches that cannot be read.
+    pub(crate) const fn lost_batches(&self) -> u64 {
+        self.broken.lost_batches
+    }
+
+    /// Bytes that could not be read.
+    pub(crate) const fn lost_bytes(&self) -> u64 {
+        self.broken.lost_bytes
+    }
+
+    /// Losses that were still to be declared.
+    pub(crate) fn undeclared(&self) -> Undeclared {
+        self.state.chain.undeclared.clone()
+    }
+
+    /// The next batches that can be read and no longer delivered as they are, one file's worth; `None` at the end.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) fn next_stranded(&mut self) -> Result<Option<Vec<Envelope>>, SpoolError> {
+        match self.stranded.next() {
+            Some((segment, seq)) => self.state.files.salvage(&segment, seq).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Appends to the new epoch, beyond the quota if need be: these bytes replace others.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub(crate) fn append(&mut self, first: Position, envelopes: &[Envelope]) -> Result<(), SpoolError> {
+        let Some(newest) = envelopes.last() else { return Ok(()) };
+        super::must_follow(self.head, first);
+        let raw: Vec<Vec<u8>> = envelopes.iter().map(Envelope::to_bytes).collect();
+        self.files.append(first, &raw, false)?;
+        let last = Position { epoch: first.epoch, seq: first.seq + envelopes.len() as u64 - 1 };
+        self.head = Head { at: last, digest: newest.digest() };
+        Ok(())
+    }
+
+    /// From here on the new epoch is the chain, and what it replaces goes.
+    ///
+    /// # Errors
+    /// If the disk fails; the next opening then begins again, or finishes.
+    pub(crate) fn commit(mut self) -> Result<(), SpoolError> {
+        let state = &mut *self.state;
+        let mut chain = state.chain.clone();
+        chain.head = self.head;
+        chain.undeclared = Undeclared::default();
+        chain.cuts.clone_from(&self.broken.keep);
+        chain.write(&self.spool.chain_path())?;
+        for keep in &self.broken.keep {
+            state.files.cut(*keep)?;
+        }
+        chain.cuts.clear();
+        state.chain = chain;
+        state.files.list.append(&mut self.files.list);
+        state.broken = None;
+        self.spool.pending.send_replace(state.pending());
+        Ok(())
+    }
+}
