@@ -1,3 +1,5 @@
+//! Lines of products as they come, and lines that are no alert.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -18,10 +18,10 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map};
 use crate::detect::Detect;
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
+use crate::domain::registered_domain;
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
 use crate::limits::Limits;
 use crate::segment::Policy;
-use crate::summarize::registered_domain;
 
 /// Counted over this long; then the count begins again.
 const WINDOW: Duration = Duration::from_secs(3_600);
@@ -217,7 +217,7 @@ fn judge(
 
 fn claim(asked: &Asked, (at, flow): (Timestamp, &FlowRef), domain: &str, policy: &Policy) -> Finding {
     let client = flow.originator.address;
-    let who = Who { responder: None, ..Who::of(flow) };
+    let who = Who { responder: None, ..Who::of(flow, domain) };
     let mut finding = draft(Category::DnsTunnel, DnsTunnel::RULE, policy, who, (asked.since, at));
     finding.confidence = Confidence::from_permille(if asked.carries() { 850 } else { 600 });
     finding.title = Bilingual::new(

@@ -280,7 +280,7 @@ fn describe(finding: &mut Finding, means: Means, sweep: &Sweep) {
 }
 
 fn add_host(finding: &mut Finding, means: Means, sweep: &Sweep, seen: &Seen) {
-    finding.count = finding.count.saturating_add(1);
+    finding.count = finding.count.saturating_add(u64::from(seen.failed));
     let name = means.words();
     let (what, hosts) =
         if seen.failed { ("without answer", &sweep.failed) } else { ("that answered", &sweep.answered) };
@@ -293,13 +293,18 @@ fn claim(source: Host, means: Means, sweep: &Sweep, seen: &Seen, policy: &Policy
         Host::Ip(address) => address,
         Host::Mac(_) => seen.host,
     };
-    let who =
-        Who { originator: Some(source), responder: None, places: (address, seen.host), vlan: seen.vlan };
+    let name = means.words();
+    let who = Who {
+        originator: Some(source),
+        responder: None,
+        places: (address, seen.host),
+        vlan: seen.vlan,
+        what: &name,
+    };
     let mut finding = draft(Category::ScanHost, ScanHost::RULE, policy, who, (sweep.first, seen.at));
     finding.severity = if policy.is_inside(address) { Severity::HIGH } else { Severity::LOW };
     finding.confidence = Confidence::from_permille(850);
     finding.count = sweep.failed.len() as u64;
-    let name = means.words();
     finding.title = Bilingual::new(
         &format!("ホスト探索: {source} が多数の宛先を調査({name})"),
         &format!("Host sweep: {source} looks for hosts ({name})"),

@@ -194,7 +194,7 @@ impl Contacts {
     }
 
     fn claim(&self, at: Timestamp, flow: &FlowRef, policy: &Policy) -> Finding {
-        let who = Who::of(flow);
+        let who = Who::of(flow, "");
         let mut finding = draft(Category::ScanPort, ScanPort::RULE, policy, who, (self.first, at));
         let (source, target) = (flow.originator.address, flow.responder.address);
         finding.severity = if policy.is_inside(source) { Severity::HIGH } else { Severity::LOW };

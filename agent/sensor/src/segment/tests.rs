@@ -1,3 +1,5 @@
+//! The matrix, the prefixes, the VLANs, the approvals, and mistakes in writing them down.
+
 use super::*;
 
 fn file(json: &str) -> PolicyFile {
@@ -55,6 +57,7 @@ fn longest_prefix_then_matrix() {
     check("10.9.9.9", "192.168.1.1", "D1");
     check("2001:db8:1::5", "172.17.0.1", "S3");
     check("172.16.0.1", "224.0.0.251", "allow");
+    check("fe80::1", "2001:db8:1::5", "allow");
     check("172.16.0.1", "172.16.200.1", "allow");
 }
 

@@ -1,3 +1,5 @@
+//! The parts together, on frames and lines.
+
 use sekimori_wire::alert::AlertClass;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The byte budget, the windows, and which flows come first.
+
 use core::net::SocketAddr;
 use std::time::Duration;
 
