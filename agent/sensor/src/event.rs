@@ -54,6 +54,12 @@ pub struct FlowRef {
 }
 
 impl FlowRef {
+    /// The same flow with its ends exchanged: for a midstream pick-up that turns out to be the wrong way round.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self { originator: self.responder, responder: self.originator, ..self }
+    }
+
     /// Community ID v1, seed 0.
     pub fn community_id(&self) -> String {
         sekimori_wire::community::community_id(

@@ -1,3 +1,5 @@
+//! Port scans and host sweeps, and what only looks like them.
+
 use sekimori_wire::finding::Category;
 
 use super::build::*;
@@ -142,7 +144,11 @@ fn monitoring_peers_and_routers_are_no_sweepers() {
             script.push(round * 60_000 + 5_000, flow, FlowEvent::Unanswered);
             script.syn(round * 60_000, ("192.168.1.6", 50_000), (&peer, 6_881), &[FlowEvent::Unanswered]);
         }
-        // A router asks for hosts all over a large network.
+        // A router asks for the thirty machines of its own network that sleep.
+        for n in 1..=30 {
+            script.arp(round * 60_000 + u64::from(n) * 500, 1, "192.168.2.254", &numbered(n));
+        }
+        // Another asks for hosts all over a large network.
         for n in 0..30_u32 {
             let asked = core::net::Ipv4Addr::from_bits(0x0a00_0000 + (n + 3) * 1_999).to_string();
             script.arp(round * 60_000 + u64::from(n), 1, "10.0.0.1", &asked);
