@@ -254,7 +254,9 @@ fn a_loss_is_declared_once_whenever_the_power_goes() {
             let dir = scratch();
             let mut collector = Collector::new(Arc::clone(&identity));
             let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
-            while sealer.seal(vec![summary(10)], AT, Mode::Live).unwrap().dropped == 0 {}
+            while sealer.seal(vec![label(0)], AT, Mode::Live).unwrap().waiting == 0 {}
+            assert_eq!(sealer.seal(vec![summary(10)], AT, Mode::Live).unwrap().dropped, 1);
+            assert!(spool.undeclared().declaration().is_some());
             collector.take_all(&spool);
             fault::crash_after(steps, seed % 2 == 1);
             drop(sealer.seal(vec![label(0)], AT, Mode::Live));
