@@ -15,14 +15,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sekimori_wire::envelope::{KeyError, SigningKey, VerifyingKey};
-use sekimori_wire::id::{AgentId, BodyCode};
+use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, DiskError};
 
 mod enroll;
 
-pub(crate) use enroll::{EnrollError, enroll};
+pub(crate) use enroll::enroll;
 
 const SIGNING_KEY: &str = "signing-key.p8";
 const TLS_KEY: &str = "tls-key.pem";
@@ -102,6 +102,11 @@ impl Identity {
                 .map_err(|_cause| IdentityError::Pem { path: tls_key, what: "private key" })?,
             ca: certificates(&dir.join(CA))?,
         })
+    }
+
+    /// Key of the hashes that stand for user names: the same for this agent's life, and nobody else's.
+    pub(crate) fn user_key(&self) -> [u8; 32] {
+        *Digest::of(&self.signing.sign_labelled("sekimori/user-name-key/1", &[])).as_bytes()
     }
 }
 

@@ -1,8 +1,131 @@
-//! x
+//! sekimori-agent: captures on a gateway, detects, seals what it found into a signed chain, and ships it.
+//!
+//! ```text
+//! capture ─Frame─► Sensor ─Record─► outbox ─► seal ─► spool ─► ship ─► collector        (run: live)
+//! capture files ─► Sensor ─Record─► report, JSON lines, or the same way to the collector (replay)
+//! ```
+//!
+//! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `config`,
+//! `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `run`, `doctor`, `cli`.
+
+mod capture;
+mod cli;
+mod clock;
+mod config;
 mod disk;
+mod doctor;
+mod endpoint;
+mod health;
 mod identity;
+mod inspect;
+mod outbox;
+mod privilege;
+mod replay;
+mod run;
 mod seal;
 mod ship;
 mod spool;
 mod tls;
-fn main() {}
+
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use cli::{Cli, Command, EnrollArgs, SpoolCommand, TokenArg};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = matches!(&cli.command, Command::Replay(args) if args.quiet);
+    log_to_stderr(if quiet { "error" } else { "info" });
+    match execute(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            // The chain once, whatever the log level.
+            drop(writeln!(io::stderr(), "sekimori-agent: {error:#}"));
+            if is_usage(&error) { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// `SEKIMORI_LOG` overrides, in the syntax of `tracing_subscriber::EnvFilter`.
+fn log_to_stderr(level: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SEKIMORI_LOG")
+        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+}
+
+fn execute(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Enroll(args) => enroll(&args)?,
+        Command::Run(config) => run::run(&config.config)?,
+        Command::Replay(args) => match replay::replay(&args) {
+            Err(error) if error.is_closed_pipe() => {}
+            replayed => replayed?,
+        },
+        Command::Check(config) => {
+            config::Config::load(&config.config)?.require_interface()?;
+        }
+        Command::Doctor { config } => {
+            let (report, well) = doctor::doctor(config.as_deref());
+            print(&report)?;
+            return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Interfaces => print(&inspect::interfaces())?,
+        Command::Status { config, json } => {
+            let (shown, stale) = inspect::status(&config.config, json)?;
+            print(&shown)?;
+            stale.map_or(Ok(()), Err)?;
+        }
+        Command::Spool(SpoolCommand::Inspect { state, json }) => {
+            print(&inspect::spool_inspect(&state.state, json)?)?;
+        }
+        Command::Spool(SpoolCommand::Verify(state)) => print(&inspect::spool_verify(&state.state)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
+    let token = token(&args.token)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let name = args.name.as_deref().unwrap_or_default();
+    let identity = runtime.block_on(identity::enroll(&args.state.state, token.trim(), name))?;
+    print(&format!("{}\n", identity.agent))
+}
+
+fn token(arg: &TokenArg) -> anyhow::Result<String> {
+    /// Far longer than any token.
+    const TOKEN_BYTES_MAX: u64 = 64 * 1024;
+    let mut text = String::new();
+    match (&arg.token, &arg.token_file) {
+        (Some(token), _) => return Ok(token.clone()),
+        (None, Some(path)) if path == Path::new("-") => {
+            io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut text).context("cannot read the token")?;
+        }
+        (None, Some(path)) => {
+            let doing = || format!("{}: cannot read the token", path.display());
+            let file = std::fs::File::open(path).with_context(doing)?;
+            file.take(TOKEN_BYTES_MAX).read_to_string(&mut text).with_context(doing)?;
+        }
+        (None, None) => anyhow::bail!("a token is needed"),
+    }
+    Ok(text)
+}
+
+/// The command line or the configuration is at fault, and not the world.
+fn is_usage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<config::ConfigError>())
+        || error.downcast_ref::<replay::ReplayError>().is_some_and(replay::ReplayError::is_usage)
+}
+
+/// Results go to standard output; that nobody reads them any more is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}

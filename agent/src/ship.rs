@@ -27,7 +27,7 @@ mod stats;
 
 pub(crate) use judge::Fork;
 pub(crate) use policy::Pace;
-pub(crate) use stats::{Snapshot, Stats};
+pub(crate) use stats::Stats;
 
 use judge::Judgement;
 use policy::{Backoff, Event};

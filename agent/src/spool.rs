@@ -34,7 +34,7 @@ mod recover;
 mod segment;
 
 pub(crate) use chain::{Head, Position, Undeclared};
-pub(crate) use inspect::{Inspection, Problem, SegmentInfo, inspect};
+pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use recover::{Recovery, Renewal};
 
 use chain::Chain;

@@ -1,2 +1,19 @@
-//! x
-fn main(){}
+//! End to end over the real programs: one binary, real TLS, real rings in network namespaces, a real browser.
+//!
+//! What a test needs and does not find (a program, a privilege) fails it with the reason: nothing is skipped in silence.
+#![expect(
+    clippy::tests_outside_test_module,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_in_result,
+    reason = "a test fails by panicking"
+)]
+
+mod captures;
+mod console;
+mod crash;
+mod live;
+mod path;
+mod refuse;
+mod support;

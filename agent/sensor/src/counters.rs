@@ -21,7 +21,7 @@ counters! {
     Frames "frames" "Frames handed to the sensor.",
     Bytes "bytes" "Their bytes on the wire.",
     SkipLinkType "decode.skip.link_type" "Frames of a link type that is not decoded.",
-    SkipEtherType "decode.skip.ether_type" "Frames of an EtherType that is not decoded.",
+    SkipEtherType "decode.skip.ether_type" "Frames of an `EtherType` that is not decoded.",
     SkipTransport "decode.skip.transport" "IP packets of a transport that is not decoded.",
     SkipFragment "decode.skip.fragment" "IP fragments other than the first.",
     MalformedLink "decode.malformed.link" "Frames too short for their link layer, VLAN tags or ARP.",
@@ -36,8 +36,12 @@ counters! {
     ProtoMalformed "proto.malformed" "Messages of a recognised protocol that could not be read.",
     DetectEvicted "detect.evicted" "Detector states dropped because a table was full.",
     FindingsEvicted "detect.findings_evicted" "Open findings closed because there were too many.",
-    AlertsNotUnderstood "alert.not_understood" "Syslog lines that are no alert of an endpoint product.",
+    Alerts "alert.accepted" "Syslog lines normalised to an alert of an endpoint product.",
+    AlertEmpty "alert.skip.empty" "Syslog lines without a message.",
+    AlertMalformedCef "alert.skip.cef" "Syslog lines that begin as CEF and break its rules.",
+    AlertNoPhrase "alert.skip.no_phrase" "Syslog lines in plain words that name nothing an endpoint product would report.",
     SummaryDetailShed "summary.detail_shed" "Entries left out of summaries by the byte budget or table bounds.",
+    RecordsShed "sensor.records_shed" "Records and flows dropped because nobody took them in time.",
 }
 
 /// The values of all counters.
@@ -60,6 +64,13 @@ impl Counters {
     pub fn add(&mut self, counter: Counter, n: u64) {
         if let Some(value) = self.0.get_mut(counter as usize) {
             *value = value.saturating_add(n);
+        }
+    }
+
+    /// Adds every value of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        for (value, more) in self.0.iter_mut().zip(other.0) {
+            *value = value.saturating_add(more);
         }
     }
 

@@ -29,6 +29,15 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// When.
+    pub const fn at(&self) -> Timestamp {
+        match self {
+            Self::Flow { at, .. } | Self::Arp { at, .. } => *at,
+        }
+    }
+}
+
 /// What a detector needs to know of the flow that an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowRef {

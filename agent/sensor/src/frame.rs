@@ -20,15 +20,15 @@ pub struct Frame<'a> {
 /// What the first byte of a frame is the start of. Values as in pcap's link types (tcpdump.org/linktypes.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkType {
-    /// LINKTYPE_ETHERNET, 1.
+    /// `LINKTYPE_ETHERNET`, 1.
     Ethernet,
-    /// LINKTYPE_RAW 101, LINKTYPE_IPV4 228, LINKTYPE_IPV6 229, and DLT_RAW 12 and 14.
+    /// `LINKTYPE_RAW` 101, `LINKTYPE_IPV4` 228, `LINKTYPE_IPV6` 229, and `DLT_RAW` 12 and 14.
     RawIp,
-    /// LINKTYPE_LINUX_SLL, 113.
+    /// `LINKTYPE_LINUX_SLL`, 113.
     LinuxSll,
-    /// LINKTYPE_LINUX_SLL2, 276.
+    /// `LINKTYPE_LINUX_SLL2`, 276.
     LinuxSll2,
-    /// LINKTYPE_NULL 0 and LINKTYPE_LOOP 108.
+    /// `LINKTYPE_NULL` 0 and `LINKTYPE_LOOP` 108.
     Loopback,
     /// Any other: named and counted frame by frame.
     Other(u32),

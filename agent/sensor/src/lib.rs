@@ -5,15 +5,26 @@
 //!            └ Skip, counted     └ FlowRecord ──────┴──► summarize ─► Summary ┴─► Record
 //! ```
 //!
-//! Layers, each uses only those above it: `limits`, `counters`, `clock`, `bounded`, `frame`, `decode`, `proto`, `flow`,
-//! `event`, `observe`, `segment`, `alert`, `detect`, `summarize`, `sensor`.
+//! Layers, each uses only those above it: `limits`, `counters`, `clock`, `bounded`, `frame`, `event`, `decode`, `proto`,
+//! `flow`, `observe`, `segment`, `alert`, `detect`, `summarize`, `sensor`.
 //!
 //! Invariants: no IO, no clock, no threads, no chance but the seed; nothing here fails on a frame: what cannot be read
 //! is counted by reason; every collection has a bound in [`limits`]; the same frames and configuration give the same
 //! records, byte for byte.
 #![forbid(unsafe_code)]
 
+pub mod alert;
+pub mod bounded;
+mod clock;
 pub mod counters;
+pub mod decode;
+pub mod detect;
 pub mod event;
+mod flow;
 pub mod frame;
 pub mod limits;
+pub mod observe;
+pub mod proto;
+pub mod segment;
+pub mod sensor;
+pub mod summarize;

@@ -16,6 +16,8 @@ pub struct Limits {
     pub tcp_idle: Duration,
     /// No packet for this long ends any other flow.
     pub other_idle: Duration,
+    /// A TCP flow that is over (two FINs, or a RST) is kept this long after its last packet, so that stragglers find it.
+    pub closed_linger: Duration,
     /// A flow longer than this is reported and goes on.
     pub active: Duration,
     /// A first packet without any answer for this long is `Unanswered` (Zeek's `tcp_attempt_delay`).
@@ -28,6 +30,10 @@ pub struct Limits {
     pub distinct_per_entry: usize,
     /// Findings that may still grow. Full: the oldest is closed (`detect.findings_evicted`).
     pub open_findings: usize,
+    /// Distinct names remembered exactly for one client and domain. Full: what comes after is not counted as new.
+    pub dns_names_per_pair: usize,
+    /// Distinct names remembered over all clients and domains. Full: the least recently used pairs go (`detect.evicted`).
+    pub dns_names: usize,
 
     // Summarising.
     /// Length of a summary window.
@@ -36,6 +42,8 @@ pub struct Limits {
     pub summary_bytes: usize,
     /// Hosts, domains and flows tracked within a window. Full: the smallest go (`summary.detail_shed`).
     pub summary_entries: usize,
+    /// Records, and likewise ended flows, that nobody has taken yet. Full: the oldest goes (`sensor.records_shed`).
+    pub pending_records: usize,
 }
 
 impl Limits {
@@ -47,14 +55,18 @@ impl Limits {
             prefixes: 2_048,
             tcp_idle: Duration::from_secs(300),
             other_idle: Duration::from_secs(60),
+            closed_linger: Duration::from_secs(2),
             active: Duration::from_secs(1_800),
             attempt_timeout: Duration::from_secs(5),
             detector_entries: 16_384,
             distinct_per_entry: 256,
             open_findings: 4_096,
+            dns_names_per_pair: 1_024,
+            dns_names: 524_288,
             window: Duration::from_secs(10),
             summary_bytes: 48 * 1024,
             summary_entries: 4_096,
+            pending_records: 65_536,
         }
     }
 }

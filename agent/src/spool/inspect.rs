@@ -21,6 +21,7 @@ pub(crate) struct Inspection {
     /// Acknowledged up to here, by the chain file.
     pub(crate) acked: Position,
     /// Batches that are not acknowledged.
+    #[serde(rename = "pending_batches")]
     pub(crate) pending: u64,
     /// Bytes of all segments.
     pub(crate) bytes: u64,

@@ -47,6 +47,15 @@ pub fn community_id(
     id
 }
 
+/// The ICMP type that answers `kind`, if there is one.
+pub fn icmp_counterpart(protocol: u8, kind: u16) -> Option<u16> {
+    match protocol {
+        ICMP => icmp4_reply(kind),
+        ICMP6 => icmp6_reply(kind),
+        _ => None,
+    }
+}
+
 /// Type and code become ports; where a type has a counterpart the flow has two ways, else one.
 fn icmp_ports(kind: u16, code: u16, reply: fn(u16) -> Option<u16>) -> ((u16, u16), bool) {
     match reply(kind) {

@@ -124,7 +124,7 @@ mod tests {
         let text = token.to_text();
         assert_eq!(Token::from_text(&format!(" {text}\n")), Ok(token));
         assert_eq!(Token::from_text("x"), Err(TokenError::Prefix));
-        assert_eq!(Token::from_text(&text[..text.len() - 1]), Err(TokenError::Base64));
+        assert_eq!(Token::from_text(prefix(&text, text.len() - 1)), Err(TokenError::Base64));
         assert_eq!(Token::from_text("sekimori1.e30"), Err(TokenError::Content));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p sekimori-wire --test proto` writes it anew.
 #![expect(clippy::tests_outside_test_module, reason = "an integration test is a test module")]
+#![expect(clippy::disallowed_methods, reason = "the test may write what the crate may not")]
 
 use std::path::Path;
 

@@ -1,0 +1,127 @@
+//! User names never leave the body in the clear (`DOMAIN` 3.14): a keyed hash stands for them, also inside the original
+//! line and inside the paths of home folders.
+
+use sekimori_wire::id::FindingId;
+
+/// Names shorter than this are only replaced where a field gives them: as part of other words they mean nothing.
+const FREE_TEXT_CHARS_MIN: usize = 3;
+/// What a home folder's name comes after, with `\` for either separator.
+const HOME_FOLDERS: [&str; 3] = ["\\users\\", "\\home\\", "\\documents and settings\\"];
+
+/// The keyed hash that stands for a user: equal names of one body give equal hashes, another key other ones. Upper and
+/// lower case are one user.
+pub(super) fn user_hash(key: &[u8; 32], user: &str) -> FindingId {
+    FindingId::of(&[b"sekimori user", key, user.to_lowercase().as_bytes()])
+}
+
+/// What is to be replaced in a line.
+#[derive(Debug)]
+pub(super) struct Redaction<'k> {
+    key: &'k [u8; 32],
+    names: Vec<String>,
+}
+
+impl<'k> Redaction<'k> {
+    /// Nothing yet but home folders.
+    pub(super) const fn new(key: &'k [u8; 32]) -> Self {
+        Self { key, names: Vec::new() }
+    }
+
+    /// A user name, and the account of `DOMAIN\account` or `account@domain`.
+    pub(super) fn name(&mut self, name: &str) {
+        let account = name.rsplit('\\').next().unwrap_or(name);
+        let account = account.split('@').next().unwrap_or(account);
+        for name in [name, account] {
+            self.raw_name(name);
+        }
+    }
+
+    /// A user name exactly as it is written.
+    pub(super) fn raw_name(&mut self, name: &str) {
+        if name.chars().count() >= FREE_TEXT_CHARS_MIN && !self.names.iter().any(|one| one == name) {
+            self.names.push(name.to_owned());
+            // The longest first, or a part of a name would be replaced and the rest left.
+            self.names.sort_by_key(|name| core::cmp::Reverse(name.len()));
+        }
+    }
+
+    /// The text with hashes in the places of names.
+    pub(super) fn apply(&self, text: &str) -> String {
+        let mut text = self.without_home_folders(text);
+        for name in &self.names {
+            text = text.replace(name.as_str(), &self.stand_in(name));
+        }
+        text
+    }
+
+    fn stand_in(&self, name: &str) -> String {
+        format!("user#{}", user_hash(self.key, name))
+    }
+
+    fn without_home_folders(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = home_folder(rest) {
+            let (before, from) = rest.split_at_checked(start).unwrap_or((rest, ""));
+            let end = from.find(['\\', '/', '"', '\'', ' ', '|', ';', ',']).unwrap_or(from.len());
+            let (name, after) = from.split_at_checked(end).unwrap_or((from, ""));
+            out.push_str(before);
+            out.push_str(&self.stand_in(name));
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+/// Where the name of the first home folder begins. Separators may be doubled by escaping.
+fn home_folder(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    (0..bytes.len()).filter(|at| bytes.get(*at).is_some_and(is_separator)).find_map(|at| {
+        HOME_FOLDERS.iter().find_map(|folder| {
+            let mut at = at;
+            for letter in folder.bytes() {
+                if letter == b'\\' {
+                    let run = bytes.iter().skip(at).take_while(|byte| is_separator(byte)).count();
+                    if run == 0 {
+                        return None;
+                    }
+                    at += run;
+                } else if bytes.get(at)?.eq_ignore_ascii_case(&letter) {
+                    at += 1;
+                } else {
+                    return None;
+                }
+            }
+            (at < bytes.len()).then_some(at)
+        })
+    })
+}
+
+const fn is_separator(byte: &u8) -> bool {
+    matches!(*byte, b'\\' | b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_and_the_rest_stays() {
+        let key = [7; 32];
+        let mut redaction = Redaction::new(&key);
+        redaction.name(r"TOWN\yamada");
+        redaction.name("ab");
+        let hash = user_hash(&key, "yamada");
+        for (text, expect) in [
+            ("mail of yamada ab", format!("mail of user#{hash} ab")),
+            (r"C:\Users\yamada\x.exe", format!(r"C:\Users\user#{hash}\x.exe")),
+            (r"C:\\Users\\Yamada\\x", format!(r"C:\\Users\\user#{hash}\\x")),
+            ("/home/YAMADA/x", format!("/home/user#{hash}/x")),
+            ("no names, 関守 /home/", "no names, 関守 /home/".to_owned()),
+        ] {
+            assert_eq!(redaction.apply(text), expect);
+        }
+        assert_ne!(hash, user_hash(&[8; 32], "yamada"));
+    }
+}

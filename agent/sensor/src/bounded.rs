@@ -1,0 +1,10 @@
+//! Collections with a fixed capacity. Full means: something leaves, and the caller gets it.
+//!
+//! Hashes are keyed with the seed, because strangers choose the keys. Iteration follows the order of use, never that
+//! of a hash, so that two seeds give the same output.
+
+mod distinct;
+mod map;
+
+pub use distinct::Distinct;
+pub use map::Map;

@@ -1,0 +1,290 @@
+//! A map of fixed capacity that evicts the least recently used entry and returns it.
+//!
+//! Entries live in a slab that also links them by time of use; the hash table holds only their places.
+
+use core::hash::{BuildHasher, Hash};
+
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
+
+/// No entry.
+const NIL: u32 = u32::MAX;
+
+/// At most `capacity` entries; the least recently used leaves for a new one.
+#[derive(Debug)]
+pub struct Map<K, V> {
+    index: HashTable<u32>,
+    slots: Vec<Slot<K, V>>,
+    free: Vec<u32>,
+    hasher: FixedState,
+    capacity: usize,
+    /// Least recently used.
+    oldest: u32,
+    /// Most recently used.
+    newest: u32,
+}
+
+#[derive(Debug)]
+struct Slot<K, V> {
+    entry: Option<(K, V)>,
+    older: u32,
+    newer: u32,
+}
+
+impl<K: Hash + Eq, V> Map<K, V> {
+    /// An empty map. A capacity of zero counts as one. Memory is taken as entries come.
+    pub fn new(capacity: usize, seed: u64) -> Self {
+        Self {
+            index: HashTable::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            hasher: FixedState::with_seed(seed),
+            capacity: capacity.clamp(1, NIL as usize - 1),
+            oldest: NIL,
+            newest: NIL,
+        }
+    }
+
+    /// Entries now.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// There is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// The value of `key`, without counting as use.
+    pub fn peek(&self, key: &K) -> Option<&V> {
+        self.slot(self.find(key)?)?.entry.as_ref().map(|(_, value)| value)
+    }
+
+    /// The value of `key`; counts as use.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let at = self.find(key)?;
+        self.touch(at);
+        self.value_at(at)
+    }
+
+    /// The value of `key`, made if it is not there, and what left to make room for it; counts as use.
+    pub fn get_or_insert_with(
+        &mut self,
+        key: K,
+        make: impl FnOnce() -> V,
+    ) -> (Option<&mut V>, Option<(K, V)>) {
+        if let Some(at) = self.find(&key) {
+            self.touch(at);
+            return (self.value_at(at), None);
+        }
+        let evicted = if self.len() >= self.capacity { self.pop_oldest() } else { None };
+        let at = self.place(key, make());
+        (self.value_at(at), evicted)
+    }
+
+    /// Sets the value of `key` and returns what left: the old value, or what made room; counts as use.
+    pub fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
+        let left = match self.remove_entry(&key) {
+            Some(old) => Some(old),
+            None if self.len() >= self.capacity => self.pop_oldest(),
+            None => None,
+        };
+        self.place(key, value);
+        left
+    }
+
+    /// Takes the entry of `key` out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.remove_entry(key).map(|(_, value)| value)
+    }
+
+    /// The least recently used entry.
+    pub fn oldest(&self) -> Option<(&K, &V)> {
+        self.slot(self.oldest)?.entry.as_ref().map(|(key, value)| (key, value))
+    }
+
+    /// Takes the least recently used entry out.
+    pub fn pop_oldest(&mut self) -> Option<(K, V)> {
+        let at = self.oldest;
+        let hash = self.slot(at)?.entry.as_ref().map(|(key, _)| self.hasher.hash_one(key))?;
+        self.take(at, hash)
+    }
+
+    /// Entries, least recently used first.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let mut at = self.oldest;
+        core::iter::from_fn(move || {
+            let slot = self.slot(at)?;
+            at = slot.newer;
+            slot.entry.as_ref().map(|(key, value)| (key, value))
+        })
+    }
+
+    fn remove_entry(&mut self, key: &K) -> Option<(K, V)> {
+        let at = self.find(key)?;
+        let hash = self.hasher.hash_one(key);
+        self.take(at, hash)
+    }
+
+    fn slot(&self, at: u32) -> Option<&Slot<K, V>> {
+        self.slots.get(at as usize)
+    }
+
+    fn slot_mut(&mut self, at: u32) -> Option<&mut Slot<K, V>> {
+        self.slots.get_mut(at as usize)
+    }
+
+    fn value_at(&mut self, at: u32) -> Option<&mut V> {
+        self.slot_mut(at)?.entry.as_mut().map(|(_, value)| value)
+    }
+
+    fn find(&self, key: &K) -> Option<u32> {
+        let is_key =
+            |at: &u32| self.slot(*at).and_then(|slot| slot.entry.as_ref()).is_some_and(|(one, _)| one == key);
+        self.index.find(self.hasher.hash_one(key), is_key).copied()
+    }
+
+    fn place(&mut self, key: K, value: V) -> u32 {
+        let hash = self.hasher.hash_one(&key);
+        let slot = Slot { entry: Some((key, value)), older: NIL, newer: NIL };
+        let at = match self.free.pop() {
+            Some(at) => {
+                if let Some(place) = self.slot_mut(at) {
+                    *place = slot;
+                }
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                // The capacity is below u32::MAX, and there are never more slots than that.
+                u32::try_from(self.slots.len() - 1).unwrap_or(NIL)
+            }
+        };
+        let Self { index, slots, hasher, .. } = self;
+        index.insert_unique(hash, at, |other| {
+            let entry = slots.get(*other as usize).and_then(|slot| slot.entry.as_ref());
+            entry.map_or(0, |(key, _)| hasher.hash_one(key))
+        });
+        self.link_newest(at);
+        at
+    }
+
+    fn take(&mut self, at: u32, hash: u64) -> Option<(K, V)> {
+        self.unlink(at);
+        if let Ok(found) = self.index.find_entry(hash, |one| *one == at) {
+            found.remove();
+        }
+        self.free.push(at);
+        self.slot_mut(at)?.entry.take()
+    }
+
+    fn touch(&mut self, at: u32) {
+        if self.newest != at {
+            self.unlink(at);
+            self.link_newest(at);
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Some((older, newer)) = self.slot(at).map(|slot| (slot.older, slot.newer)) else { return };
+        match self.slot_mut(older) {
+            Some(slot) => slot.newer = newer,
+            None => self.oldest = newer,
+        }
+        match self.slot_mut(newer) {
+            Some(slot) => slot.older = older,
+            None => self.newest = older,
+        }
+    }
+
+    fn link_newest(&mut self, at: u32) {
+        let before = self.newest;
+        if let Some(slot) = self.slot_mut(at) {
+            (slot.older, slot.newer) = (before, NIL);
+        }
+        match self.slot_mut(before) {
+            Some(slot) => slot.newer = at,
+            None => self.oldest = at,
+        }
+        self.newest = at;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Action {
+        Insert(u8, u16),
+        GetOrInsert(u8, u16),
+        Get(u8),
+        Remove(u8),
+        PopOldest,
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        prop_oneof![
+            (0..12_u8, any::<u16>()).prop_map(|(k, v)| Action::Insert(k, v)),
+            (0..12_u8, any::<u16>()).prop_map(|(k, v)| Action::GetOrInsert(k, v)),
+            (0..12_u8).prop_map(Action::Get),
+            (0..12_u8).prop_map(Action::Remove),
+            Just(Action::PopOldest),
+        ]
+    }
+
+    /// The model: a list, oldest first.
+    fn take(model: &mut Vec<(u8, u16)>, key: u8) -> Option<(u8, u16)> {
+        model.iter().position(|(k, _)| *k == key).map(|at| model.remove(at))
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_list_in_order_of_use(actions in prop::collection::vec(action(), 0..200), seed: u64) {
+            const CAPACITY: usize = 5;
+            let mut map = Map::new(CAPACITY, seed);
+            let mut model: Vec<(u8, u16)> = Vec::new();
+            for action in actions {
+                match action {
+                    Action::Insert(k, v) => {
+                        let mut left = take(&mut model, k);
+                        if left.is_none() && model.len() == CAPACITY {
+                            left = Some(model.remove(0));
+                        }
+                        model.push((k, v));
+                        prop_assert_eq!(map.insert(k, v), left);
+                    }
+                    Action::GetOrInsert(k, v) => {
+                        let (old, mut left) = (take(&mut model, k), None);
+                        if old.is_none() && model.len() == CAPACITY {
+                            left = Some(model.remove(0));
+                        }
+                        let value = old.map_or(v, |(_, old)| old);
+                        model.push((k, value));
+                        let (got, evicted) = map.get_or_insert_with(k, || v);
+                        prop_assert_eq!(got.copied(), Some(value));
+                        prop_assert_eq!(evicted, left);
+                    }
+                    Action::Get(k) => {
+                        let found = take(&mut model, k);
+                        model.extend(found);
+                        prop_assert_eq!(map.peek(&k).copied(), found.map(|(_, v)| v));
+                        prop_assert_eq!(map.get_mut(&k).copied(), found.map(|(_, v)| v));
+                    }
+                    Action::Remove(k) => {
+                        prop_assert_eq!(map.remove(&k), take(&mut model, k).map(|(_, v)| v));
+                    }
+                    Action::PopOldest => {
+                        let oldest = if model.is_empty() { None } else { Some(model.remove(0)) };
+                        prop_assert_eq!(map.oldest().map(|(k, v)| (*k, *v)), oldest);
+                        prop_assert_eq!(map.pop_oldest(), oldest);
+                    }
+                }
+                prop_assert_eq!(map.iter().map(|(k, v)| (*k, *v)).collect::<Vec<_>>(), model.clone());
+                prop_assert_eq!(map.len(), model.len());
+            }
+        }
+    }
+}

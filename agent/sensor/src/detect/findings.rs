@@ -1,0 +1,241 @@
+//! Where detectors put findings: identities, revisions on a log scale, and a bound on what may still grow.
+
+use std::time::Duration;
+
+use core::net::IpAddr;
+
+use sekimori_wire::finding::{Category, Evidence, Finding, Value};
+use sekimori_wire::id::{FindingId, Host};
+use sekimori_wire::limits::{COMMUNITY_IDS_MAX, PORTS_MAX, TARGETS_MAX};
+use sekimori_wire::text::BoundedText;
+use sekimori_wire::time::Timestamp;
+
+use crate::bounded::Map;
+use crate::event::FlowRef;
+use crate::limits::Limits;
+use crate::segment::Policy;
+
+/// A finding that nothing was added to for this long is closed; the same behaviour later is a new one.
+const QUIET: Duration = Duration::from_secs(30 * 60);
+
+/// Findings that may still grow, and revisions that wait to be taken.
+#[derive(Debug)]
+pub struct Findings {
+    open: Map<FindingId, Open>,
+    ready: Vec<Finding>,
+    degraded: bool,
+    evicted: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    finding: Finding,
+    /// As in the last revision given out.
+    told: Told,
+}
+
+#[derive(Debug, PartialEq)]
+struct Told {
+    count: u64,
+    severity: u8,
+}
+
+impl Told {
+    const fn of(finding: &Finding) -> Self {
+        Self { count: finding.count, severity: finding.severity.level() }
+    }
+}
+
+/// Whom a finding is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Who {
+    /// The acting host.
+    pub(super) originator: Option<Host>,
+    /// Its only victim.
+    pub(super) responder: Option<Host>,
+    /// The acting host's address or, failing that, an affected one, and another: the inside one gives body and segment.
+    pub(super) places: (IpAddr, IpAddr),
+    /// Outermost VLAN.
+    pub(super) vlan: Option<u16>,
+}
+
+impl Who {
+    /// The flow's originator acting on its responder.
+    pub(super) fn of(flow: &FlowRef) -> Self {
+        Self {
+            originator: Some(flow.originator.address.into()),
+            responder: Some(flow.responder.address.into()),
+            places: (flow.originator.address, flow.responder.address),
+            vlan: flow.vlan,
+        }
+    }
+}
+
+impl Findings {
+    /// None yet.
+    pub fn new(limits: &Limits, seed: u64) -> Self {
+        Self { open: Map::new(limits.open_findings, seed), ready: Vec::new(), degraded: false, evicted: 0 }
+    }
+
+    /// Findings that begin or grow from now on carry this mark.
+    pub const fn set_degraded(&mut self, degraded: bool) {
+        self.degraded = degraded;
+    }
+
+    /// Revisions since the last call, in the order in which they were made.
+    pub fn take_ready(&mut self) -> Vec<Finding> {
+        core::mem::take(&mut self.ready)
+    }
+
+    /// Findings closed before their time since the last call.
+    pub const fn take_evicted(&mut self) -> u64 {
+        core::mem::replace(&mut self.evicted, 0)
+    }
+
+    /// Findings that may still grow.
+    pub fn iter_open(&self) -> impl Iterator<Item = &Finding> {
+        self.open.iter().map(|(_, open)| &open.finding)
+    }
+
+    /// Time went on: closes what has been quiet.
+    pub fn on_time(&mut self, now: Timestamp) {
+        while self.open.oldest().is_some_and(|(_, open)| now.since(open.finding.end) > QUIET) {
+            self.close_oldest();
+        }
+    }
+
+    /// Closes all.
+    pub fn finish(&mut self) {
+        while !self.open.is_empty() {
+            self.close_oldest();
+        }
+    }
+
+    /// A new finding: its first revision goes out at once.
+    pub(super) fn open(&mut self, mut finding: Finding) -> FindingId {
+        finding.degraded |= self.degraded;
+        let id = finding.id;
+        if let Some(before) = self.open.remove(&id) {
+            // The detector forgot that it had claimed this; the identity stays, so the revision goes on.
+            finding.revision = before.finding.revision.saturating_add(1);
+        }
+        self.ready.push(finding.clone());
+        let told = Told::of(&finding);
+        if let Some((_, left)) = self.open.insert(id, Open { finding, told }) {
+            self.evicted += 1;
+            self.ready.extend(last_revision(left));
+        }
+        id
+    }
+
+    /// More of the same; false if the finding is closed by now. A revision goes out when the count gains a digit or the
+    /// severity rises, and at the end.
+    pub(super) fn grow(&mut self, id: FindingId, at: Timestamp, change: impl FnOnce(&mut Finding)) -> bool {
+        let Some(open) = self.open.get_mut(&id) else { return false };
+        change(&mut open.finding);
+        open.finding.end = open.finding.end.max(at);
+        open.finding.degraded |= self.degraded;
+        let digits = |count: u64| count.checked_ilog10();
+        let now = Told::of(&open.finding);
+        if digits(now.count) > digits(open.told.count) || now.severity > open.told.severity {
+            open.told = now;
+            open.finding.revision = open.finding.revision.saturating_add(1);
+            self.ready.push(open.finding.clone());
+        }
+        true
+    }
+
+    fn close_oldest(&mut self) {
+        if let Some((_, open)) = self.open.pop_oldest() {
+            self.ready.extend(last_revision(open));
+        }
+    }
+}
+
+/// The revision that tells the final count, if the last one did not.
+fn last_revision(mut open: Open) -> Option<Finding> {
+    if Told::of(&open.finding) == open.told {
+        return None;
+    }
+    open.finding.revision = open.finding.revision.saturating_add(1);
+    Some(open.finding)
+}
+
+/// A finding with its identity, place, and the category's defaults; the detector fills in the rest.
+pub(super) fn draft(
+    category: Category,
+    rule: &str,
+    policy: &Policy,
+    who: Who,
+    (first, now): (Timestamp, Timestamp),
+) -> Finding {
+    let name = |host: Option<Host>| host.map_or_else(String::new, |host| host.to_string());
+    let (inside, other) = who.places;
+    let place = policy.place(if policy.is_inside(inside) { inside } else { other }, who.vlan);
+    let id = FindingId::of(&[
+        category.as_str().as_bytes(),
+        name(who.originator).as_bytes(),
+        name(who.responder).as_bytes(),
+        &first.nanos().to_be_bytes(),
+    ]);
+    Finding {
+        id,
+        revision: 1,
+        time: first,
+        end: now,
+        detected_at: now,
+        category,
+        severity: category.default_severity(),
+        confidence: sekimori_wire::finding::Confidence::from_permille(800),
+        originator: who.originator,
+        responder: who.responder,
+        targets: Vec::new(),
+        ports: Vec::new(),
+        title: sekimori_wire::finding::Bilingual::default(),
+        explanation: sekimori_wire::finding::Bilingual::default(),
+        evidence: Evidence { rule: rule.into(), ..Evidence::default() },
+        technique: category.technique().into(),
+        count: 1,
+        body: place.body,
+        segment: place.segment.map(|segment| segment.as_str().into()),
+        degraded: false,
+        excepted_by: None,
+    }
+}
+
+/// Sets one measured value.
+pub(super) fn input(finding: &mut Finding, name: &str, value: impl Into<Value>) {
+    finding.evidence.inputs.insert(name.into(), value.into());
+}
+
+/// Sets one value that was compared with.
+pub(super) fn threshold(finding: &mut Finding, name: &str, value: impl Into<Value>) {
+    finding.evidence.threshold.insert(name.into(), value.into());
+}
+
+/// Names one more target, if there is room.
+pub(super) fn target(finding: &mut Finding, target: &str) {
+    let target = BoundedText::new(target);
+    if finding.targets.len() < TARGETS_MAX && !finding.targets.contains(&target) {
+        finding.targets.push(target);
+    }
+}
+
+/// Names one more port, if there is room.
+pub(super) fn port(finding: &mut Finding, port: u16) {
+    if finding.ports.len() < PORTS_MAX
+        && let Err(at) = finding.ports.binary_search(&port)
+    {
+        finding.ports.insert(at, port);
+    }
+}
+
+/// Names one more flow, if there is room.
+pub(super) fn sample(finding: &mut Finding, flow: &FlowRef) {
+    if finding.evidence.community_ids.len() < COMMUNITY_IDS_MAX {
+        let id = flow.community_id().into();
+        if !finding.evidence.community_ids.contains(&id) {
+            finding.evidence.community_ids.push(id);
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! What a flow speaks: found by content, then read by one parser for the flow's life.
+//!
+//! A [`Session`] is small and holds no bytes: the stream (`flow::stream`) keeps what a parser has not taken yet. A parser
+//! that lost its place (a gap in the capture) does not guess: it takes up again only where a segment begins with what it
+//! knows how to read.
+
+mod dns;
+mod http;
+mod reader;
+mod text;
+mod tls;
+
+use sekimori_wire::time::Timestamp;
+
+use crate::counters::{Counter, Counters};
+use crate::event::{Application, Event, FlowEvent, FlowRef};
+
+/// Units (segments, datagrams) without a recognised beginning before a flow is left alone.
+const TRIES_MAX: u8 = 8;
+/// Ports whose datagrams are read as DNS even when damaged: DNS, multicast DNS, LLMNR.
+const DNS_PORTS: [u16; 3] = [53, 5353, 5355];
+/// `NetBIOS` names look like DNS and are not.
+const NETBIOS_NAMES: u16 = 137;
+/// Longest DNS header and question: what is needed to tell DNS over TCP.
+const DNS_PREFIX: usize = 2;
+/// Bodies longer than this are not skipped by counting: sequence numbers wrap.
+const SKIP_MAX: u64 = 1 << 30;
+
+/// Which end of a flow sent something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The flow's originator.
+    Originator,
+    /// Its responder.
+    Responder,
+}
+
+impl Side {
+    /// The other.
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Originator => Self::Responder,
+            Self::Responder => Self::Originator,
+        }
+    }
+
+    /// One of a pair (originator's, responder's).
+    pub(crate) const fn of<T>(self, [originator, responder]: &[T; 2]) -> &T {
+        match self {
+            Self::Originator => originator,
+            Self::Responder => responder,
+        }
+    }
+
+    /// One of a pair (originator's, responder's).
+    pub(crate) const fn of_mut<T>(self, [originator, responder]: &mut [T; 2]) -> &mut T {
+        match self {
+            Self::Originator => originator,
+            Self::Responder => responder,
+        }
+    }
+}
+
+/// What the parsers learnt of a flow, for its record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) application: Application,
+    pub(crate) server_name: Option<Box<str>>,
+    pub(crate) ja4: Option<Box<str>>,
+}
+
+/// Where parsers put what they read.
+#[derive(Debug)]
+pub(crate) struct Sink<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) flow: FlowRef,
+    pub(crate) notes: &'a mut Notes,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) events: &'a mut Vec<Event>,
+}
+
+impl Sink<'_> {
+    fn push(&mut self, what: FlowEvent) {
+        self.events.push(Event::Flow { at: self.at, flow: self.flow, what });
+    }
+
+    fn is(&mut self, application: Application) {
+        if self.notes.application == Application::Unknown {
+            self.notes.application = application;
+        }
+    }
+
+    fn has_port(&self, ports: &[u16]) -> bool {
+        ports.contains(&self.flow.responder.port) || ports.contains(&self.flow.originator.port)
+    }
+}
+
+/// Parser state of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// Not recognised yet.
+    Probing(Probe),
+    /// DNS.
+    Dns,
+    /// A `ClientHello` has begun.
+    Tls,
+    /// HTTP/1.
+    Http(Http),
+    /// Syslog.
+    Syslog,
+    /// Nothing more to read.
+    Opaque,
+}
+
+/// State before anything is recognised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Probe {
+    tries: u8,
+    /// The responder greeted with 220.
+    greeted: bool,
+}
+
+/// State of an HTTP/1 connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Http {
+    places: [Place; 2],
+    method: Method,
+}
+
+impl Http {
+    /// `side` is at a head; where the other is, a midstream pick-up does not know.
+    fn begun_by(side: Side) -> Self {
+        let mut http = Self::default();
+        *side.of_mut(&mut http.places) = Place::Head;
+        http
+    }
+}
+
+/// Where in its messages one side is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// A head begins here.
+    Head,
+    /// Somewhere: the next head is looked for where segments begin.
+    #[default]
+    Lost,
+}
+
+/// The methods whose responses end in another way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Method {
+    #[default]
+    Usual,
+    /// RFC 9112, 6.3: its response has no body whatever the head says.
+    Head,
+    /// After its success the connection carries something else.
+    Connect,
+}
+
+/// What a parser did with the bytes it was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// It needs more than these.
+    More,
+    /// It took this many, at least one; more than were shown: the next ones as well, unseen.
+    Bytes(u32),
+    /// It has no use for any of these.
+    All,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self::Probing(Probe::default())
+    }
+}
+
+impl Session {
+    /// Nothing will ever be read from this flow again.
+    pub(crate) fn is_opaque(self) -> bool {
+        self == Self::Opaque
+    }
+
+    /// Bytes from `side` are useless where some before them are missing: worth waiting for those.
+    pub(crate) fn needs_order(self, side: Side) -> bool {
+        match self {
+            Self::Probing(Probe { tries, .. }) => tries == 0,
+            Self::Dns | Self::Tls | Self::Syslog => true,
+            Self::Http(http) => *side.of(&http.places) == Place::Head,
+            Self::Opaque => false,
+        }
+    }
+
+    /// Reads a datagram of `wire_bytes`, of which `bytes` were captured.
+    pub(crate) fn read_datagram(&mut self, side: Side, bytes: &[u8], wire_bytes: u32, sink: &mut Sink<'_>) {
+        match *self {
+            Self::Probing(probe) => {
+                let on_port = sink.has_port(&DNS_PORTS);
+                let message = if sink.has_port(&[NETBIOS_NAMES]) { None } else { dns::parse(bytes) };
+                if let Some(message) = message.filter(|message| on_port || message.plausible) {
+                    *self = Self::Dns;
+                    push_dns(side, message.dns, wire_bytes, sink);
+                } else if is_syslog_datagram(side, bytes, sink) {
+                    *self = Self::Syslog;
+                    sink.is(Application::Syslog);
+                    sink.push(FlowEvent::Syslog(bytes.into()));
+                } else {
+                    if on_port {
+                        sink.counters.count(Counter::ProtoMalformed);
+                    }
+                    *self = probe.after_try();
+                }
+            }
+            Self::Dns => match dns::parse(bytes) {
+                Some(message) => push_dns(side, message.dns, wire_bytes, sink),
+                None => sink.counters.count(Counter::ProtoMalformed),
+            },
+            Self::Syslog if is_syslog_datagram(side, bytes, sink) => {
+                sink.push(FlowEvent::Syslog(bytes.into()));
+            }
+            Self::Syslog | Self::Tls | Self::Http(_) | Self::Opaque => {}
+        }
+    }
+
+    /// Reads what `side` sent, in order and not yet taken.
+    pub(crate) fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        match *self {
+            Self::Probing(probe) => self.probe(probe, side, bytes, sink),
+            Self::Dns => self.dns(side, bytes, sink),
+            Self::Tls => self.tls(bytes, sink),
+            Self::Http(http) => self.http(http, side, bytes, sink),
+            Self::Syslog => self.syslog(bytes, sink),
+            Self::Opaque => Take::All,
+        }
+    }
+
+    /// What follows `bytes`, which were shown already, will never be seen: says what can be said of them and lets go.
+    pub(crate) fn lose(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) {
+        match self {
+            Self::Tls => {
+                if let Some(hello) = tls::cut_hello(bytes) {
+                    push_tls(hello, sink);
+                }
+                *self = Self::Opaque;
+            }
+            Self::Http(http) => {
+                if let Some(request) = http::cut_request(bytes) {
+                    push_request(request, sink);
+                }
+                *side.of_mut(&mut http.places) = Place::Lost;
+            }
+            Self::Probing(probe) => *self = probe.after_try(),
+            Self::Dns | Self::Syslog => *self = Self::Probing(Probe { tries: 1, greeted: false }),
+            Self::Opaque => {}
+        }
+    }
+
+    fn probe(&mut self, mut probe: Probe, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        let (tls, http, ssh) = (tls::probe(bytes), http::probe(bytes), text::probe_ssh(bytes));
+        let recognised = match (tls, http, ssh) {
+            (Ok(tls::Hello::Client), ..) => Some((Self::Tls, Application::Tls)),
+            (Ok(tls::Hello::Server), ..) => Some((Self::Opaque, Application::Tls)),
+            (_, Ok(_), _) => Some((Self::Http(Http::begun_by(side)), Application::Http)),
+            (_, _, Ok(())) => Some((Self::Opaque, Application::Ssh)),
+            (Err(_), Err(_), Err(_)) => {
+                let ftp = text::is_ftp_greeting(bytes) || (probe.greeted && text::is_ftp_command(bytes));
+                let syslog = sink.has_port(&text::SYSLOG_STREAM_PORTS)
+                    && matches!(text::syslog_line(bytes), text::Line::Whole(..));
+                match () {
+                    () if ftp => Some((Self::Opaque, Application::Ftp)),
+                    () if syslog => Some((Self::Syslog, Application::Syslog)),
+                    () if is_dns_stream(bytes, sink) => Some((Self::Dns, Application::Dns)),
+                    () => None,
+                }
+            }
+        };
+        if let Some((session, application)) = recognised {
+            *self = session;
+            sink.is(application);
+            return self.read_stream(side, bytes, sink);
+        }
+        let may_follow = [tls.err(), http.err(), ssh.err()].contains(&Some(true))
+            || (sink.has_port(&DNS_PORTS) && dns_announced(bytes).is_none_or(|length| length > bytes.len()))
+            || (sink.has_port(&text::SYSLOG_STREAM_PORTS) && text::syslog_line(bytes) == text::Line::Partial);
+        if may_follow {
+            return Take::More;
+        }
+        probe.greeted |= side == Side::Responder && text::is_greeting(bytes);
+        *self = probe.after_try();
+        Take::All
+    }
+
+    fn tls(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        match tls::client_hello(bytes) {
+            tls::Read::Whole(hello) => push_tls(hello, sink),
+            tls::Read::Partial => return Take::More,
+            tls::Read::Malformed => sink.counters.count(Counter::ProtoMalformed),
+        }
+        *self = Self::Opaque;
+        Take::All
+    }
+
+    fn dns(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        let Some(length) = dns_announced(bytes) else { return Take::More };
+        let Some(message) = bytes.get(DNS_PREFIX..length) else { return Take::More };
+        match dns::parse(message) {
+            Some(read) => push_dns(side, read.dns, u32::try_from(message.len()).unwrap_or(u32::MAX), sink),
+            None => {
+                sink.counters.count(Counter::ProtoMalformed);
+                *self = Self::Opaque;
+            }
+        }
+        taken(length)
+    }
+
+    fn syslog(&mut self, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        match text::syslog_line(bytes) {
+            text::Line::Whole(line, length) => {
+                sink.push(FlowEvent::Syslog(line.into()));
+                taken(length)
+            }
+            text::Line::Partial => Take::More,
+            text::Line::Malformed => {
+                sink.counters.count(Counter::ProtoMalformed);
+                *self = Self::Opaque;
+                Take::All
+            }
+        }
+    }
+
+    fn http(&mut self, mut http: Http, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        let (length, body) = match http::probe(bytes) {
+            Ok(http::Kind::Request) => match http::request(bytes) {
+                http::Read::Head(request, length, body) => {
+                    http.method = match &*request.method {
+                        "HEAD" => Method::Head,
+                        "CONNECT" => Method::Connect,
+                        _ => Method::Usual,
+                    };
+                    push_request(request, sink);
+                    (length, body)
+                }
+                http::Read::Partial => return Take::More,
+                http::Read::Malformed => return self.lost_http(http, side, sink),
+            },
+            Ok(http::Kind::Response) => match http::response(bytes) {
+                http::Read::Head(status, length, body) => {
+                    sink.push(FlowEvent::HttpResponse { status });
+                    if status == 101 {
+                        *self = Self::Opaque;
+                        return Take::All;
+                    }
+                    if http.method == Method::Connect && (200..300).contains(&status) {
+                        *self = Self::default();
+                        return taken(length);
+                    }
+                    (length, if http.method == Method::Head { http::Body::Length(0) } else { body })
+                }
+                http::Read::Partial => return Take::More,
+                http::Read::Malformed => return self.lost_http(http, side, sink),
+            },
+            Err(true) if *side.of(&http.places) == Place::Head => return Take::More,
+            Err(_) if *side.of(&http.places) == Place::Head => return self.lost_http(http, side, sink),
+            Err(_) => return Take::All,
+        };
+        let skip = match body {
+            http::Body::Length(bytes) if bytes <= SKIP_MAX => usize::try_from(bytes).ok(),
+            http::Body::Length(_) | http::Body::Unknown => None,
+        };
+        *side.of_mut(&mut http.places) = if skip.is_some() { Place::Head } else { Place::Lost };
+        *self = Self::Http(http);
+        // A body of unknown length: the head is taken, the rest of this segment is body.
+        skip.map_or(Take::All, |skip| taken(length.saturating_add(skip)))
+    }
+
+    fn lost_http(&mut self, mut http: Http, side: Side, sink: &mut Sink<'_>) -> Take {
+        sink.counters.count(Counter::ProtoMalformed);
+        *side.of_mut(&mut http.places) = Place::Lost;
+        *self = Self::Http(http);
+        Take::All
+    }
+}
+
+impl Probe {
+    fn after_try(mut self) -> Session {
+        self.tries = self.tries.saturating_add(1);
+        if self.tries >= TRIES_MAX { Session::Opaque } else { Session::Probing(self) }
+    }
+}
+
+fn taken(bytes: usize) -> Take {
+    u32::try_from(bytes).map_or(Take::All, Take::Bytes)
+}
+
+/// Length of the first message over TCP with its prefix (RFC 1035, 4.2.2).
+fn dns_announced(bytes: &[u8]) -> Option<usize> {
+    bytes.first_chunk().map(|length| DNS_PREFIX + usize::from(u16::from_be_bytes(*length)))
+}
+
+fn is_dns_stream(bytes: &[u8], sink: &Sink<'_>) -> bool {
+    let message = dns_announced(bytes).and_then(|length| bytes.get(DNS_PREFIX..length));
+    message.and_then(dns::parse).is_some_and(|message| message.plausible || sink.has_port(&DNS_PORTS))
+}
+
+fn is_syslog_datagram(side: Side, bytes: &[u8], sink: &Sink<'_>) -> bool {
+    let receiver = match side {
+        Side::Originator => sink.flow.responder,
+        Side::Responder => sink.flow.originator,
+    };
+    receiver.port == text::SYSLOG_PORT && text::is_syslog(bytes)
+}
+
+fn push_dns(side: Side, mut dns: crate::event::Dns, message_bytes: u32, sink: &mut Sink<'_>) {
+    sink.is(Application::Dns);
+    dns.from_originator = side == Side::Originator;
+    dns.message_bytes = message_bytes;
+    if sink.notes.server_name.is_none() && !dns.qname.is_empty() {
+        sink.notes.server_name = Some(dns.qname.clone());
+    }
+    sink.push(FlowEvent::Dns(dns.into()));
+}
+
+fn push_tls(hello: crate::event::ClientHello, sink: &mut Sink<'_>) {
+    sink.notes.server_name = hello.server_name.clone().or_else(|| sink.notes.server_name.take());
+    sink.notes.ja4 = Some(hello.ja4.clone()).filter(|ja4| !ja4.is_empty());
+    sink.push(FlowEvent::Tls(hello.into()));
+}
+
+fn push_request(request: crate::event::HttpRequest, sink: &mut Sink<'_>) {
+    if sink.notes.server_name.is_none() {
+        sink.notes.server_name.clone_from(&request.host);
+    }
+    sink.push(FlowEvent::HttpRequest(request.into()));
+}

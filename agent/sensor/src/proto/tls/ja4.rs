@@ -1,0 +1,129 @@
+//! JA4, the fingerprint of a TLS client (`FoxIO`'s technical details, BSD-3; none of the other JA4+ methods).
+//!
+//! Only TCP is read here, so the first letter is always `t`.
+
+use core::fmt::Write as _;
+
+use sekimori_wire::id::Digest;
+
+use super::{ALPN, Fields, SERVER_NAME};
+
+/// Two digits are all that a count has.
+const COUNT_MAX: usize = 99;
+/// Hexadecimal digits of a SHA-256 that are kept.
+const HASH_LEN: usize = 12;
+
+pub(super) fn fingerprint(fields: &Fields<'_>) -> String {
+    let mut text = String::with_capacity(36);
+    let server_name = if fields.extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
+    let ciphers = fields.ciphers.len().min(COUNT_MAX);
+    let extensions = fields.extensions.len().min(COUNT_MAX);
+    let (first, last) = alpn_ends(fields.alpn.unwrap_or_default());
+    // Writing to a String cannot fail.
+    let version = version(fields.version);
+    write!(text, "t{version}{server_name}{ciphers:02}{extensions:02}{first}{last}_").unwrap_or_default();
+
+    let mut sorted = fields.ciphers.clone();
+    sorted.sort_unstable();
+    text.push_str(&hash(&hex_list(&sorted)));
+
+    sorted.clear();
+    sorted.extend(fields.extensions.iter().filter(|kind| ![SERVER_NAME, ALPN].contains(kind)));
+    sorted.sort_unstable();
+    let mut list = hex_list(&sorted);
+    if !fields.signature_algorithms.is_empty() {
+        list.push('_');
+        list.push_str(&hex_list(&fields.signature_algorithms));
+    }
+    text.push('_');
+    text.push_str(&if sorted.is_empty() { hash("") } else { hash(&list) });
+    text
+}
+
+const fn version(version: u16) -> &'static str {
+    match version {
+        0x0304 => "13",
+        0x0303 => "12",
+        0x0302 => "11",
+        0x0301 => "10",
+        0x0300 => "s3",
+        0x0002 => "s2",
+        0xfeff => "d1",
+        0xfefd => "d2",
+        0xfefc => "d3",
+        _ => "00",
+    }
+}
+
+/// First and last character of the first protocol; if either is not alphanumeric, of its hexadecimal form.
+fn alpn_ends(alpn: &[u8]) -> (char, char) {
+    let (Some(first), Some(last)) = (alpn.first(), alpn.last()) else { return ('0', '0') };
+    if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
+        return (char::from(*first), char::from(*last));
+    }
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    (digit(first >> 4), digit(last & 0xf))
+}
+
+fn hex_list(values: &[u16]) -> String {
+    let mut list = String::with_capacity(values.len() * 5);
+    for value in values {
+        let comma = if list.is_empty() { "" } else { "," };
+        write!(list, "{comma}{value:04x}").unwrap_or_default();
+    }
+    list
+}
+
+fn hash(list: &str) -> String {
+    if list.is_empty() {
+        return "0".repeat(HASH_LEN);
+    }
+    let mut digest = Digest::of(list.as_bytes()).to_string();
+    digest.truncate(HASH_LEN);
+    digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worked example of `FoxIO`'s technical details.
+    #[test]
+    fn agrees_with_the_specification() {
+        let fields = Fields {
+            version: 0x0304,
+            ciphers: vec![
+                0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014,
+                0x009c, 0x009d, 0x002f, 0x0035,
+            ],
+            extensions: vec![
+                0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012,
+                0x002b, 0xff01, 0x000b, 0x000a, 0x0015,
+            ],
+            signature_algorithms: vec![0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
+            server_name: None,
+            alpn: Some(b"h2"),
+        };
+        assert_eq!(fingerprint(&fields), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+    }
+
+    #[test]
+    fn says_zero_where_there_is_nothing() {
+        assert_eq!(fingerprint(&Fields::default()), "t00i000000_000000000000_000000000000");
+    }
+
+    #[test]
+    fn the_ends_of_a_protocol_name() {
+        for (alpn, expected) in [
+            (&b"h2"[..], ('h', '2')),
+            (b"http/1.1", ('h', '1')),
+            (b"x", ('x', 'x')),
+            (b"\xab", ('a', 'b')),
+            (b"\xab\xcd", ('a', 'd')),
+            (b"0\xab", ('3', 'b')),
+            (b"", ('0', '0')),
+        ] {
+            assert_eq!(alpn_ends(alpn), expected, "{alpn:x?}");
+        }
+    }
+}

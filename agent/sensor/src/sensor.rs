@@ -1,0 +1,223 @@
+//! Composes all: frames, alerts and time in, records out. Nothing here fails.
+
+use core::net::IpAddr;
+use std::collections::VecDeque;
+
+use sekimori_wire::alert::{EndpointAlert, Intake};
+use sekimori_wire::id::Host;
+use sekimori_wire::record::{FlowSummary, Record};
+use sekimori_wire::time::Timestamp;
+
+use crate::alert;
+use crate::counters::{Counter, Counters};
+use crate::detect::{Detectors, Findings};
+use crate::event::{Event, FlowEvent};
+use crate::frame::Frame;
+use crate::limits::Limits;
+use crate::observe::Observer;
+use crate::segment::Policy;
+use crate::summarize::{Summarizer, flow_summary};
+
+/// What a sensor is made from.
+#[derive(Clone, Debug)]
+pub struct SensorConfig {
+    /// Every bound.
+    pub limits: Limits,
+    /// The networks around it.
+    pub segments: Policy,
+    /// Keys the hashes. Never changes what is found.
+    pub seed: u64,
+    /// Key of the hashes that stand for user names.
+    pub user_key: [u8; 32],
+    /// Keep every ended flow for [`Sensor::poll_flow`].
+    pub keep_flows: bool,
+}
+
+/// Frames and time in, records out.
+#[derive(Debug)]
+pub struct Sensor {
+    observer: Observer,
+    detectors: Detectors,
+    findings: Findings,
+    summarizer: Summarizer,
+    policy: Policy,
+    user_key: [u8; 32],
+    records: VecDeque<Record>,
+    flows: VecDeque<FlowSummary>,
+    keep_flows: bool,
+    pending_max: usize,
+    counters: Counters,
+    /// The latest time seen, of frames, alerts and timeouts.
+    now: Timestamp,
+    /// Reused for each frame.
+    events: Vec<Event>,
+}
+
+impl Sensor {
+    /// A sensor that has seen nothing.
+    pub fn new(config: SensorConfig) -> Self {
+        let SensorConfig { limits, segments, seed, user_key, keep_flows } = config;
+        Self {
+            observer: Observer::new(&limits, seed),
+            detectors: Detectors::new(&limits, seed),
+            findings: Findings::new(&limits, seed),
+            summarizer: Summarizer::new(&limits, seed),
+            policy: segments,
+            user_key,
+            records: VecDeque::new(),
+            flows: VecDeque::new(),
+            keep_flows,
+            pending_max: limits.pending_records.max(1),
+            counters: Counters::default(),
+            now: Timestamp::ZERO,
+            events: Vec::new(),
+        }
+    }
+
+    /// One captured frame.
+    pub fn handle_frame(&mut self, frame: &Frame<'_>) {
+        let mut events = core::mem::take(&mut self.events);
+        self.observer.handle_frame(frame, &mut events);
+        let now = self.observer.now();
+        self.roll(now);
+        self.summarizer.on_frame(self.now, frame);
+        self.handle_events(events);
+    }
+
+    /// One syslog line from the agent's own listener.
+    pub fn handle_alert(&mut self, received_at: Timestamp, from: IpAddr, line: &[u8]) {
+        self.normalise(received_at, from, Intake::Listener, line);
+    }
+
+    /// The link is silent and it is now `now`: ends flows and windows, never changes a finding.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        let mut events = core::mem::take(&mut self.events);
+        self.observer.handle_timeout(now, &mut events);
+        self.handle_events(events);
+        self.roll(now);
+    }
+
+    /// How the capture went since the last call: more than 1 % dropped marks findings that begin or grow from now on,
+    /// until a call says otherwise.
+    pub const fn note_loss(&mut self, dropped: u64, received: u64) {
+        let total = dropped.saturating_add(received);
+        self.findings.set_degraded(dropped.saturating_mul(100) > total);
+    }
+
+    /// The next record: each window's summary, each revision of a finding, each endpoint alert.
+    pub fn poll_record(&mut self) -> Option<Record> {
+        self.records.pop_front()
+    }
+
+    /// The next ended flow; only with [`SensorConfig::keep_flows`].
+    pub fn poll_flow(&mut self) -> Option<FlowSummary> {
+        self.flows.pop_front()
+    }
+
+    /// The capture ended: all flows end, all findings and the window are closed.
+    pub fn finish(&mut self) {
+        let mut events = core::mem::take(&mut self.events);
+        self.observer.finish(&mut events);
+        self.handle_events(events);
+        self.detectors.finish(&self.policy, &mut self.findings);
+        self.findings.finish();
+        self.take_findings();
+        self.close_window();
+    }
+
+    /// The observer's counters and its own.
+    pub fn counters(&self) -> Counters {
+        let mut all = self.counters.clone();
+        all.merge(self.observer.counters());
+        all.merge(self.summarizer.counters());
+        all
+    }
+
+    /// The latest time seen.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn handle_events(&mut self, mut events: Vec<Event>) {
+        for event in events.drain(..) {
+            self.handle_event(&event);
+        }
+        self.events = events;
+        self.detectors.count_evicted(&mut self.counters);
+        self.counters.add(Counter::FindingsEvicted, self.findings.take_evicted());
+    }
+
+    fn handle_event(&mut self, event: &Event) {
+        self.roll(event.at());
+        self.findings.on_time(event.at());
+        self.detectors.on_event(event, &self.policy, &mut self.findings);
+        self.take_findings();
+        self.summarizer.on_event(self.now, event);
+        let Event::Flow { at, flow, what } = event else { return };
+        if let FlowEvent::Syslog(line) = what {
+            self.normalise(*at, flow.originator.address, Intake::Capture, line);
+        }
+        if let FlowEvent::Ended(record) = what {
+            let summary = flow_summary(flow, record, &self.policy);
+            if self.keep_flows {
+                self.flows.push_back(summary.clone());
+                if self.flows.len() > self.pending_max {
+                    self.flows.pop_front();
+                    self.counters.count(Counter::RecordsShed);
+                }
+            }
+            self.summarizer.on_flow(record, summary, &self.findings);
+        }
+    }
+
+    fn normalise(&mut self, received_at: Timestamp, from: IpAddr, intake: Intake, line: &[u8]) {
+        self.roll(received_at);
+        match alert::normalise(line, received_at, intake, Some(from), &self.user_key) {
+            Ok(mut alert) => {
+                self.counters.count(Counter::Alerts);
+                self.place(&mut alert, from);
+                self.push(Record::EndpointAlert(Box::new(alert)));
+            }
+            Err(reason) => self.counters.count(reason.counter()),
+        }
+    }
+
+    /// Body and segment of the endpoint; of the sender where the alert names none.
+    fn place(&self, alert: &mut EndpointAlert, from: IpAddr) {
+        let address = match alert.host {
+            Some(Host::Ip(address)) => address,
+            Some(Host::Mac(_)) | None => from,
+        };
+        let place = self.policy.place(address, None);
+        alert.body = place.body;
+        alert.segment = place.segment.map(|segment| segment.as_str().into());
+    }
+
+    /// Time went on: closes the window that it left.
+    fn roll(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        if self.summarizer.is_past(self.now) {
+            self.close_window();
+        }
+    }
+
+    fn close_window(&mut self) {
+        if let Some(summary) = self.summarizer.close(&self.findings) {
+            self.push(Record::Summary(Box::new(summary)));
+        }
+    }
+
+    fn take_findings(&mut self) {
+        for finding in self.findings.take_ready() {
+            self.push(Record::Finding(Box::new(finding)));
+        }
+    }
+
+    fn push(&mut self, record: Record) {
+        self.records.push_back(record);
+        if self.records.len() > self.pending_max {
+            self.records.pop_front();
+            self.counters.count(Counter::RecordsShed);
+        }
+    }
+}

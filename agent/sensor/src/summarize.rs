@@ -1,0 +1,246 @@
+//! Events of a window become one [`Summary`] under a byte budget.
+//!
+//! Windows are aligned to the epoch in event time. Flows behind findings come first, then the biggest; what does not fit
+//! is counted. Names are cut to the registered domain: the rest can tell what a person reads (通信の秘密).
+
+mod budget;
+mod flow;
+
+use core::cmp::Reverse;
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sekimori_wire::finding::Finding;
+use sekimori_wire::id::Host;
+use sekimori_wire::limits::SUMMARY_ENTRIES_MAX;
+use sekimori_wire::record::{FlowSummary, NamedCount, Summary, Talker};
+use sekimori_wire::time::{Timestamp, nanos_of};
+
+use crate::bounded::Map;
+use crate::counters::{Counter, Counters};
+use crate::detect::Findings;
+use crate::event::{Application, Event, FlowEvent, FlowRecord};
+use crate::frame::Frame;
+use crate::limits::Limits;
+
+pub use flow::{flow_summary, registered_domain};
+
+/// Talkers and domains named in one summary, at most.
+const TALKERS_MAX: usize = 32;
+const DOMAINS_MAX: usize = 128;
+
+/// The window that is being filled.
+#[derive(Debug)]
+pub struct Summarizer {
+    window_ns: u64,
+    bytes_max: usize,
+    entries_max: usize,
+    /// Start of the window; `None` before the first frame.
+    start: Option<Timestamp>,
+    packets: u64,
+    bytes: u64,
+    flows_started: u64,
+    flows_ended: u64,
+    flow_bytes: u64,
+    applications: BTreeMap<Application, u64>,
+    domains: Map<Box<str>, u64>,
+    domains_left: u64,
+    talkers: Map<IpAddr, Share>,
+    flows: Vec<FlowSummary>,
+    counters: Counters,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    bytes: u64,
+    packets: u64,
+    flows: u64,
+}
+
+impl Summarizer {
+    /// An empty window.
+    pub fn new(limits: &Limits, seed: u64) -> Self {
+        Self {
+            window_ns: nanos_of(limits.window).max(1),
+            bytes_max: limits.summary_bytes,
+            entries_max: limits.summary_entries,
+            start: None,
+            packets: 0,
+            bytes: 0,
+            flows_started: 0,
+            flows_ended: 0,
+            flow_bytes: 0,
+            applications: BTreeMap::new(),
+            domains: Map::new(limits.summary_entries, seed),
+            domains_left: 0,
+            talkers: Map::new(limits.summary_entries, seed),
+            flows: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What was left out so far.
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The time is in a later window than the one being filled, which should be closed.
+    pub fn is_past(&self, now: Timestamp) -> bool {
+        self.start.is_some_and(|start| now.nanos() >= start.nanos().saturating_add(self.window_ns))
+    }
+
+    /// One frame, in the window that holds `now`.
+    pub fn on_frame(&mut self, now: Timestamp, frame: &Frame<'_>) {
+        self.begin(now);
+        self.packets += 1;
+        self.bytes += u64::from(frame.wire_len);
+    }
+
+    /// One event, in the window that holds `now`.
+    pub fn on_event(&mut self, now: Timestamp, event: &Event) {
+        self.begin(now);
+        let Event::Flow { what, .. } = event else { return };
+        match what {
+            FlowEvent::Started(_) => self.flows_started += 1,
+            FlowEvent::Dns(dns) if !dns.is_response => {
+                if let Some(domain) = registered_domain(&dns.qname) {
+                    self.count_domain(domain);
+                }
+            }
+            FlowEvent::Answered
+            | FlowEvent::Established
+            | FlowEvent::Rejected
+            | FlowEvent::Unanswered
+            | FlowEvent::Dns(_)
+            | FlowEvent::Tls(_)
+            | FlowEvent::HttpRequest(_)
+            | FlowEvent::HttpResponse { .. }
+            | FlowEvent::Syslog(_)
+            | FlowEvent::Ended(_) => {}
+        }
+    }
+
+    /// One flow that ended.
+    pub fn on_flow(&mut self, record: &FlowRecord, flow: FlowSummary, findings: &Findings) {
+        self.flows_ended += 1;
+        *self.applications.entry(record.application).or_default() += 1;
+        let (bytes, packets) =
+            (volume(&flow), record.originator.packets.saturating_add(record.responder.packets));
+        self.flow_bytes = self.flow_bytes.saturating_add(bytes);
+        for host in [flow.originator.ip(), flow.responder.ip()] {
+            let (share, left) = self.talkers.get_or_insert_with(host, Share::default);
+            if let Some(share) = share {
+                share.bytes = share.bytes.saturating_add(bytes);
+                share.packets = share.packets.saturating_add(packets);
+                share.flows += 1;
+            }
+            if left.is_some() {
+                self.counters.count(Counter::SummaryDetailShed);
+            }
+        }
+        self.flows.push(flow);
+        // Twice the bound before each cut: sorting is paid for once in a bound's worth of flows.
+        if self.flows.len() >= self.entries_max.saturating_mul(2) {
+            self.sort_flows(findings);
+            self.flows.truncate(self.entries_max);
+        }
+    }
+
+    /// Closes the window: its summary, if anything happened in it.
+    pub fn close(&mut self, findings: &Findings) -> Option<Summary> {
+        let start = self.start.take()?;
+        self.sort_flows(findings);
+        let mut flows = core::mem::take(&mut self.flows);
+        flows.truncate(SUMMARY_ENTRIES_MAX.min(self.entries_max));
+        let mut summary = Summary {
+            start,
+            end: Timestamp::from_nanos(start.nanos().saturating_add(self.window_ns)),
+            packets: core::mem::take(&mut self.packets),
+            bytes: core::mem::take(&mut self.bytes),
+            flows_started: core::mem::take(&mut self.flows_started),
+            flows_ended: core::mem::take(&mut self.flows_ended),
+            applications: named(core::mem::take(&mut self.applications)),
+            domains: Vec::new(),
+            talkers: self.take_talkers(),
+            flows,
+            flows_omitted: 0,
+            flow_bytes_omitted: 0,
+            domains_omitted: 0,
+        };
+        self.take_domains(&mut summary);
+        budget::fit(&mut summary, self.bytes_max);
+        let kept = summary.flows.len() as u64;
+        summary.flows_omitted = summary.flows_ended.saturating_sub(kept);
+        let kept_bytes = summary.flows.iter().map(volume).fold(0, u64::saturating_add);
+        summary.flow_bytes_omitted = core::mem::take(&mut self.flow_bytes).saturating_sub(kept_bytes);
+        self.counters.add(Counter::SummaryDetailShed, summary.flows_omitted);
+        Some(summary)
+    }
+
+    fn begin(&mut self, now: Timestamp) {
+        let window = self.window_ns;
+        self.start.get_or_insert_with(|| Timestamp::from_nanos(now.nanos() / window * window));
+    }
+
+    fn count_domain(&mut self, domain: &str) {
+        if let Some(count) = self.domains.get_mut(&Box::from(domain)) {
+            *count += 1;
+        } else if self.domains.insert(domain.into(), 1).is_some() {
+            self.domains_left += 1;
+            self.counters.count(Counter::SummaryDetailShed);
+        }
+    }
+
+    fn take_domains(&mut self, summary: &mut Summary) {
+        let mut domains = Vec::with_capacity(self.domains.len());
+        while let Some((name, count)) = self.domains.pop_oldest() {
+            domains.push(NamedCount { name: (&*name).into(), count });
+        }
+        domains.sort_by(|a, b| (Reverse(a.count), &a.name).cmp(&(Reverse(b.count), &b.name)));
+        let left_out = domains.len().saturating_sub(DOMAINS_MAX) as u64;
+        domains.truncate(DOMAINS_MAX);
+        summary.domains = domains;
+        summary.domains_omitted = left_out.saturating_add(core::mem::take(&mut self.domains_left));
+    }
+
+    fn take_talkers(&mut self) -> Vec<Talker> {
+        let mut talkers = Vec::with_capacity(self.talkers.len());
+        while let Some((host, Share { bytes, packets, flows })) = self.talkers.pop_oldest() {
+            talkers.push(Talker { host: Host::Ip(host), bytes, packets, flows });
+        }
+        talkers.sort_by_key(|talker| (Reverse(talker.bytes), talker.host));
+        talkers.truncate(TALKERS_MAX);
+        talkers
+    }
+
+    fn sort_flows(&mut self, findings: &Findings) {
+        let subjects: BTreeSet<IpAddr> = findings.iter_open().filter_map(acting_address).collect();
+        self.flows.sort_by_cached_key(|flow| {
+            let behind = subjects.contains(&flow.originator.ip()) || subjects.contains(&flow.responder.ip());
+            (!behind, Reverse(volume(flow)), flow.start, flow.originator, flow.responder, flow.protocol)
+        });
+    }
+}
+
+/// Whose flows a reader of the finding wants to see.
+const fn acting_address(finding: &Finding) -> Option<IpAddr> {
+    match (finding.originator, finding.responder) {
+        (Some(Host::Ip(address)), _) | (None, Some(Host::Ip(address))) => Some(address),
+        (Some(Host::Mac(_)) | None, _) => None,
+    }
+}
+
+fn volume(flow: &FlowSummary) -> u64 {
+    flow.originator_bytes.saturating_add(flow.responder_bytes)
+}
+
+fn named(counts: BTreeMap<Application, u64>) -> Vec<NamedCount<32>> {
+    let name = |application: Application| match application.as_str() {
+        "" => "unknown",
+        known => known,
+    };
+    let mut counts: Vec<_> =
+        counts.into_iter().map(|(one, count)| NamedCount { name: name(one).into(), count }).collect();
+    counts.sort_by_key(|one| Reverse(one.count));
+    counts
+}

@@ -1,0 +1,185 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// 関守: the sensor on a gateway. Captures, detects, seals and ships; or replays captures.
+#[derive(Debug, Parser)]
+#[command(version, name = "sekimori-agent")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Makes this agent's keys and has them certified by the collector.
+    Enroll(EnrollArgs),
+    /// Captures live and ships what it finds.
+    Run(ConfigArg),
+    /// Reads capture files (pcap, pcapng; `-` is standard input) as if they were live.
+    Replay(ReplayArgs),
+    /// Checks a configuration file.
+    Check(ConfigArg),
+    /// Looks for what would keep this agent from working.
+    Doctor {
+        /// Configuration file.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Lists the network interfaces.
+    Interfaces,
+    /// Shows how the running agent is.
+    Status {
+        #[command(flatten)]
+        config: ConfigArg,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Looks into the spool.
+    #[command(subcommand)]
+    Spool(SpoolCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArg {
+    /// Configuration file.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateArg {
+    /// State folder.
+    #[arg(long)]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnrollArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArg,
+    #[command(flatten)]
+    pub(crate) token: TokenArg,
+    /// A label for people; the agent's identity is its key.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct TokenArg {
+    /// The one-time token of `sekimori-collector agent token`.
+    #[arg(long)]
+    pub(crate) token: Option<String>,
+    /// A file with the token; `-` is standard input. Unlike an argument, other users cannot see it.
+    #[arg(long)]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Capture files, merged in order of time.
+    #[arg(required = true)]
+    pub(crate) captures: Vec<PathBuf>,
+    /// What to print. Default: `table` on a terminal, `findings` otherwise.
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// Write there instead of to standard output.
+    #[arg(long)]
+    pub(crate) output: Option<PathBuf>,
+    /// Configuration file: networks and limits.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Look only at what passes this filter (tcpdump's language).
+    #[arg(long)]
+    pub(crate) filter: Option<String>,
+    /// `max`, or times real time.
+    #[arg(long, default_value = "max", value_parser = speed)]
+    pub(crate) speed: Speed,
+    /// Shift event time so that the captures end now.
+    #[arg(long)]
+    pub(crate) rebase_time: bool,
+    /// No progress, no notes: only results and errors.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) shipping: ShippingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShippingArgs {
+    /// Also send what is found to the collector, as the live agent would; waits until all of it is acknowledged.
+    #[arg(long, requires = "state")]
+    pub(crate) ship: bool,
+    /// State folder of this replay's own enrolment.
+    #[arg(long, requires = "ship")]
+    pub(crate) state: Option<PathBuf>,
+    /// Give up waiting for acknowledgement after this; the spool is kept.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, requires = "ship")]
+    pub(crate) ship_timeout: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// What is in it.
+    Inspect {
+        #[command(flatten)]
+        state: StateArg,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Whether all of it is whole, in order and signed by this agent.
+    Verify(StateArg),
+}
+
+/// Formats of `replay`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A readable report.
+    Table,
+    /// The last revision of each finding as JSON lines.
+    Findings,
+    /// Each flow as JSON lines, in order of their end.
+    Flows,
+    /// Each summary as JSON lines.
+    Summary,
+}
+
+/// How fast to replay.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Speed {
+    Max,
+    Times(f64),
+}
+
+fn speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed::Max);
+    }
+    match text.parse::<f64>() {
+        Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
+        _ => Err("neither `max` nor a positive number".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+        assert_eq!(speed("max"), Ok(Speed::Max));
+        assert_eq!(speed("2.5"), Ok(Speed::Times(2.5)));
+        assert!(speed("0").is_err() && speed("nan").is_err());
+        let parsed = |line: &str| Cli::try_parse_from(line.split(' '));
+        assert!(parsed("sekimori-agent replay --ship a.pcap").is_err(), "--ship needs --state");
+        assert!(parsed("sekimori-agent replay a.pcap -").is_ok());
+        assert!(parsed("sekimori-agent enroll --state d").is_err(), "a token is needed");
+    }
+}

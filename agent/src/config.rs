@@ -1,0 +1,241 @@
+//! What the configuration file means: defaults filled in, units in types, every reference checked.
+//!
+//! An error names the file, the line, the key and the rule that was broken.
+
+pub(crate) mod file;
+
+use core::net::SocketAddr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sekimori_sensor::limits::Limits;
+use sekimori_sensor::segment::{Policy, PolicyError, PolicyFile};
+use sekimori_wire::id::Digest;
+
+use crate::capture::Options;
+use file::File;
+
+/// 1 GiB: more than a day of the full uplink, a week of an ordinary one.
+pub(crate) const SPOOL_BYTES: u64 = 1 << 30;
+
+/// The configuration in force.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The file it came from.
+    pub(crate) path: PathBuf,
+    /// Of the file's bytes.
+    pub(crate) digest: Digest,
+    pub(crate) interfaces: Vec<String>,
+    pub(crate) capture: Options,
+    /// Where a copy of what is captured is written.
+    pub(crate) record: Option<PathBuf>,
+    pub(crate) state: PathBuf,
+    /// Empty: those that enrolment gave.
+    pub(crate) collector_urls: Vec<String>,
+    /// Where syslog is listened for, over UDP and over TCP.
+    pub(crate) endpoint_udp: Option<SocketAddr>,
+    pub(crate) endpoint_tcp: Option<SocketAddr>,
+    pub(crate) spool_bytes: u64,
+    pub(crate) limits: Limits,
+    pub(crate) policy: Policy,
+}
+
+/// What is wrong with a configuration file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("{file}: cannot read the configuration")]
+    Read {
+        file: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{file}:{line}: {key}: {rule}")]
+    Value { file: PathBuf, line: usize, key: String, rule: String },
+    #[error("{file}:{line}: the networks described do not fit together")]
+    Policy {
+        file: PathBuf,
+        line: usize,
+        #[source]
+        cause: PolicyError,
+    },
+    #[error("{file}: capture.interfaces: name at least one interface; there are: {there}")]
+    NoInterface { file: PathBuf, there: String },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(path, &text),
+            Err(cause) => Err(ConfigError::Read { file: path.to_owned(), cause }),
+        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let (line, key) = place(text, at);
+            let rule = error.message().replace("unknown field", "unknown key").replace('\n', " ");
+            ConfigError::Value { file: path.to_owned(), line, key, rule }
+        })?;
+        let mut limits = Limits::gateway();
+        if let Some(seconds) = file.limits.window_seconds {
+            limits.window = Duration::from_secs(seconds.value());
+        }
+        let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        if let Some(flows) = file.limits.flows {
+            limits.flows = size(flows.value());
+        }
+        if let Some(bytes) = file.limits.summary_bytes {
+            limits.summary_bytes = size(bytes.value());
+        }
+        let networks = PolicyFile { body: file.body, segment: file.segment, allow: file.allow };
+        let policy = Policy::from_file(networks).map_err(|cause| {
+            let line = line_of(text, &cause.to_string());
+            ConfigError::Policy { file: path.to_owned(), line, cause }
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            digest: Digest::of(text.as_bytes()),
+            interfaces: file.capture.interfaces.into_iter().map(|name| name.0).collect(),
+            capture: Options {
+                engine: file.capture.engine,
+                filter: file.capture.filter.0,
+                promiscuous: file.capture.promiscuous,
+            },
+            record: file.capture.record,
+            state: file.state.dir,
+            collector_urls: file.collector.urls.into_iter().map(|url| url.0).collect(),
+            endpoint_udp: file.endpoint.udp,
+            endpoint_tcp: file.endpoint.tcp,
+            spool_bytes: file.spool.max_bytes.map_or(SPOOL_BYTES, file::Within::value),
+            limits,
+            policy,
+        })
+    }
+
+    /// For live operation: at least one interface must be named.
+    pub(crate) fn require_interface(&self) -> Result<(), ConfigError> {
+        if !self.interfaces.is_empty() {
+            return Ok(());
+        }
+        let there: Vec<String> = pnet::datalink::interfaces().into_iter().map(|one| one.name).collect();
+        Err(ConfigError::NoInterface { file: self.path.clone(), there: there.join(", ") })
+    }
+}
+
+/// The line of a byte offset, and the key that is written there, with its table.
+fn place(text: &str, at: usize) -> (usize, String) {
+    let before = text.get(..at).unwrap_or(text);
+    let number = before.matches('\n').count() + 1;
+    let mut key = String::new();
+    let mut table = String::new();
+    for line in text.lines().take(number) {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+            // An array's continuation may begin with a bracket too, but it is no bare name.
+            let name = name.trim_start_matches('[').trim();
+            if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.- ".contains(c)) {
+                name.clone_into(&mut table);
+                key.clear();
+                continue;
+            }
+        }
+        if let Some((name, _)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
+            name.trim().clone_into(&mut key);
+        }
+    }
+    match (table.is_empty(), key.is_empty()) {
+        (true, _) => (number, key),
+        (false, true) => (number, format!("[{table}]")),
+        (false, false) => (number, format!("{table}.{key}")),
+    }
+}
+
+/// The line that a complaint about networks is about: that of `segment[N]`, or the last one with the value it quotes.
+fn line_of(text: &str, complaint: &str) -> usize {
+    let segment = complaint.strip_prefix("segment[").and_then(|rest| rest.split(']').next());
+    let lines = text.lines().enumerate();
+    let found = match segment.and_then(|index| index.parse::<usize>().ok()) {
+        Some(index) => lines.filter(|(_, line)| line.trim_start().starts_with("[[segment]]")).nth(index),
+        None => {
+            let quoted = complaint.split('"').nth(1).map(|value| format!("\"{value}\""));
+            lines.filter(|(_, line)| quoted.as_ref().is_some_and(|quoted| line.contains(quoted))).last()
+        }
+    };
+    found.map_or(1, |(idx, _)| idx + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        let error = Config::parse(Path::new("agent.toml"), text).unwrap_err();
+        format!("{:#}", anyhow::Error::from(error))
+    }
+
+    #[test]
+    fn an_error_names_file_line_key_and_rule() {
+        for (text, expected) in [
+            (
+                "[capture]\ninterfacez = [\"eth0\"]\n",
+                "agent.toml:2: capture.interfacez: unknown key `interfacez`",
+            ),
+            ("\n[captur]\ninterfaces = []\n", "agent.toml:2: [captur]: unknown key `captur`"),
+            ("# x = 1\n[endpoint]\nudp = \"514\"\n", "agent.toml:3: endpoint.udp: invalid socket address"),
+            ("[capture]\nengine = \"xdp\"\n", "agent.toml:2: capture.engine: unknown variant `xdp`"),
+            (
+                "[capture]\ninterfaces = [\n  \"eth0\",\n  \"a b\",\n]\n",
+                "agent.toml:4: capture.interfaces: `a b` cannot",
+            ),
+            ("[spool]\nmax_bytes = 10\n", "agent.toml:2: spool.max_bytes: 10 is not between 1048576 and"),
+            ("[limits]\nflows = -1\n", "agent.toml:2: limits.flows: -1 is not between 1024 and"),
+            (
+                "[collector]\nurls = [\"http://a:1\"]\n",
+                "agent.toml:2: collector.urls: `http://a:1` is not of the form https://",
+            ),
+            ("[capture]\ninterfaces = \n", "agent.toml:2: capture.interfaces: "),
+            ("[[segment]]\nname = \"x\"\ncidrs = []\n", "agent.toml:3: segment.cidrs: unknown key `cidrs`"),
+        ] {
+            let message = refused(text);
+            assert!(message.starts_with(expected), "{text:?}: {message}");
+        }
+    }
+
+    #[test]
+    fn networks_that_do_not_fit_name_a_line_too() {
+        let twice = "[[body]]\ncode = \"422011\"\n[[body]]\ncode = \"422011\"\n";
+        assert!(
+            refused(twice).starts_with("agent.toml:4: the networks described do not fit together: body.code")
+        );
+        let empty = "[[segment]]\nname = \"dmz\"\nvlan = [1]\n\n[[segment]]\nname = \"wan\"\n";
+        assert!(refused(empty).starts_with("agent.toml:5: "), "{}", refused(empty));
+    }
+
+    #[cfg(feature = "pcap")]
+    #[test]
+    fn a_filter_is_compiled_at_once() {
+        let message = refused("[capture]\nfilter = \"tcp prot 80\"\n");
+        assert!(message.starts_with("agent.toml:2: capture.filter: filter `tcp prot 80`: "), "{message}");
+    }
+
+    #[test]
+    fn nothing_is_required() {
+        let config = Config::parse(Path::new("agent.toml"), "").unwrap();
+        assert!(config.require_interface().unwrap_err().to_string().contains("there are: "));
+        let config = Config::parse(Path::new("a"), "[capture]\ninterfaces = [\"lo\"]\n").unwrap();
+        assert!(config.require_interface().is_ok());
+        assert_eq!(config.spool_bytes, SPOOL_BYTES);
+    }
+
+    #[test]
+    fn the_example_parses() {
+        let text = include_str!("../agent.example.toml");
+        let config = Config::parse(Path::new("agent.example.toml"), text).unwrap();
+        assert_eq!(config.interfaces, ["eth0"]);
+        assert_eq!(config.endpoint_udp, Some("127.0.0.1:5514".parse().unwrap()));
+        assert_eq!(config.limits.window, Duration::from_secs(10));
+    }
+}

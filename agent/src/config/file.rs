@@ -1,0 +1,169 @@
+//! The configuration file as it is written. Every value is checked while it is read, so that an error can name its line.
+
+use core::net::SocketAddr;
+use std::path::PathBuf;
+
+use sekimori_sensor::segment::{AllowFile, BodyFile, SegmentFile};
+use serde::Deserialize;
+
+use crate::capture::filter::Filter;
+
+/// The whole file. Everything has a default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) capture: Capture,
+    pub(super) state: State,
+    pub(super) collector: Collector,
+    pub(super) endpoint: Endpoint,
+    pub(super) spool: Spool,
+    pub(super) limits: LimitsFile,
+    pub(super) body: Vec<BodyFile>,
+    pub(super) segment: Vec<SegmentFile>,
+    pub(super) allow: Vec<AllowFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Capture {
+    pub(super) interfaces: Vec<InterfaceName>,
+    pub(super) engine: Engine,
+    pub(super) filter: FilterText,
+    pub(super) promiscuous: bool,
+    pub(super) record: Option<PathBuf>,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            engine: Engine::Ring,
+            filter: FilterText::default(),
+            promiscuous: true,
+            record: None,
+        }
+    }
+}
+
+/// How frames are captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    /// Our own TPACKET_V3 ring.
+    #[default]
+    Ring,
+    /// libpcap.
+    Pcap,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct State {
+    pub(super) dir: PathBuf,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("/var/lib/sekimori-agent") }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Collector {
+    pub(super) urls: Vec<HttpsUrl>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Endpoint {
+    pub(super) udp: Option<SocketAddr>,
+    pub(super) tcp: Option<SocketAddr>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Spool {
+    /// 1 MiB to 1 TiB.
+    pub(super) max_bytes: Option<Within<1_048_576, 1_099_511_627_776>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsFile {
+    pub(super) window_seconds: Option<Within<1, 3_600>>,
+    pub(super) flows: Option<Within<1_024, 4_194_304>>,
+    pub(super) summary_bytes: Option<Within<4_096, 262_144>>,
+}
+
+/// A whole number within bounds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "i64")]
+pub(super) struct Within<const MIN: u64, const MAX: u64>(u64);
+
+impl<const MIN: u64, const MAX: u64> Within<MIN, MAX> {
+    pub(super) const fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> TryFrom<i64> for Within<MIN, MAX> {
+    type Error = String;
+    fn try_from(number: i64) -> Result<Self, String> {
+        match u64::try_from(number) {
+            Ok(value) if (MIN..=MAX).contains(&value) => Ok(Self(value)),
+            _ => Err(format!("{number} is not between {MIN} and {MAX}")),
+        }
+    }
+}
+
+/// The name of a network interface: whether it exists is seen when it is opened.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct InterfaceName(pub(super) String);
+
+impl TryFrom<String> for InterfaceName {
+    type Error = String;
+    fn try_from(name: String) -> Result<Self, String> {
+        // dev_valid_name() of Linux, IFNAMSIZ.
+        if name.is_empty()
+            || name.len() > 15
+            || name.contains(['/', ':'])
+            || name.contains(char::is_whitespace)
+        {
+            return Err(format!("`{name}` cannot be the name of an interface"));
+        }
+        Ok(Self(name))
+    }
+}
+
+/// A BPF filter that compiles.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct FilterText(pub(super) String);
+
+impl TryFrom<String> for FilterText {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        if !text.is_empty() {
+            Filter::new(&text).map_err(|cause| cause.to_string())?;
+        }
+        Ok(Self(text))
+    }
+}
+
+/// The address of a collector's ingest listener.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct HttpsUrl(pub(super) String);
+
+impl TryFrom<String> for HttpsUrl {
+    type Error = String;
+    fn try_from(url: String) -> Result<Self, String> {
+        let parsed: hyper::Uri = url.parse().map_err(|_cause| format!("`{url}` is not a URL"))?;
+        if parsed.scheme_str() != Some("https") || parsed.host().is_none_or(str::is_empty) {
+            return Err(format!("`{url}` is not of the form https://HOST:PORT"));
+        }
+        Ok(Self(url))
+    }
+}

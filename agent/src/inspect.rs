@@ -1,0 +1,166 @@
+//! What an operator can look at without disturbing the running agent: interfaces, status, spool.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use sekimori_wire::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::clock;
+use crate::config::{Config, ConfigError};
+use crate::identity::{Identity, IdentityError};
+use crate::spool::{self, Inspection, SpoolError};
+
+/// Written by the running agent into its state folder.
+pub(crate) const STATUS_FILE: &str = "status.json";
+/// A status older than this is that of an agent that no longer runs.
+const STALE_SECONDS: u64 = 30;
+
+/// How the running agent is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) agent: String,
+    pub(crate) name: String,
+    pub(crate) body: String,
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    /// Why nothing is being acknowledged; `null` while all is well.
+    pub(crate) collector_trouble: Option<String>,
+    /// Why nothing is being sealed; `null` while all is well.
+    pub(crate) disk_trouble: Option<String>,
+    pub(crate) acknowledged_epoch: u64,
+    pub(crate) acknowledged_seq: u64,
+    /// As in the latest health record.
+    pub(crate) health: serde_json::Value,
+}
+
+/// Why there is nothing to show, or what is shown is bad.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InspectError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("no status of a running agent in {}", path.display())]
+    NoStatus {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("{} is not a status file", path.display())]
+    BadStatus {
+        path: PathBuf,
+        #[source]
+        cause: serde_json::Error,
+    },
+    #[error("the status is {seconds} s old: the agent does not run")]
+    Stale { seconds: u64 },
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("cannot read the spool")]
+    Spool(#[from] SpoolError),
+    #[error("{count} problems in the spool; the first: {} at byte {offset_bytes}: {what}", path.display())]
+    Damaged { count: u64, path: PathBuf, offset_bytes: u64, what: &'static str },
+}
+
+/// A line for each interface.
+pub(crate) fn interfaces() -> String {
+    let mut out = String::new();
+    for one in pnet::datalink::interfaces() {
+        let state = match (one.is_up(), one.is_running()) {
+            (true, true) => "up",
+            (true, false) => "no carrier",
+            (false, _) => "down",
+        };
+        let mac = one.mac.map_or_else(|| "-".to_owned(), |mac| mac.to_string());
+        let addresses: Vec<String> = one.ips.iter().map(ToString::to_string).collect();
+        // Writing to a String cannot fail.
+        drop(writeln!(out, "{:<16} {:<10} {mac:<18} {}", one.name, state, addresses.join(" ")));
+    }
+    out
+}
+
+/// The running agent's status, and an error if it is too old.
+pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<InspectError>), InspectError> {
+    let path = Config::load(config)?.state.join(STATUS_FILE);
+    let bytes = std::fs::read(&path).map_err(|cause| InspectError::NoStatus { path: path.clone(), cause })?;
+    let status: Status =
+        serde_json::from_slice(&bytes).map_err(|cause| InspectError::BadStatus { path, cause })?;
+    let at = status.health["at"].as_str().and_then(|text| text.parse::<Timestamp>().ok()).unwrap_or_default();
+    let age = clock::now().since(at).as_secs();
+    let stale = (age > STALE_SECONDS).then_some(InspectError::Stale { seconds: age });
+    if json {
+        return Ok((String::from_utf8_lossy(&bytes).into_owned() + "\n", stale));
+    }
+    let field = |name: &str| status.health[name].as_u64().unwrap_or_default();
+    let trouble = |what: &Option<String>| what.clone().unwrap_or_else(|| "well".to_owned());
+    let mut out = format!(
+        "agent      {} ({}, body {}), version {}, pid {}\nat         {at}, up {} s\ncollector  {}; acknowledged through {}/{}\n\
+         disk       {}; {} batches of {} bytes in the spool, {} bytes free\nmemory     {} bytes, cpu {} permille\n",
+        status.agent,
+        status.name,
+        status.body,
+        status.version,
+        status.pid,
+        field("uptime_seconds"),
+        trouble(&status.collector_trouble),
+        status.acknowledged_epoch,
+        status.acknowledged_seq,
+        trouble(&status.disk_trouble),
+        field("spool_batches"),
+        field("spool_bytes"),
+        field("disk_free_bytes"),
+        field("rss_bytes"),
+        field("cpu_permille"),
+    );
+    for one in status.health["interfaces"].as_array().into_iter().flatten() {
+        let up = if one["up"] == true { "up" } else { "down" };
+        let name = one["name"].as_str().unwrap_or_default();
+        drop(writeln!(
+            out,
+            "{name:<10} {up}; {} packets, {} dropped by the kernel",
+            one["packets"], one["kernel_drops"]
+        ));
+    }
+    Ok((out, stale))
+}
+
+/// What is in the spool of a state folder.
+pub(crate) fn spool_inspect(state: &Path, json: bool) -> Result<String, InspectError> {
+    let found = spool::inspect(&state.join("spool"), None)?;
+    if json {
+        return Ok(serde_json::to_string(&found).unwrap_or_default() + "\n");
+    }
+    let mut out = format!(
+        "sealed through {}/{}, acknowledged through {}/{}\n{} batches wait for acknowledgement, {} bytes in {} files\n",
+        found.head.epoch,
+        found.head.seq,
+        found.acked.epoch,
+        found.acked.seq,
+        found.pending,
+        found.bytes,
+        found.segments.len(),
+    );
+    for problem in &found.problems {
+        drop(writeln!(out, "{} at byte {}: {}", problem.path.display(), problem.offset_bytes, problem.what));
+    }
+    Ok(out)
+}
+
+/// Whether the spool is whole, in order and signed by this agent.
+pub(crate) fn spool_verify(state: &Path) -> Result<String, InspectError> {
+    let identity = Identity::load(state)?;
+    let key = identity.signing.verifying_key();
+    let Inspection { problems, problems_count: count, segments, .. } =
+        spool::inspect(&state.join("spool"), Some(key))?;
+    match problems.into_iter().next() {
+        Some(first) => Err(InspectError::Damaged {
+            count,
+            path: first.path,
+            offset_bytes: first.offset_bytes,
+            what: first.what,
+        }),
+        None => {
+            let batches: u64 = segments.iter().map(|segment| segment.batches).sum();
+            Ok(format!("{batches} batches, all whole, in order and signed by this agent\n"))
+        }
+    }
+}

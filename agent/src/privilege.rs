@@ -1,0 +1,56 @@
+//! Giving up what is no longer needed: after the rings and sockets are open, the process needs no capability at all.
+//!
+//! Capabilities belong to threads. This must run before any other thread is started; threads started later inherit
+//! what is left. No code here needs `unsafe`.
+
+use caps::{CapSet, CapsHashSet};
+
+/// What could not be given up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PrivilegeError {
+    #[error("cannot give up the {set} capabilities")]
+    Capabilities {
+        set: &'static str,
+        #[source]
+        cause: caps::errors::CapsError,
+    },
+    #[error("cannot forbid gaining privileges (PR_SET_NO_NEW_PRIVS)")]
+    NoNewPrivileges {
+        #[source]
+        cause: nix::Error,
+    },
+}
+
+/// Drops every capability of the calling thread, for good.
+pub(crate) fn drop_all() -> Result<(), PrivilegeError> {
+    nix::sys::prctl::set_no_new_privs().map_err(|cause| PrivilegeError::NoNewPrivileges { cause })?;
+    let none = CapsHashSet::new();
+    // Ambient first: it must stay within the others. The bounding set needs CAP_SETPCAP, which a service does not have
+    // and, with no_new_privs and no file capability ever gained, does not need.
+    for (set, name) in [
+        (CapSet::Ambient, "ambient"),
+        (CapSet::Inheritable, "inheritable"),
+        (CapSet::Effective, "effective"),
+        (CapSet::Permitted, "permitted"),
+    ] {
+        caps::set(None, set, &none).map_err(|cause| PrivilegeError::Capabilities { set: name, cause })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_afterwards() {
+        // In a thread of its own: capabilities and no_new_privs are per thread.
+        let left = std::thread::spawn(|| {
+            drop_all().unwrap();
+            let sets = [CapSet::Ambient, CapSet::Inheritable, CapSet::Effective, CapSet::Permitted];
+            let left = sets.map(|set| caps::read(None, set).unwrap().len());
+            (left, nix::sys::prctl::get_no_new_privs().unwrap())
+        });
+        assert_eq!(left.join().unwrap(), ([0; 4], true));
+    }
+}

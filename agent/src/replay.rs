@@ -1,0 +1,265 @@
+//! Replay: capture files through the same sensor as live frames, to a report, to JSON lines, or to the collector.
+//!
+//! The same captures and configuration give the same bytes on standard output, whenever and wherever it runs.
+
+mod report;
+mod shipping;
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use sekimori_sensor::frame::Frame;
+use sekimori_sensor::limits::Limits;
+use sekimori_sensor::segment::Policy;
+use sekimori_sensor::sensor::{Sensor, SensorConfig};
+use sekimori_wire::id::Digest;
+use sekimori_wire::record::{Health, Interface, Record};
+use sekimori_wire::time::Timestamp;
+
+use crate::capture::file::Files;
+use crate::capture::filter::{Filter, FilterError};
+use crate::cli::{Format, ReplayArgs, Speed};
+use crate::clock;
+use crate::config::{Config, ConfigError};
+use crate::health;
+use report::Report;
+use shipping::Shipping;
+
+pub(crate) use shipping::ShippingError;
+
+/// Files named in the health record of a replay.
+const INTERFACES_MAX: usize = 64;
+
+/// Why a replay did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplayError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("--filter")]
+    Filter(#[from] FilterError),
+    #[error("--rebase-time reads the captures twice, which standard input (`-`) does not allow")]
+    RebaseStdin,
+    #[error("cannot write to {}", path.display())]
+    Output {
+        path: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("cannot write to standard output")]
+    Stdout {
+        #[source]
+        cause: io::Error,
+    },
+    #[error(transparent)]
+    Shipping(#[from] ShippingError),
+    #[error("{problems} of {files} captures could not be read to the end")]
+    Damaged { problems: usize, files: usize },
+}
+
+impl ReplayError {
+    /// The command line or the configuration is wrong.
+    pub(crate) const fn is_usage(&self) -> bool {
+        matches!(self, Self::Config(_) | Self::Filter(_) | Self::RebaseStdin)
+    }
+
+    /// The reader of a pipe went away, as `head` does.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Stdout { cause } if cause.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Replays what the command line says.
+pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
+    let config = args.config.as_deref().map(Config::load).transpose()?;
+    let filter = || args.filter.as_deref().map(Filter::new).transpose();
+    let mut files = Files::open(&args.captures, filter()?);
+    let shift = if args.rebase_time {
+        if args.captures.iter().any(|path| path.as_os_str() == "-") {
+            return Err(ReplayError::RebaseStdin);
+        }
+        Shift::to_end_now(Files::open(&args.captures, filter()?))
+    } else {
+        Shift(0)
+    };
+    let shipping = Shipping::start(&args.shipping, config.as_ref())?;
+    let format = args.format.unwrap_or_else(|| default_format(args));
+    let user_key = shipping.as_ref().map_or_else(
+        || *Digest::of(b"sekimori-agent replay").as_bytes(),
+        |shipping| shipping.identity().user_key(),
+    );
+    let mut replay = Replay {
+        sensor: Sensor::new(sensor_config(config, format, user_key)),
+        report: Report::new(format, output(args)?),
+        shipping,
+        shift,
+    };
+    replay.frames(&mut files, args.speed)?;
+    replay.finish(&files)?;
+    for problem in files.problems() {
+        tracing::error!(error = problem as &dyn std::error::Error);
+    }
+    match files.problems().len() {
+        0 => Ok(()),
+        problems => Err(ReplayError::Damaged { problems, files: args.captures.len() }),
+    }
+}
+
+fn default_format(args: &ReplayArgs) -> Format {
+    if args.output.is_none() && io::stdout().is_terminal() { Format::Table } else { Format::Findings }
+}
+
+fn output(args: &ReplayArgs) -> Result<Output, ReplayError> {
+    let to: Box<dyn Write> = match &args.output {
+        None => Box::new(io::stdout()),
+        Some(path) => {
+            Box::new(File::create(path).map_err(|cause| ReplayError::Output { path: path.clone(), cause })?)
+        }
+    };
+    Ok(Output { to: io::BufWriter::new(to), path: args.output.clone() })
+}
+
+fn sensor_config(config: Option<Config>, format: Format, user_key: [u8; 32]) -> SensorConfig {
+    let (mut limits, segments) = config.map_or_else(
+        || (Limits::gateway(), Policy::default_private()),
+        |config| (config.limits, config.policy),
+    );
+    // At the end all flows end at once, and every one is wanted.
+    limits.pending_records = limits.pending_records.max(limits.flows.saturating_mul(2));
+    SensorConfig { limits, segments, seed: 0, user_key, keep_flows: format == Format::Flows }
+}
+
+/// Where results go.
+struct Output {
+    to: io::BufWriter<Box<dyn Write>>,
+    path: Option<PathBuf>,
+}
+
+impl Output {
+    fn line(&mut self, line: &str) -> Result<(), ReplayError> {
+        let written = writeln!(self.to, "{line}");
+        written.map_err(|cause| self.failed(cause))
+    }
+
+    fn flush(&mut self) -> Result<(), ReplayError> {
+        let flushed = self.to.flush();
+        flushed.map_err(|cause| self.failed(cause))
+    }
+
+    fn failed(&self, cause: io::Error) -> ReplayError {
+        match &self.path {
+            Some(path) => ReplayError::Output { path: path.clone(), cause },
+            None => ReplayError::Stdout { cause },
+        }
+    }
+}
+
+/// What is added to event time, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Shift(i128);
+
+impl Shift {
+    fn to_end_now(mut files: Files) -> Self {
+        let mut end = None;
+        while let Some(frame) = files.next_frame() {
+            end = end.max(Some(frame.at));
+        }
+        Self(end.map_or(0, |end| i128::from(clock::now().nanos()) - i128::from(end.nanos())))
+    }
+
+    fn apply(self, at: Timestamp) -> Timestamp {
+        let shifted = (i128::from(at.nanos()) + self.0).max(0);
+        Timestamp::from_nanos(u64::try_from(shifted).unwrap_or(u64::MAX))
+    }
+}
+
+struct Replay {
+    sensor: Sensor,
+    report: Report,
+    shipping: Option<Shipping>,
+    shift: Shift,
+}
+
+impl Replay {
+    fn frames(&mut self, files: &mut Files, speed: Speed) -> Result<(), ReplayError> {
+        let mut pace = Pace { speed, began: None };
+        while let Some(frame) = files.next_frame() {
+            pace.wait_for(frame.at);
+            let at = self.shift.apply(frame.at);
+            self.report.frame(at, frame.wire_len);
+            self.sensor.handle_frame(&Frame { at, ..frame });
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), ReplayError> {
+        while let Some(mut record) = self.sensor.poll_record() {
+            if let Record::EndpointAlert(alert) = &mut record
+                && alert.time != alert.received_at
+            {
+                // The product wrote its own clock into the line.
+                alert.time = self.shift.apply(alert.time);
+            }
+            self.report.record(&record)?;
+            if let Some(shipping) = &mut self.shipping {
+                shipping.push(record)?;
+            }
+        }
+        while let Some(flow) = self.sensor.poll_flow() {
+            self.report.flow(&flow)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, files: &Files) -> Result<(), ReplayError> {
+        self.sensor.finish();
+        self.drain()?;
+        let health = Record::Health(Box::new(self.health(files)));
+        self.report.record(&health)?;
+        self.report.finish(files, &self.sensor.counters())?;
+        match self.shipping {
+            Some(mut shipping) => {
+                shipping.push(health)?;
+                Ok(shipping.finish()?)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Only what the captures determine: a replay says nothing of the machine that it runs on.
+    fn health(&self, files: &Files) -> Health {
+        let unreadable = u64::try_from(files.problems().len()).unwrap_or(u64::MAX);
+        let counters = self.sensor.counters();
+        let interfaces = files.read().take(INTERFACES_MAX).map(|(name, packets)| {
+            let name = name.rsplit('/').next().unwrap_or(name);
+            Interface { name: name.into(), packets, ..Interface::default() }
+        });
+        Health {
+            at: self.sensor.now(),
+            counters: health::named(counters.iter().chain([("capture.unreadable", unreadable)])),
+            interfaces: interfaces.collect(),
+            ..Health::default()
+        }
+    }
+}
+
+/// Sleeps so that event time passes `speed` times as fast as real time.
+struct Pace {
+    speed: Speed,
+    /// Event time and real time of the first frame.
+    began: Option<(Timestamp, Instant)>,
+}
+
+impl Pace {
+    fn wait_for(&mut self, at: Timestamp) {
+        let Speed::Times(times) = self.speed else { return };
+        let (first, began) = *self.began.get_or_insert_with(|| (at, Instant::now()));
+        let due = Duration::try_from_secs_f64(at.since(first).as_secs_f64() / times).unwrap_or(Duration::MAX);
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! Live operation: opens everything, gives up every privilege, starts the threads, and ends when told to.
+//!
+//! ```text
+//! capture-IF thread (one an interface): ring ─► Sensor ─► Outbox ─┐ bounded channel
+//! endpoint listeners (tokio) ─Line─► first capture thread         ├─► seal thread: Sealer ─► spool, health, status
+//! ship (tokio): spool ─► collector                                ┘
+//! ```
+//! Capturing never waits for the disk or the network: what the disk cannot take waits in the bounded outbox, then goes,
+//! and is declared. Time comes from the kernel with each frame; a silent link is told the clock.
+
+mod capturing;
+mod sealing;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use sd_notify::NotifyState;
+use sekimori_sensor::sensor::{Sensor, SensorConfig};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::capture::record::{RecordError, Recorder};
+use crate::capture::{CaptureError, Live};
+use crate::config::{Config, ConfigError};
+use crate::endpoint::{Bound, Intake, ListenError};
+use crate::health::{Gauge, Monitor, notify};
+use crate::identity::{Identity, IdentityError};
+use crate::outbox::Outbox;
+use crate::privilege::{self, PrivilegeError};
+use crate::seal::{Sealer, SealerError};
+use crate::ship::{self, Outcome, ShipError, Stats};
+use crate::spool::{Spool, SpoolError};
+use capturing::Capturing;
+use sealing::Sealing;
+
+/// Records between a capture thread and the sealing one; the outbox before it holds more.
+const RECORDS_IN_CHANNEL: usize = 64;
+/// How long tasks may take to notice that they are to end.
+const SHUTDOWN: Duration = Duration::from_millis(300);
+
+/// Why the agent does not run, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot capture")]
+    Capture(#[from] CaptureError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("cannot open the spool")]
+    Spool(#[from] SpoolError),
+    #[error("cannot seal")]
+    Seal(#[from] SealerError),
+    #[error("cannot ship")]
+    Ship(#[from] ShipError),
+    #[error("cannot {doing}")]
+    System {
+        doing: &'static str,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the thread {name} ended unexpectedly")]
+    Thread { name: &'static str },
+}
+
+/// Runs until a signal or a failure.
+pub(crate) fn run(path: &Path) -> Result<(), RunError> {
+    let config = Config::load(path)?;
+    config.require_interface()?;
+    let opened = open(&config)?;
+    let bound = Bound::bind(config.endpoint_udp, config.endpoint_tcp)?;
+    privilege::drop_all()?;
+    // Everything from here on is done without privileges, so that a wrong owner of the state folder shows at once.
+    let identity = Arc::new(Identity::load(&config.state)?);
+    let spool = Arc::new(Spool::open(&config.state.join("spool"), config.spool_bytes)?);
+    let sealer = Sealer::open(Arc::clone(&identity), Arc::clone(&spool))?;
+    let system = |doing| move |cause| RunError::System { doing, cause };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(system("start the runtime"))?;
+    let (lines, intake) = {
+        let _on_runtime = runtime.enter();
+        bound.start().map_err(system("listen for syslog"))?
+    };
+    let around = Around { identity, spool, sealer, stats: Arc::new(Stats::default()), intake };
+    let (failed, failures) = mpsc::channel(1);
+    let (stop_shipping, stopped) = watch::channel(false);
+    runtime.spawn(shipping(&around, config.collector_urls.clone(), stopped, failed.clone()));
+    let threads = Threads::start(opened, lines, &config, around, &failed)?;
+    notify(&[NotifyState::Ready]);
+    tracing::info!(interfaces = %config.interfaces.join(", "), state = %config.state.display(), "capturing");
+    let ended = runtime.block_on(until_told_to_end(failures, &config));
+    notify(&[NotifyState::Stopping]);
+    stop_shipping.send_replace(true);
+    let stopped = threads.stop();
+    runtime.shutdown_timeout(SHUTDOWN);
+    tracing::info!("stopped");
+    ended.and(stopped)
+}
+
+/// Opens every interface, and its recording where one is wanted.
+fn open(config: &Config) -> Result<Vec<(String, Live, Option<Recorder>)>, RunError> {
+    let one = config.interfaces.len() == 1;
+    let mut opened = Vec::new();
+    for interface in &config.interfaces {
+        let live = Live::open(interface, &config.capture)?;
+        let recorder = match &config.record {
+            Some(path) if one => Some(Recorder::create(path, live.link())?),
+            Some(path) => {
+                let mut path = path.clone().into_os_string();
+                path.push(format!(".{interface}"));
+                Some(Recorder::create(Path::new(&path), live.link())?)
+            }
+            None => None,
+        };
+        opened.push((interface.clone(), live, recorder));
+    }
+    Ok(opened)
+}
+
+/// What the threads share.
+struct Around {
+    identity: Arc<Identity>,
+    spool: Arc<Spool>,
+    sealer: Sealer,
+    stats: Arc<Stats>,
+    intake: Arc<Intake>,
+}
+
+/// Ships, and tells when that ended by itself.
+fn shipping(
+    around: &Around,
+    urls: Vec<String>,
+    stopped: watch::Receiver<bool>,
+    failed: mpsc::Sender<RunError>,
+) -> impl Future<Output = ()> + use<> {
+    let (identity, spool) = (Arc::clone(&around.identity), Arc::clone(&around.spool));
+    let stats = Arc::clone(&around.stats);
+    async move {
+        let failure = match ship::run(identity, spool, urls, stats, stopped).await {
+            Ok(Outcome::Stopped) => return,
+            // Starting again would not help: a person must look. Capturing and keeping goes on.
+            Ok(Outcome::Forked(fork)) => {
+                return tracing::error!(
+                    ?fork,
+                    "the collector's history of this agent is not ours: nothing is sent any more"
+                );
+            }
+            // Opening the spool again may repair it, which is what a restart does.
+            Ok(Outcome::Spool(cause)) => RunError::Spool(cause),
+            Err(cause) => RunError::Ship(cause),
+        };
+        // If nobody listens any more, the agent is ending already.
+        drop(failed.send(failure).await);
+    }
+}
+
+/// Waits for a signal, or for something to fail.
+async fn until_told_to_end(mut failures: mpsc::Receiver<RunError>, config: &Config) -> Result<(), RunError> {
+    let on = |kind| signal(kind).map_err(|cause| RunError::System { doing: "wait for signals", cause });
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
+    let mut hang_up = on(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => reload(config),
+            failure = failures.recv() => return Err(failure.unwrap_or(RunError::Thread { name: "capture" })),
+        }
+    }
+}
+
+/// Nothing can be changed while running: the file is checked, and what it would take is said.
+fn reload(running: &Config) {
+    match Config::load(&running.path) {
+        Ok(new) if new.digest == running.digest => tracing::info!("the configuration is unchanged"),
+        Ok(_) => tracing::warn!(
+            file = %running.path.display(),
+            "the configuration has changed and is good; it takes effect with a restart (nothing can be reloaded)"
+        ),
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the configuration has changed and is bad; a restart would fail"
+        ),
+    }
+}
+
+struct Threads {
+    stop: Arc<AtomicBool>,
+    capturing: Vec<JoinHandle<()>>,
+    sealing: JoinHandle<()>,
+}
+
+impl Threads {
+    fn start(
+        opened: Vec<(String, Live, Option<Recorder>)>,
+        lines: crossbeam_channel::Receiver<crate::endpoint::Line>,
+        config: &Config,
+        around: Around,
+        failed: &mpsc::Sender<RunError>,
+    ) -> Result<Self, RunError> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (to_sealing, records) = bounded(RECORDS_IN_CHANNEL);
+        let user_key = around.identity.user_key();
+        let mut lines = Some(lines);
+        let mut capturing = Vec::new();
+        let mut gauges = Vec::new();
+        for (interface, live, recorder) in opened {
+            let gauge = Arc::new(Gauge::new(&interface));
+            gauges.push(Arc::clone(&gauge));
+            let sensor = Sensor::new(SensorConfig {
+                limits: config.limits.clone(),
+                segments: config.policy.clone(),
+                seed: seed(),
+                user_key,
+                keep_flows: false,
+            });
+            // Alerts of endpoint products go to one sensor, or each would report them.
+            let lines = lines.take();
+            let outbox = Outbox::new(to_sealing.clone());
+            let thread = Capturing { live, sensor, outbox, recorder, lines, gauge, stop: Arc::clone(&stop) };
+            let failed = failed.clone();
+            capturing.push(spawn(format!("capture-{interface}"), move || {
+                if let Err(error) = thread.run() {
+                    // Whether it is the first to fail or not, the agent ends.
+                    drop(failed.try_send(error.into()));
+                }
+            })?);
+        }
+        let monitor = Monitor::new(gauges, config.state.clone(), config.digest);
+        let thread = Sealing::new(records, around, monitor, config.state.clone());
+        let sealing = spawn("seal".to_owned(), move || thread.run())?;
+        Ok(Self { stop, capturing, sealing })
+    }
+
+    /// Ends all threads: when this returns, everything they had is in the spool.
+    fn stop(self) -> Result<(), RunError> {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut ended = Ok(());
+        for thread in self.capturing {
+            ended = thread.join().map_err(|_panic| RunError::Thread { name: "capture" }).and(ended);
+        }
+        self.sealing.join().map_err(|_panic| RunError::Thread { name: "seal" }).and(ended)
+    }
+}
+
+/// Keys the hash tables, so that nobody outside can aim at one slot. Never changes what is found.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => crate::clock::now().nanos(),
+    }
+}
+
+fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, RunError> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(body)
+        .map_err(|cause| RunError::System { doing: "start a thread", cause })
+}

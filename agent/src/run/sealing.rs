@@ -1,0 +1,191 @@
+//! The thread that owns the disk: seals records soon after they come, measures health, writes the status file and keeps
+//! the service manager's watchdog quiet while all capture threads come round.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use sd_notify::NotifyState;
+use sekimori_wire::batch::Mode;
+use sekimori_wire::record::{Health, Record};
+
+use super::Around;
+use crate::clock;
+use crate::disk;
+use crate::endpoint::Intake;
+use crate::health::{Monitor, notify};
+use crate::identity::Identity;
+use crate::inspect::{STATUS_FILE, Status};
+use crate::seal::Sealer;
+use crate::ship::Stats;
+use crate::spool::Spool;
+
+/// Records wait this long for others, so that a window's records share a batch and a finding is still sent at once.
+const LINGER: Duration = Duration::from_secs(1);
+/// Records that are sealed without waiting any longer.
+const RECORDS_PER_SEAL: usize = 256;
+/// A disk that refuses is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_secs(1);
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+const HEALTH_EVERY: Duration = Duration::from_secs(30);
+
+pub(super) struct Sealing {
+    records: Receiver<Record>,
+    identity: Arc<Identity>,
+    spool: Arc<Spool>,
+    sealer: Sealer,
+    stats: Arc<Stats>,
+    intake: Arc<Intake>,
+    monitor: Monitor,
+    state: PathBuf,
+    pending: Vec<Record>,
+    /// When what is pending is to be sealed.
+    due: Option<Instant>,
+    /// What is wrong with the disk, as last logged.
+    trouble: Option<String>,
+    dropped: u64,
+    failures: u64,
+}
+
+impl Sealing {
+    pub(super) fn new(records: Receiver<Record>, around: Around, monitor: Monitor, state: PathBuf) -> Self {
+        let Around { identity, spool, sealer, stats, intake } = around;
+        Self {
+            records,
+            identity,
+            spool,
+            sealer,
+            stats,
+            intake,
+            monitor,
+            state,
+            pending: Vec::new(),
+            due: None,
+            trouble: None,
+            dropped: 0,
+            failures: 0,
+        }
+    }
+
+    /// Seals until all capture threads are gone, then the rest.
+    pub(super) fn run(mut self) {
+        let (mut tick, mut status, mut health) = (Instant::now(), Instant::now(), Instant::now());
+        loop {
+            let now = Instant::now();
+            if now >= tick {
+                tick = now + TICK;
+                self.tick(now, &mut status, &mut health);
+            }
+            if self.due.is_some_and(|due| now >= due) {
+                self.seal();
+            }
+            let next = self.due.map_or(tick, |due| due.min(tick));
+            match self.records.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok(record) => self.add(record),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let last = self.measure();
+        self.write_status(&last);
+        self.pending.push(Record::Health(Box::new(last)));
+        self.seal();
+        let lost = self.sealer.close(clock::now());
+        if lost > 0 {
+            tracing::error!(
+                records = lost,
+                "the disk took no more: records are lost, and declared at the next start"
+            );
+        }
+    }
+
+    fn add(&mut self, record: Record) {
+        self.pending.push(record);
+        let now = Instant::now();
+        let due = self.due.get_or_insert(now + LINGER);
+        if self.pending.len() >= RECORDS_PER_SEAL {
+            *due = now;
+        }
+    }
+
+    fn tick(&mut self, now: Instant, status: &mut Instant, health: &mut Instant) {
+        if self.monitor.is_alive() {
+            notify(&[NotifyState::Watchdog]);
+        }
+        if now < *status && now < *health {
+            return;
+        }
+        let measured = self.measure();
+        if now >= *status {
+            *status = now + STATUS_EVERY;
+            self.write_status(&measured);
+        }
+        if now >= *health {
+            *health = now + HEALTH_EVERY;
+            self.add(Record::Health(Box::new(measured)));
+        }
+    }
+
+    fn seal(&mut self) {
+        self.due = None;
+        let records = core::mem::take(&mut self.pending);
+        let trouble = match self.sealer.seal(records, clock::now(), Mode::Live) {
+            Ok(sealed) => {
+                self.dropped += sealed.dropped;
+                (sealed.waiting > 0).then(|| "the spool or its disk is full".to_owned())
+            }
+            Err(error) => {
+                self.failures += 1;
+                Some(format!("{:#}", anyhow::Error::from(error)))
+            }
+        };
+        if trouble != self.trouble {
+            match &trouble {
+                Some(reason) => {
+                    tracing::error!(
+                        reason,
+                        "cannot seal: capturing goes on, records wait, summaries go first"
+                    );
+                }
+                None => tracing::info!("sealing works again"),
+            }
+        }
+        if trouble.is_some() {
+            self.due = Some(Instant::now() + RETRY);
+        }
+        self.trouble = trouble;
+    }
+
+    fn measure(&mut self) -> Health {
+        let mut counters = self.stats.counters();
+        counters.extend(self.intake.counters().map(|(name, count)| (name.to_owned(), count)));
+        counters
+            .extend([("seal.dropped".to_owned(), self.dropped), ("seal.failed".to_owned(), self.failures)]);
+        let mut health = self.monitor.measure(clock::now(), counters);
+        health.spool_bytes = self.spool.bytes();
+        health.spool_batches = self.spool.pending();
+        health
+    }
+
+    fn write_status(&self, health: &Health) {
+        let shipping = self.stats.snapshot();
+        let status = Status {
+            agent: self.identity.agent.to_string(),
+            name: self.identity.name.clone(),
+            body: self.identity.body.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            collector_trouble: shipping.last_error,
+            disk_trouble: self.trouble.clone(),
+            acknowledged_epoch: shipping.acked.epoch,
+            acknowledged_seq: shipping.acked.seq,
+            health: serde_json::to_value(health).unwrap_or_default(),
+        };
+        let json = serde_json::to_vec_pretty(&status).unwrap_or_default();
+        if let Err(error) = disk::write_atomic(&self.state.join(STATUS_FILE), &json) {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the status file stays behind");
+        }
+    }
+}

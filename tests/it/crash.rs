@@ -1,0 +1,104 @@
+//! `kill -9` in the middle: nothing lost, nothing twice.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::support::{Agent, Collector, Running, pcap, program, run_ok, wait_for};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Captures that together give many batches.
+fn captures() -> Vec<std::path::PathBuf> {
+    ["scan.port/positive-outside.pcap", "scan.host/positive-inside-445.pcap", "dns.tunnel/positive-txt.pcap"]
+        .map(pcap)
+        .to_vec()
+}
+
+fn delivered(collector: &Collector) -> BTreeSet<String> {
+    let status = collector.status();
+    status["incidents"]
+        .as_array()
+        .expect("incidents")
+        .iter()
+        .map(|one| format!("{} {}", one["category"], one["subject"]))
+        .collect()
+}
+
+#[test]
+fn a_collector_killed_again_and_again_loses_nothing_and_stores_nothing_twice() {
+    let undisturbed = Collector::start();
+    run_ok(&mut undisturbed.enrol("422011", "calm").replay(None, &captures()));
+    let expected = delivered(&undisturbed);
+    let batches = undisturbed.counter("batches_stored");
+    assert!(!expected.is_empty() && batches > 1, "{expected:?} in {batches} batches");
+
+    let mut collector = Collector::start();
+    let agent = collector.enrol("422011", "storm");
+    // Slower than the kills: 20 times real time of captures of a minute or so.
+    let mut command = agent.replay(None, &captures());
+    let mut replay = Running::start(command.args(["--speed", "20"]));
+    for pause in [150, 400, 700, 1_100] {
+        std::thread::sleep(Duration::from_millis(pause));
+        collector.kill_hard();
+        collector.run();
+    }
+    wait_for("the replay ends", Duration::from_secs(120), || replay.has_ended().then_some(()));
+    wait_for("everything is acknowledged", SOON, || (agent.spool()["pending_batches"] == 0).then_some(()));
+    assert_eq!(delivered(&collector), expected);
+    collector.assert_verifies();
+}
+
+fn alert(number: u32) -> String {
+    format!(
+        "<134>1 2026-11-22T00:00:00Z pc-{number} edr - - - CEF:0|Example|EDR|1.0|{number}|Malware quarantined|8|\
+         src=192.168.0.{} act=quarantined\n",
+        number % 250 + 1
+    )
+}
+
+fn run_agent(agent: &Agent, port: u16) -> Running {
+    let config = agent
+        .configure(&format!("[capture]\ninterfaces = [\"lo\"]\n[endpoint]\ntcp = \"127.0.0.1:{port}\"\n"));
+    let log = std::fs::File::options().create(true).append(true).open(agent.state.join("agent.log"));
+    let mut command = Command::new(program("sekimori-agent"));
+    Running::start(command.args(["run", "--config"]).arg(&config).stderr(log.expect("a log")))
+}
+
+fn send_alerts(port: u16, numbers: std::ops::Range<u32>) {
+    let mut stream = wait_for("the agent's listener", SOON, || TcpStream::connect(("127.0.0.1", port)).ok());
+    for number in numbers {
+        stream.write_all(alert(number).as_bytes()).expect("the agent takes it");
+    }
+}
+
+#[test]
+fn a_killed_agent_delivers_all_that_it_had_sealed_and_goes_on_in_the_same_chain() {
+    let mut collector = Collector::start();
+    let agent = collector.enrol("422011", "killed");
+    collector.kill_hard(); // a collector that is down: spooled, not lost
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+    let mut sealed = 0;
+    for round in 0..3_u32 {
+        let running = run_agent(&agent, port);
+        send_alerts(port, round * 50..(round + 1) * 50);
+        sealed = wait_for("more batches in the spool", SOON, || {
+            agent.spool()["pending_batches"].as_u64().filter(|pending| *pending > sealed)
+        });
+        running.kill_hard();
+    }
+    collector.run();
+    let running = run_agent(&agent, port);
+    wait_for("everything arrives", SOON, || {
+        collector.status()["agents"][0]["through"].as_u64().filter(|through| *through >= sealed)
+    });
+    wait_for("the spool is empty", SOON, || (agent.spool()["pending_batches"] == 0).then_some(()));
+    assert!(running.stop().success(), "a clean stop");
+    assert_eq!(collector.counter("refused.forked"), 0);
+    let through = collector.status()["agents"][0]["through"].as_u64().expect("a head");
+    assert_eq!(collector.counter("batches_stored"), through, "every number once, without a gap");
+    assert!(!collector.incidents("malware_infection", SOON).is_empty());
+    collector.assert_verifies();
+}
