@@ -60,9 +60,7 @@ pub(crate) fn create(path: &Path) -> Result<File, DiskError> {
 /// Appends at the file's position.
 pub(crate) fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     #[cfg(test)]
-    if let Some(part) = fault::torn(bytes.len()) {
-        at("write", path, before(Step::Content, path).and_then(|()| file.write_all(&bytes[..part])))?;
-    }
+    file.write_all(&bytes[..fault::torn(bytes.len(), path)]).unwrap();
     at("write", path, before(Step::Content, path).and_then(|()| file.write_all(bytes)))
 }
 
@@ -116,8 +114,9 @@ pub(crate) mod fault {
 
     #[derive(Default)]
     struct Fault {
-        armed: bool,
-        steps_left: u32,
+        /// Whether what is not durable is kept track of.
+        tracks: bool,
+        steps_left: Option<u32>,
         full: bool,
         /// Durable content of files whose present content is not durable.
         content: BTreeMap<PathBuf, Vec<u8>>,
@@ -129,7 +128,12 @@ pub(crate) mod fault {
 
     /// From now on this thread's process dies after `steps` steps: each later one fails.
     pub(crate) fn crash_after(steps: u32) {
-        FAULT.set(Fault { armed: true, steps_left: steps, ..Fault::default() });
+        FAULT.set(Fault { tracks: true, steps_left: Some(steps), ..Fault::default() });
+    }
+
+    /// The process is started again on a machine that kept running: what is not durable still can be lost.
+    pub(crate) fn restart_process() {
+        FAULT.with_borrow_mut(|fault| fault.steps_left = None);
     }
 
     /// From now on no file of this thread can grow, or all can again.
@@ -139,10 +143,10 @@ pub(crate) mod fault {
 
     /// Whether the simulated process has died.
     pub(crate) fn crashed() -> bool {
-        FAULT.with_borrow(|fault| fault.armed && fault.steps_left == 0)
+        FAULT.with_borrow(|fault| fault.steps_left == Some(0))
     }
 
-    /// Ends the simulation. `loses(n)` draws below n: 0 keeps what was not durable, 1 loses it, more tears it.
+    /// The machine is started again, and the simulation ends. `loses(n)` draws below n: 0 keeps what was not durable, 1 loses it, more tears it.
     pub(crate) fn restart(mut loses: impl FnMut(usize) -> usize) {
         let fault = FAULT.take();
         for (path, durable) in fault.content {
@@ -166,36 +170,81 @@ pub(crate) mod fault {
         }
     }
 
-    pub(super) fn torn(len: usize) -> Option<usize> {
-        FAULT.with_borrow(|fault| (fault.armed && fault.steps_left == 1).then_some(len / 2))
+    /// How much of a write that is going to fail is written all the same.
+    pub(super) fn torn(len: usize, path: &Path) -> usize {
+        FAULT.with_borrow_mut(|fault| {
+            if !fault.full && fault.steps_left != Some(1) {
+                return 0;
+            }
+            fault.track(Step::Content, path);
+            fault.steps_left = fault.steps_left.map(|_| 0);
+            len / 2
+        })
     }
 
     pub(super) fn before(step: Step, path: &Path) -> io::Result<()> {
         FAULT.with_borrow_mut(|fault| {
-            if fault.full && matches!(step, Step::Create | Step::Content) {
+            if fault.full && step == Step::Content {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            if !fault.armed {
-                return Ok(());
-            }
-            if fault.steps_left == 0 {
+            if fault.steps_left == Some(0) {
                 return Err(io::Error::other("the process is dead"));
             }
-            fault.steps_left -= 1;
+            fault.steps_left = fault.steps_left.map(|steps| steps - 1);
+            fault.track(step, path);
+            Ok(())
+        })
+    }
+
+    impl Fault {
+        fn track(&mut self, step: Step, path: &Path) {
+            if !self.tracks {
+                return;
+            }
             match step {
                 Step::Content => {
                     let durable = || fs::read(path).unwrap_or_default();
-                    fault.content.entry(path.to_owned()).or_insert_with(durable);
+                    self.content.entry(path.to_owned()).or_insert_with(durable);
                 }
                 Step::Create | Step::Rename | Step::Remove => {
-                    // The name's durable content is that of the file it led to, less what was not synced in it.
-                    let durable = fault.content.remove(path).or_else(|| fs::read(path).ok());
-                    fault.names.entry(path.to_owned()).or_insert(durable);
+                    // What the name durably leads to: the old file, less what was not synced in it.
+                    let durable = self.content.remove(path).or_else(|| fs::read(path).ok());
+                    self.names.entry(path.to_owned()).or_insert(durable);
+                    if let Some(unsynced) = self.content.remove(&path.with_extension("tmp")) {
+                        self.content.insert(path.to_owned(), unsynced);
+                    }
                 }
-                Step::Sync => drop(fault.content.remove(path)),
-                Step::SyncDir => fault.names.retain(|name, _| name.parent() != Some(path)),
+                Step::Sync => drop(self.content.remove(path)),
+                Step::SyncDir => self.names.retain(|name, _| name.parent() != Some(path)),
             }
-            Ok(())
-        })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replacing_a_file_gives_the_old_or_the_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for steps in 0..8 {
+            for loses in 0..3 {
+                write_atomic(&path, b"old content").unwrap();
+                fault::crash_after(steps);
+                let written = write_atomic(&path, b"new content");
+                fault::restart(|below| loses.min(below - 1));
+                let found = fs::read(&path).unwrap();
+                if written.is_ok() {
+                    assert_eq!(found, b"new content", "after {steps} steps");
+                } else {
+                    assert!(
+                        found == b"old content" || found == b"new content",
+                        "after {steps} steps: {found:?}"
+                    );
+                }
+            }
+        }
     }
 }

@@ -191,4 +191,4 @@ pub(crate) enum IdentityError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

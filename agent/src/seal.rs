@@ -55,9 +55,7 @@ impl Sealer {
         if let Some(renewal) = spool.renewal() {
             renew(&identity, renewal)?;
         }
-        if spool.head().at.epoch < identity.epoch {
-            spool.begin_epoch(identity.epoch)?;
-        }
+        spool.begin_epoch(identity.epoch)?;
         if let Some((_, envelope)) = spool.oldest_unacked(1, 1)?.first()
             && envelope.claimed_signer() != Some(identity.agent)
         {

@@ -156,15 +156,12 @@ impl Shipper {
             // The runtime ends.
             Err(_cancelled) => return Err(Outcome::Stopped),
         };
-        let Some(((first, _), (last, _))) = batches.first().zip(batches.last()) else {
-            return Ok(Event::NoProgress);
-        };
-        let (first, last) = (*first, *last);
+        let Some(first) = batches.first().map(|(first, _)| *first) else { return Ok(Event::NoProgress) };
         let envelopes: Vec<Envelope> = batches.into_iter().map(|(_, envelope)| envelope).collect();
         let body = encode_submission(&envelopes);
         drop(envelopes);
         match self.submit(body).await {
-            Ok(answer) => self.act(answer, first, last).await,
+            Ok(answer) => self.act(answer, first).await,
             Err(error) => Ok(self.failed(&error)),
         }
     }
@@ -192,7 +189,7 @@ impl Shipper {
         Ok(answer)
     }
 
-    async fn act(&mut self, answer: Answer, first: Position, last: Position) -> Attempt {
+    async fn act(&mut self, answer: Answer, first: Position) -> Attempt {
         let ack = match answer {
             Answer::Ack(envelope) => envelope.verify_ack(&self.identity.collector),
             Answer::Refused(refusal) => {
@@ -212,19 +209,18 @@ impl Shipper {
             self.note("the acknowledgement is not signed by this agent's collector");
             return Ok(Event::Failed { more_endpoints: self.next_endpoint() });
         };
-        let (agent, spool) = (self.identity.agent, Arc::clone(&self.spool));
+        let (agent, spool, stats) = (self.identity.agent, Arc::clone(&self.spool), Arc::clone(&self.stats));
         let judged = tokio::task::spawn_blocking(move || {
             let judgement = judge::judge(&ack, agent, first, &spool)?;
             if let Judgement::Advance(through) = judgement {
+                // First what is told, then what whoever waits for an empty spool sees.
+                stats.set_acked(through);
                 spool.acknowledge(through);
             }
             Ok(judgement)
         });
         match judged.await {
-            Ok(Ok(Judgement::Advance(through))) => {
-                self.stats.set_acked(through);
-                Ok(if through >= last { Event::Progress } else { Event::Partial })
-            }
+            Ok(Ok(Judgement::Advance(_))) => Ok(Event::Progress),
             Ok(Ok(Judgement::Nothing)) => Ok(Event::NoProgress),
             Ok(Ok(Judgement::NotOurs)) => {
                 self.note("the acknowledgement is for another agent or chain");

@@ -1,2 +1,249 @@
-//! x
-fn main() {}
+//! `sekimori-collector`: the prefecture's side. `cli` says what it does; here it is done.
+//!
+//! Exit status: 0 good, 1 failed, 2 wrong usage or configuration. Results on standard output, logs on standard error.
+#![forbid(unsafe_code)]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use auth::UserName;
+use auth::password::hash_password;
+use auth::role::Role;
+use cli::{AgentCommand, Cli, Command, UserCommand};
+use config::{Config, ConfigError};
+use server::Server;
+use store::Store;
+
+pub mod api;
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod console;
+pub mod correlate;
+pub mod fleet;
+pub mod i18n;
+pub mod incident;
+pub mod ingest;
+pub mod init;
+pub mod server;
+pub mod status;
+pub mod store;
+pub mod tls;
+pub mod verify;
+
+/// Longest password that is read.
+const PASSWORD_BYTES_MAX: u64 = 1024;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_env("SEKIMORI_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    let outcome = tokio::runtime::Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(run(cli.command)));
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(if error.is::<ConfigError>() || error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// Wrong usage that clap cannot see.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Init(args) => initialise(args).await?,
+        Command::Run(args) => serve(&args.config).await?,
+        Command::Agent(command) => return agent(command).await,
+        Command::User(command) => user(command).await?,
+        Command::Status(args) => {
+            let status = status::read(&read_only(&args.config).await?).await?;
+            if args.json {
+                print(&serde_json::to_string(&status)?)?;
+            } else {
+                print(&status.to_string())?;
+            }
+        }
+        Command::Verify(args) => {
+            let report = verify::store(&read_only(&args.config).await?).await?;
+            match report.bad {
+                None => print(&format!("{} batches: whole, in order, signed", report.batches))?,
+                Some(bad) => {
+                    print(&bad)?;
+                    return Ok(ExitCode::FAILURE);
+                }
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn initialise(args: cli::Init) -> anyhow::Result<()> {
+    let plan = init::Plan {
+        dir: args.dir,
+        hosts: args.hosts,
+        ingest: args.ingest,
+        enroll: args.enroll,
+        console: args.console,
+    };
+    let made = init::run(&plan).await?;
+    if args.json {
+        return print(&serde_json::to_string(&made)?);
+    }
+    print(&format!(
+        "configuration  {}\nconsole        {}\nuser           {}\npassword       {}  (shown once)\nCA             {}\nCA SHA-256     {}",
+        made.config.display(),
+        made.console,
+        made.user,
+        made.password,
+        made.ca_pem.display(),
+        made.ca_sha256,
+    ))
+}
+
+async fn serve(path: &Path) -> anyhow::Result<()> {
+    let server = Server::bind(Config::load(path)?).await?;
+    let (ingest, enroll, console) = {
+        let config = server.config();
+        (config.ingest, config.enroll, config.console)
+    };
+    let (stop, stopped) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        notify(&[sd_notify::NotifyState::Stopping]);
+        stop.send_replace(true);
+    });
+    server
+        .run(stopped, || {
+            tracing::info!(%ingest, %enroll, %console, "serving");
+            notify(&[sd_notify::NotifyState::Ready]);
+        })
+        .await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Tells systemd; without it there is nobody to tell.
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "cannot notify systemd");
+    }
+}
+
+async fn agent(command: AgentCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        AgentCommand::Token { config, body, body_name, name, ttl } => {
+            let (config, store) = open(&config).await?;
+            let order = fleet::TokenOrder { body, body_name, name, ttl: Duration::from_secs(ttl) };
+            print(&fleet::new_token(&store, &config, &order).await?.to_text())?;
+            store.close().await;
+        }
+        AgentCommand::List(args) => {
+            let agents = fleet::agents(&read_only(&args.config).await?).await?;
+            if args.json {
+                print(&serde_json::to_string(&agents)?)?;
+            } else {
+                for agent in agents {
+                    let state = if agent.revoked_at.is_some() { "revoked" } else { "enrolled" };
+                    let seen = agent.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
+                    print(&format!(
+                        "{}  {}  {state}  last seen {seen}  {}",
+                        agent.id, agent.body, agent.name
+                    ))?;
+                }
+            }
+        }
+        AgentCommand::Revoke { config, agent } => {
+            let (_config, store) = open(&config).await?;
+            let revoked = fleet::revoke(&store, agent).await?;
+            store.close().await;
+            if !revoked {
+                tracing::error!(%agent, "no such agent, or revoked already");
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn user(command: UserCommand) -> anyhow::Result<()> {
+    match command {
+        UserCommand::Add { config, name, role } => {
+            let name = user_name(&name)?;
+            let role = Role::from_name(&role).ok_or_else(|| {
+                let all: Vec<_> = Role::ALL.iter().map(|role| role.as_str()).collect();
+                Usage(format!("--role is one of {}", all.join(", ")))
+            })?;
+            let password = first_line()?;
+            let hash = hash_password(&password)?;
+            let (_config, store) = open(&config).await?;
+            store.put_user(&name, role, &hash, clock::now()).await?;
+            store.close().await;
+        }
+        UserCommand::List(args) => {
+            for account in read_only(&args.config).await?.users().await? {
+                let state = if account.disabled { "disabled" } else { "enabled" };
+                print(&format!("{}  {}  {state}", account.user.name, account.user.role.as_str()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn user_name(name: &str) -> Result<UserName, Usage> {
+    let bounded = UserName::new(name);
+    if name.is_empty() || bounded.as_str() != name || bounded.to_string() != name {
+        return Err(Usage("--name is 1 to 64 bytes of visible text".to_owned()));
+    }
+    Ok(bounded)
+}
+
+/// The password; never from the command line, where other users of the machine could read it.
+fn first_line() -> anyhow::Result<String> {
+    use std::io::{BufRead as _, Read as _};
+    let mut line = String::new();
+    std::io::stdin()
+        .lock()
+        .take(PASSWORD_BYTES_MAX)
+        .read_line(&mut line)
+        .context("cannot read the password")?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Usage("the first line of standard input is the password; it is empty".to_owned()).into());
+    }
+    Ok(password.to_owned())
+}
+
+async fn open(path: &Path) -> anyhow::Result<(Config, Store)> {
+    let config = Config::load(path)?;
+    let store = Store::open(&config.store_path()).await?;
+    Ok((config, store))
+}
+
+async fn read_only(path: &Path) -> anyhow::Result<Store> {
+    Ok(Store::open_read_only(&Config::load(path)?.store_path()).await?)
+}
+
+fn print(line: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")
+}

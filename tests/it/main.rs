@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod captures;
 mod console;
 mod crash;
 mod live;

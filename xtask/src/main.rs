@@ -1,2 +1,65 @@
-//! x
-fn main() {}
+//! The project's own commands. `cargo xtask` without arguments says what there is.
+//!
+//! Depends on no crate of the workspace and on little else, so that it is there within seconds of a fresh clone and can
+//! install what the others need to build.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
+
+mod check;
+mod command;
+mod demo;
+mod install;
+mod pcaps;
+mod stage;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  demo [--once] [--port-base N]
+                    build, start a collector and three agents, replay pcaps/demo, show the incidents; until Ctrl-C
+  test              install what the tests need and run every test
+  ci                fmt, tidy, clippy, doc, test: everything that must hold before a change is done
+  tidy              the rules of this project that no compiler checks
+  pcaps [--record]  make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
+  doctor-dev        what is installed, what is missing, and how to get it
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let root = command::root()?;
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["demo", rest @ ..] => match demo::Options::parse(rest) {
+            Some(options) => demo::run(&root, options)?,
+            None => return Ok(usage()),
+        },
+        ["test"] => check::test(&root)?,
+        ["ci"] => check::ci(&root)?,
+        ["tidy"] => tidy::check(&root)?,
+        ["pcaps"] => pcaps::write(&root)?,
+        ["pcaps", "--record"] => pcaps::record::all(&root)?,
+        ["doctor-dev"] => install::doctor()?,
+        ["help" | "--help" | "-h"] => print!("{USAGE}"),
+        _ => return Ok(usage()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what there is; the exit status of wrong usage.
+fn usage() -> ExitCode {
+    eprint!("{USAGE}");
+    ExitCode::from(2)
+}

@@ -4,8 +4,16 @@
 //! acting host as originator, whoever sent the first packet. What it remembers is bounded by [`Limits`]; what strangers
 //! can make it remember with one packet goes through a [`Sieve`] first, so that a spoofed flood blinds nobody.
 
+mod bruteforce_login;
+mod dns_tunnel;
 mod findings;
+mod flood_syn;
+mod probe;
+mod scan_host;
+mod scan_port;
+mod segment_violation;
 mod sieve;
+mod walk;
 
 use crate::counters::Counters;
 use crate::event::Event;
@@ -32,20 +40,61 @@ pub trait Detect {
 
 /// Every detector, in the order in which each event visits them.
 #[derive(Debug)]
-pub struct Detectors;
+pub struct Detectors {
+    scan_port: scan_port::ScanPort,
+    scan_host: scan_host::ScanHost,
+    flood_syn: flood_syn::FloodSyn,
+    bruteforce_login: bruteforce_login::BruteforceLogin,
+    dns_tunnel: dns_tunnel::DnsTunnel,
+    segment_violation: segment_violation::SegmentViolation,
+}
 
 impl Detectors {
     /// All with empty state.
-    pub const fn new(_limits: &Limits, _seed: u64) -> Self {
-        Self
+    pub fn new(limits: &Limits, seed: u64) -> Self {
+        Self {
+            scan_port: scan_port::ScanPort::new(limits, seed),
+            scan_host: scan_host::ScanHost::new(limits, seed),
+            flood_syn: flood_syn::FloodSyn::new(limits, seed),
+            bruteforce_login: bruteforce_login::BruteforceLogin::new(limits, seed),
+            dns_tunnel: dns_tunnel::DnsTunnel::new(limits, seed),
+            segment_violation: segment_violation::SegmentViolation::new(limits, seed),
+        }
     }
 
     /// Shows one event to each.
-    pub const fn on_event(&mut self, _event: &Event, _policy: &Policy, _out: &mut Findings) {}
+    pub fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+        self.scan_port.on_event(event, policy, out);
+        self.scan_host.on_event(event, policy, out);
+        self.flood_syn.on_event(event, policy, out);
+        self.bruteforce_login.on_event(event, policy, out);
+        self.dns_tunnel.on_event(event, policy, out);
+        self.segment_violation.on_event(event, policy, out);
+    }
 
     /// The capture ended.
-    pub const fn finish(&mut self, _policy: &Policy, _out: &mut Findings) {}
+    pub fn finish(&mut self, policy: &Policy, out: &mut Findings) {
+        self.scan_port.finish(policy, out);
+        self.scan_host.finish(policy, out);
+        self.flood_syn.finish(policy, out);
+        self.bruteforce_login.finish(policy, out);
+        self.dns_tunnel.finish(policy, out);
+        self.segment_violation.finish(policy, out);
+    }
 
     /// Counts the states dropped since the last call.
-    pub const fn count_evicted(&mut self, _counters: &mut Counters) {}
+    pub fn count_evicted(&mut self, counters: &mut Counters) {
+        let evicted = [
+            self.scan_port.take_evicted(),
+            self.scan_host.take_evicted(),
+            self.flood_syn.take_evicted(),
+            self.bruteforce_login.take_evicted(),
+            self.dns_tunnel.take_evicted(),
+            self.segment_violation.take_evicted(),
+        ];
+        counters.add(crate::counters::Counter::DetectEvicted, evicted.iter().sum());
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,330 @@
+//! The sealer over a disk that fails at every step, and a collector that believes nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use proptest::prelude::*;
+use sekimori_wire::id::Digest;
+use sekimori_wire::record::{Gap, NamedCount, Summary};
+use sekimori_wire::text::BoundedText;
+
+use super::*;
+use crate::disk::fault;
+use crate::identity::tests::Authority;
+use crate::spool::tests::scratch;
+
+/// A collector that keeps what it was sent, and believes nothing.
+struct Collector {
+    identity: Arc<Identity>,
+    heads: BTreeMap<u64, (u64, Digest)>,
+    bytes: BTreeMap<(u64, u64), Digest>,
+    labels: Vec<u64>,
+    gaps: Vec<Gap>,
+}
+
+impl Collector {
+    fn new(identity: Arc<Identity>) -> Self {
+        Self {
+            identity,
+            heads: BTreeMap::new(),
+            bytes: BTreeMap::new(),
+            labels: Vec::new(),
+            gaps: Vec::new(),
+        }
+    }
+
+    /// Takes up to `max` batches, commits them and acknowledges, as far as this chain allows.
+    fn take(&mut self, spool: &Spool, max: usize) {
+        let Ok(batches) = spool.oldest_unacked(max, usize::MAX) else { return };
+        for (at, envelope) in batches {
+            let batch = envelope.verify(self.identity.signing.verifying_key()).unwrap();
+            assert_eq!((batch.epoch, batch.seq), (at.epoch, at.seq));
+            let known = self.bytes.insert((at.epoch, at.seq), batch.digest());
+            assert!(known.is_none_or(|known| known == batch.digest()), "{at:?} was reused for other bytes");
+            if known.is_none() {
+                let (seq, head) = self.heads.insert(at.epoch, (at.seq, batch.digest())).unwrap_or_default();
+                assert_eq!((seq + 1, head), (batch.seq, batch.prev), "a hole in the chain");
+                for record in &batch.records {
+                    match record {
+                        Record::Gap(gap) if gap.reason.starts_with("label") => self.labels.push(gap.records),
+                        Record::Gap(gap) => self.gaps.push(gap.clone()),
+                        Record::Summary(_) => (),
+                        Record::Finding(_) | Record::EndpointAlert(_) | Record::Health(_) => {
+                            panic!("{record:?}")
+                        }
+                    }
+                }
+            }
+            spool.acknowledge(at);
+        }
+    }
+
+    fn take_all(&mut self, spool: &Spool) {
+        while spool.pending() > 0 {
+            let before = spool.acked();
+            self.take(spool, 64);
+            assert!(spool.acked() > before, "nothing can be delivered");
+        }
+    }
+}
+
+fn label(label: u64) -> Record {
+    // Incompressible, so that few records fill a segment.
+    let reason = format!("label {}", Digest::of(&label.to_le_bytes()));
+    Record::Gap(Gap { records: label, reason: reason.as_str().into(), ..Gap::default() })
+}
+
+fn summary(names: u64) -> Record {
+    let name =
+        |n: u64| NamedCount { name: BoundedText::new(&Digest::of(&n.to_le_bytes()).to_string()), count: n };
+    Record::Summary(Box::new(Summary { domains: (0..names).map(name).collect(), ..Summary::default() }))
+}
+
+fn identity() -> Arc<Identity> {
+    Arc::new(Authority::new().identity(vec![]))
+}
+
+/// Small files and a small quota, so that both ends of the spool move.
+fn open(identity: &Arc<Identity>, dir: &Path) -> Result<(Sealer, Arc<Spool>), SealerError> {
+    let spool = Arc::new(Spool::open_small(dir)?);
+    Ok((Sealer::open(Arc::clone(identity), Arc::clone(&spool))?, spool))
+}
+
+const AT: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+/// Seals `rounds` labels from `next` on, with a collector that is slower at times; returns those that were promised.
+fn work(
+    identity: &Arc<Identity>,
+    dir: &Path,
+    collector: &mut Collector,
+    next: &mut u64,
+    rounds: u64,
+) -> BTreeSet<u64> {
+    let mut promised = BTreeSet::new();
+    let Ok((mut sealer, spool)) = open(identity, dir) else { return promised };
+    for round in 0..rounds {
+        let labels = *next..*next + 1 + round % 3;
+        *next = labels.end;
+        let sealed = sealer.seal(labels.clone().map(label).collect(), AT, Mode::Live);
+        if fault::crashed() {
+            break;
+        }
+        assert_eq!(sealed.unwrap().waiting, 0);
+        promised.extend(labels);
+        if round % 3 == 2 {
+            collector.take(&spool, 2);
+        }
+    }
+    promised
+}
+
+/// A small deterministic generator: chance that a failing test can repeat.
+fn chance(mut seed: u64) -> impl FnMut(usize) -> usize {
+    move |below| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_loses_nothing_and_repeats_nothing() {
+    let identity = identity();
+    let mut steps = 0;
+    let mut finished = false;
+    while !finished {
+        for seed in 0..4 {
+            let dir = scratch();
+            let mut collector = Collector::new(Arc::clone(&identity));
+            let mut next = 0;
+            let mut promised = work(&identity, dir.path(), &mut collector, &mut next, 4);
+            fault::crash_after(steps);
+            promised.extend(work(&identity, dir.path(), &mut collector, &mut next, 9));
+            finished = !fault::crashed();
+            if seed % 2 == 0 {
+                // Killed and started again, before the power goes.
+                fault::restart_process();
+                promised.extend(work(&identity, dir.path(), &mut collector, &mut next, 3));
+            }
+            let mut chance = chance(seed);
+            fault::restart(|below| if seed == 0 { 1 } else { chance(below) });
+            promised.extend(work(&identity, dir.path(), &mut collector, &mut next, 3));
+            let (_sealer, spool) = open(&identity, dir.path()).unwrap();
+            assert_eq!(spool.head().at.epoch, 1, "step {steps}, seed {seed}: no damage, no new epoch");
+            collector.take_all(&spool);
+            let got: BTreeSet<u64> = collector.labels.iter().copied().collect();
+            assert_eq!(got.len(), collector.labels.len(), "step {steps}, seed {seed}: twice");
+            assert!(
+                got.is_superset(&promised),
+                "step {steps}, seed {seed}: lost {:?}",
+                promised.difference(&got)
+            );
+            assert_eq!(collector.gaps, []);
+        }
+        steps += 1;
+    }
+    assert!(steps > 60, "the scenario has only {steps} steps");
+}
+
+/// Flips one bit of what is on disk, at a place in thousandths.
+fn flip(dir: &Path, place: usize, bit: u8) -> bool {
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    files.sort();
+    let total: usize =
+        files.iter().map(|path| usize::try_from(path.metadata().unwrap().len()).unwrap()).sum();
+    let mut at = total * place / 1000;
+    for path in files {
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte ^= 1 << bit;
+            std::fs::write(&path, bytes).unwrap();
+            return true;
+        }
+        at -= bytes.len();
+    }
+    false
+}
+
+/// One bad bit costs one batch at most, and whoever reads the rest is told. The repair is interrupted after `steps`.
+fn damage_is_declared(place: usize, bit: u8, steps: u32, seed: u64) -> bool {
+    let identity = identity();
+    let dir = scratch();
+    let mut collector = Collector::new(Arc::clone(&identity));
+    let mut next = 0;
+    let promised = work(&identity, dir.path(), &mut collector, &mut next, 10);
+    assert!(flip(dir.path(), place, bit));
+    fault::crash_after(steps);
+    drop(open(&identity, dir.path()));
+    let crashed = fault::crashed();
+    let mut chance = chance(seed);
+    fault::restart(|below| if seed == 0 { 0 } else { chance(below) });
+    let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+    sealer.seal(vec![label(next)], AT, Mode::Live).unwrap();
+    collector.take_all(&spool);
+    let got: BTreeSet<u64> = collector.labels.iter().copied().collect();
+    assert_eq!(got.len(), collector.labels.len(), "twice");
+    let lost = promised.difference(&got).count();
+    assert!(lost <= 3, "one batch has at most three labels");
+    assert!(got.contains(&next));
+    let declared: u64 = collector.gaps.iter().map(|gap| gap.records).sum();
+    assert_eq!(declared, u64::from(lost > 0), "lost {lost}, declared {:?}", collector.gaps);
+    assert_eq!(spool.head().at.epoch, 1 + declared);
+    drop((sealer, spool));
+    // What was repaired stays repaired.
+    let (_sealer, spool) = open(&identity, dir.path()).unwrap();
+    assert_eq!((spool.pending(), spool.head().at.epoch), (0, 1 + declared));
+    crashed
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    #[test]
+    fn damage_costs_one_batch_and_is_declared(place in 0usize..1000, bit in 0u8..8) {
+        damage_is_declared(place, bit, u32::MAX, 0);
+    }
+}
+
+#[test]
+fn a_repair_can_be_interrupted_at_any_step() {
+    for place in [300, 700, 995] {
+        for seed in 0..3 {
+            let steps = (0..).find(|steps| !damage_is_declared(place, 3, *steps, seed)).unwrap();
+            assert!(steps > 10, "the repair has only {steps} steps");
+        }
+    }
+}
+
+#[test]
+fn a_loss_is_declared_once_whenever_the_power_goes() {
+    let identity = identity();
+    for steps in 0..40 {
+        for seed in 0..3 {
+            let dir = scratch();
+            let mut collector = Collector::new(Arc::clone(&identity));
+            let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+            while sealer.seal(vec![summary(10)], AT, Mode::Live).unwrap().dropped == 0 {}
+            fault::crash_after(steps);
+            collector.take_all(&spool);
+            drop(sealer.seal(vec![label(0)], AT, Mode::Live));
+            drop((sealer, spool));
+            let mut chance = chance(seed);
+            fault::restart(|below| if seed == 0 { 0 } else { chance(below) });
+            let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+            sealer.seal(vec![], AT, Mode::Live).unwrap();
+            collector.take_all(&spool);
+            let declared: u64 = collector.gaps.iter().map(|gap| gap.records).sum();
+            assert_eq!(declared, 1, "step {steps}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn large_reports_are_split_and_what_no_batch_can_hold_is_declared() {
+    let (identity, dir) = (identity(), scratch());
+    let spool = Arc::new(Spool::open(dir.path(), 64 << 20).unwrap());
+    let mut sealer = Sealer::open(Arc::clone(&identity), Arc::clone(&spool)).unwrap();
+    let mut records: Vec<Record> = (0..40).map(|_| summary(500)).collect();
+    records.insert(20, summary(40_000));
+    records.push(label(7));
+    let sealed = sealer.seal(records, AT, Mode::Replay).unwrap();
+    assert_eq!((sealed.dropped, sealed.waiting), (1, 0));
+    assert!(sealed.batches > 3);
+    let batches = spool.oldest_unacked(64, usize::MAX).unwrap();
+    assert!(batches.iter().all(|(_, envelope)| envelope.to_bytes().len() <= ENVELOPE_BYTES_TARGET));
+    let mut collector = Collector::new(identity);
+    collector.take_all(&spool);
+    assert_eq!(collector.labels, [7]);
+    assert_eq!(collector.gaps.iter().map(|gap| gap.records).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_full_spool_keeps_findings_drops_summaries_and_says_so() {
+    let (identity, dir) = (identity(), scratch());
+    let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+    let mut promised = 0;
+    while sealer.seal(vec![label(promised)], AT, Mode::Live).unwrap().waiting == 0 {
+        promised += 1;
+    }
+    let before = spool.bytes();
+    let sealed = sealer.seal(vec![summary(3), label(promised + 1)], AT, Mode::Live).unwrap();
+    assert_eq!(sealed, Sealed { batches: 0, dropped: 1, waiting: 2 });
+    assert_eq!(spool.bytes(), before);
+
+    // A restart forgets what waits, but not that there was something.
+    assert_eq!(sealer.close(AT), 2);
+    drop(spool);
+    let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+    let mut collector = Collector::new(Arc::clone(&identity));
+    collector.take_all(&spool);
+    sealer.seal(vec![label(promised + 2)], AT, Mode::Live).unwrap();
+    collector.take_all(&spool);
+    let kept: Vec<u64> = (0..promised).chain([promised + 2]).collect();
+    assert_eq!(collector.labels, kept);
+    let [gap] = collector.gaps.as_slice() else { panic!("{:?}", collector.gaps) };
+    assert_eq!((gap.records, gap.reason.as_str(), gap.from), (3, "the spool is full", AT));
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_fits_in_memory() {
+    let (identity, dir) = (identity(), scratch());
+    let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+    sealer.seal(vec![label(0)], AT, Mode::Live).unwrap();
+    fault::disk_full(true);
+    for n in 1..5 {
+        assert_eq!(sealer.seal(vec![label(n)], AT, Mode::Live).unwrap().waiting, usize::try_from(n).unwrap());
+    }
+    fault::disk_full(false);
+    assert_eq!(sealer.seal(vec![], AT, Mode::Live).unwrap().waiting, 0);
+    let mut collector = Collector::new(identity);
+    collector.take_all(&spool);
+    assert_eq!((collector.labels.as_slice(), collector.gaps.as_slice()), (&[0, 1, 2, 3, 4][..], &[][..]));
+}
+
+#[test]
+fn another_agents_spool_is_refused() {
+    let dir = scratch();
+    let (mut sealer, spool) = open(&identity(), dir.path()).unwrap();
+    sealer.seal(vec![label(0)], AT, Mode::Live).unwrap();
+    drop((sealer, spool));
+    assert!(matches!(open(&identity(), dir.path()), Err(SealerError::OtherAgent)));
+}

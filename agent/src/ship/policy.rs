@@ -28,10 +28,8 @@ impl Pace {
 /// What an attempt came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// All that was sent is acknowledged.
+    /// What was sent is acknowledged, or a part of it.
     Progress,
-    /// A part of it is.
-    Partial,
     /// Nothing of it is, and nothing was refused.
     NoProgress,
     /// The collector cannot now.
@@ -60,7 +58,7 @@ impl Backoff {
     /// How long to wait before the next attempt; `random` is uniform.
     pub(super) fn after(&mut self, event: Event, random: u32) -> Duration {
         match event {
-            Event::Progress | Event::Partial => {
+            Event::Progress => {
                 self.failures = 0;
                 Duration::ZERO
             }

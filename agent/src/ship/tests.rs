@@ -1,1 +1,326 @@
+//! Shipping to a real TLS server in this process, which answers as each test says.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use rustls::{NamedGroup, ProtocolVersion};
+use sekimori_wire::ack::{Ack, Refusal, RefusalKind, decode_submission};
+use sekimori_wire::batch::Mode;
+use sekimori_wire::envelope::SigningKey;
+use sekimori_wire::id::{AgentId, Digest};
+use sekimori_wire::record::{Gap, Record};
+use sekimori_wire::time::Timestamp;
+
+use super::*;
+use crate::identity::tests::{Authority, DROP, serve};
+use crate::seal::Sealer;
+use crate::spool::tests::scratch;
+
+/// What the server does with one submission.
+#[derive(Clone, Copy, Debug)]
+enum Reply {
+    /// Commits and acknowledges all.
+    All,
+    /// Commits and acknowledges only the first.
+    One,
+    /// Commits all and breaks the connection before it answers.
+    Break,
+    /// Commits nothing.
+    Refuse(RefusalKind),
+    /// Commits nothing and acknowledges all with another key.
+    Forge,
+    /// Commits nothing and acknowledges all for another agent.
+    Misaddress,
+    /// Acknowledges another batch under the last number.
+    OtherHead,
+    /// Acknowledges more than there is.
+    Ahead,
+    /// Something that is no answer.
+    Nonsense,
+}
+
+/// What the server has committed, and how often it was asked.
+#[derive(Default)]
+struct Committed {
+    batches: BTreeMap<u64, Digest>,
+    submissions: usize,
+    repeated: usize,
+}
+
+struct Server {
+    authority: Arc<Authority>,
+    url: String,
+    committed: Arc<Mutex<Committed>>,
+}
+
+impl Server {
+    /// Answers as scripted, then always with `All`.
+    async fn start(script: Vec<Reply>) -> Self {
+        let authority = Arc::new(Authority::new());
+        let committed = Arc::new(Mutex::new(Committed::default()));
+        let (signer, store) = (Arc::clone(&authority), Arc::clone(&committed));
+        let mut script = script.into_iter();
+        let url = serve(authority.server_config(Some(&authority)), move |path, body| {
+            assert_eq!(path, "/v1/batches");
+            let reply = script.next().unwrap_or(Reply::All);
+            reply.apply(&mut store.lock().unwrap(), &body, &signer.collector)
+        })
+        .await;
+        Self { authority, url, committed }
+    }
+
+    fn agent(&self, urls: &[&str]) -> Agent {
+        let mut urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
+        urls.push(self.url.clone());
+        Agent::new(self.authority.identity(urls))
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        self.committed.lock().unwrap().batches.keys().copied().collect()
+    }
+}
+
+impl Reply {
+    fn apply(self, store: &mut Committed, body: &[u8], key: &SigningKey) -> (u16, Vec<u8>) {
+        store.submissions += 1;
+        let mut envelopes = decode_submission(body).unwrap();
+        let agent = envelopes[0].claimed_signer().unwrap();
+        let first = store.batches.last_key_value().map_or(1, |(seq, _)| seq + 1);
+        if let Self::Refuse(kind) = self {
+            let refusal = Refusal { kind, detail: "as scripted".into(), seq: first, retry_after_seconds: 0 };
+            return (kind.http_status(), Answer::Refused(refusal).to_bytes());
+        }
+        if matches!(self, Self::Nonsense) {
+            return (500, b"<html>".to_vec());
+        }
+        if matches!(self, Self::One) {
+            envelopes.truncate(1);
+        }
+        // The signed number is inside; the test's agent sends them in order, so that the digest tells which one it is.
+        let mut batches = store.batches.clone();
+        for envelope in &envelopes {
+            let digest = envelope.digest();
+            if batches.values().any(|known| *known == digest) {
+                store.repeated += 1;
+            } else {
+                batches.insert(batches.len() as u64 + 1, digest);
+            }
+        }
+        let (through, head) = batches.last_key_value().map(|(seq, digest)| (*seq, *digest)).unwrap();
+        let mut ack = Ack { agent, epoch: 1, through, head, at: Timestamp::ZERO };
+        let other = SigningKey::generate().unwrap().0;
+        match self {
+            Self::Forge => return (200, Answer::Ack(Envelope::seal_ack(&ack, &other)).to_bytes()),
+            Self::Misaddress => ack.agent = AgentId::of_public_key(&[0; 32]),
+            Self::OtherHead => ack.head = Digest::of(b"other"),
+            Self::Ahead => ack.through += 1,
+            Self::All | Self::One | Self::Break => store.batches = batches,
+            Self::Refuse(_) | Self::Nonsense => unreachable!(),
+        }
+        (
+            if matches!(self, Self::Break) { DROP } else { 200 },
+            Answer::Ack(Envelope::seal_ack(&ack, key)).to_bytes(),
+        )
+    }
+}
+
+struct Agent {
+    identity: Arc<Identity>,
+    spool: Arc<Spool>,
+    sealer: Sealer,
+    stats: Arc<Stats>,
+    _dir: tempfile::TempDir,
+}
+
+const QUICK: Pace = Pace {
+    first: Duration::from_millis(2),
+    longest: Duration::from_millis(10),
+    refused: Duration::from_millis(20),
+    asked_max: Duration::from_millis(20),
+};
+
+impl Agent {
+    fn new(identity: Identity) -> Self {
+        let dir = scratch();
+        let identity = Arc::new(identity);
+        let spool = Arc::new(Spool::open(dir.path(), 64 << 20).unwrap());
+        let sealer = Sealer::open(Arc::clone(&identity), Arc::clone(&spool)).unwrap();
+        Self { identity, spool, sealer, stats: Arc::default(), _dir: dir }
+    }
+
+    fn seal(&mut self, batches: u64) {
+        for records in 0..batches {
+            let record = Record::Gap(Gap { records, ..Gap::default() });
+            self.sealer.seal(vec![record], Timestamp::from_secs(1), Mode::Live).unwrap();
+        }
+    }
+
+    /// Ships until nothing is left, or shipping ends by itself.
+    async fn ship(&self) -> Outcome {
+        let (stop, stopped) = watch::channel(false);
+        let mut pending = self.spool.watch_pending();
+        let running = tokio::spawn(self.shipper().run(stopped));
+        let drained = async {
+            pending.wait_for(|pending| *pending == 0).await.unwrap();
+            stop.send(true).unwrap();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            outcome = running => outcome.unwrap().unwrap(),
+            () = drained => unreachable!(),
+            () = tokio::time::sleep(Duration::from_secs(20)) => panic!("not drained: {:?}", self.stats.snapshot()),
+        }
+    }
+
+    /// Ships until `enough`, then stops.
+    async fn ship_until(&self, enough: impl Fn(&Snapshot) -> bool) {
+        let (stop, stopped) = watch::channel(false);
+        let running = tokio::spawn(self.shipper().run(stopped));
+        let waiting = async {
+            while !enough(&self.stats.snapshot()) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap();
+        stop.send(true).unwrap();
+        assert!(matches!(running.await.unwrap().unwrap(), Outcome::Stopped));
+    }
+
+    fn shipper(&self) -> Shipper {
+        let (identity, spool) = (Arc::clone(&self.identity), Arc::clone(&self.spool));
+        Shipper::new(identity, spool, &[], Arc::clone(&self.stats), QUICK).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn everything_arrives_over_the_post_quantum_hybrid() {
+    let server = Server::start(vec![]).await;
+    let mut agent = server.agent(&[]);
+    agent.seal(150);
+    assert!(matches!(agent.ship().await, Outcome::Stopped));
+    assert_eq!(server.numbers(), (1..=150).collect::<Vec<_>>());
+    let stats = agent.stats.snapshot();
+    assert_eq!(stats.group, Some(NamedGroup::X25519MLKEM768));
+    assert_eq!(stats.version, Some(ProtocolVersion::TLSv1_3));
+    // As many as the wire format allows in one.
+    assert_eq!((stats.submissions, stats.connections, stats.acked.seq), (3, 1, 150));
+    assert_eq!((agent.spool.pending(), stats.last_error), (0, None));
+}
+
+#[tokio::test]
+async fn new_batches_are_sent_at_once() {
+    let server = Server::start(vec![]).await;
+    let mut agent = server.agent(&[]);
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(agent.shipper().run(stopped));
+    let mut pending = agent.spool.watch_pending();
+    for _ in 0..5 {
+        agent.seal(1);
+        let drained = pending.wait_for(|pending| *pending == 0);
+        tokio::time::timeout(Duration::from_secs(20), drained).await.unwrap().unwrap();
+    }
+    assert_eq!(agent.stats.snapshot().connections, 1);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_tried_again_and_nothing_is_lost_or_stored_twice() {
+    use Reply::{Break, Forge, Misaddress, Nonsense, One, Refuse};
+    let mut script = vec![One, Break, Forge, Misaddress, Nonsense, One];
+    script.extend(RefusalKind::ALL.iter().map(|kind| Refuse(*kind)));
+    for reply in script {
+        let server = Server::start(vec![reply]).await;
+        let mut agent = server.agent(&[]);
+        agent.seal(5);
+        assert!(matches!(agent.ship().await, Outcome::Stopped), "{reply:?}");
+        assert_eq!(server.numbers(), [1, 2, 3, 4, 5], "{reply:?}");
+        let committed = server.committed.lock().unwrap();
+        assert_eq!(committed.submissions, 2, "{reply:?}");
+        // Only where the answer was lost does the collector see again what it has.
+        assert_eq!(committed.repeated, if matches!(reply, Break) { 5 } else { 0 }, "{reply:?}");
+        if let Refuse(kind) = reply {
+            assert_eq!(agent.stats.snapshot().refusals, BTreeMap::from([(kind, 1)]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lasting_refusal_deletes_nothing() {
+    let server = Server::start(vec![Reply::Refuse(RefusalKind::NotEnrolled); 1000]).await;
+    let mut agent = server.agent(&[]);
+    agent.seal(3);
+    let count = |stats: &Snapshot| stats.refusals.get(&RefusalKind::NotEnrolled).copied().unwrap_or(0);
+    agent.ship_until(|stats| count(stats) >= 3).await;
+    let stats = agent.stats.snapshot();
+    assert_eq!((agent.spool.pending(), stats.acked.seq, stats.connections), (3, 0, 1));
+    assert!(stats.last_error.is_some_and(|error| error.contains("not_enrolled")));
+}
+
+#[tokio::test]
+async fn another_history_stops_shipping_and_keeps_everything() {
+    for (reply, last) in [(Reply::OtherHead, 4), (Reply::Ahead, 5)] {
+        let server = Server::start(vec![reply]).await;
+        let mut agent = server.agent(&[]);
+        agent.seal(4);
+        let at = Position { epoch: 1, seq: last };
+        let outcome = agent.ship().await;
+        let Outcome::Forked(Fork::Other { at: there } | Fork::Ahead { theirs: there, .. }) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!(there, at);
+        assert_eq!((agent.spool.pending(), agent.spool.acked().seq), (4, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_was_set_back_is_noticed() {
+    let server = Server::start(vec![]).await;
+    let mut agent = server.agent(&[]);
+    agent.seal(2);
+    agent.ship().await;
+    server.committed.lock().unwrap().batches.clear();
+    agent.seal(1);
+    let ack =
+        Ack { agent: agent.identity.agent, epoch: 1, through: 1, head: Digest::ZERO, at: Timestamp::ZERO };
+    let ack =
+        Envelope::seal_ack(&ack, &server.authority.collector).verify_ack(&agent.identity.collector).unwrap();
+    let (theirs, acked) = (Position { epoch: 1, seq: 1 }, Position { epoch: 1, seq: 2 });
+    let judged =
+        judge::judge(&ack, agent.identity.agent, Position { epoch: 1, seq: 3 }, &agent.spool).unwrap();
+    assert_eq!(judged, Judgement::Forked(Fork::Behind { theirs, acked }));
+}
+
+#[tokio::test]
+async fn a_later_address_is_used_when_the_first_is_dead() {
+    let server = Server::start(vec![]).await;
+    let mut agent = server.agent(&["https://127.0.0.1:1"]);
+    agent.seal(2);
+    agent.ship().await;
+    assert_eq!(server.numbers(), [1, 2]);
+    assert_eq!(agent.stats.snapshot().unreachable, 1);
+}
+
+#[tokio::test]
+async fn a_collector_of_another_ca_gets_nothing() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let url = serve(theirs.server_config(Some(&ours)), |_, _| panic!("a submission left")).await;
+    let mut agent = Agent::new(ours.identity(vec![url]));
+    agent.seal(1);
+    agent.ship_until(|stats| stats.tls_failures >= 2).await;
+    assert_eq!(agent.spool.pending(), 1);
+    assert!(
+        agent.stats.snapshot().last_error.is_some_and(|error| error.contains("invalid peer certificate"))
+    );
+}
+
+#[tokio::test]
+async fn a_collector_that_refuses_our_certificate_is_named_so() {
+    // With TLS 1.3 our handshake succeeds; the refusal comes with the first request.
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let url = serve(ours.server_config(Some(&theirs)), |_, _| panic!("a submission was read")).await;
+    let mut agent = Agent::new(ours.identity(vec![url]));
+    agent.seal(1);
+    agent.ship_until(|stats| stats.tls_failures >= 2).await;
+    let stats = agent.stats.snapshot();
+    assert_eq!((agent.spool.pending(), stats.broken, stats.is_working), (1, 0, false));
+    assert!(stats.last_error.is_some_and(|error| error.contains("certificate")), "no hint");
+}

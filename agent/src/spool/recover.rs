@@ -109,7 +109,7 @@ fn recover_segment(
     for found in &scan.records {
         runs.add(epoch, found.seq);
     }
-    let last = scan.records.last().map_or(first.saturating_sub(1), |found| found.seq);
+    let last = scan.records.last().map_or_else(|| first.saturating_sub(1), |found| found.seq);
     Ok(Segment { path: path.to_owned(), epoch, first, last, bytes: size })
 }
 
@@ -229,11 +229,7 @@ impl<'a> Renewal<'a> {
     /// If the disk fails.
     pub(crate) fn append(&mut self, first: Position, envelopes: &[Envelope]) -> Result<(), SpoolError> {
         let Some(newest) = envelopes.last() else { return Ok(()) };
-        assert_eq!(
-            first,
-            Position { seq: self.head.at.seq + 1, ..self.head.at },
-            "one sealer numbers the batches"
-        );
+        super::must_follow(self.head, first);
         let raw: Vec<Vec<u8>> = envelopes.iter().map(Envelope::to_bytes).collect();
         self.files.append(first, &raw, false)?;
         let last = Position { epoch: first.epoch, seq: first.seq + envelopes.len() as u64 - 1 };

@@ -113,7 +113,7 @@ mod tests {
     fn sample(seqs: &[u64]) -> Vec<u8> {
         let mut out = Vec::new();
         for &seq in seqs {
-            encode(7, seq, &vec![u8::try_from(seq).unwrap(); 40], &mut out);
+            encode(7, seq, &[u8::try_from(seq).unwrap(); 40], &mut out);
         }
         out
     }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `limits`, `time`, `text`, `id`, `community`, `finding`, `alert`, `record`,
-//! `batch`, `codec`, `envelope`, `ack`, `enroll`.
+//! `batch`, (`codec`, `envelope`, `ack`: one layer, they carry each other), `enroll`.
 //!
 //! Invariants: no IO, no clock, no threads, no chance; only [`Envelope::verify`](envelope::Envelope::verify) makes a
 //! [`Verified`](envelope::Verified); a signature covers the exact bytes stored and sent, never a re-encoding; decoding

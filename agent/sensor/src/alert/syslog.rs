@@ -15,7 +15,7 @@ pub(super) struct Header<'a> {
 pub(super) fn split(line: &str) -> (Header<'_>, &str) {
     let Some(after) = after_priority(line) else { return (Header::default(), line.trim_start()) };
     let (header, message) = rfc5424(after).or_else(|| rfc3164(after)).unwrap_or((Header::default(), after));
-    (header, message.trim_start_matches('\u{feff}').trim())
+    (header, message.trim().trim_start_matches('\u{feff}').trim_start())
 }
 
 /// What follows `<PRI>`, 0 to 191.

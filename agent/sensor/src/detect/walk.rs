@@ -9,13 +9,18 @@
 const DECIDED: i8 = 4;
 
 /// Where one source stands between benign and scanner.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Walk(i8);
 
 impl Walk {
     /// In words, for evidence.
     pub(super) const FORMULA: &'static str =
         "likelihood ratio = 4^(failed − answered first contacts), floor 4^−4; a scanner above 99";
+
+    /// No idea yet.
+    pub(super) const START: Self = Self(0);
+    /// The likelihood ratio above which a source is a scanner.
+    pub(super) const UPPER_BOUND: u64 = 99;
 
     /// A first contact failed.
     pub(super) fn failed(&mut self) {
@@ -44,7 +49,7 @@ mod tests {
 
     #[test]
     fn four_straight_failures_decide_and_success_must_be_outweighed() {
-        let mut walk = Walk::default();
+        let mut walk = Walk::START;
         for _ in 0..20 {
             walk.answered();
         }
@@ -53,7 +58,7 @@ mod tests {
             walk.is_scanner()
         });
         assert_eq!(needed, Some(8));
-        let mut fresh = Walk::default();
+        let mut fresh = Walk::START;
         (0..4).for_each(|_| fresh.failed());
         assert!(fresh.is_scanner() && fresh.ratio() > 99.0);
     }

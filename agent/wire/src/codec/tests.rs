@@ -1,3 +1,5 @@
+//! What is encoded is decoded again, and hostile bytes end in a named error.
+
 use core::net::SocketAddr;
 
 use proptest::prelude::*;

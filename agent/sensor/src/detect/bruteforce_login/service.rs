@@ -1,0 +1,99 @@
+//! Login services, and the shape of a refused login at each.
+
+use core::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::event::{Application, ConnState, FlowRecord, FlowRef};
+
+/// A service that people and programs log in to.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) name: &'static str,
+    ports: &'static [u16],
+    /// Payload from the responder in a refused attempt: more than a banner, less than work. From the literature of the
+    /// protocols: a key exchange or greeting, and a few refusals.
+    refused_bytes: RangeInclusive<u64>,
+    /// Attempts at once that are forgiven.
+    pub(super) burst: f64,
+    /// One more is forgiven in this time.
+    pub(super) leak: Duration,
+    /// In thousandths. Lower where programs open many short connections in good faith.
+    pub(super) confidence: u16,
+}
+
+/// A refused attempt takes at most this long: servers wait a few seconds before each of a few refusals.
+const ATTEMPT: Duration = Duration::from_secs(60);
+
+const PEOPLE: Duration = Duration::from_secs(10);
+const PROGRAMS: Duration = Duration::from_secs(5);
+
+macro_rules! service {
+    ($name:literal $ports:expr, $bytes:expr, burst $burst:literal, leak $leak:ident, confidence $confidence:literal) => {
+        Service {
+            name: $name,
+            ports: &$ports,
+            refused_bytes: $bytes,
+            burst: $burst,
+            leak: $leak,
+            confidence: $confidence,
+        }
+    };
+}
+
+/// HTTP, judged by its status codes.
+pub(super) const HTTP: Service = service!("HTTP" [], 0..=0, burst 15.0, leak PEOPLE, confidence 900);
+
+const SSH: Service = service!("SSH" [22], 500..=6_000, burst 5.0, leak PEOPLE, confidence 800);
+const FTP: Service = service!("FTP" [21], 40..=2_000, burst 5.0, leak PEOPLE, confidence 800);
+
+/// People log in to the first; programs also to the others, which therefore forgive more.
+const SERVICES: [Service; 10] = [
+    SSH,
+    FTP,
+    service!("Telnet" [23, 2323], 20..=4_000, burst 5.0, leak PEOPLE, confidence 800),
+    service!("RDP" [3389], 19..=8_000, burst 10.0, leak PEOPLE, confidence 700),
+    service!("VNC" [5900, 5901], 12..=500, burst 5.0, leak PEOPLE, confidence 800),
+    service!("SMB" [445, 139], 150..=3_000, burst 20.0, leak PROGRAMS, confidence 600),
+    service!("SMTP AUTH" [587, 465], 100..=8_000, burst 20.0, leak PROGRAMS, confidence 600),
+    service!("POP/IMAP" [110, 143, 993, 995], 30..=8_000, burst 20.0, leak PROGRAMS, confidence 600),
+    service!("LDAP" [389, 636], 14..=200, burst 40.0, leak PROGRAMS, confidence 500),
+    service!("Database" [1433, 1521, 3306, 5432, 6379, 27017], 8..=600, burst 40.0, leak PROGRAMS, confidence 500),
+];
+
+/// The login service that a flow went to: by content, else by port.
+pub(super) fn of(flow: &FlowRef, record: &FlowRecord) -> Option<&'static Service> {
+    let at_port = || SERVICES.iter().find(|service| service.ports.contains(&flow.responder.port));
+    match record.application {
+        Application::Ssh => SERVICES.iter().find(|service| service.name == SSH.name),
+        Application::Ftp => SERVICES.iter().find(|service| service.name == FTP.name),
+        Application::Unknown => at_port(),
+        // Mail, directories and databases also speak TLS on their own ports.
+        Application::Tls => at_port().filter(|service| service.name != SSH.name && service.name != FTP.name),
+        Application::Dns | Application::Http | Application::Syslog => None,
+    }
+}
+
+impl Service {
+    /// A completed connection with the shape of a refused login.
+    pub(super) fn is_attempt(&self, record: &FlowRecord) -> bool {
+        let completed = match record.state {
+            ConnState::S1
+            | ConnState::SF
+            | ConnState::S2
+            | ConnState::S3
+            | ConnState::Rsto
+            | ConnState::Rstr => true,
+            ConnState::S0
+            | ConnState::Rej
+            | ConnState::Rstos0
+            | ConnState::Rstrh
+            | ConnState::Sh
+            | ConnState::Shr
+            | ConnState::Oth => false,
+        };
+        completed
+            && record.end.since(record.start) <= ATTEMPT
+            && record.originator.payload_bytes > 0
+            && self.refused_bytes.contains(&record.responder.payload_bytes)
+    }
+}

@@ -1,0 +1,280 @@
+//! `dns.tunnel`: data carried in DNS names.
+//!
+//! For each (client, registered domain) the information in *distinct* names below the domain is counted, after the idea
+//! of information-based heavy hitters (arXiv 2307.02614): repeating a name carries nothing new, so caches, monitoring and
+//! ordinary browsing stay small. Volume alone is not enough: the carrier must also look like one, by record types that
+//! return data, by long names or by large answers; without those it takes far more.
+
+mod known;
+mod name;
+
+use core::net::IpAddr;
+use std::time::Duration;
+
+use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding};
+use sekimori_wire::id::FindingId;
+use sekimori_wire::time::Timestamp;
+
+use crate::bounded::{Distinct, Map};
+use crate::detect::Detect;
+use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
+use crate::event::{Dns, Event, FlowEvent, FlowRef};
+use crate::limits::Limits;
+use crate::segment::Policy;
+use crate::summarize::registered_domain;
+
+/// Counted over this long; then the count begins again.
+const WINDOW: Duration = Duration::from_secs(3_600);
+/// Distinct names (RITA's lowest step is 100 a day; ibHH needs fewer because it weighs them).
+const NAMES_MIN: usize = 50;
+/// Information in them: 0.7 bytes a second over an hour.
+const INFORMATION_BYTES_MIN: u64 = 2_500;
+/// The same where nothing but volume speaks for a tunnel: RITA's highest step, and four times the information.
+const NAMES_MIN_PLAIN: usize = 1_000;
+const INFORMATION_BYTES_MIN_PLAIN: u64 = 10_000;
+/// Share of queries for record types that return data.
+const CARRIER_PERCENT: u64 = 20;
+/// Mean length of the part below the domain, and mean bytes of answer data.
+const NAME_BYTES: u64 = 30;
+const ANSWER_BYTES: u64 = 200;
+/// More refused than this: somebody asks for names that do not exist, which carries nothing home.
+const REFUSED_PERCENT: u64 = 80;
+/// Names remembered for evidence.
+const SAMPLES: usize = 4;
+
+/// State: what each client asked of each registered domain.
+#[derive(Debug)]
+pub(super) struct DnsTunnel {
+    pairs: Map<(IpAddr, Box<str>), Asked>,
+    names_per_pair: usize,
+    names_max: usize,
+    /// Distinct names over all pairs.
+    names: usize,
+    evicted: u64,
+}
+
+#[derive(Debug)]
+struct Asked {
+    since: Timestamp,
+    /// Hashes of distinct names.
+    names: Distinct<u64>,
+    information_bits: u64,
+    name_bytes: u64,
+    queries: u64,
+    carriers: u64,
+    responses: u64,
+    refused: u64,
+    answer_bytes: u64,
+    samples: Vec<Box<str>>,
+    flow: FlowRef,
+    finding: Option<FindingId>,
+}
+
+impl Asked {
+    const fn new(since: Timestamp, flow: FlowRef, names_per_pair: usize) -> Self {
+        Self {
+            since,
+            names: Distinct::new(names_per_pair),
+            information_bits: 0,
+            name_bytes: 0,
+            queries: 0,
+            carriers: 0,
+            responses: 0,
+            refused: 0,
+            answer_bytes: 0,
+            samples: Vec::new(),
+            flow,
+            finding: None,
+        }
+    }
+
+    fn mean_name_bytes(&self) -> u64 {
+        self.name_bytes.checked_div(self.names.len() as u64).unwrap_or_default()
+    }
+
+    fn mean_answer_bytes(&self) -> u64 {
+        self.answer_bytes.checked_div(self.responses).unwrap_or_default()
+    }
+
+    const fn information_bytes(&self) -> u64 {
+        self.information_bits / 8
+    }
+
+    fn carries(&self) -> bool {
+        self.carriers * 100 >= self.queries * CARRIER_PERCENT
+            || self.mean_name_bytes() >= NAME_BYTES
+            || self.mean_answer_bytes() >= ANSWER_BYTES
+    }
+
+    fn is_tunnel(&self) -> bool {
+        let enough = |names, bytes| self.names.len() >= names && self.information_bytes() >= bytes;
+        let refused = self.refused * 100 > self.responses * REFUSED_PERCENT;
+        if self.carries() {
+            enough(NAMES_MIN, INFORMATION_BYTES_MIN)
+        } else {
+            !refused && enough(NAMES_MIN_PLAIN, INFORMATION_BYTES_MIN_PLAIN)
+        }
+    }
+
+    fn tell(&self, finding: &mut Finding) {
+        finding.count = finding.count.max(self.queries);
+        input(finding, "distinct_names", self.names.len());
+        input(finding, "information_bytes", self.information_bytes());
+        input(finding, "queries", self.queries);
+        input(finding, "data_type_queries", self.carriers);
+        input(finding, "mean_name_bytes", self.mean_name_bytes());
+        input(finding, "mean_answer_bytes", self.mean_answer_bytes());
+        input(finding, "refused_responses", self.refused);
+    }
+}
+
+impl DnsTunnel {
+    pub(super) fn new(limits: &Limits, seed: u64) -> Self {
+        Self {
+            pairs: Map::new(limits.detector_entries, seed),
+            names_per_pair: limits.dns_names_per_pair,
+            names_max: limits.dns_names,
+            names: 0,
+            evicted: 0,
+        }
+    }
+
+    fn on_query(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        dns: &Dns,
+        (policy, out): (&Policy, &mut Findings),
+    ) {
+        let Some((domain, below)) = split(dns) else { return };
+        let key = (flow.originator.address, Box::from(domain));
+        let per_pair = self.names_per_pair;
+        let (asked, left) = self.pairs.get_or_insert_with(key, || Asked::new(at, *flow, per_pair));
+        if let Some((_, left)) = left {
+            self.names -= left.names.len();
+            self.evicted += 1;
+        }
+        let Some(asked) = asked else { return };
+        if at.since(asked.since) > WINDOW {
+            self.names -= asked.names.len();
+            let finding = asked.finding;
+            *asked = Asked::new(at, *flow, per_pair);
+            asked.finding = finding;
+        }
+        asked.queries += 1;
+        asked.carriers += u64::from(name::carries_data(dns.qtype));
+        if asked.names.insert(name::hash(below)) {
+            self.names += 1;
+            let (bytes, bits) = name::information(below);
+            asked.name_bytes += bytes;
+            asked.information_bits += bits;
+            if asked.samples.len() < SAMPLES {
+                asked.samples.push(dns.qname.clone());
+            }
+        }
+        judge(asked, (at, flow), domain, policy, out);
+        while self.names > self.names_max {
+            let Some((_, left)) = self.pairs.pop_oldest() else { break };
+            self.names -= left.names.len();
+            self.evicted += 1;
+        }
+    }
+
+    fn on_response(&mut self, flow: &FlowRef, dns: &Dns) {
+        let Some((domain, _)) = split(dns) else { return };
+        if let Some(asked) = self.pairs.get_mut(&(flow.originator.address, Box::from(domain))) {
+            asked.responses += 1;
+            asked.refused += u64::from(dns.rcode != 0);
+            asked.answer_bytes += u64::from(dns.answer_bytes);
+        }
+    }
+}
+
+/// Registered domain and what stands below it; `None` for names that carry nothing or that everybody may ask.
+fn split(dns: &Dns) -> Option<(&str, &str)> {
+    let domain = registered_domain(&dns.qname)?;
+    let below = dns.qname.strip_suffix(domain)?.strip_suffix('.')?;
+    (!below.is_empty() && !known::is_harmless(&dns.qname, below)).then_some((domain, below))
+}
+
+fn judge(
+    asked: &mut Asked,
+    (at, flow): (Timestamp, &FlowRef),
+    domain: &str,
+    policy: &Policy,
+    out: &mut Findings,
+) {
+    if let Some(id) = asked.finding {
+        if out.grow(id, at, |finding| asked.tell(finding)) {
+            return;
+        }
+        asked.finding = None;
+    }
+    if asked.is_tunnel() {
+        asked.finding = Some(out.open(claim(asked, (at, flow), domain, policy)));
+    }
+}
+
+fn claim(asked: &Asked, (at, flow): (Timestamp, &FlowRef), domain: &str, policy: &Policy) -> Finding {
+    let client = flow.originator.address;
+    let who = Who { responder: None, ..Who::of(flow) };
+    let mut finding = draft(Category::DnsTunnel, DnsTunnel::RULE, policy, who, (asked.since, at));
+    finding.confidence = Confidence::from_permille(if asked.carries() { 850 } else { 600 });
+    finding.title = Bilingual::new(
+        &format!("DNSトンネルの疑い: {client} → {domain}"),
+        &format!("Possible DNS tunnel: {client} → {domain}"),
+    );
+    finding.explanation = Bilingual::new(
+        &format!(
+            "{client} が {domain} の下の異なる名前を大量に問い合わせています。名前の中にデータを隠して外部とやり取りする\
+             DNSトンネル(情報の持ち出しや遠隔操作)の可能性があります。"
+        ),
+        &format!(
+            "{client} asks for masses of different names below {domain}: data may be hidden in the names to get it out or \
+             to be controlled from outside."
+        ),
+    );
+    finding.evidence.formula =
+        "information = Σ over distinct names below the domain of bytes × log2(alphabet) ÷ 8, in one hour; with enough \
+         distinct names, and record types that return data, long names or large answers (far more without those)"
+            .into();
+    let plain = !asked.carries();
+    threshold(&mut finding, "distinct_names", if plain { NAMES_MIN_PLAIN } else { NAMES_MIN });
+    threshold(
+        &mut finding,
+        "information_bytes",
+        if plain { INFORMATION_BYTES_MIN_PLAIN } else { INFORMATION_BYTES_MIN },
+    );
+    threshold(&mut finding, "data_type_percent", CARRIER_PERCENT);
+    threshold(&mut finding, "mean_name_bytes", NAME_BYTES);
+    threshold(&mut finding, "mean_answer_bytes", ANSWER_BYTES);
+    let names: Vec<_> = asked.samples.iter().map(|name| (&**name).into()).collect();
+    finding.evidence.inputs.insert("names_sample".into(), sekimori_wire::finding::Value::List(names));
+    asked.tell(&mut finding);
+    target(&mut finding, domain);
+    finding.ports = vec![flow.responder.port];
+    sample(&mut finding, &asked.flow);
+    sample(&mut finding, flow);
+    finding
+}
+
+impl Detect for DnsTunnel {
+    const RULE: &'static str = "dns.tunnel/1";
+
+    fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+        let Event::Flow { at, flow, what: FlowEvent::Dns(dns) } = event else { return };
+        // Multicast DNS (RFC 6762) asks the neighbours, and nobody outside hears it.
+        if flow.responder.port == 5_353 {
+            return;
+        }
+        match (dns.is_response, dns.from_originator) {
+            (false, true) => self.on_query(*at, flow, dns, (policy, out)),
+            (true, false) => self.on_response(flow, dns),
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    fn take_evicted(&mut self) -> u64 {
+        core::mem::take(&mut self.evicted)
+    }
+}

@@ -1,0 +1,198 @@
+//! `segment.violation`: traffic that the three-layer separation (三層の対策) forbids.
+//!
+//! Each new flow is judged by the [`Policy`]. From an inside segment the attempt alone counts: something there tried. From
+//! the internet only what was answered or carried data counts, for everybody is knocked at all day. One finding for
+//! each host, pair of segments and verdict grows with what the host goes on doing.
+
+use core::net::IpAddr;
+
+use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
+use sekimori_wire::id::FindingId;
+use sekimori_wire::time::Timestamp;
+
+use crate::bounded::Map;
+use crate::detect::Detect;
+use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
+use crate::event::{ConnState, Event, First, FlowEvent, FlowRecord, FlowRef};
+use crate::limits::Limits;
+use crate::segment::{Contact, Policy, SOURCE, Segment, Verdict};
+
+/// State: who broke what so far.
+#[derive(Debug)]
+pub(super) struct SegmentViolation {
+    known: Map<Key, FindingId>,
+    evicted: u64,
+}
+
+/// Initiator, its segment, the other segment, id of the expired allow entry.
+type Key = (IpAddr, Segment, Segment, Option<Box<str>>);
+
+/// What is broken.
+#[derive(Clone, Copy, Debug)]
+struct Breach<'a> {
+    contact: Contact,
+    from: Segment,
+    to: Segment,
+    severity: Severity,
+    expired: Option<&'a str>,
+    approvable: bool,
+}
+
+impl SegmentViolation {
+    pub(super) fn new(limits: &Limits, seed: u64) -> Self {
+        Self { known: Map::new(limits.detector_entries, seed), evicted: 0 }
+    }
+
+    fn judge(&mut self, contact: Contact, flow: &FlowRef, policy: &Policy, out: &mut Findings) {
+        let segment = |address| policy.place(address, contact.vlan).segment;
+        let (Some(from), Some(to)) = (segment(contact.from), segment(contact.to)) else { return };
+        let (severity, expired, approvable) = match policy.judge(&contact) {
+            Verdict::Allow | Verdict::AllowedBy(_) => return,
+            Verdict::ExpiredAllow { id, severity } => (severity, Some(id), true),
+            Verdict::Violation { severity, approvable } => (severity, None, approvable),
+        };
+        let key = (contact.from, from, to, expired.map(Box::from));
+        if let Some(id) = self.known.get_mut(&key) {
+            let grown = out.grow(*id, contact.at, |finding| {
+                finding.count = finding.count.saturating_add(1);
+                finding.severity = finding.severity.max(severity);
+                add(finding, &contact, flow);
+            });
+            if grown {
+                return;
+            }
+        }
+        let breach = Breach { contact, from, to, severity, expired, approvable };
+        let id = out.open(claim(&breach, flow, policy));
+        self.evicted += u64::from(self.known.insert(key.clone(), id).is_some_and(|(left, _)| left != key));
+    }
+}
+
+fn add(finding: &mut Finding, contact: &Contact, flow: &FlowRef) {
+    if finding.responder != Some(contact.to.into()) {
+        finding.responder = None;
+    }
+    target(finding, &contact.to.to_string());
+    if matches!(contact.protocol, 6 | 17) {
+        port(finding, contact.port);
+    }
+    sample(finding, flow);
+}
+
+fn claim(breach: &Breach<'_>, flow: &FlowRef, policy: &Policy) -> Finding {
+    let Breach { contact, from, to, severity, expired, approvable } = *breach;
+    // An inside host is the one to look after: the initiator where it is inside.
+    let places = if from == Segment::Wan { (contact.to, contact.from) } else { (contact.from, contact.to) };
+    let who = Who {
+        originator: Some(contact.from.into()),
+        responder: Some(contact.to.into()),
+        places,
+        vlan: contact.vlan,
+    };
+    let mut finding =
+        draft(Category::SegmentViolation, SegmentViolation::RULE, policy, who, (contact.at, contact.at));
+    finding.id = FindingId::of(&[
+        finding.id.as_bytes(),
+        from.as_str().as_bytes(),
+        to.as_str().as_bytes(),
+        expired.unwrap_or_default().as_bytes(),
+    ]);
+    finding.severity = severity;
+    finding.confidence = Confidence::from_permille(950);
+    let (host, other) = (contact.from, contact.to);
+    let (why_ja, why_en) = match (expired, approvable) {
+        (Some(id), _) => (
+            format!("許可({id})の期限が切れたまま使われています。"),
+            format!("the approval {id} ran out and is still used."),
+        ),
+        (None, true) => (
+            "特定通信として許可されていません。".to_owned(),
+            "it is not among the approved specified communications.".to_owned(),
+        ),
+        (None, false) => {
+            ("三層の対策で禁止されています。".to_owned(), "the three-layer separation forbids it.".to_owned())
+        }
+    };
+    finding.title = Bilingual::new(
+        &format!("三層分離違反: {} → {}", from.ja(), to.ja()),
+        &format!("Segment violation: {} → {}", from.as_str(), to.as_str()),
+    );
+    finding.explanation = Bilingual::new(
+        &format!("{}の {host} から{}の {other} への通信を検知しました。{why_ja}", from.ja(), to.ja()),
+        &format!("{host} in {} opened a connection to {other} in {}: {why_en}", from.as_str(), to.as_str()),
+    );
+    finding.evidence.formula =
+        format!("unexpired allow entry, then the matrix of the network model ({SOURCE})").into();
+    input(&mut finding, "from_segment", from.as_str());
+    input(&mut finding, "to_segment", to.as_str());
+    input(&mut finding, "protocol", u64::from(contact.protocol));
+    if let Some(id) = expired {
+        input(&mut finding, "expired_allow", id);
+    }
+    threshold(&mut finding, "severity_by_matrix", u64::from(severity.level()));
+    add(&mut finding, &contact, flow);
+    finding
+}
+
+/// The contact that an event shows, if it shows one well enough to be judged.
+fn contact(at: Timestamp, flow: &FlowRef, what: &FlowEvent, policy: &Policy) -> Option<Contact> {
+    let outside_in = !policy.is_inside(flow.originator.address);
+    let shown = match what {
+        FlowEvent::Started(First::Syn | First::Datagram | First::EchoRequest) => !outside_in,
+        // ICMP errors and replies only answer; other transports (GRE, ESP) speak for themselves.
+        FlowEvent::Started(First::Other) => !outside_in && !matches!(flow.protocol, 1 | 58),
+        FlowEvent::Answered => outside_in,
+        // A connection that began before the capture, and was used.
+        FlowEvent::Ended(record) => is_midstream(flow, record),
+        FlowEvent::Started(First::Midstream)
+        | FlowEvent::Established
+        | FlowEvent::Rejected
+        | FlowEvent::Unanswered
+        | FlowEvent::Dns(_)
+        | FlowEvent::Tls(_)
+        | FlowEvent::HttpRequest(_)
+        | FlowEvent::HttpResponse { .. }
+        | FlowEvent::Syslog(_) => false,
+    };
+    if !shown {
+        return None;
+    }
+    // Whoever was heard first in the middle of a connection need not have begun it: servers have the lower port.
+    let midstream = matches!(what, FlowEvent::Ended(_));
+    let (from, to) = if midstream && flow.originator.port < flow.responder.port {
+        (flow.responder, flow.originator)
+    } else {
+        (flow.originator, flow.responder)
+    };
+    Some(Contact {
+        at,
+        from: from.address,
+        to: to.address,
+        port: to.port,
+        protocol: flow.protocol,
+        vlan: flow.vlan,
+    })
+}
+
+fn is_midstream(flow: &FlowRef, record: &FlowRecord) -> bool {
+    let carried = record.originator.payload_bytes > 0 || record.responder.payload_bytes > 0;
+    flow.protocol == 6 && record.state == ConnState::Oth && carried && record.responder.packets > 0
+}
+
+impl Detect for SegmentViolation {
+    const RULE: &'static str = "segment.violation/1";
+
+    fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+        let Event::Flow { at, flow, what } = event else { return };
+        if !policy.has_segments() {
+            return;
+        }
+        if let Some(contact) = contact(*at, flow, what, policy) {
+            self.judge(contact, flow, policy, out);
+        }
+    }
+
+    fn take_evicted(&mut self) -> u64 {
+        core::mem::take(&mut self.evicted)
+    }
+}

@@ -1,0 +1,185 @@
+//! Event sequences in few words.
+
+use core::net::IpAddr;
+use std::time::Duration;
+
+use sekimori_wire::finding::{Category, Finding};
+use sekimori_wire::time::Timestamp;
+
+use crate::detect::{Detectors, Findings};
+use crate::event::*;
+use crate::limits::Limits;
+use crate::segment::Policy;
+
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+pub(super) const ICMP: u8 = 1;
+
+/// Events, each at a number of milliseconds after the start; sorted by time before use.
+#[derive(Default)]
+pub(super) struct Script {
+    events: Vec<(u64, Event)>,
+    flows: u64,
+}
+
+pub(super) fn at(ms: u64) -> Timestamp {
+    Timestamp::from_secs(1_700_000_000).plus(Duration::from_millis(ms))
+}
+
+impl Script {
+    pub(super) fn flow(&mut self, protocol: u8, from: (&str, u16), to: (&str, u16)) -> FlowRef {
+        let end = |(address, port): (&str, u16)| Endpoint { address: address.parse().unwrap(), port };
+        self.flows += 1;
+        FlowRef { id: self.flows, originator: end(from), responder: end(to), protocol, vlan: None }
+    }
+
+    pub(super) fn push(&mut self, ms: u64, flow: FlowRef, what: FlowEvent) {
+        self.events.push((ms, Event::Flow { at: at(ms), flow, what }));
+    }
+
+    /// A TCP SYN and what became of it.
+    pub(super) fn syn(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), then: &[FlowEvent]) -> FlowRef {
+        let flow = self.flow(TCP, from, to);
+        self.push(ms, flow, FlowEvent::Started(First::Syn));
+        for what in then {
+            let delay = if *what == FlowEvent::Unanswered { 5_000 } else { 20 };
+            self.push(ms + delay, flow, what.clone());
+        }
+        flow
+    }
+
+    /// A completed TCP connection with payload each way.
+    pub(super) fn session(
+        &mut self,
+        ms: u64,
+        from: (&str, u16),
+        to: (&str, u16),
+        ms_long: u64,
+        payload: (u64, u64),
+    ) {
+        let flow = self.syn(ms, from, to, &[FlowEvent::Answered, FlowEvent::Established]);
+        let volume = |payload_bytes| Volume { packets: 5, bytes: payload_bytes + 200, payload_bytes };
+        let record = FlowRecord {
+            start: at(ms),
+            end: at(ms + ms_long),
+            originator: volume(payload.0),
+            responder: volume(payload.1),
+            state: ConnState::SF,
+            reason: EndReason::Closed,
+            application: Application::Unknown,
+            server_name: None,
+            ja4: None,
+        };
+        self.push(ms + ms_long, flow, FlowEvent::Ended(Box::new(record)));
+    }
+
+    /// A TCP flow without SYN that carried nothing.
+    pub(super) fn bare(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), answers: u64) {
+        let flow = self.flow(TCP, from, to);
+        self.push(ms, flow, FlowEvent::Started(First::Midstream));
+        let record = FlowRecord {
+            start: at(ms),
+            end: at(ms),
+            originator: Volume { packets: 1, bytes: 40, payload_bytes: 0 },
+            responder: Volume { packets: answers, bytes: 40 * answers, payload_bytes: 0 },
+            state: ConnState::Oth,
+            reason: EndReason::Idle,
+            application: Application::Unknown,
+            server_name: None,
+            ja4: None,
+        };
+        self.push(ms + 60_000, flow, FlowEvent::Ended(Box::new(record)));
+    }
+
+    pub(super) fn arp(&mut self, ms: u64, operation: u16, from: &str, to: &str) {
+        let arp = Arp {
+            operation,
+            sender_mac: [2, 0, 0, 0, 0, 1],
+            sender_ip: from.parse().unwrap(),
+            target_mac: [0; 6],
+            target_ip: to.parse().unwrap(),
+        };
+        self.events.push((ms, Event::Arp { at: at(ms), vlan: None, arp }));
+    }
+
+    /// A DNS query and its response.
+    pub(super) fn dns(
+        &mut self,
+        ms: u64,
+        client: &str,
+        name: &str,
+        qtype: u16,
+        (rcode, answer_bytes): (u8, u32),
+    ) {
+        let flow = self.flow(UDP, (client, 40_000), ("192.0.2.53", 53));
+        let query =
+            Dns { from_originator: true, qtype, qname: name.into(), message_bytes: 60, ..Dns::default() };
+        let response = Dns {
+            from_originator: false,
+            is_response: true,
+            rcode,
+            answers: 1,
+            answer_bytes,
+            ..query.clone()
+        };
+        self.push(ms, flow, FlowEvent::Dns(Box::new(query)));
+        self.push(ms + 20, flow, FlowEvent::Dns(Box::new(response)));
+    }
+
+    /// The last revision of each finding, in order of the first.
+    pub(super) fn findings(&self, policy: &Policy, seed: u64) -> Vec<Finding> {
+        let mut events = self.events.clone();
+        events.sort_by_key(|(ms, _)| *ms);
+        let limits = Limits::gateway();
+        let (mut detectors, mut findings) = (Detectors::new(&limits, seed), Findings::new(&limits, seed));
+        let mut last: Vec<Finding> = Vec::new();
+        let mut keep = |ready: Vec<Finding>| {
+            for finding in ready {
+                match last.iter_mut().find(|one| one.id == finding.id) {
+                    Some(one) => {
+                        assert_eq!(finding.revision, one.revision + 1);
+                        *one = finding;
+                    }
+                    None => last.push(finding),
+                }
+            }
+        };
+        for (_, event) in &events {
+            findings.on_time(event.at());
+            detectors.on_event(event, policy, &mut findings);
+            keep(findings.take_ready());
+        }
+        detectors.finish(policy, &mut findings);
+        findings.finish();
+        keep(findings.take_ready());
+        last
+    }
+
+    /// With private networks inside, and the same under another seed.
+    pub(super) fn run(&self) -> Vec<Finding> {
+        let policy = Policy::default_private();
+        let findings = self.findings(&policy, 1);
+        assert_eq!(findings, self.findings(&policy, 2), "the seed must not show");
+        findings
+    }
+
+    pub(super) fn quiet(&self) {
+        let findings = self.run();
+        assert!(findings.is_empty(), "{findings:#?}");
+    }
+
+    /// The only finding.
+    pub(super) fn only(&self, category: Category) -> Finding {
+        let findings = self.run();
+        assert_eq!(findings.iter().map(|one| one.category).collect::<Vec<_>>(), [category], "{findings:#?}");
+        let finding = findings.into_iter().next().unwrap();
+        let complete = !finding.title.ja.is_empty() && !finding.explanation.en.is_empty();
+        let shown = !finding.evidence.formula.is_empty() && !finding.evidence.inputs.is_empty();
+        assert!(complete && shown && !finding.evidence.threshold.is_empty(), "{finding:#?}");
+        finding
+    }
+}
+
+pub(super) fn host(text: &str) -> Option<sekimori_wire::id::Host> {
+    text.parse::<IpAddr>().ok().map(Into::into)
+}

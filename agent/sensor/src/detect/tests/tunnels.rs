@@ -1,0 +1,49 @@
+use sekimori_wire::finding::Category;
+
+use super::build::*;
+
+const IN: &str = "192.168.1.5";
+
+/// Letters that look random and are the same on every run.
+fn letters(n: u64, len: usize) -> String {
+    let mut state = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let letter = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'a' + u8::try_from(state % 26).unwrap())
+    };
+    (0..len).map(letter).collect()
+}
+
+#[test]
+fn long_names_and_data_types_are_a_tunnel() {
+    for (qtype, len) in [(1, 50), (16, 20), (10, 60)] {
+        let mut script = Script::default();
+        for n in 0..300 {
+            script.dns(n * 1_000, IN, &format!("{}.t.example.com", letters(n, len)), qtype, (0, 30));
+        }
+        let finding = script.only(Category::DnsTunnel);
+        assert_eq!((finding.originator, finding.responder, finding.count), (host(IN), None, 300));
+        assert_eq!(finding.targets.iter().map(|one| one.as_str()).collect::<Vec<_>>(), ["example.com"]);
+    }
+}
+
+#[test]
+fn ordinary_look_ups_are_no_tunnel() {
+    let mut script = Script::default();
+    for n in 0..2_000 {
+        let ms = n * 500;
+        // A content network: many short names, few of them new, addresses only.
+        script.dns(ms, IN, &format!("r{}---sn-{}.cdn.example.net", n % 9, letters(n % 150, 6)), 1, (0, 16));
+        // An antivirus product and a block list.
+        script.dns(ms, IN, &format!("0.0.1.{}.avqs.mcafee.com", letters(n, 26)), 1, (0, 4));
+        script.dns(ms, IN, &format!("{}.{}.113.203.bl.example.org", n % 250, n % 7), 16, (0, 60));
+        // Reverse look-ups and neighbours.
+        script.dns(ms, IN, &format!("{}.2.168.192.in-addr.arpa", n % 250), 12, (0, 30));
+        script.dns(ms, IN, &format!("{}._tcp.local", letters(n, 40)), 16, (0, 30));
+        // One name over and over, long as it is.
+        script.dns(ms, IN, &format!("{}.update.example.jp", letters(1, 60)), 16, (0, 200));
+    }
+    script.quiet();
+}

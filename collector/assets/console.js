@@ -1,0 +1,93 @@
+// Live updates and keyboard of the console. Without it every page still works; with it nothing needs reloading.
+"use strict";
+(() => {
+  const live = document.getElementById("live");
+  const announce = document.getElementById("announce");
+  const words = document.body.dataset;
+
+  // Replaces every [data-live] part with the server's present rendering of this very page.
+  let fetching = false, again = false, seq = words.seq;
+  async function refresh() {
+    if (document.querySelector("[data-live]") === null) return;
+    if (fetching) { again = true; return; }
+    fetching = true;
+    try {
+      const answer = await fetch(location.href, { headers: { "Sekimori-Live": "1" }, credentials: "same-origin", redirect: "manual" });
+      if (answer.type === "opaqueredirect" || answer.status === 401) { location.reload(); return; }
+      if (!answer.ok) return;
+      swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    } catch { state("off"); } finally {
+      fetching = false;
+      if (again) { again = false; refresh(); }
+    }
+  }
+  function swap(fresh) {
+    seq = fresh.body.dataset.seq;
+    for (const old of document.querySelectorAll("[data-live]")) {
+      const next = fresh.getElementById(old.id);
+      if (next === null || next.isEqualNode(old)) continue;
+      const focused = old.contains(document.activeElement) ? path(document.activeElement) : null;
+      const open = [...old.querySelectorAll("details[open][id]")].map((one) => one.id);
+      const known = new Set([...old.querySelectorAll("tr[data-key]")].map((row) => row.dataset.key));
+      const seen = new Set([...old.querySelectorAll("tr.fresh")].map((row) => row.dataset.key));
+      old.replaceWith(next);
+      for (const id of open) next.querySelector("#" + CSS.escape(id))?.setAttribute("open", "");
+      const arrived = [...next.querySelectorAll("tr[data-key]")].filter((row) => !known.has(row.dataset.key));
+      for (const row of next.querySelectorAll("tr[data-key]")) {
+        if (seen.has(row.dataset.key)) row.classList.add("fresh");
+      }
+      for (const row of arrived) row.classList.add("fresh");
+      if (arrived.length > 0 && next.dataset.live === "announce") {
+        announce.textContent = words.arrived.replace("%n", String(arrived.length)) + " " + (arrived[0].dataset.say ?? "");
+      }
+      if (focused !== null) next.querySelector(focused)?.focus();
+    }
+  }
+  function path(element) {
+    if (element.id) return "#" + CSS.escape(element.id);
+    const href = element.getAttribute("href");
+    return href === null ? "a" : 'a[href="' + CSS.escape(href) + '"]';
+  }
+
+  function state(name) {
+    if (live === null) return;
+    live.dataset.state = name;
+    live.textContent = name === "on" ? words.liveOn : words.liveOff;
+  }
+  if (live !== null) {
+    const events = new EventSource("/events");
+    events.addEventListener("open", () => state("on"));
+    events.addEventListener("error", () => state("off"));
+    events.addEventListener("change", (event) => { if (event.data !== seq) refresh(); });
+    // "Last seen" grows old without any change on the server.
+    setInterval(() => { if (!document.hidden) refresh(); }, 30000);
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+  }
+
+  // Keyboard: j/k rows, Enter opens, g then a letter goes to a page, / filters, ? help.
+  let leader = false;
+  document.addEventListener("keydown", (event) => {
+    const target = event.target;
+    if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog")) return;
+    if (leader) {
+      leader = false;
+      document.querySelector('[data-go="' + CSS.escape(event.key) + '"]')?.click();
+      return;
+    }
+    if (event.key === "g") { leader = true; setTimeout(() => { leader = false; }, 1500); }
+    else if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
+    else if (event.key === "/") { event.preventDefault(); document.querySelector(".filters select, .filters input")?.focus(); }
+    else if (event.key === "?") document.getElementById("keys")?.showModal();
+  });
+  function step(by) {
+    const links = [...document.querySelectorAll("a.main-link")];
+    const at = links.indexOf(document.activeElement);
+    const next = at < 0 ? (by > 0 ? 0 : links.length - 1) : Math.min(links.length - 1, Math.max(0, at + by));
+    links[next]?.focus();
+  }
+  document.getElementById("show-keys")?.addEventListener("click", () => document.getElementById("keys")?.showModal());
+  // A filter takes effect when it is chosen.
+  for (const select of document.querySelectorAll(".filters select")) {
+    select.addEventListener("change", () => select.form.requestSubmit());
+  }
+})();

@@ -1,0 +1,306 @@
+# Words of the console (English). Japanese: ja.ftl.
+
+brand = Sekimori
+brand-sub = Municipal security monitoring
+skip = Skip to content
+nav = Main pages
+nav-overview = Overview
+nav-incidents = Incidents
+nav-agents = Agents
+nav-intake = Intake
+live-connecting = Connecting
+live-on = Live
+live-off = Live updates interrupted
+live-arrived = %n new incident(s):
+language-other = 日本語
+logout = Log out
+foot-times = Times are Japan Standard Time; hover over one for UTC.
+keys = Keyboard
+keys-rows = Next or previous row
+keys-open = Open
+keys-filter = Go to the filters
+close = Close
+show-all = Show all
+any = Any
+never = Never
+details = Details
+arrived = New
+ago-seconds = { $n } s ago
+ago-minutes = { $n } min ago
+ago-hours = { $n } h ago
+ago-days = { $n } d ago
+lasting-seconds = { $n } s
+lasting-minutes = { $n } min
+lasting-hours = { $n } h
+lasting-days = { $n } d
+
+login = Log in
+login-name = User name
+login-password = Password
+login-go = Log in
+login-wrong = The user name or the password is wrong.
+login-too-many = Too many failed logins. Try again in { $n } seconds.
+error-back = Back to the overview
+error-400 = The input cannot be read
+error-400-text = Open the page again and retry.
+error-401 = Please log in
+error-401-text = The session is over. Log in again.
+error-403 = This is not allowed
+error-403-text = Your role does not allow it, or the page is out of date. Open the page again.
+error-404 = Not found
+error-404-text = There is nothing under this address.
+error-409 = Somebody was faster
+error-409-text = It changed after you opened the page. Look at its present state first.
+error-500 = Something went wrong here
+error-500-text = The problem is on the collector's side; its log says what it is.
+error-503 = Too busy
+error-503-text = Try again in a while.
+
+role-reception = Reception
+role-monitor = Monitoring analyst
+role-tech_support = Technical support
+role-control = Incident control
+role-body_officer = Municipal handler
+role-body_ciso = Municipal CISO
+role-pref_csirt = Prefectural CSIRT
+role-auditor = Auditor
+role-admin = System administrator
+severity = Severity
+severity-0 = Informational
+severity-1 = Low
+severity-2 = Medium
+severity-3 = High
+severity-4 = Critical
+severity-at-least = { $n } or worse
+
+overview-title = What needs attention now
+overview-sub = Open incidents, and agents to look at
+overview-incidents = Open incidents, worst first
+overview-agents = Agents needing attention
+overview-agents-none = All is well
+overview-intake = Intake and refusals
+total-incidents = { $n ->
+    [one] { $n } incident
+   *[other] { $n } incidents
+}
+total-agents = { $n ->
+    [one] { $n } agent
+   *[other] { $n } agents
+}
+
+incident = Incident
+incidents-none = No incidents
+subject = Subject
+body = Body
+state = State
+category = Category
+findings = Findings
+findings-none = No findings
+signature = Signature
+opened = Opened
+updated = Updated
+wide-area = Wide area
+tag-wide = Wide area, { $n } incidents
+tag-child = Part of a wide-area incident
+tag-endpoint = Endpoint product
+tag-replay = Replay
+tag-replay-title = From a capture file, not from a live link
+signed = Verified
+signed-title = All its evidence is in batches whose signatures were verified on arrival. The detail page verifies them again.
+unsigned = No evidence
+unsigned-title = A signed batch behind it is missing.
+filter = Filter
+filter-go = Filter
+filter-clear = Clear
+scope = Scope
+scope-open = Open
+scope-all = All
+order = Order
+order-newest = Newest first
+order-worst = Worst first
+pages = Pages
+page-before = Previous
+page-after = Next
+steps = The six steps
+step-detect = Detection
+step-respond = First response
+step-investigate = Investigation
+step-notify = Notification
+step-recover = Recovery
+step-review = Review
+step-done = (done)
+next-action = Next action
+owner = Owed by
+acknowledge = Acknowledge
+acknowledge-not = Your role cannot acknowledge
+reason = Why it was opened
+reason-formula = Rule
+reason-inputs = Measured
+reason-threshold = Threshold
+reason-baseline = Baseline
+reason-flows = Sample flows (Community ID)
+children = Incidents of the bodies
+degraded = Packets were lost
+excepted = Exception
+finding-time = Observed
+originator = Originator
+responder = Responder
+targets = Targets
+ports = Ports
+finding-weight = Weight
+confidence = Confidence
+observations = { $n ->
+    [one] { $n } observation
+   *[other] { $n } observations
+}
+segment = Segment
+batch = Batch
+linked-by = Linked by
+alerts = Endpoint alerts
+time = Time
+product = Product
+alert-name = What it said
+endpoint = Endpoint
+action-taken = Action
+original = Original
+flows = Flows around it
+flows-sub = Same Community IDs as the sample flows
+flows-none = No flow records yet
+protocol = Protocol
+server-name = Server name
+packets = Packets
+volume = Volume
+flow-state = Connection
+facts = Facts
+evidence-time = Evidence from
+parent = Wide-area incident
+playbook = First response
+playbook-sub = ★ mandatory
+mandatory = mandatory
+batches = Signed batches
+batches-sub = The stored envelopes are verified again with the enrolled key every time this page is shown.
+chain = Chain
+epoch = Epoch
+seq = Seq
+timeline = Timeline
+
+next-detected = Look at it and acknowledge it
+next-received = Triage: category, impact, urgency
+next-triaged = Choose the procedure and start the first response
+next-containing = Finish the mandatory steps; preserve the evidence
+next-investigating = Establish vector, scope and period
+next-notifying = Check the obligations; notify and report
+next-recovering = Recover; see it stable for 15 minutes
+next-post_review = Write down the cause and the prevention
+next-observing = Watch for a recurrence
+next-closed = None (closed)
+next-false_positive = None (false positive)
+next-merged = Work on the incident that it was merged into
+owner-detected = Reception, monitoring analyst
+owner-received = Monitoring analyst
+owner-triaged = Monitoring analyst, municipal handler
+owner-containing = Municipal handler, technical support
+owner-investigating = Technical support
+owner-notifying = Municipal handler, municipal CISO
+owner-recovering = Municipal handler
+owner-post_review = Incident control, municipal CISO
+owner-observing = Monitoring analyst
+owner-closed = –
+owner-false_positive = –
+owner-merged = Whoever owns that incident
+
+check-good = Signature verified
+check-bad-signature = Signature does not fit
+check-other-batch = Signed, but another batch
+check-broken-chain = Does not continue the batch before
+check-none = Nothing to verify
+check-not-here = Not verified on this page
+check-finding-good = Signature verified
+check-finding-differs = Differs from what was signed
+check-all-good = Signatures verified ({ $n ->
+    [one] { $n } batch
+   *[other] { $n } batches
+})
+check-some-bad = { $n ->
+    [one] { $n } batch
+   *[other] { $n } batches
+} cannot be verified
+
+change-opened = Opened
+change-finding = Finding added
+change-revised = Finding revised
+change-raised = Severity raised
+change-linked = Joined a wide-area incident
+change-child = Incident of a body joined
+change-acknowledged = Acknowledged
+
+agent = Agent
+agents-none = No agents enrolled
+agent-state = State
+agent-identity = Identity
+agent-id = Identifier (hash of its key)
+agent-chain = Chain received
+last-seen = Last seen
+version = Version
+enrolled = Enrolled
+certificate-until = Certificate until
+revoked = Revoked
+through = Received through
+head-digest = Head digest
+sealed = Sealed (agent's clock)
+health = Health
+health-none = No health record yet
+uptime = Uptime
+load = Load
+memory = Memory
+spool = Spool
+disk-free = Free disk
+batches-n = { $n ->
+    [one] { $n } batch
+   *[other] { $n } batches
+}
+drops = Drops
+config-digest = Configuration digest
+interface = Interface
+link = Link
+link-up = Up
+link-down = Down
+counters = Counters
+counters-sub = Everything not looked at is counted, by reason
+counters-n = { $n ->
+    [one] { $n } counter
+   *[other] { $n } counters
+}
+attention-nothing = Well
+attention-revoked = Revoked
+attention-never-seen = Never seen since enrolment
+attention-silent = Silent for over 90 s
+attention-drops = { $n ->
+    [one] { $n } packet dropped
+   *[other] { $n } packets dropped
+}
+attention-certificate = Certificate ends soon
+
+intake-sub = What came in, what was refused, who could not connect
+turned = Turned away
+turned-sub = TLS failures by address, refusals by agent
+turned-none = Nobody was turned away
+peer = Peer
+refusal = Reason
+count = Count
+last-time = Last
+detail = Detail
+counter = Counter
+counter-batches_stored = Batches stored
+counter-batches_repeated = Batches repeated (stored once)
+counter-refused = Submissions refused
+counter-refused-kind = Refused: { $n }
+counter-tls-failed = TLS handshakes failed
+refusal-tls = TLS failed
+refusal-malformed = Malformed
+refusal-not_enrolled = Not enrolled
+refusal-wrong_key = Wrong key
+refusal-forked = Forked history
+refusal-too_large = Too large
+refusal-busy = Busy
+refusal-other = Other

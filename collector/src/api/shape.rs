@@ -1,0 +1,90 @@
+//! How things look in JSON. The names are a contract.
+
+use serde_json::{Value, json};
+
+use sekimori_wire::id::Digest;
+
+use crate::clock::from_stored;
+use crate::console::Check;
+use crate::store::view::{AgentView, BatchView, ChangeView, FindingView, IncidentView, RejectionView};
+
+/// An incident, as in lists.
+pub(super) fn incident(view: &IncidentView) -> Value {
+    json!({
+        "id": view.id,
+        "category": view.category.as_str(),
+        "severity": view.severity,
+        "state": view.state.as_str(),
+        "body": view.body,
+        "body_name": view.body_name,
+        "subject": view.subject,
+        "title": { "ja": view.title_ja, "en": view.title_en },
+        "parent": view.parent,
+        "children": view.children,
+        "findings": view.findings,
+        "sources": view.sources,
+        "verified": view.signed,
+        "mode": if view.replay { "replay" } else { "live" },
+        "opened_at": view.opened_at,
+        "updated_at": view.updated_at,
+        "first_evidence": view.first_evidence,
+        "last_evidence": view.last_evidence,
+        "version": view.version,
+    })
+}
+
+/// A finding, with the batch that brought it.
+pub(super) fn finding(view: &FindingView) -> Value {
+    let batch = json!({ "agent": view.batch.agent, "epoch": view.batch.epoch, "seq": view.batch.seq });
+    json!({ "body": view.body, "finding": view.json, "link": view.link, "batch": batch })
+}
+
+/// A batch, verified just now.
+pub(super) fn batch(view: &BatchView) -> Value {
+    json!({
+        "agent": view.name.agent,
+        "agent_name": view.agent_name,
+        "epoch": view.name.epoch,
+        "seq": view.name.seq,
+        "digest": Digest::from_bytes(&view.digest),
+        "received_at": from_stored(view.received_at),
+        "signature": Check::of(view).as_str(),
+    })
+}
+
+/// A line of a history.
+pub(super) fn change(view: &ChangeView) -> Value {
+    json!({ "at": view.at, "kind": view.kind, "details": view.json })
+}
+
+/// An agent.
+pub(super) fn agent(view: &AgentView) -> Value {
+    let health = view.health_json.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+    json!({
+        "id": view.id,
+        "name": view.name,
+        "body": view.body,
+        "body_name": view.body_name,
+        "enrolled_at": from_stored(view.enrolled_at),
+        "revoked_at": view.revoked_at.map(from_stored),
+        "certificate_expires_at": from_stored(view.cert_expires_at),
+        "last_seen": view.last_seen.map(from_stored),
+        "epoch": view.epoch,
+        "through": view.through,
+        "head": view.head.as_deref().and_then(Digest::from_bytes),
+        "sealed_at": view.sealed_at.map(from_stored),
+        "version": view.version,
+        "health": health,
+    })
+}
+
+/// Somebody who was turned away.
+pub(super) fn rejection(view: &RejectionView) -> Value {
+    json!({
+        "peer": view.peer,
+        "kind": view.kind,
+        "count": view.count,
+        "last_at": from_stored(view.last_at),
+        "detail": view.detail,
+    })
+}

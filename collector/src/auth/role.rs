@@ -1,0 +1,83 @@
+//! Who does what: the roles of the prefecture's SOC and of its bodies.
+
+macro_rules! roles {
+    ($($(#[$doc:meta])* $variant:ident $text:literal,)*) => {
+        /// The part that a person plays. An auditor only reads; an administrator runs the system and decides nothing
+        /// about incidents (separation of duties).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Role { $($(#[$doc])* $variant,)* }
+
+        impl Role {
+            /// Every role.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The stable identifier.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// From the stable identifier.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|role| role.as_str() == name)
+            }
+        }
+    };
+}
+roles! {
+    /// 受付窓口担当.
+    Reception "reception",
+    /// 監視担当.
+    Monitor "monitor",
+    /// テクニカルサポート担当.
+    TechSupport "tech_support",
+    /// 統制担当.
+    Control "control",
+    /// 構成団体担当者.
+    BodyOfficer "body_officer",
+    /// 最高情報セキュリティ責任者.
+    BodyCiso "body_ciso",
+    /// 都道府県CSIRT.
+    PrefCsirt "pref_csirt",
+    /// 監査者.
+    Auditor "auditor",
+    /// システム管理者.
+    Admin "admin",
+}
+
+impl Role {
+    /// The role of the account that `init` makes: accounts are made on the command line, so the first person at the
+    /// console is one who works incidents, and everybody else's role follows from there.
+    pub const FIRST: Self = Self::Control;
+
+    /// May take an incident from `detected` to `received`.
+    pub const fn may_acknowledge(self) -> bool {
+        match self {
+            Self::Reception
+            | Self::Monitor
+            | Self::TechSupport
+            | Self::Control
+            | Self::BodyOfficer
+            | Self::PrefCsirt => true,
+            Self::BodyCiso | Self::Auditor | Self::Admin => false,
+        }
+    }
+}
+
+impl core::fmt::Display for Role {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for role in Role::ALL {
+            assert_eq!(Role::from_name(role.as_str()), Some(*role));
+        }
+        assert_eq!(Role::from_name("root"), None);
+    }
+}

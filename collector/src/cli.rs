@@ -1,0 +1,128 @@
+//! The command line: what can be asked, and how the answers look.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The prefecture's side of Sekimori: verifies batches, correlates findings, opens incidents, shows them.
+#[derive(Debug, Parser)]
+#[command(name = "sekimori-collector", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new collector: CA, keys, store, configuration, first user.
+    Init(Init),
+    /// Serve ingest, enrolment and console.
+    Run(ConfigArg),
+    /// Agents: tokens, list, revocation.
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Users of the console.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Incidents, agents and counters; works beside a running collector.
+    Status(Output),
+    /// Check every stored batch: whole, in order, signed.
+    Verify(ConfigArg),
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Folder to make.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// Name or address of this machine for agents and browsers; may be repeated. The local host is always included.
+    #[arg(long = "host", value_name = "NAME_OR_IP")]
+    pub hosts: Vec<String>,
+    /// Where agents deliver batches.
+    #[arg(long, default_value = "0.0.0.0:8440")]
+    pub ingest: SocketAddr,
+    /// Where new agents enrol.
+    #[arg(long, default_value = "0.0.0.0:8441")]
+    pub enroll: SocketAddr,
+    /// Console and JSON API.
+    #[arg(long, default_value = "0.0.0.0:8443")]
+    pub console: SocketAddr,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The configuration file.
+#[derive(Debug, Args)]
+pub struct ConfigArg {
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+}
+
+/// The configuration file, and how to print.
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `agent …`.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Print a one-time enrolment token.
+    Token {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// 団体コード of the body that the agent reports for.
+        #[arg(long)]
+        body: sekimori_wire::id::BodyCode,
+        /// The body's name.
+        #[arg(long)]
+        body_name: Option<String>,
+        /// Label for the agent.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// Seconds until the token expires.
+        #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+        ttl: u64,
+    },
+    /// List the agents.
+    List(Output),
+    /// Revoke an agent; its next request is refused.
+    Revoke {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Its identity, as `agent list` shows it.
+        agent: sekimori_wire::id::AgentId,
+    },
+}
+
+/// `user …`.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user, or set the password and role of one; the password is the first line of standard input.
+    Add {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Login name.
+        #[arg(long)]
+        name: String,
+        /// What the user may do.
+        #[arg(long, default_value = "monitor")]
+        role: String,
+    },
+    /// List the users.
+    List(ConfigArg),
+}

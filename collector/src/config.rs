@@ -1,0 +1,194 @@
+//! `collector.toml`: as written ([`File`], unknown keys are errors), then checked ([`Config`], units in types).
+//!
+//! Everything else lies at fixed places beside it: `ca/`, `keys/`, `store/`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Largest configuration file that is read.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What the collector runs with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder of the configuration file.
+    pub dir: PathBuf,
+    /// Names and addresses that agents and browsers use; the first one goes into tokens. Never empty.
+    pub hosts: Vec<String>,
+    /// Where agents deliver batches.
+    pub ingest: SocketAddr,
+    /// Where new agents enrol.
+    pub enroll: SocketAddr,
+    /// Console and JSON API.
+    pub console: SocketAddr,
+    /// When findings belong together.
+    pub correlation: Correlation,
+    /// Connections of each listener at a time.
+    pub connections_max: usize,
+    /// How long TLS and the head of a request may take.
+    pub handshake_timeout: Duration,
+}
+
+/// When findings belong together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Correlation {
+    /// Longest silence within one incident, in event time.
+    pub gap: Duration,
+    /// Bodies that must have seen the same indicator.
+    pub wide_area_bodies: usize,
+    /// Within this time, in event time.
+    pub wide_area_window: Duration,
+}
+
+impl Config {
+    /// Reads and checks the file.
+    ///
+    /// # Errors
+    /// Names the file, and the line and key or the rule that was broken.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let unreadable = |cause| ConfigError::Read { path: path.to_owned(), cause };
+        let size = std::fs::metadata(path).map_err(unreadable)?.len();
+        if size > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge { path: path.to_owned() });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text)
+            .map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })?;
+        let rule = |key, rule| ConfigError::Rule { path: path.to_owned(), key, rule };
+        let within = |key, value: u64, low: u64, high: u64, text| {
+            if (low..=high).contains(&value) { Ok(value) } else { Err(rule(key, text)) }
+        };
+        if file.listen.hosts.is_empty() {
+            return Err(rule("listen.hosts", "needs at least one name or address"));
+        }
+        let correlate = file.correlate;
+        let minutes = within("correlate.gap_minutes", correlate.gap_minutes, 1, 1440, "is 1 to 1440")?;
+        let bodies =
+            within("correlate.wide_area_bodies", correlate.wide_area_bodies, 2, 1788, "is 2 to 1788")?;
+        let hours = within("correlate.wide_area_hours", correlate.wide_area_hours, 1, 720, "is 1 to 720")?;
+        let connections = within("limits.connections", file.limits.connections, 1, 65_536, "is 1 to 65536")?;
+        let seconds =
+            within("limits.handshake_seconds", file.limits.handshake_seconds, 1, 120, "is 1 to 120")?;
+        Ok(Self {
+            dir: path.parent().unwrap_or_else(|| Path::new(".")).to_owned(),
+            hosts: file.listen.hosts,
+            ingest: file.listen.ingest,
+            enroll: file.listen.enroll,
+            console: file.listen.console,
+            correlation: Correlation {
+                gap: Duration::from_secs(minutes * 60),
+                wide_area_bodies: usize::try_from(bodies).unwrap_or(usize::MAX),
+                wide_area_window: Duration::from_secs(hours * 3600),
+            },
+            connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
+            handshake_timeout: Duration::from_secs(seconds),
+        })
+    }
+
+    /// The database.
+    pub fn store_path(&self) -> PathBuf {
+        self.dir.join("store/sekimori.db")
+    }
+
+    /// `https://…` of a listener as agents and browsers reach it, by the first host.
+    pub fn url(&self, listener: SocketAddr) -> String {
+        let host = self.hosts.first().map_or("localhost", String::as_str);
+        match host.parse::<std::net::Ipv6Addr>() {
+            Ok(address) => format!("https://[{address}]:{}", listener.port()),
+            Err(_) => format!("https://{host}:{}", listener.port()),
+        }
+    }
+}
+
+/// The file as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: ListenFile,
+    #[serde(default)]
+    correlate: CorrelateFile,
+    #[serde(default)]
+    limits: LimitsFile,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenFile {
+    hosts: Vec<String>,
+    ingest: SocketAddr,
+    enroll: SocketAddr,
+    console: SocketAddr,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CorrelateFile {
+    gap_minutes: u64,
+    wide_area_bodies: u64,
+    wide_area_hours: u64,
+}
+
+impl Default for CorrelateFile {
+    fn default() -> Self {
+        Self { gap_minutes: 30, wide_area_bodies: 3, wide_area_hours: 24 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitsFile {
+    connections: u64,
+    handshake_seconds: u64,
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        Self { connections: 4096, handshake_seconds: 10 }
+    }
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Something else than a configuration.
+    #[error("{path} is larger than a configuration can be")]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Its form; the cause names line and key.
+    #[error("{path} is not a valid configuration")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        cause: Box<toml::de::Error>,
+    },
+    /// A value.
+    #[error("{path}: {key} {rule}")]
+    Rule {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        key: &'static str,
+        /// What it must be.
+        rule: &'static str,
+    },
+}

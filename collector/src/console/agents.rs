@@ -1,0 +1,210 @@
+//! The agents: who is there, who is silent, and what they did not see.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use sekimori_wire::id::Digest;
+use sekimori_wire::time::Timestamp;
+use serde_json::Value;
+
+use super::evidence::{list_of, text};
+use super::page::{Mark, Page, When, bytes, error, failed, number, render, shown};
+use super::{Console, Visitor};
+use crate::clock::from_stored;
+use crate::store::StoreError;
+use crate::store::view::AgentView;
+
+/// Agents send a batch at least every few seconds; who is silent for this long needs a look.
+const STALE_AFTER: Duration = Duration::from_secs(90);
+/// A certificate that has not renewed itself by now needs a look.
+const CERTIFICATE_SOON: Duration = Duration::from_secs(14 * 86_400);
+
+#[derive(Template)]
+#[template(path = "agents.html")]
+struct AgentsPage {
+    page: Page,
+    rows: Vec<AgentRow>,
+    total: String,
+}
+
+#[derive(Template)]
+#[template(path = "agent.html")]
+struct AgentPage {
+    page: Page,
+    agent: AgentRow,
+}
+
+/// Why an agent needs a look, the most pressing reason first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attention {
+    /// It does not.
+    Nothing,
+    /// Its certificate counts no more; it sends nothing, as intended.
+    Revoked,
+    /// Enrolled and never heard of since.
+    NeverSeen,
+    /// Not heard of for longer than [`STALE_AFTER`].
+    Silent,
+    /// The kernel dropped packets that it should have seen.
+    Drops,
+    /// Its certificate ends soon.
+    Certificate,
+}
+
+/// An agent as shown.
+#[derive(Debug)]
+pub(super) struct AgentRow {
+    pub(super) id: String,
+    pub(super) short_id: String,
+    pub(super) name: String,
+    pub(super) body: String,
+    pub(super) code: String,
+    pub(super) attention: Attention,
+    pub(super) mark: Mark,
+    pub(super) seen: Option<(When, String)>,
+    pub(super) epoch: i64,
+    pub(super) through: i64,
+    pub(super) head: String,
+    pub(super) sealed: Option<When>,
+    pub(super) enrolled: When,
+    pub(super) revoked: Option<When>,
+    pub(super) certificate: When,
+    pub(super) version: String,
+    pub(super) health: Option<HealthView>,
+}
+
+/// The latest health record.
+#[derive(Debug)]
+pub(super) struct HealthView {
+    pub(super) at: Option<When>,
+    pub(super) uptime: String,
+    pub(super) cpu: String,
+    pub(super) memory: String,
+    pub(super) load: String,
+    pub(super) spool: String,
+    pub(super) spool_batches: String,
+    pub(super) disk_free: String,
+    pub(super) drops: String,
+    pub(super) config_digest: String,
+    pub(super) interfaces: Vec<(String, bool, String, String)>,
+    pub(super) counters: Vec<(String, String)>,
+}
+
+/// `GET /agents`.
+pub(super) async fn list(State(console): State<Console>, visitor: Visitor) -> Response {
+    match read(&console, &visitor).await {
+        Ok(page) => render(&page),
+        Err(cause) => failed(visitor.lang, &cause),
+    }
+}
+
+async fn read(console: &Console, visitor: &Visitor) -> Result<AgentsPage, StoreError> {
+    let page = Page::new(console, visitor, "agents");
+    let rows: Vec<AgentRow> =
+        console.store.agents().await?.into_iter().map(|agent| AgentRow::new(&page, agent)).collect();
+    Ok(AgentsPage { total: page.n("total-agents", rows.len()), rows, page })
+}
+
+/// `GET /agents/{id}`.
+pub(super) async fn show(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> Response {
+    let page = Page::new(&console, &visitor, "agents");
+    match console.store.agent(&id).await {
+        Ok(Some(agent)) => render(&AgentPage { agent: AgentRow::new(&page, agent), page }),
+        Ok(None) => error(visitor.lang, StatusCode::NOT_FOUND),
+        Err(cause) => failed(visitor.lang, &cause),
+    }
+}
+
+impl AgentRow {
+    pub(super) fn new(page: &Page, agent: AgentView) -> Self {
+        let lang = page.lang;
+        let health = agent.health_json.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+        let drops = health.as_ref().map_or(0, kernel_drops);
+        let seen = agent.last_seen.map(from_stored);
+        let attention = if agent.revoked_at.is_some() {
+            Attention::Revoked
+        } else if seen.is_none() {
+            Attention::NeverSeen
+        } else if seen.is_some_and(|seen| page.now.since(seen) > STALE_AFTER) {
+            Attention::Silent
+        } else if drops > 0 {
+            Attention::Drops
+        } else if from_stored(agent.cert_expires_at) < page.now.plus(CERTIFICATE_SOON) {
+            Attention::Certificate
+        } else {
+            Attention::Nothing
+        };
+        let mark = match attention {
+            Attention::Nothing => Mark::ok(lang.text("attention-nothing")),
+            Attention::Revoked => Mark::none(lang.text("attention-revoked")),
+            Attention::NeverSeen => Mark::warn(lang.text("attention-never-seen")),
+            Attention::Silent => Mark::bad(lang.text("attention-silent")),
+            Attention::Drops => Mark::warn(lang.with("attention-drops", drops)),
+            Attention::Certificate => Mark::warn(lang.text("attention-certificate")),
+        };
+        let head = agent.head.as_deref().and_then(Digest::from_bytes);
+        Self {
+            short_id: agent.id.chars().take(12).collect(),
+            name: shown(&agent.name),
+            body: shown(&agent.body_name),
+            code: agent.body,
+            attention,
+            mark,
+            seen: seen.map(|seen| (When::from(seen), page.ago(seen))),
+            epoch: agent.epoch,
+            through: agent.through,
+            head: head.map(|head| head.to_string()).unwrap_or_default(),
+            sealed: agent.sealed_at.map(|at| When::from(from_stored(at))),
+            enrolled: When::from(from_stored(agent.enrolled_at)),
+            revoked: agent.revoked_at.map(|at| When::from(from_stored(at))),
+            certificate: When::from(from_stored(agent.cert_expires_at)),
+            version: agent.version.as_deref().map(shown).unwrap_or_default(),
+            health: health.map(|health| HealthView::new(page, &health)),
+            id: agent.id,
+        }
+    }
+}
+
+impl HealthView {
+    fn new(page: &Page, json: &Value) -> Self {
+        let whole = |key: &str| json.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let (cpu, load) = (whole("cpu_permille"), whole("load_centi"));
+        Self {
+            at: text(json, "at").parse().ok().map(|at: Timestamp| When::from(at)),
+            uptime: page.lasting(whole("uptime_seconds")),
+            cpu: format!("{}.{}%", cpu / 10, cpu % 10),
+            memory: format!("{} / {}", bytes(whole("rss_bytes")), bytes(whole("memory_total_bytes"))),
+            load: format!("{}.{:02}", load / 100, load % 100),
+            spool: bytes(whole("spool_bytes")),
+            spool_batches: number(whole("spool_batches")),
+            disk_free: bytes(whole("disk_free_bytes")),
+            drops: number(kernel_drops(json)),
+            config_digest: text(json, "config_digest"),
+            interfaces: list_of(json, "interfaces")
+                .iter()
+                .map(|one| {
+                    let up = one.get("up").and_then(Value::as_bool).unwrap_or_default();
+                    (text(one, "name"), up, text(one, "packets"), text(one, "kernel_drops"))
+                })
+                .collect(),
+            counters: list_of(json, "counters")
+                .iter()
+                .map(|one| (text(one, "name"), text(one, "count")))
+                .collect(),
+        }
+    }
+}
+
+fn kernel_drops(health: &Value) -> u64 {
+    list_of(health, "interfaces")
+        .iter()
+        .filter_map(|one| one.get("kernel_drops").and_then(Value::as_u64))
+        .fold(0, u64::saturating_add)
+}

@@ -1,0 +1,210 @@
+//! The list of incidents and its filters.
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use sekimori_wire::finding::Severity;
+use serde::Deserialize;
+
+use super::page::{Level, Mark, Page, When, failed, number, query_value, render, shown};
+use super::{Console, Visitor};
+use crate::i18n::Lang;
+use crate::incident::{IncidentCategory, IncidentState};
+use crate::store::StoreError;
+use crate::store::view::{IncidentFilter, IncidentView, Order, PAGE_ROWS, Scope};
+
+/// An incident in a table.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) level: Level,
+    pub(super) category: &'static str,
+    pub(super) subject: String,
+    pub(super) body: String,
+    pub(super) code: String,
+    pub(super) state: &'static str,
+    pub(super) waiting: bool,
+    pub(super) findings: String,
+    pub(super) opened: When,
+    pub(super) opened_ago: String,
+    pub(super) parent: Option<String>,
+    pub(super) children: i64,
+    pub(super) from_endpoint: bool,
+    /// Why it is marked as replayed, if it is.
+    pub(super) replay: Option<String>,
+    pub(super) signed: Mark,
+    /// What a screen reader hears when it arrives.
+    pub(super) say: String,
+}
+
+impl Row {
+    pub(super) fn new(page: &Page, view: IncidentView) -> Self {
+        let lang = page.lang;
+        let level = Level::new(lang, view.severity);
+        let category = lang.category(view.category);
+        let wide = || lang.text("wide-area");
+        let body = view.body_name.as_deref().map(shown).or_else(|| view.body.clone()).unwrap_or_else(wide);
+        Self {
+            say: format!("{} {category} {body}", level.label),
+            category,
+            body,
+            level,
+            subject: shown(&view.subject),
+            code: view.body.unwrap_or_default(),
+            state: lang.state(view.state),
+            waiting: view.state == IncidentState::Detected,
+            findings: number(view.findings),
+            opened: When::from(view.opened_at),
+            opened_ago: page.ago(view.opened_at),
+            parent: view.parent,
+            children: view.children,
+            from_endpoint: view.sources.contains(&"endpoint_alert"),
+            replay: view.replay.then(|| lang.text("tag-replay-title")),
+            signed: if view.findings == 0 {
+                Mark::none(lang.text("check-none"))
+            } else if view.signed {
+                Mark::ok(lang.text("signed")).titled(lang.text("signed-title"))
+            } else {
+                Mark::bad(lang.text("unsigned")).titled(lang.text("unsigned-title"))
+            },
+            id: view.id,
+        }
+    }
+}
+
+/// A choice of a filter.
+#[derive(Debug)]
+struct Choice {
+    value: String,
+    label: String,
+    chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "incidents.html")]
+struct IncidentsPage {
+    page: Page,
+    rows: Vec<Row>,
+    total: String,
+    severities: Vec<Choice>,
+    categories: Vec<Choice>,
+    bodies: Vec<Choice>,
+    scopes: Vec<Choice>,
+    orders: Vec<Choice>,
+    filtered: bool,
+    this_page: u32,
+    pages: u32,
+    before: Option<String>,
+    after: Option<String>,
+}
+
+/// Filters as in the address: everything unknown means "any".
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    severity: String,
+    category: String,
+    body: String,
+    scope: String,
+    order: String,
+    page: String,
+}
+
+impl Asked {
+    /// What to ask the store for.
+    pub fn filter(&self) -> IncidentFilter {
+        IncidentFilter {
+            severity: self.severity.parse().ok().and_then(Severity::new),
+            category: IncidentCategory::from_name(&self.category),
+            body: Some(self.body.clone()).filter(|body| !body.is_empty()),
+            scope: if self.scope == "all" { Scope::All } else { Scope::Open },
+            order: if self.order == "worst" { Order::Worst } else { Order::Newest },
+            page: self.page.parse().unwrap_or(1).clamp(1, 100_000),
+        }
+    }
+
+    fn address(&self, page: u32) -> String {
+        let mut address = format!("/incidents?page={page}");
+        for (key, value) in [
+            ("severity", &self.severity),
+            ("category", &self.category),
+            ("body", &self.body),
+            ("scope", &self.scope),
+            ("order", &self.order),
+        ] {
+            if !value.is_empty() {
+                address.push_str(&format!("&{key}={}", query_value(value)));
+            }
+        }
+        address
+    }
+}
+
+/// `GET /incidents`.
+pub(super) async fn list(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Query(asked): Query<Asked>,
+) -> Response {
+    match read(&console, &visitor, &asked).await {
+        Ok(page) => render(&page),
+        Err(cause) => failed(visitor.lang, &cause),
+    }
+}
+
+async fn read(console: &Console, visitor: &Visitor, asked: &Asked) -> Result<IncidentsPage, StoreError> {
+    let page = Page::new(console, visitor, "incidents");
+    let lang = page.lang;
+    let filter = asked.filter();
+    let (views, total) = console.store.incidents(&filter).await?;
+    let pages = total.div_ceil(PAGE_ROWS).max(1);
+    let this_page = filter.page.min(pages);
+    let bodies = console.store.bodies().await?;
+    Ok(IncidentsPage {
+        rows: views.into_iter().map(|view| Row::new(&page, view)).collect(),
+        total: lang.with("total-incidents", total),
+        severities: severities(lang, filter.severity),
+        categories: categories(lang, filter.category),
+        bodies: bodies
+            .into_iter()
+            .map(|(code, name)| Choice {
+                chosen: filter.body.as_deref() == Some(&code),
+                label: format!("{} {code}", shown(&name)),
+                value: code,
+            })
+            .collect(),
+        scopes: vec![
+            choice("", lang.text("scope-open"), filter.scope == Scope::Open),
+            choice("all", lang.text("scope-all"), filter.scope == Scope::All),
+        ],
+        orders: vec![
+            choice("", lang.text("order-newest"), filter.order == Order::Newest),
+            choice("worst", lang.text("order-worst"), filter.order == Order::Worst),
+        ],
+        filtered: filter.severity.is_some() || filter.category.is_some() || filter.body.is_some(),
+        before: (this_page > 1).then(|| asked.address(this_page - 1)),
+        after: (this_page < pages).then(|| asked.address(this_page + 1)),
+        this_page,
+        pages,
+        page,
+    })
+}
+
+fn choice(value: &str, label: String, chosen: bool) -> Choice {
+    Choice { value: value.to_owned(), label, chosen }
+}
+
+fn severities(lang: Lang, chosen: Option<Severity>) -> Vec<Choice> {
+    let levels = (1..=4).rev().filter_map(Severity::new);
+    let label = |severity| lang.with("severity-at-least", lang.severity(severity));
+    levels
+        .map(|severity| choice(&severity.level().to_string(), label(severity), chosen == Some(severity)))
+        .collect()
+}
+
+fn categories(lang: Lang, chosen: Option<IncidentCategory>) -> Vec<Choice> {
+    let one = |category: &IncidentCategory| {
+        choice(category.as_str(), lang.category(*category).to_owned(), chosen == Some(*category))
+    };
+    IncidentCategory::ALL.iter().map(one).collect()
+}

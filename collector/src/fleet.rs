@@ -1,0 +1,333 @@
+//! Which agents there are: tokens, enrolment, revocation.
+//!
+//! A token is worth one identity, once, until it expires. Revocation acts on the next request: the registry is read
+//! from the store each time. The command line does all of this beside a running collector.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router, routing};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sekimori_wire::enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, POSSESSION_LABEL, Token};
+use sekimori_wire::envelope::VerifyingKey;
+use sekimori_wire::id::{AgentId, BodyCode, Digest};
+use sekimori_wire::text::BoundedText;
+use sekimori_wire::time::Timestamp;
+use serde::Serialize;
+use sqlx::Row as _;
+
+use crate::auth::password::{PasswordError, random_secret};
+use crate::clock::{self, stored};
+use crate::config::Config;
+use crate::server::Intake;
+use crate::store::{Store, StoreError, query};
+use authority::{AuthorityError, Issued, Paths};
+
+pub mod authority;
+
+/// Body of `POST /v1/enroll`.
+const REQUEST_BYTES_MAX: usize = 64 * 1024;
+
+/// What an operator asks for.
+#[derive(Debug)]
+pub struct TokenOrder {
+    /// Whose agent.
+    pub body: BodyCode,
+    /// The body's name, to set or change it.
+    pub body_name: Option<String>,
+    /// The agent's label, or empty for the one that it gives itself.
+    pub name: String,
+    /// How long the token is good.
+    pub ttl: Duration,
+}
+
+/// Makes a one-time token; the store keeps only its hash.
+///
+/// # Errors
+/// If the store or the system's random source fails.
+pub async fn new_token(store: &Store, config: &Config, order: &TokenOrder) -> Result<Token, FleetError> {
+    let ca = authority::ca_sha256(&Paths::of(&config.dir))?;
+    let secret = random_secret()?;
+    let now = clock::now();
+    let expires = now.plus(order.ttl);
+    let code = order.body.as_str();
+    let mut tx = store.writer().begin().await.map_err(query("begin"))?;
+    let name = order.body_name.as_deref();
+    sqlx::query(
+        "INSERT INTO bodies (code, name) VALUES ($1, coalesce($2, $1))
+         ON CONFLICT (code) DO UPDATE SET name = coalesce($2, name)",
+    )
+    .bind(code)
+    .bind(name)
+    .execute(&mut *tx)
+    .await
+    .map_err(query("add a body"))?;
+    sqlx::query(
+        "INSERT INTO tokens (secret_hash, body, name, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(Digest::of(secret.as_bytes()).as_bytes().as_slice())
+    .bind(code)
+    .bind(BoundedText::<64>::new(&order.name).as_str())
+    .bind(stored(now))
+    .bind(stored(expires))
+    .execute(&mut *tx)
+    .await
+    .map_err(query("add a token"))?;
+    tx.commit().await.map_err(query("commit"))?;
+    Ok(Token {
+        enroll_url: config.url(config.enroll),
+        ingest_urls: vec![config.url(config.ingest)],
+        ca_sha256: ca.to_string(),
+        body: code.to_owned(),
+        secret,
+        expires: expires.secs(),
+    })
+}
+
+/// One agent, for a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct AgentRow {
+    /// Identity.
+    pub id: String,
+    /// Label.
+    pub name: String,
+    /// 団体コード.
+    pub body: String,
+    /// When it enrolled.
+    pub enrolled_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// When its last batch was stored.
+    pub last_seen: Option<Timestamp>,
+    /// The chain in force.
+    pub epoch: i64,
+    /// Its last batch.
+    pub through: i64,
+}
+
+/// Every agent, by body and label.
+///
+/// # Errors
+/// If the store fails.
+pub async fn agents(store: &Store) -> Result<Vec<AgentRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, name, body, enrolled_at, revoked_at, last_seen, epoch, through FROM agents
+         ORDER BY body, name, id",
+    )
+    .fetch_all(store.reader())
+    .await
+    .map_err(query("list agents"))?;
+    let row = |row: &sqlx::sqlite::SqliteRow| -> Result<AgentRow, sqlx::Error> {
+        Ok(AgentRow {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            body: row.try_get("body")?,
+            enrolled_at: clock::from_stored(row.try_get("enrolled_at")?),
+            revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(clock::from_stored),
+            last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(clock::from_stored),
+            epoch: row.try_get("epoch")?,
+            through: row.try_get("through")?,
+        })
+    };
+    rows.iter().map(row).collect::<Result<_, _>>().map_err(query("list agents"))
+}
+
+/// Revokes an agent; its next request is refused. Says whether there was one to revoke.
+///
+/// # Errors
+/// If the store fails.
+pub async fn revoke(store: &Store, agent: AgentId) -> Result<bool, StoreError> {
+    sqlx::query("UPDATE agents SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+        .bind(agent.to_string())
+        .bind(stored(clock::now()))
+        .execute(store.writer())
+        .await
+        .map(|done| done.rows_affected() > 0)
+        .map_err(query("revoke an agent"))
+}
+
+/// `POST /v1/enroll`.
+pub fn router(state: Intake) -> Router {
+    Router::new()
+        .route("/v1/enroll", routing::post(answer))
+        .layer(axum::extract::DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .with_state(state)
+}
+
+async fn answer(
+    State(state): State<Intake>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    body: Bytes,
+) -> Response {
+    let outcome = match serde_json::from_slice(&body) {
+        Ok(request) => enroll(&state, &request).await,
+        Err(_) => Err(FleetError::Malformed { what: "the request" }),
+    };
+    match outcome {
+        Ok(response) => {
+            tracing::info!(agent = %response.agent, body = %response.body, "an agent enrolled");
+            Json(response).into_response()
+        }
+        Err(error) => {
+            let status = error.status();
+            if status.is_server_error() {
+                tracing::error!(error = error_chain(&error), "cannot enrol");
+            }
+            state.writer.reject(&from.ip().to_string(), error.kind(), &error.to_string());
+            (status, Json(EnrollRefusal { error: error.to_string() })).into_response()
+        }
+    }
+}
+
+/// The error and its causes in one line.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}
+
+async fn enroll(state: &Intake, request: &EnrollRequest) -> Result<EnrollResponse, FleetError> {
+    let malformed = |what| FleetError::Malformed { what };
+    let decode = |text: &str, what| URL_SAFE_NO_PAD.decode(text).map_err(|_cause| malformed(what));
+    let key = decode(&request.signing_key, "signing_key")?;
+    let key = VerifyingKey::from_bytes(&key).ok_or_else(|| malformed("signing_key"))?;
+    let possession = decode(&request.possession, "possession")?;
+    if !key.verifies_labelled(POSSESSION_LABEL, request.csr_pem.as_bytes(), &possession) {
+        return Err(malformed("possession"));
+    }
+    let now = clock::now();
+    let agent = key.id();
+    let issued = match state.authority.certify(&request.csr_pem, agent, now) {
+        Err(AuthorityError::Request { .. }) => return Err(malformed("csr_pem")),
+        issued => issued?,
+    };
+    let name = BoundedText::<64>::new(&request.name).to_string();
+    let admitted = admit(&state.store, &Digest::of(request.secret.as_bytes()), &key, &issued, &name).await?;
+    Ok(EnrollResponse {
+        agent: agent.to_string(),
+        certificate_pem: issued.certificate_pem,
+        ca_pem: state.authority.ca_pem().to_owned(),
+        collector_key: URL_SAFE_NO_PAD.encode(state.ack_key.verifying_key().as_bytes()),
+        body: admitted.body,
+        epoch: admitted.epoch,
+        ingest_urls: vec![state.config.url(state.config.ingest)],
+    })
+}
+
+struct Admitted {
+    body: String,
+    epoch: u64,
+}
+
+/// Uses up the token and writes the agent down, both or neither.
+async fn admit(
+    store: &Store,
+    secret: &Digest,
+    key: &VerifyingKey,
+    issued: &Issued,
+    name: &str,
+) -> Result<Admitted, FleetError> {
+    let agent = key.id().to_string();
+    let now = stored(clock::now());
+    let mut tx = store.writer().begin().await.map_err(query("begin"))?;
+    let token = sqlx::query(
+        "UPDATE tokens SET used_at = $2, used_by = $3
+         WHERE secret_hash = $1 AND used_at IS NULL AND expires_at > $2 RETURNING body, name",
+    )
+    .bind(secret.as_bytes().as_slice())
+    .bind(now)
+    .bind(&agent)
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(query("use a token"))?;
+    let Some(token) = token else { return Err(FleetError::Token) };
+    let body: String = token.try_get("body").map_err(query("use a token"))?;
+    let label: String = token.try_get("name").map_err(query("use a token"))?;
+    let name = if label.is_empty() { name } else { &label };
+    // The same key may enrol again for the same body (a lost certificate); it then starts a new chain. A revoked key
+    // never comes back.
+    let epoch: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, cert_serial = excluded.cert_serial,
+            cert_expires_at = excluded.cert_expires_at, enrolled_at = excluded.enrolled_at
+         WHERE agents.revoked_at IS NULL AND agents.body = excluded.body
+         RETURNING epoch",
+    )
+    .bind(&agent)
+    .bind(name)
+    .bind(&body)
+    .bind(key.as_bytes().as_slice())
+    .bind(&issued.serial)
+    .bind(stored(issued.expires_at))
+    .bind(now)
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(query("add an agent"))?;
+    let Some(epoch) = epoch else { return Err(FleetError::Taken) };
+    tx.commit().await.map_err(query("commit"))?;
+    Ok(Admitted { body, epoch: u64::try_from(epoch).unwrap_or_default() + 1 })
+}
+
+/// Why there is no token or no agent.
+#[derive(Debug, thiserror::Error)]
+pub enum FleetError {
+    /// A field of the request.
+    #[error("{what} of the enrolment is not valid")]
+    Malformed {
+        /// Which field.
+        what: &'static str,
+    },
+    /// The secret.
+    #[error("the token is unknown, used or expired; ask for a new one")]
+    Token,
+    /// The key.
+    #[error("this signing key was revoked or belongs to another body; enrol with a new state folder")]
+    Taken,
+    /// The CA.
+    #[error("the certificate authority failed")]
+    Authority {
+        /// Why.
+        #[from]
+        cause: AuthorityError,
+    },
+    /// The store.
+    #[error("the store failed")]
+    Store {
+        /// Why.
+        #[from]
+        cause: StoreError,
+    },
+    /// A secret.
+    #[error("no secret can be made")]
+    Secret {
+        /// Why.
+        #[from]
+        cause: PasswordError,
+    },
+}
+
+impl FleetError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Self::Token | Self::Taken => StatusCode::FORBIDDEN,
+            Self::Authority { .. } | Self::Store { .. } | Self::Secret { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        }
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "enroll.malformed",
+            Self::Token => "enroll.token",
+            Self::Taken => "enroll.taken",
+            Self::Authority { .. } | Self::Store { .. } | Self::Secret { .. } => "enroll.failed",
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Who may deliver batches: read from the store for every submission, so that a revocation acts at once.
+
+use sekimori_wire::envelope::VerifyingKey;
+use sekimori_wire::id::{AgentId, BodyCode};
+use sqlx::Row as _;
+
+use crate::store::{Store, StoreError, query};
+
+/// An agent that is enrolled and not revoked.
+#[derive(Clone, Copy, Debug)]
+pub struct Registered {
+    /// Which agent.
+    pub agent: AgentId,
+    /// Whose network it watches, by enrolment; what a batch claims about it does not count.
+    pub body: BodyCode,
+    /// What its batches must be signed with.
+    pub key: VerifyingKey,
+}
+
+/// The agent, if it is enrolled and not revoked.
+///
+/// # Errors
+/// If the store fails.
+pub async fn look_up(store: &Store, agent: AgentId) -> Result<Option<Registered>, StoreError> {
+    let row = sqlx::query("SELECT body, signing_key FROM agents WHERE id = $1 AND revoked_at IS NULL")
+        .bind(agent.to_string())
+        .fetch_optional(store.reader())
+        .await
+        .map_err(query("look up an agent"))?;
+    let Some(row) = row else { return Ok(None) };
+    let body: String = row.try_get("body").map_err(query("look up an agent"))?;
+    let key: Vec<u8> = row.try_get("signing_key").map_err(query("look up an agent"))?;
+    Ok(body.parse().ok().zip(VerifyingKey::from_bytes(&key)).map(|(body, key)| Registered {
+        agent,
+        body,
+        key,
+    }))
+}

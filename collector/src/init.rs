@@ -1,0 +1,214 @@
+//! `init`: a new collector in a new folder.
+//!
+//! Made under a temporary name and renamed at the end: there is a whole collector, or none.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::auth::password::{PasswordError, hash_password, random_secret};
+use crate::auth::role::Role;
+use crate::clock;
+use crate::fleet::authority::{self, AuthorityError, Paths};
+use crate::store::{Store, StoreError};
+
+/// The first user.
+const ADMIN: &str = "admin";
+
+/// What an operator asks for.
+#[derive(Debug)]
+pub struct Plan {
+    /// The folder to make.
+    pub dir: PathBuf,
+    /// Names and addresses that agents and browsers will use.
+    pub hosts: Vec<String>,
+    /// Where agents deliver batches.
+    pub ingest: SocketAddr,
+    /// Where new agents enrol.
+    pub enroll: SocketAddr,
+    /// Console and JSON API.
+    pub console: SocketAddr,
+}
+
+/// What an operator must know of the new collector.
+#[derive(Debug, Serialize)]
+pub struct Made {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The console's address.
+    pub console: String,
+    /// The first user.
+    pub user: String,
+    /// That user's password, shown once.
+    pub password: String,
+    /// The CA's certificate.
+    pub ca_pem: PathBuf,
+    /// Its fingerprint.
+    pub ca_sha256: String,
+}
+
+/// Makes the folder.
+///
+/// # Errors
+/// If it is there already, or cannot be written.
+pub async fn run(plan: &Plan) -> Result<Made, InitError> {
+    let dir = &plan.dir;
+    if dir.symlink_metadata().is_ok() {
+        return Err(InitError::Exists { dir: dir.clone() });
+    }
+    let mut temporary = dir.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let made = fill(plan, &temporary).await;
+    if made.is_err() {
+        // What is half made is of no use; that it cannot be removed either is not worth hiding the first error.
+        std::fs::remove_dir_all(&temporary).unwrap_or_default();
+    }
+    let (password, ca_sha256) = made?;
+    std::fs::rename(&temporary, dir).map_err(|cause| InitError::Write { path: dir.clone(), cause })?;
+    let host = plan.hosts.first().map_or("127.0.0.1", String::as_str);
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    Ok(Made {
+        config: dir.join("collector.toml"),
+        console: format!("https://{host}:{}/", plan.console.port()),
+        user: ADMIN.to_owned(),
+        password,
+        ca_pem: Paths::of(dir).ca(),
+        ca_sha256,
+    })
+}
+
+async fn fill(plan: &Plan, dir: &Path) -> Result<(String, String), InitError> {
+    for folder in [dir.to_owned(), dir.join("ca"), dir.join("keys"), dir.join("store")] {
+        DirBuilder::new()
+            .mode(0o700)
+            .recursive(folder == dir)
+            .create(&folder)
+            .map_err(|cause| InitError::Write { path: folder.clone(), cause })?;
+    }
+    let authority = authority::make(&Paths::of(dir), &plan.hosts, clock::now())?;
+    write(&dir.join("collector.toml"), config_text(plan).as_bytes())?;
+    for (path, content) in &authority.files {
+        write(path, content)?;
+    }
+    let store_path = dir.join("store/sekimori.db");
+    write(&store_path, b"")?;
+    let store = Store::create(&store_path).await?;
+    let password = random_secret()?;
+    store.put_user(&ADMIN.into(), Role::FIRST, &hash_password(&password)?, clock::now()).await?;
+    store.close().await;
+    Ok((password, authority.ca_sha256.to_string()))
+}
+
+/// A new file that only we can read, on the disk when this returns.
+fn write(path: &Path, content: &[u8]) -> Result<(), InitError> {
+    let failed = |cause| InitError::Write { path: path.to_owned(), cause };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// The annotated configuration; a test reads it back.
+fn config_text(plan: &Plan) -> String {
+    let hosts = if plan.hosts.is_empty() { vec!["127.0.0.1".to_owned()] } else { plan.hosts.clone() };
+    let hosts = toml::Value::from(hosts);
+    let (ingest, enroll, console) = (plan.ingest, plan.enroll, plan.console);
+    format!(
+        "# Sekimori collector. Unknown keys are errors. Keys, CA and store lie beside this file.
+
+[listen]
+# Names and addresses by which agents and browsers reach this machine; the first goes into enrolment tokens.
+# The server certificate is made by `init` for exactly these (and for the local host).
+hosts = {hosts}
+# Where agents deliver batches (mutual TLS).
+ingest = \"{ingest}\"
+# Where new agents enrol with a one-time token.
+enroll = \"{enroll}\"
+# Console and JSON API.
+console = \"{console}\"
+
+[correlate]
+# Longest silence within one incident, in minutes of event time.
+gap_minutes = 30
+# The same acting address, domain or JA4 in this many bodies opens one wide-area incident …
+wide_area_bodies = 3
+# … if seen within this many hours of event time.
+wide_area_hours = 24
+
+[limits]
+# Connections of each listener at a time.
+connections = 4096
+# How long TLS and the first byte may take.
+handshake_seconds = 10
+"
+    )
+}
+
+/// Why there is no new collector.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The folder.
+    #[error("{dir} is there already; a collector is never made over another")]
+    Exists {
+        /// Which folder.
+        dir: PathBuf,
+    },
+    /// A file.
+    #[error("cannot write {path}")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The CA.
+    #[error("the certificates cannot be made")]
+    Authority {
+        /// Why.
+        #[from]
+        cause: AuthorityError,
+    },
+    /// The store.
+    #[error("the store cannot be made")]
+    Store {
+        /// Why.
+        #[from]
+        cause: StoreError,
+    },
+    /// The password.
+    #[error("no password can be made")]
+    Password {
+        /// Why.
+        #[from]
+        cause: PasswordError,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn the_configuration_it_writes_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("collector.toml");
+        let plan = Plan {
+            dir: dir.path().to_owned(),
+            hosts: vec!["collector.example.lg.jp".into(), "192.0.2.1".into()],
+            ingest: "0.0.0.0:8440".parse().unwrap(),
+            enroll: "0.0.0.0:8441".parse().unwrap(),
+            console: "[::]:8443".parse().unwrap(),
+        };
+        std::fs::write(&path, config_text(&plan)).unwrap();
+        let config = Config::load(&path).unwrap();
+        assert_eq!(config.hosts, plan.hosts);
+        assert_eq!(config.console, plan.console);
+        assert_eq!(config.url(config.ingest), "https://collector.example.lg.jp:8440");
+        assert_eq!(config.correlation.gap.as_secs(), 1800);
+    }
+}

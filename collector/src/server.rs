@@ -1,0 +1,297 @@
+//! The three listeners: ingest (mutual TLS), enrolment and console (server certificate only).
+//!
+//! Each has its own accept loop and its own limit of connections, so that a flood on one does not close the others.
+//! A connection must finish TLS and send its first byte within a timeout; what fails is counted by peer address.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use sekimori_wire::envelope::SigningKey;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tower::ServiceExt as _;
+
+use crate::config::Config;
+use crate::fleet::authority::{self, Authority, AuthorityError, Paths};
+use crate::fleet::error_chain;
+use crate::ingest::SUBMISSIONS_MAX;
+use crate::store::writer::Writer;
+use crate::store::{Store, StoreError};
+use crate::tls::{self, TlsError};
+use crate::{console, fleet, ingest};
+
+/// Head of a request.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Requests of one HTTP/2 connection at a time.
+const STREAMS_MAX: u32 = 16;
+/// How long connections may take to end after a stop.
+const GRACE: Duration = Duration::from_secs(3);
+/// How long an accept loop rests when the system has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// What every handler of console and API gets; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// Where everything is.
+    pub store: Store,
+    /// What the collector runs with.
+    pub config: Arc<Config>,
+}
+
+/// What ingest and enrolment get; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// Where everything is.
+    pub store: Store,
+    /// What the collector runs with.
+    pub config: Arc<Config>,
+    /// Makes certificates.
+    pub authority: Arc<Authority>,
+    /// Signs acknowledgements.
+    pub ack_key: Arc<SigningKey>,
+    /// Commits.
+    pub writer: Writer,
+    /// Bounds the submissions in memory.
+    pub submissions: Arc<Semaphore>,
+}
+
+/// A collector that is bound to its addresses and not yet serving.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    ingest: TcpListener,
+    enroll: TcpListener,
+    console: TcpListener,
+}
+
+impl Server {
+    /// Binds the three listeners. Port 0 lets the system choose; [`Server::config`] then says which.
+    ///
+    /// # Errors
+    /// Names the address that cannot be used.
+    pub async fn bind(mut config: Config) -> Result<Self, ServeError> {
+        let ingest = bind(&mut config.ingest).await?;
+        let enroll = bind(&mut config.enroll).await?;
+        let console = bind(&mut config.console).await?;
+        Ok(Self { config, ingest, enroll, console })
+    }
+
+    /// The configuration with the addresses that are in use.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Serves until `stop` becomes true; then ends connections, commits what was taken, and closes the store. Calls
+    /// `ready` once keys and store are in use.
+    ///
+    /// # Errors
+    /// If keys or store cannot be used.
+    pub async fn run(self, stop: watch::Receiver<bool>, ready: impl FnOnce()) -> Result<(), ServeError> {
+        let paths = Paths::of(&self.config.dir);
+        let (mutual, server_only) = (tls::mutual(&paths)?, tls::server_only(&paths)?);
+        let store = Store::open(&self.config.store_path()).await?;
+        let (writer, committing) = Writer::start(store.clone(), self.config.correlation);
+        let config = Arc::new(self.config);
+        let intake = Intake {
+            store: store.clone(),
+            config: Arc::clone(&config),
+            authority: Arc::new(Authority::load(&paths)?),
+            ack_key: Arc::new(authority::load_ack_key(&paths)?),
+            writer: writer.clone(),
+            submissions: Arc::new(Semaphore::new(SUBMISSIONS_MAX)),
+        };
+        let door = |tls: Arc<ServerConfig>, router: Router| Door {
+            tls: TlsAcceptor::from(tls),
+            router,
+            writer: writer.clone(),
+            handshake_timeout: config.handshake_timeout,
+            connections: Arc::new(Semaphore::new(config.connections_max)),
+        };
+        let doors = [
+            (self.ingest, door(mutual, ingest::router(intake.clone()))),
+            (self.enroll, door(Arc::clone(&server_only), fleet::router(intake))),
+            (
+                self.console,
+                door(
+                    server_only,
+                    console::router(AppState { store: store.clone(), config: Arc::clone(&config) }),
+                ),
+            ),
+        ];
+        drop(writer);
+        let mut loops = JoinSet::new();
+        for (listener, door) in doors {
+            loops.spawn(door.serve(listener, stop.clone()));
+        }
+        ready();
+        while loops.join_next().await.is_some() {}
+        // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
+        if let Err(error) = committing.await {
+            tracing::error!(%error, "the writer failed");
+        }
+        store.close().await;
+        Ok(())
+    }
+}
+
+async fn bind(address: &mut SocketAddr) -> Result<TcpListener, ServeError> {
+    let failed = |cause| ServeError::Bind { address: *address, cause };
+    let listener = TcpListener::bind(*address).await.map_err(failed)?;
+    *address = listener.local_addr().map_err(failed)?;
+    Ok(listener)
+}
+
+/// One listener's TLS, routes and limits.
+#[derive(Clone)]
+struct Door {
+    tls: TlsAcceptor,
+    router: Router,
+    writer: Writer,
+    handshake_timeout: Duration,
+    connections: Arc<Semaphore>,
+}
+
+impl Door {
+    async fn serve(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            let slot = Arc::clone(&self.connections).acquire_owned();
+            let accepted = tokio::select! {
+                () = stopped(&mut stop) => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = async { (slot.await, listener.accept().await) } => accepted,
+            };
+            match accepted {
+                (Ok(slot), Ok((stream, from))) => {
+                    let door = self.clone();
+                    let stop = stop.clone();
+                    connections.spawn(async move {
+                        door.connection(stream, from, stop).await;
+                        drop(slot);
+                    });
+                }
+                (_, Err(error)) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                (Err(_), Ok(_)) => break,
+            }
+        }
+        drop(listener);
+        let ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            connections.shutdown().await;
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, from: SocketAddr, stop: watch::Receiver<bool>) {
+        let peer = from.ip().to_string();
+        let opened = tokio::time::timeout(self.handshake_timeout, async {
+            stream.set_nodelay(true)?;
+            let mut stream = self.tls.accept(stream).await?;
+            // In TLS 1.3 a client's certificate is judged after its side is done; its first byte proves that it stays.
+            let silent = stream.fill_buf().await?.is_empty();
+            std::io::Result::Ok((stream, silent))
+        });
+        match opened.await {
+            Ok(Ok((_, true))) => {}
+            Ok(Ok((stream, false))) => self.http(stream, from, stop).await,
+            Ok(Err(error)) => self.writer.reject(&peer, "tls", &error_chain(&error)),
+            Err(_) => self.writer.reject(&peer, "tls", "the handshake took too long"),
+        }
+    }
+
+    async fn http(&self, stream: TlsStream<TcpStream>, from: SocketAddr, mut stop: watch::Receiver<bool>) {
+        let peer = tls::peer_of(stream.get_ref().1);
+        let router = self.router.clone();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(from));
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            router.clone().oneshot(request)
+        });
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let mut builder = if h2 { builder.http2_only() } else { builder.http1_only() };
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(KEEP_ALIVE).max_buf_size(HEAD_BYTES_MAX);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+            .keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let outcome = tokio::select! {
+            outcome = connection.as_mut() => outcome,
+            () = stopped(&mut stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(error = error_chain(&*error), "a connection ended");
+        }
+    }
+}
+
+/// Returns when the collector must stop; a sender that is gone says so too.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // The guard of the value must not live across an await of the caller.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Why the collector does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Certificates and keys of the listeners.
+    #[error("TLS cannot be set up")]
+    Tls {
+        /// Why.
+        #[from]
+        cause: TlsError,
+    },
+    /// The CA or the key for acknowledgements.
+    #[error("the collector's keys cannot be used")]
+    Keys {
+        /// Why.
+        #[from]
+        cause: AuthorityError,
+    },
+    /// The store.
+    #[error("the store cannot be used")]
+    Store {
+        /// Why.
+        #[from]
+        cause: StoreError,
+    },
+}
+
+#[cfg(test)]
+mod tests;

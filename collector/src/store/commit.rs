@@ -1,0 +1,355 @@
+//! One submission inside the transaction: continuity, evidence, findings, incidents.
+
+use std::collections::BTreeMap;
+
+use sekimori_wire::ack::RefusalKind;
+use sekimori_wire::batch::{Batch, Mode};
+use sekimori_wire::id::{AgentId, BodyCode, Digest};
+use sekimori_wire::record::{Gap, Health, Record, Summary};
+use sekimori_wire::time::Timestamp;
+use serde_json::json;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{StoreError, finding, incident, query};
+use crate::clock::stored;
+use crate::config::Correlation;
+use crate::ingest::continuity::{Fork, Head, Place, Verdict, judge};
+use crate::ingest::registry::Registered;
+use crate::ingest::{Outcome, Received, Submission, refusal};
+
+/// What the statements of one submission share.
+#[derive(Debug)]
+pub struct Ledger {
+    /// The collector's clock when the group began.
+    pub now: Timestamp,
+    /// When findings belong together.
+    pub correlation: Correlation,
+    /// What was counted.
+    pub counters: BTreeMap<&'static str, i64>,
+}
+
+impl Ledger {
+    /// An empty one.
+    pub const fn new(now: Timestamp, correlation: Correlation) -> Self {
+        Self { now, correlation, counters: BTreeMap::new() }
+    }
+
+    /// Counts one.
+    pub fn count(&mut self, name: &'static str) {
+        *self.counters.entry(name).or_insert(0) += 1;
+    }
+}
+
+/// Where a record came from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Which agent, hexadecimal.
+    pub agent: String,
+    /// Whose network.
+    pub body: BodyCode,
+    /// Which chain.
+    pub epoch: i64,
+    /// Which batch.
+    pub seq: i64,
+    /// `live` or `replay`.
+    pub mode: &'static str,
+}
+
+/// Stores a submission up to the first batch that does not fit.
+///
+/// # Errors
+/// If the store fails; nothing may then be kept.
+pub async fn submission(
+    tx: &mut SqliteConnection,
+    ledger: &mut Ledger,
+    submission: Submission,
+) -> Result<Outcome, StoreError> {
+    let Submission { from, batches } = submission;
+    let agent = from.agent.to_string();
+    let mut head = read_head(tx, &agent).await?;
+    let mut answered = head.epoch;
+    let mut good = false;
+    for received in batches {
+        let place = Place {
+            epoch: received.batch.epoch,
+            seq: received.batch.seq,
+            prev: received.batch.prev,
+            digest: received.batch.digest(),
+        };
+        let stored_digest = read_digest(tx, &agent, &place).await?;
+        match judge(&head, stored_digest, &place) {
+            Verdict::Next => {
+                store_batch(tx, ledger, &from, received).await?;
+                head = Head { epoch: place.epoch, through: place.seq, digest: place.digest };
+            }
+            Verdict::Repeat => ledger.count("batches_repeated"),
+            Verdict::Gap => {
+                ledger.count("batches_early");
+                answered = place.epoch;
+                break;
+            }
+            Verdict::Forked(fork) if !good => {
+                tampered(tx, ledger, &from, &place, fork, stored_digest).await?;
+                return Ok(Outcome::Refused(refusal(RefusalKind::Forked, fork.as_str(), place.seq)));
+            }
+            Verdict::Forked(_) => break,
+        }
+        good = true;
+        answered = place.epoch;
+    }
+    sqlx::query("UPDATE agents SET last_seen = $2 WHERE id = $1")
+        .bind(&agent)
+        .bind(stored(ledger.now))
+        .execute(&mut *tx)
+        .await
+        .map_err(query("note when an agent was seen"))?;
+    end_of(tx, &agent, answered, head).await.map(Outcome::Through)
+}
+
+async fn read_head(tx: &mut SqliteConnection, agent: &str) -> Result<Head, StoreError> {
+    let row = sqlx::query("SELECT epoch, through, head FROM agents WHERE id = $1")
+        .bind(agent)
+        .fetch_one(tx)
+        .await
+        .map_err(query("read the head of a chain"))?;
+    head_of(&row).map_err(query("read the head of a chain"))
+}
+
+fn head_of(row: &sqlx::sqlite::SqliteRow) -> Result<Head, sqlx::Error> {
+    Ok(Head {
+        epoch: u64::try_from(row.try_get::<i64, _>("epoch")?).unwrap_or_default(),
+        through: u64::try_from(row.try_get::<i64, _>("through")?).unwrap_or_default(),
+        digest: row
+            .try_get::<Option<Vec<u8>>, _>("head")?
+            .and_then(|bytes| Digest::from_bytes(&bytes))
+            .unwrap_or_default(),
+    })
+}
+
+/// The last batch stored of a chain: that in force, a future one (nothing), or one that was given up.
+async fn end_of(tx: &mut SqliteConnection, agent: &str, epoch: u64, head: Head) -> Result<Head, StoreError> {
+    if epoch == head.epoch {
+        return Ok(head);
+    }
+    let row = sqlx::query(
+        "SELECT epoch, seq AS through, digest AS head FROM batches
+         WHERE agent = $1 AND epoch = $2 ORDER BY seq DESC LIMIT 1",
+    )
+    .bind(agent)
+    .bind(integer(epoch))
+    .fetch_optional(tx)
+    .await
+    .map_err(query("read the end of a chain"))?;
+    row.as_ref()
+        .map_or(Ok(Head { epoch, ..Head::default() }), head_of)
+        .map_err(query("read the end of a chain"))
+}
+
+async fn read_digest(
+    tx: &mut SqliteConnection,
+    agent: &str,
+    place: &Place,
+) -> Result<Option<Digest>, StoreError> {
+    let bytes: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT digest FROM batches WHERE agent = $1 AND epoch = $2 AND seq = $3")
+            .bind(agent)
+            .bind(integer(place.epoch))
+            .bind(integer(place.seq))
+            .fetch_optional(tx)
+            .await
+            .map_err(query("look up a batch"))?;
+    Ok(bytes.and_then(|bytes| Digest::from_bytes(&bytes)))
+}
+
+async fn store_batch(
+    tx: &mut SqliteConnection,
+    ledger: &mut Ledger,
+    from: &Registered,
+    received: Received,
+) -> Result<(), StoreError> {
+    let Received { batch, envelope } = received;
+    let digest = batch.digest();
+    let Batch { agent, epoch, seq, prev, sealed_at, mode, version, records, unknown_records } =
+        batch.into_inner();
+    let mode = match mode {
+        Mode::Live => "live",
+        Mode::Replay => "replay",
+    };
+    let origin =
+        Origin { agent: agent.to_string(), body: from.body, epoch: integer(epoch), seq: integer(seq), mode };
+    sqlx::query(
+        "INSERT INTO batches (agent, epoch, seq, digest, prev, sealed_at, received_at, mode, envelope)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&origin.agent)
+    .bind(origin.epoch)
+    .bind(origin.seq)
+    .bind(digest.as_bytes().as_slice())
+    .bind(prev.as_bytes().as_slice())
+    .bind(stored(sealed_at))
+    .bind(stored(ledger.now))
+    .bind(mode)
+    .bind(envelope)
+    .execute(&mut *tx)
+    .await
+    .map_err(query("store a batch"))?;
+    sqlx::query(
+        "UPDATE agents SET epoch = $2, through = $3, head = $4, sealed_at = $5, version = $6 WHERE id = $1",
+    )
+    .bind(&origin.agent)
+    .bind(origin.epoch)
+    .bind(origin.seq)
+    .bind(digest.as_bytes().as_slice())
+    .bind(stored(sealed_at))
+    .bind(version.to_string())
+    .execute(&mut *tx)
+    .await
+    .map_err(query("move the head of a chain"))?;
+    ledger.count("batches_stored");
+    if unknown_records > 0 {
+        *ledger.counters.entry("records_unknown").or_insert(0) += integer(unknown_records);
+    }
+    for record in records {
+        store_record(tx, ledger, &origin, record).await?;
+    }
+    Ok(())
+}
+
+async fn store_record(
+    tx: &mut SqliteConnection,
+    ledger: &mut Ledger,
+    origin: &Origin,
+    record: Record,
+) -> Result<(), StoreError> {
+    match record {
+        Record::Finding(one) => finding::store(tx, ledger, origin, *one, None).await,
+        Record::EndpointAlert(alert) => {
+            finding::store_alert(tx, origin, &alert).await?;
+            finding::store(tx, ledger, origin, alert.to_finding(), Some(alert.class)).await
+        }
+        Record::Summary(summary) => store_summary(tx, origin, *summary).await,
+        Record::Health(health) => store_health(tx, origin, &health).await,
+        Record::Gap(gap) => {
+            ledger.count("gaps_declared");
+            store_gap(tx, origin, &gap).await
+        }
+    }
+}
+
+async fn store_summary(
+    tx: &mut SqliteConnection,
+    origin: &Origin,
+    mut summary: Summary,
+) -> Result<(), StoreError> {
+    let flows = std::mem::take(&mut summary.flows);
+    sqlx::query(
+        "INSERT INTO summaries (body, agent, start, end, packets, bytes, flows_ended, flows_omitted, json)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(origin.body.as_str())
+    .bind(&origin.agent)
+    .bind(stored(summary.start))
+    .bind(stored(summary.end))
+    .bind(integer(summary.packets))
+    .bind(integer(summary.bytes))
+    .bind(integer(summary.flows_ended))
+    .bind(integer(summary.flows_omitted))
+    .bind(json_text(&summary))
+    .execute(&mut *tx)
+    .await
+    .map_err(query("store a summary"))?;
+    for flow in &flows {
+        sqlx::query(
+            "INSERT INTO flows (body, community_id, originator, originator_port, responder, responder_port,
+                protocol, start, end, originator_packets, originator_bytes, responder_packets,
+                responder_bytes, state, application, server_name, ja4, segment, agent)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+        )
+        .bind(origin.body.as_str())
+        .bind(flow.community_id())
+        .bind(flow.originator.ip().to_string())
+        .bind(flow.originator.port())
+        .bind(flow.responder.ip().to_string())
+        .bind(flow.responder.port())
+        .bind(flow.protocol)
+        .bind(stored(flow.start))
+        .bind(stored(flow.end))
+        .bind(integer(flow.originator_packets))
+        .bind(integer(flow.originator_bytes))
+        .bind(integer(flow.responder_packets))
+        .bind(integer(flow.responder_bytes))
+        .bind(flow.state.as_str())
+        .bind(flow.application.as_str())
+        .bind(flow.server_name.as_str())
+        .bind(flow.ja4.as_str())
+        .bind(flow.segment.as_deref())
+        .bind(&origin.agent)
+        .execute(&mut *tx)
+        .await
+        .map_err(query("store a flow"))?;
+    }
+    Ok(())
+}
+
+async fn store_health(tx: &mut SqliteConnection, origin: &Origin, health: &Health) -> Result<(), StoreError> {
+    sqlx::query("UPDATE agents SET health_at = $2, health_json = $3 WHERE id = $1")
+        .bind(&origin.agent)
+        .bind(stored(health.at))
+        .bind(json_text(health))
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(query("store an agent's health"))
+}
+
+async fn store_gap(tx: &mut SqliteConnection, origin: &Origin, gap: &Gap) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO gaps (agent, start, end, reason, records, bytes) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(&origin.agent)
+    .bind(stored(gap.from))
+    .bind(stored(gap.until))
+    .bind(gap.reason.as_str())
+    .bind(integer(gap.records))
+    .bind(integer(gap.bytes))
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(query("store a gap"))
+}
+
+/// Another history of an agent exists: somebody copied its state, or tampers with it.
+async fn tampered(
+    tx: &mut SqliteConnection,
+    ledger: &mut Ledger,
+    from: &Registered,
+    place: &Place,
+    fork: Fork,
+    stored_digest: Option<Digest>,
+) -> Result<(), StoreError> {
+    let reason = json!({
+        "rule": "ingest.forked/1",
+        "formula": "an agent's batches form one chain; a number that was used never comes with other bytes",
+        "inputs": {
+            "agent": AgentId::to_string(&from.agent),
+            "epoch": place.epoch,
+            "seq": place.seq,
+            "digest": place.digest.to_string(),
+            "stored_digest": stored_digest.map(|digest| digest.to_string()),
+            "detail": fork.as_str(),
+        },
+        "threshold": {},
+        "community_ids": [],
+    });
+    incident::sensor_tampered(tx, ledger, from, &reason).await
+}
+
+/// As the store keeps numbers; beyond 2^63 - 1 the last that fits.
+pub fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// JSON of one of our own types; these always serialise.
+pub fn json_text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_cause| "null".to_owned())
+}

@@ -1,0 +1,134 @@
+//! Findings and endpoint alerts: the highest revision of each, linked to its incident.
+
+use sekimori_wire::alert::{AlertClass, EndpointAlert};
+use sekimori_wire::finding::Finding;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::commit::{Ledger, Origin, json_text};
+use super::{StoreError, incident, query};
+use crate::clock::stored;
+use crate::correlate::rule;
+
+/// What is stored of a finding's earlier revision.
+struct Earlier {
+    n: i64,
+    incident: Option<String>,
+}
+
+/// Stores a finding, or a later revision of one, and correlates it.
+///
+/// # Errors
+/// If the store fails.
+pub async fn store(
+    tx: &mut SqliteConnection,
+    ledger: &mut Ledger,
+    origin: &Origin,
+    mut finding: Finding,
+    class: Option<AlertClass>,
+) -> Result<(), StoreError> {
+    if finding.body.is_some_and(|body| body != origin.body) {
+        ledger.count("findings_of_other_body");
+    }
+    finding.body = Some(origin.body);
+    let id = finding.id.to_string();
+    let row = sqlx::query("SELECT n, revision, incident FROM findings WHERE body = $1 AND id = $2")
+        .bind(origin.body.as_str())
+        .bind(&id)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(query("look up a finding"))?;
+    let earlier = match row {
+        None => None,
+        Some(row) => {
+            let read = query("look up a finding");
+            if row.try_get::<i64, _>("revision").map_err(read)? >= i64::from(finding.revision) {
+                ledger.count("findings_repeated");
+                return Ok(());
+            }
+            Some(Earlier {
+                n: row.try_get("n").map_err(query("look up a finding"))?,
+                incident: row.try_get("incident").map_err(query("look up a finding"))?,
+            })
+        }
+    };
+    let n = write(tx, origin, &finding, &id).await?;
+    ledger.count(if earlier.is_some() { "findings_revised" } else { "findings_stored" });
+    if finding.excepted_by.is_some() {
+        ledger.count("findings_excepted");
+        return Ok(());
+    }
+    let claim = rule::claim(&finding, class);
+    let linked = earlier.and_then(|earlier| {
+        debug_assert_eq!(earlier.n, n, "an upsert keeps the row");
+        earlier.incident
+    });
+    let link = incident::Link { origin, finding: &finding, n, claim: &claim };
+    match linked {
+        Some(incident) => incident::grow(tx, ledger, &link, &incident).await,
+        None => incident::join_or_open(tx, ledger, &link).await,
+    }
+}
+
+async fn write(
+    tx: &mut SqliteConnection,
+    origin: &Origin,
+    finding: &Finding,
+    id: &str,
+) -> Result<i64, StoreError> {
+    sqlx::query_scalar(
+        "INSERT INTO findings (id, body, revision, time, end, category, severity, originator, responder, json,
+            agent, epoch, seq, mode)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+         ON CONFLICT (body, id) DO UPDATE SET revision = excluded.revision, time = excluded.time,
+            end = excluded.end, category = excluded.category, severity = excluded.severity,
+            originator = excluded.originator, responder = excluded.responder, json = excluded.json,
+            agent = excluded.agent, epoch = excluded.epoch, seq = excluded.seq, mode = excluded.mode
+         RETURNING n",
+    )
+    .bind(id)
+    .bind(origin.body.as_str())
+    .bind(finding.revision)
+    .bind(stored(finding.time))
+    .bind(stored(finding.end))
+    .bind(finding.category.as_str())
+    .bind(finding.severity.level())
+    .bind(finding.originator.map(|host| host.to_string()))
+    .bind(finding.responder.map(|host| host.to_string()))
+    .bind(json_text(finding))
+    .bind(&origin.agent)
+    .bind(origin.epoch)
+    .bind(origin.seq)
+    .bind(origin.mode)
+    .fetch_one(tx)
+    .await
+    .map_err(query("store a finding"))
+}
+
+/// Stores an endpoint alert; the same alert seen twice (sent to the agent and captured) is stored once.
+///
+/// # Errors
+/// If the store fails.
+pub async fn store_alert(
+    tx: &mut SqliteConnection,
+    origin: &Origin,
+    alert: &EndpointAlert,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO alerts (id, body, time, class, severity, host, json, agent, epoch, seq)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (body, id) DO NOTHING",
+    )
+    .bind(alert.id.to_string())
+    .bind(origin.body.as_str())
+    .bind(stored(alert.time))
+    .bind(alert.class.as_str())
+    .bind(alert.severity.level())
+    .bind(alert.host.map(|host| host.to_string()))
+    .bind(json_text(alert))
+    .bind(&origin.agent)
+    .bind(origin.epoch)
+    .bind(origin.seq)
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(query("store an alert"))
+}

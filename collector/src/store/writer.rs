@@ -1,0 +1,240 @@
+//! The one task that writes what agents deliver: submissions are grouped by time, a group is one transaction.
+//!
+//! Each submission runs in a savepoint, so that one that fails takes no other with it. Whom the collector turns away is
+//! counted in memory, bounded, and written with the next group: a flood of bad handshakes costs no disk.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::{Acquire as _, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::commit::{self, Ledger};
+use super::{Store, StoreError, query};
+use crate::clock::{self, stored};
+use crate::config::Correlation;
+use crate::fleet::error_chain;
+use crate::ingest::{Outcome, SUBMISSIONS_MAX, Submission};
+
+/// How long a group waits for others after its first submission.
+const GROUP_DELAY: Duration = Duration::from_millis(8);
+/// How often rejections are written when nobody delivers.
+const TICK: Duration = Duration::from_millis(250);
+/// Distinct (peer, kind) pairs between two writes; beyond it they are counted under `others`.
+const REJECTED_MAX: usize = 256;
+/// Rows of `rejections` that are kept.
+const REJECTIONS_KEPT: i64 = 1000;
+
+/// Hands work to the writer; cheap to clone. The task ends when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+    rejected: Arc<Mutex<Rejected>>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Commit(Box<Submission>, oneshot::Sender<Outcome>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Count and last detail by (peer, kind).
+type Rejected = BTreeMap<(String, String), (i64, String)>;
+
+impl Writer {
+    /// Starts the task.
+    pub fn start(store: Store, correlation: Correlation) -> (Self, JoinHandle<()>) {
+        let (jobs, queue) = mpsc::channel(SUBMISSIONS_MAX);
+        let rejected = Arc::new(Mutex::new(Rejected::new()));
+        let task = Task { store, correlation, queue, rejected: Arc::clone(&rejected) };
+        (Self { jobs, rejected }, tokio::spawn(task.run()))
+    }
+
+    /// Commits a submission; `None` if the queue is full or the store failed: the agent must come again.
+    pub async fn commit(&self, submission: Submission) -> Option<Outcome> {
+        let (answer, done) = oneshot::channel();
+        self.jobs.try_send(Job::Commit(Box::new(submission), answer)).ok()?;
+        done.await.ok()
+    }
+
+    /// Notes that somebody was turned away. `kind` is `tls`, or that of the refusal.
+    pub fn reject(&self, peer: &str, kind: &str, detail: &str) {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = (peer.to_owned(), kind.to_owned());
+        if rejected.len() >= REJECTED_MAX && !rejected.contains_key(&key) {
+            "others".clone_into(&mut key.0);
+        }
+        let entry = rejected.entry(key).or_insert_with(|| (0, String::new()));
+        entry.0 += 1;
+        detail.clone_into(&mut entry.1);
+    }
+
+    /// Waits until everything noted so far is written.
+    pub async fn flush(&self) {
+        let (answer, done) = oneshot::channel();
+        if self.jobs.send(Job::Flush(answer)).await.is_ok() {
+            // An error means that the store failed; the task has said so.
+            done.await.unwrap_or_default();
+        }
+    }
+}
+
+struct Task {
+    store: Store,
+    correlation: Correlation,
+    queue: mpsc::Receiver<Job>,
+    rejected: Arc<Mutex<Rejected>>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            let first = tokio::select! {
+                job = self.queue.recv() => match job {
+                    Some(job) => Some(job),
+                    None => break,
+                },
+                _ = tick.tick() => None,
+            };
+            let mut group = Vec::new();
+            if let Some(first) = first {
+                group.push(first);
+                tokio::time::sleep(GROUP_DELAY).await;
+                while group.len() < SUBMISSIONS_MAX
+                    && let Ok(job) = self.queue.try_recv()
+                {
+                    group.push(job);
+                }
+            }
+            self.write(group).await;
+        }
+        self.write(Vec::new()).await;
+    }
+
+    async fn write(&self, group: Vec<Job>) {
+        let rejected = std::mem::take(&mut *self.rejected.lock().unwrap_or_else(PoisonError::into_inner));
+        if group.is_empty() && rejected.is_empty() {
+            return;
+        }
+        match self.transaction(group, &rejected).await {
+            Ok(answers) => {
+                for answer in answers {
+                    answer.send();
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = error_chain(&error), "the store did not take a group of submissions");
+                let mut waiting = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+                for (key, (count, detail)) in rejected {
+                    waiting.entry(key).or_insert((0, detail)).0 += count;
+                }
+            }
+        }
+    }
+
+    async fn transaction(&self, group: Vec<Job>, rejected: &Rejected) -> Result<Vec<Answer>, StoreError> {
+        let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
+        let mut answers = Vec::with_capacity(group.len());
+        let mut counters = BTreeMap::new();
+        for job in group {
+            match job {
+                Job::Flush(answer) => answers.push(Answer::Flushed(answer)),
+                Job::Commit(submission, answer) => {
+                    let mut savepoint = tx.begin().await.map_err(query("begin"))?;
+                    let mut ledger = Ledger::new(clock::now(), self.correlation);
+                    match commit::submission(&mut savepoint, &mut ledger, *submission).await {
+                        Ok(outcome) => {
+                            savepoint.commit().await.map_err(query("commit"))?;
+                            for (name, count) in ledger.counters {
+                                *counters.entry(name.to_owned()).or_insert(0) += count;
+                            }
+                            answers.push(Answer::Done(answer, outcome));
+                        }
+                        Err(error) => {
+                            savepoint.rollback().await.map_err(query("roll back"))?;
+                            tracing::error!(error = error_chain(&error), "cannot store a submission");
+                        }
+                    }
+                }
+            }
+        }
+        for ((peer, kind), (count, detail)) in rejected {
+            let name = if kind == "tls" { "tls.failed".to_owned() } else { format!("refused.{kind}") };
+            *counters.entry(name).or_insert(0) += count;
+            write_rejection(&mut tx, peer, kind, *count, detail).await?;
+        }
+        for (name, count) in &counters {
+            add_counter(&mut tx, name, *count).await?;
+        }
+        let last: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(query("read the last change"))?;
+        tx.commit().await.map_err(query("commit"))?;
+        self.store.announce(last);
+        Ok(answers)
+    }
+}
+
+/// Sent only after the commit.
+enum Answer {
+    Done(oneshot::Sender<Outcome>, Outcome),
+    Flushed(oneshot::Sender<()>),
+}
+
+impl Answer {
+    fn send(self) {
+        // A receiver that is gone hung up; what it sent is stored all the same.
+        match self {
+            Self::Done(to, outcome) => drop(to.send(outcome)),
+            Self::Flushed(to) => drop(to.send(())),
+        }
+    }
+}
+
+async fn write_rejection(
+    tx: &mut SqliteConnection,
+    peer: &str,
+    kind: &str,
+    count: i64,
+    detail: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO rejections (peer, kind, count, last_at, detail) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (peer, kind) DO UPDATE SET count = rejections.count + excluded.count,
+            last_at = excluded.last_at, detail = excluded.detail",
+    )
+    .bind(peer)
+    .bind(kind)
+    .bind(count)
+    .bind(stored(clock::now()))
+    .bind(detail)
+    .execute(&mut *tx)
+    .await
+    .map_err(query("note a rejection"))?;
+    sqlx::query(
+        "DELETE FROM rejections WHERE last_at <
+            (SELECT last_at FROM rejections ORDER BY last_at DESC LIMIT 1 OFFSET $1)",
+    )
+    .bind(REJECTIONS_KEPT)
+    .execute(&mut *tx)
+    .await
+    .map(drop)
+    .map_err(query("bound the rejections"))
+}
+
+async fn add_counter(tx: &mut SqliteConnection, name: &str, count: i64) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO counters (name, value) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
+    )
+    .bind(name)
+    .bind(count)
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(query("count"))
+}

@@ -1,0 +1,134 @@
+//! TLS 1.3 only, hybrid post-quantum key exchange first; and who is at the other end.
+//!
+//! Only [`peer_of`] makes a [`Peer`], and only from a chain that rustls has verified against our CA.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use sekimori_wire::id::AgentId;
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+use crate::fleet::authority::{AGENT_URN, Paths};
+
+/// An agent, known by its verified certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Peer {
+    agent: AgentId,
+}
+
+impl Peer {
+    /// Which agent.
+    pub const fn agent(self) -> AgentId {
+        self.agent
+    }
+}
+
+/// Who the verified chain of a connection names; `None` if the leaf names no agent.
+pub fn peer_of(connection: &rustls::ServerConnection) -> Option<Peer> {
+    agent_in(connection.peer_certificates()?.first()?).map(|agent| Peer { agent })
+}
+
+fn agent_in(leaf: &CertificateDer<'_>) -> Option<AgentId> {
+    let (_rest, certificate) = X509Certificate::from_der(leaf).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    names.value.general_names.iter().find_map(|name| {
+        let GeneralName::URI(uri) = name else { return None };
+        uri.strip_prefix(AGENT_URN)?.parse().ok()
+    })
+}
+
+/// For the ingest listener: a client must show a certificate of our CA.
+///
+/// # Errors
+/// Names the file that cannot be used.
+pub fn mutual(paths: &Paths) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(paths.ca())
+        .map_err(|cause| TlsError::Pem { path: paths.ca(), cause })?;
+    roots.add(ca).map_err(|cause| TlsError::Use { cause })?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .map_err(|cause| TlsError::Verifier { cause })?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|cause| TlsError::Use { cause })?
+        .with_client_cert_verifier(verifier);
+    finish(builder, paths)
+}
+
+/// For enrolment and the console: only the server shows a certificate.
+///
+/// # Errors
+/// Names the file that cannot be used.
+pub fn server_only(paths: &Paths) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|cause| TlsError::Use { cause })?
+        .with_no_client_auth();
+    finish(builder, paths)
+}
+
+fn finish(
+    builder: rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>,
+    paths: &Paths,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let path = paths.server();
+    let chain = CertificateDer::pem_file_iter(&path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|cause| TlsError::Pem { path, cause })?;
+    let path = paths.server_key();
+    let key = PrivateKeyDer::from_pem_file(&path).map_err(|cause| TlsError::Pem { path, cause })?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|cause| TlsError::Use { cause })?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// aws-lc with `X25519MLKEM768` first (rustls' feature `prefer-post-quantum`; a test asserts it).
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Why a listener has no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file.
+    #[error("cannot read {path}")]
+    Pem {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: rustls::pki_types::pem::Error,
+    },
+    /// What it holds.
+    #[error("cannot use the certificates or the key")]
+    Use {
+        /// Why.
+        #[source]
+        cause: rustls::Error,
+    },
+    /// The verifier of clients.
+    #[error("cannot verify clients with this CA")]
+    Verifier {
+        /// Why.
+        #[source]
+        cause: rustls::server::VerifierBuilderError,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::NamedGroup;
+
+    #[test]
+    fn the_hybrid_key_exchange_comes_first() {
+        let groups: Vec<_> = provider().kx_groups.iter().map(|group| group.name()).collect();
+        assert_eq!(groups.first(), Some(&NamedGroup::X25519MLKEM768), "{groups:?}");
+    }
+}

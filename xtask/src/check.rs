@@ -1,0 +1,86 @@
+//! `cargo xtask test` and `cargo xtask ci`.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::command::{self, cargo};
+use crate::install::{self, Purpose};
+use crate::tidy;
+
+/// Installs what the tests need, builds the two programs that they run, and runs every test.
+pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
+    install::ensure(Purpose::Test)?;
+    for mut step in test_commands(command::is_there("cargo-nextest")) {
+        command::run(step.current_dir(root))?;
+    }
+    Ok(())
+}
+
+/// The programs first, with the whole workspace's features, so that nothing is built twice: the end-to-end tests start
+/// them from cargo's folder. `SEKIMORI_CORPORA` is inherited.
+fn test_commands(has_nextest: bool) -> Vec<Command> {
+    let mut build = cargo();
+    build.args(["build", "--workspace", "--bins"]);
+    let mut test = cargo();
+    if has_nextest {
+        test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
+        let mut documents = cargo();
+        documents.args(["test", "--workspace", "--doc", "--quiet"]);
+        return vec![build, test, documents];
+    }
+    test.args(["test", "--workspace", "--no-fail-fast"]);
+    vec![build, test]
+}
+
+/// Everything that must hold before a change is done. The first step that fails ends it.
+pub(crate) fn ci(root: &Path) -> anyhow::Result<()> {
+    install::ensure(Purpose::Build)?;
+    let start = Instant::now();
+    let mut times = Vec::new();
+    let mut step = |name: &'static str, work: &dyn Fn() -> anyhow::Result<()>| {
+        eprintln!("xtask: {name} …");
+        let start = Instant::now();
+        let done = work();
+        times.push((name, start.elapsed()));
+        done
+    };
+    let run = |words: &[&str], docs: bool| {
+        let mut command = cargo();
+        if docs {
+            command.env("RUSTDOCFLAGS", "-D warnings");
+        }
+        command::run(command.current_dir(root).args(words))
+    };
+    let done = step("fmt", &|| run(&["fmt", "--all", "--check"], false))
+        .and_then(|()| step("tidy", &|| tidy::check(root)))
+        .and_then(|()| {
+            let words = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+            step("clippy", &|| run(&words, false))
+        })
+        .and_then(|()| {
+            let words = ["doc", "--workspace", "--no-deps", "--document-private-items"];
+            step("doc", &|| run(&words, true))
+        })
+        .and_then(|()| step("test", &|| test(root)));
+    for (name, time) in times {
+        eprintln!("xtask: {name:<8} {:>6.1} s", time.as_secs_f64());
+    }
+    eprintln!("xtask: in all  {:>6.1} s", start.elapsed().as_secs_f64());
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_programs_are_built_before_the_tests() {
+        for has_nextest in [true, false] {
+            let commands: Vec<String> = test_commands(has_nextest).iter().map(command::show).collect();
+            assert!(commands[0].ends_with("build --workspace --bins"));
+            assert_eq!(commands[1].contains("nextest"), has_nextest);
+            assert!(commands.iter().all(|one| one.contains("--workspace")));
+        }
+    }
+}

