@@ -127,7 +127,7 @@ fn from_cef(cef: &Cef, user_key: &[u8; 32], line: &str) -> EndpointAlert {
 
 /// The endpoint concerned and the other end. A product on the endpoint writes the endpoint as destination; where the
 /// endpoint itself reaches out, it is the source. A private address is the endpoint rather than a public one.
-fn ends<'a>(cef: &'a Cef, class: AlertClass) -> (Option<Host>, &'a str, Option<Host>) {
+fn ends(cef: &Cef, class: AlertClass) -> (Option<Host>, &str, Option<Host>) {
     let address = |key: &str| cef.get(key).parse::<IpAddr>().ok();
     let source = (address("src"), cef.get("shost"));
     let destination = (address("dst"), cef.get("dhost"));

@@ -158,7 +158,7 @@ impl Policy {
         if !is_unicast(contact.from) || !is_unicast(contact.to) {
             return Verdict::Allow;
         }
-        let body = from.body.or(to.body).and_then(|at| self.bodies.get(at)).or(self.bodies.first());
+        let body = from.body.or(to.body).and_then(|at| self.bodies.get(at)).or_else(|| self.bodies.first());
         let model = body.map_or(Model::Alpha, |body| body.model);
         let direct = from.segment == Segment::Internet && to.segment == Segment::Wan;
         let (severity, approvable) = match matrix::cell(model, from.segment, to.segment) {

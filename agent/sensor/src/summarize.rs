@@ -244,3 +244,6 @@ fn named(counts: BTreeMap<Application, u64>) -> Vec<NamedCount<32>> {
     counts.sort_by_key(|one| Reverse(one.count));
     counts
 }
+
+#[cfg(test)]
+mod tests;

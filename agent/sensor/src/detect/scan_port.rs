@@ -112,7 +112,7 @@ impl ScanPort {
         let new = contacts.learn(at, flow, outcome);
         if let Some(id) = contacts.finding {
             contacts.count += u64::from(new);
-            if new && out.grow(id, at, |finding| contacts.tell(finding)) || !new {
+            if !new || out.grow(id, at, |finding| contacts.tell(finding)) {
                 return;
             }
             contacts.finding = None;

@@ -159,11 +159,8 @@ fn contact(at: Timestamp, flow: &FlowRef, what: &FlowEvent, policy: &Policy) -> 
     }
     // Whoever was heard first in the middle of a connection need not have begun it: servers have the lower port.
     let midstream = matches!(what, FlowEvent::Ended(_));
-    let (from, to) = if midstream && flow.originator.port < flow.responder.port {
-        (flow.responder, flow.originator)
-    } else {
-        (flow.originator, flow.responder)
-    };
+    let flow = if midstream && flow.originator.port < flow.responder.port { flow.reversed() } else { *flow };
+    let (from, to) = (flow.originator, flow.responder);
     Some(Contact {
         at,
         from: from.address,

@@ -2,7 +2,7 @@
 
 use sekimori_wire::record::FlowSummary;
 
-use crate::event::{Application, FlowRecord, FlowRef};
+use crate::event::{FlowRecord, FlowRef};
 use crate::segment::{Place, Policy};
 
 /// What leaves the gateway of a flow: no payload, no name beyond the registered domain.
@@ -23,10 +23,7 @@ pub fn flow_summary(flow: &FlowRef, record: &FlowRecord, policy: &Policy) -> Flo
         responder_packets: record.responder.packets,
         responder_bytes: record.responder.bytes,
         state: record.state.as_str().into(),
-        application: match record.application {
-            Application::Unknown => "".into(),
-            known => known.as_str().into(),
-        },
+        application: record.application.as_str().into(),
         server_name: name.unwrap_or_default().into(),
         ja4: record.ja4.as_deref().unwrap_or_default().into(),
         vlan: flow.vlan,
