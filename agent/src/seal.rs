@@ -14,7 +14,7 @@ use sekimori_wire::record::Record;
 use sekimori_wire::time::Timestamp;
 
 use crate::identity::Identity;
-use crate::spool::{Head, Position, Renewal, Spool, SpoolError, Undeclared};
+use crate::spool::{Head, Position, Recovery, Renewal, Spool, SpoolError, Undeclared};
 
 /// An envelope is split until it is no larger, or holds one record.
 const ENVELOPE_BYTES_TARGET: usize = 64 * 1024;
@@ -52,6 +52,10 @@ impl Sealer {
     /// # Errors
     /// If the spool is another agent's, or the disk fails.
     pub(crate) fn open(identity: Arc<Identity>, spool: Arc<Spool>) -> Result<Self, SealerError> {
+        let found = spool.recovery();
+        if *found != Recovery::default() {
+            tracing::warn!(?found, "the spool was not closed in order, or the disk damaged it");
+        }
         if let Some(renewal) = spool.renewal() {
             renew(&identity, renewal)?;
         }

@@ -16,6 +16,7 @@ use sekimori_wire::id::Digest;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use super::enroll::EnrollError;
 use super::*;
 use crate::tls;
 

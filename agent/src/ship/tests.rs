@@ -11,6 +11,7 @@ use sekimori_wire::id::{AgentId, Digest};
 use sekimori_wire::record::{Gap, Record};
 use sekimori_wire::time::Timestamp;
 
+use super::stats::Snapshot;
 use super::*;
 use crate::identity::tests::{Authority, DROP, serve};
 use crate::seal::Sealer;
