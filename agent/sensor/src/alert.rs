@@ -102,7 +102,7 @@ fn from_cef(cef: &Cef, user_key: &[u8; 32], line: &str) -> EndpointAlert {
     let mut redaction = Redaction::new(user_key);
     for key in ["duser", "suser", "duid", "suid", "spuid", "dpuid"] {
         redaction.name(cef.get(key));
-        redaction.raw_name(cef.raw(key));
+        redaction.name(cef.raw(key));
     }
     let hash = ["fileHash", "sha256", "oldFileHash"].iter().find_map(|key| cef.get(key).parse().ok());
     EndpointAlert {
@@ -127,7 +127,7 @@ fn from_cef(cef: &Cef, user_key: &[u8; 32], line: &str) -> EndpointAlert {
 
 /// The endpoint concerned and the other end. A product on the endpoint writes the endpoint as destination; where the
 /// endpoint itself reaches out, it is the source. A private address is the endpoint rather than a public one.
-fn ends<'a>(cef: &'a Cef, class: AlertClass) -> (Option<Host>, &'a str, Option<Host>) {
+fn ends(cef: &Cef, class: AlertClass) -> (Option<Host>, &str, Option<Host>) {
     let address = |key: &str| cef.get(key).parse::<IpAddr>().ok();
     let source = (address("src"), cef.get("shost"));
     let destination = (address("dst"), cef.get("dhost"));
@@ -165,17 +165,19 @@ fn from_words(
     let user = words::labelled(message, words::USER_LABELS);
     redaction.name(user.unwrap_or_default());
     let address = |labels| words::labelled(message, labels).and_then(|text| text.parse::<IpAddr>().ok());
+    // Without a label, a private address is the endpoint and a public one is the other end.
+    let first = |private| words::addresses(message).find(|address| is_private(*address) == private);
     Ok(EndpointAlert {
         product: header.app_name.into(),
         name: redaction.apply(message).as_str().into(),
         severity,
         class,
-        host: address(words::HOST_LABELS).map(Host::Ip),
+        host: address(words::HOST_LABELS).or_else(|| first(true)).map(Host::Ip),
         host_name: words::labelled(message, words::HOST_LABELS)
             .filter(|text| text.parse::<IpAddr>().is_err())
             .unwrap_or_default()
             .into(),
-        remote: address(words::REMOTE_LABELS).map(Host::Ip),
+        remote: address(words::REMOTE_LABELS).or_else(|| first(false)).map(Host::Ip),
         user: user.map(|user| privacy::user_hash(user_key, user)),
         file_sha256: words::labelled(message, words::HASH_LABELS).and_then(|text| text.parse().ok()),
         action: words::action_in(message).into(),

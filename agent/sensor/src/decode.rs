@@ -193,3 +193,6 @@ pub fn fuzz(data: &[u8]) {
         assert!(ip.payload.len() <= bytes.len(), "a payload lies within its frame");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,12 @@ pub struct FlowRef {
 }
 
 impl FlowRef {
+    /// The same flow with its ends exchanged: for a midstream pick-up that turns out to be the wrong way round.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self { originator: self.responder, responder: self.originator, ..self }
+    }
+
     /// Community ID v1, seed 0.
     pub fn community_id(&self) -> String {
         sekimori_wire::community::community_id(
@@ -89,7 +95,7 @@ pub enum FlowEvent {
     Answered,
     /// TCP: the originator acknowledged the SYN-ACK: the handshake is complete. At most once a flow.
     Established,
-    /// TCP: RST in answer to SYN. UDP: an ICMP unreachable quoted the flow. At most once a flow.
+    /// TCP: RST in answer to SYN. Any: an ICMP unreachable quoted the flow before an answer. At most once a flow.
     Rejected,
     /// Nothing came back within [`Limits::attempt_timeout`](crate::limits::Limits::attempt_timeout) of the first packet
     /// (TCP SYN, UDP, ICMP echo). At most once a flow.

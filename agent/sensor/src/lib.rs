@@ -5,7 +5,7 @@
 //!            └ Skip, counted     └ FlowRecord ──────┴──► summarize ─► Summary ┴─► Record
 //! ```
 //!
-//! Layers, each uses only those above it: `limits`, `counters`, `clock`, `bounded`, `frame`, `event`, `decode`, `proto`,
+//! Layers, each uses only those above it: `limits`, `counters`, `clock`, `bounded`, `domain`, `frame`, `event`, `decode`, `proto`,
 //! `flow`, `observe`, `segment`, `alert`, `detect`, `summarize`, `sensor`.
 //!
 //! Invariants: no IO, no clock, no threads, no chance but the seed; nothing here fails on a frame: what cannot be read
@@ -19,6 +19,7 @@ mod clock;
 pub mod counters;
 pub mod decode;
 pub mod detect;
+pub mod domain;
 pub mod event;
 mod flow;
 pub mod frame;

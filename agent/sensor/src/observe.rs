@@ -236,3 +236,6 @@ impl Observer {
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Ended(record.into()) });
     }
 }
+
+#[cfg(test)]
+mod tests;

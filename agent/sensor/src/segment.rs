@@ -155,10 +155,10 @@ impl Policy {
         else {
             return Verdict::Allow;
         };
-        if !is_unicast(contact.from) || !is_unicast(contact.to) {
+        if !can_cross(contact.from) || !can_cross(contact.to) {
             return Verdict::Allow;
         }
-        let body = from.body.or(to.body).and_then(|at| self.bodies.get(at)).or(self.bodies.first());
+        let body = from.body.or(to.body).and_then(|at| self.bodies.get(at)).or_else(|| self.bodies.first());
         let model = body.map_or(Model::Alpha, |body| body.model);
         let direct = from.segment == Segment::Internet && to.segment == Segment::Wan;
         let (severity, approvable) = match matrix::cell(model, from.segment, to.segment) {
@@ -229,6 +229,15 @@ pub fn is_unicast(address: IpAddr) -> bool {
         IpAddr::V6(_) => false,
     };
     !(address.is_multicast() || address.is_unspecified() || broadcast)
+}
+
+/// One host, and one that routers carry: what is only said among neighbours crosses no segment.
+fn can_cross(address: IpAddr) -> bool {
+    let link_local = match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    is_unicast(address) && !link_local
 }
 
 #[cfg(test)]

@@ -221,3 +221,6 @@ impl Sensor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

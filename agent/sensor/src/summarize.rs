@@ -19,11 +19,12 @@ use sekimori_wire::time::{Timestamp, nanos_of};
 use crate::bounded::Map;
 use crate::counters::{Counter, Counters};
 use crate::detect::Findings;
+use crate::domain::registered_domain;
 use crate::event::{Application, Event, FlowEvent, FlowRecord};
 use crate::frame::Frame;
 use crate::limits::Limits;
 
-pub use flow::{flow_summary, registered_domain};
+pub use flow::flow_summary;
 
 /// Talkers and domains named in one summary, at most.
 const TALKERS_MAX: usize = 32;
@@ -244,3 +245,6 @@ fn named(counts: BTreeMap<Application, u64>) -> Vec<NamedCount<32>> {
     counts.sort_by_key(|one| Reverse(one.count));
     counts
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,15 +3,20 @@
 
 use sekimori_wire::id::FindingId;
 
-/// Names shorter than this are only replaced where a field gives them: as part of other words they mean nothing.
-const FREE_TEXT_CHARS_MIN: usize = 3;
+/// ASCII names shorter than this are only replaced where they stand alone: as part of other words they mean nothing.
+const FREE_TEXT_BYTES_MIN: usize = 3;
 /// What a home folder's name comes after, with `\` for either separator.
 const HOME_FOLDERS: [&str; 3] = ["\\users\\", "\\home\\", "\\documents and settings\\"];
 
-/// The keyed hash that stands for a user: equal names of one body give equal hashes, another key other ones. Upper and
-/// lower case are one user.
+/// The keyed hash that stands for a user: equal accounts of one body give equal hashes, another key other ones. Upper and
+/// lower case are one user, and so are `DOMAIN\account` and `account@domain`.
 pub(super) fn user_hash(key: &[u8; 32], user: &str) -> FindingId {
-    FindingId::of(&[b"sekimori user", key, user.to_lowercase().as_bytes()])
+    FindingId::of(&[b"sekimori user", key, account(user).to_lowercase().as_bytes()])
+}
+
+fn account(user: &str) -> &str {
+    let after = user.rsplit('\\').next().unwrap_or(user);
+    after.split('@').next().unwrap_or(after)
 }
 
 /// What is to be replaced in a line.
@@ -27,29 +32,22 @@ impl<'k> Redaction<'k> {
         Self { key, names: Vec::new() }
     }
 
-    /// A user name, and the account of `DOMAIN\account` or `account@domain`.
+    /// A user name, and the account in it.
     pub(super) fn name(&mut self, name: &str) {
-        let account = name.rsplit('\\').next().unwrap_or(name);
-        let account = account.split('@').next().unwrap_or(account);
-        for name in [name, account] {
-            self.raw_name(name);
+        for name in [name, account(name)] {
+            if !name.is_empty() && !self.names.iter().any(|one| one == name) {
+                self.names.push(name.to_owned());
+            }
         }
+        // The longest first, or a part of a name would be replaced and the rest left.
+        self.names.sort_by_key(|name| core::cmp::Reverse(name.len()));
     }
 
-    /// A user name exactly as it is written.
-    pub(super) fn raw_name(&mut self, name: &str) {
-        if name.chars().count() >= FREE_TEXT_CHARS_MIN && !self.names.iter().any(|one| one == name) {
-            self.names.push(name.to_owned());
-            // The longest first, or a part of a name would be replaced and the rest left.
-            self.names.sort_by_key(|name| core::cmp::Reverse(name.len()));
-        }
-    }
-
-    /// The text with hashes in the places of names.
+    /// The text with hashes in the places of names, in whatever case they are written.
     pub(super) fn apply(&self, text: &str) -> String {
         let mut text = self.without_home_folders(text);
         for name in &self.names {
-            text = text.replace(name.as_str(), &self.stand_in(name));
+            text = replaced(&text, name, &self.stand_in(name));
         }
         text
     }
@@ -72,6 +70,27 @@ impl<'k> Redaction<'k> {
         out.push_str(rest);
         out
     }
+}
+
+fn replaced(text: &str, name: &str, with: &str) -> String {
+    // ASCII lower case keeps every byte in its place.
+    let (lower, needle) = (text.to_ascii_lowercase(), name.to_ascii_lowercase());
+    let alone = name.is_ascii() && name.len() < FREE_TEXT_BYTES_MIN;
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for (at, found) in lower.match_indices(&needle) {
+        let end = at + found.len();
+        let before = lower.get(..at).and_then(|before| before.chars().next_back());
+        let after = lower.get(end..).and_then(|after| after.chars().next());
+        if alone && [before, after].into_iter().flatten().any(char::is_alphanumeric) {
+            continue;
+        }
+        out.push_str(text.get(done..at).unwrap_or_default());
+        out.push_str(with);
+        done = end;
+    }
+    out.push_str(text.get(done..).unwrap_or_default());
+    out
 }
 
 /// Where the name of the first home folder begins. Separators may be doubled by escaping.
@@ -112,9 +131,13 @@ mod tests {
         let mut redaction = Redaction::new(&key);
         redaction.name(r"TOWN\yamada");
         redaction.name("ab");
+        redaction.name("林");
         let hash = user_hash(&key, "yamada");
         for (text, expect) in [
-            ("mail of yamada ab", format!("mail of user#{hash} ab")),
+            ("mail of Yamada, table", format!("mail of user#{hash}, table")),
+            ("duser=ab", format!("duser=user#{}", user_hash(&key, "ab"))),
+            ("利用者林です", format!("利用者user#{}です", user_hash(&key, "林"))),
+            (r"TOWN\yamada", format!("user#{hash}")),
             (r"C:\Users\yamada\x.exe", format!(r"C:\Users\user#{hash}\x.exe")),
             (r"C:\\Users\\Yamada\\x", format!(r"C:\\Users\\user#{hash}\\x")),
             ("/home/YAMADA/x", format!("/home/user#{hash}/x")),

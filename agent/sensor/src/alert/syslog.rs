@@ -14,7 +14,8 @@ pub(super) struct Header<'a> {
 /// Head and message. Never fails: a line without a head is all message.
 pub(super) fn split(line: &str) -> (Header<'_>, &str) {
     let Some(after) = after_priority(line) else { return (Header::default(), line.trim_start()) };
-    let (header, message) = rfc5424(after).or_else(|| rfc3164(after)).unwrap_or((Header::default(), after));
+    let (header, message) =
+        rfc5424(after).or_else(|| rfc3164(after)).unwrap_or_else(|| (Header::default(), after));
     (header, message.trim().trim_start_matches('\u{feff}').trim_start())
 }
 

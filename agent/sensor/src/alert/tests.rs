@@ -1,3 +1,5 @@
+//! Lines of products as they come, and lines that are no alert.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -6,7 +8,7 @@ const KEY: [u8; 32] = [9; 32];
 const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 fn read(line: &str) -> Result<EndpointAlert, NotAnAlert> {
-    normalise(line.as_bytes(), NOW, Intake::Listener, Some("192.0.2.9".parse().unwrap()), &KEY)
+    normalise(line.as_bytes(), NOW, Intake::Listener, Some(IpAddr::from([192, 0, 2, 9])), &KEY)
 }
 
 #[test]

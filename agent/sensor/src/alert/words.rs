@@ -1,5 +1,7 @@
 //! What products' own words mean: tables, first match wins, the worst first.
 
+use core::net::IpAddr;
+
 use sekimori_wire::alert::AlertClass;
 use sekimori_wire::finding::Severity;
 
@@ -137,6 +139,20 @@ const PHRASES: [(&str, Severity); 30] = [
     ("port scan detected", Severity::LOW),
 ];
 
+/// What makes a plain line no alert although it holds a phrase: a scan that found nothing, an update of signatures.
+const NOTHING: [&str; 10] = [
+    "no malware",
+    "no virus",
+    "0 infected",
+    "0 threat",
+    "definition update",
+    "definitions update",
+    "signature update",
+    "検出されませんでした",
+    "ありませんでした",
+    "定義ファイルを更新",
+];
+
 /// What a product did, lower case and as it is told; undone before done, or "not blocked" would read as blocked.
 const ACTIONS: [(&[&str], &str); 5] = [
     (&["not blocked", "not quarantined", "not cleaned", "failed to", "失敗", "できません"], "failed"),
@@ -168,6 +184,9 @@ pub(super) fn class_of(words: &str) -> Option<AlertClass> {
 /// Class and severity of a plain line, if it is an alert.
 pub(super) fn phrase_in(line: &str) -> Option<(AlertClass, Severity)> {
     let lower = line.to_lowercase();
+    if NOTHING.iter().any(|mark| lower.contains(mark)) {
+        return None;
+    }
     let (_, severity) = PHRASES.iter().find(|(phrase, _)| lower.contains(phrase))?;
     Some((class_of(line).unwrap_or(AlertClass::Other), *severity))
 }
@@ -217,6 +236,12 @@ pub(super) fn labelled<'a>(line: &'a str, labels: &[&str]) -> Option<&'a str> {
     })
 }
 
+/// Every IP address that stands by itself in a line.
+pub(super) fn addresses(line: &str) -> impl Iterator<Item = IpAddr> {
+    let is_part = |ch: char| ch.is_ascii_hexdigit() || matches!(ch, '.' | ':');
+    line.split(move |ch| !is_part(ch)).filter_map(|word| word.trim_end_matches(['.', ':']).parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,6 +266,9 @@ mod tests {
         assert_eq!(check("Malware detected and quarantined: EICAR"), Some(("malware", 3)));
         assert_eq!(check("ウイルスを検出しました。隔離しました。"), Some(("malware", 3)));
         assert_eq!(check("Ransomware behaviour: many files encrypted"), Some(("ransomware", 4)));
+        assert_eq!(check("malware scan completed: 0 infected files"), None);
+        assert_eq!(check("マルウェアは検出されませんでした"), None);
+        assert_eq!(check("Virus detected: X (definition 12.3)"), Some(("malware", 3)));
         assert_eq!(check("ufw: blocked by policy"), None);
         assert_eq!(check("Accepted publickey for root"), None);
         assert_eq!(action_in("could not be: not blocked"), "failed");

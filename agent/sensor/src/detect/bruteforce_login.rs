@@ -226,7 +226,7 @@ impl Attempts {
             Category::BruteforceLogin,
             BruteforceLogin::RULE,
             policy,
-            Who::of(flow),
+            Who::of(flow, service.name),
             (self.first, self.last),
         );
         finding.detected_at = at;

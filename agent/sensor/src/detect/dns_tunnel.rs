@@ -18,10 +18,10 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map};
 use crate::detect::Detect;
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
+use crate::domain::registered_domain;
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
 use crate::limits::Limits;
 use crate::segment::Policy;
-use crate::summarize::registered_domain;
 
 /// Counted over this long; then the count begins again.
 const WINDOW: Duration = Duration::from_secs(3_600);
@@ -180,9 +180,9 @@ impl DnsTunnel {
         }
     }
 
-    fn on_response(&mut self, flow: &FlowRef, dns: &Dns) {
+    fn on_response(&mut self, client: IpAddr, dns: &Dns) {
         let Some((domain, _)) = split(dns) else { return };
-        if let Some(asked) = self.pairs.get_mut(&(flow.originator.address, Box::from(domain))) {
+        if let Some(asked) = self.pairs.get_mut(&(client, Box::from(domain))) {
             asked.responses += 1;
             asked.refused += u64::from(dns.rcode != 0);
             asked.answer_bytes += u64::from(dns.answer_bytes);
@@ -217,7 +217,7 @@ fn judge(
 
 fn claim(asked: &Asked, (at, flow): (Timestamp, &FlowRef), domain: &str, policy: &Policy) -> Finding {
     let client = flow.originator.address;
-    let who = Who { responder: None, ..Who::of(flow) };
+    let who = Who { responder: None, ..Who::of(flow, domain) };
     let mut finding = draft(Category::DnsTunnel, DnsTunnel::RULE, policy, who, (asked.since, at));
     finding.confidence = Confidence::from_permille(if asked.carries() { 850 } else { 600 });
     finding.title = Bilingual::new(
@@ -263,14 +263,16 @@ impl Detect for DnsTunnel {
 
     fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Dns(dns) } = event else { return };
+        // Who asks is the client, even if the capture began with an answer.
+        let asker = if dns.from_originator == dns.is_response { flow.reversed() } else { *flow };
         // Multicast DNS (RFC 6762) asks the neighbours, and nobody outside hears it.
-        if flow.responder.port == 5_353 {
+        if asker.responder.port == 5_353 {
             return;
         }
-        match (dns.is_response, dns.from_originator) {
-            (false, true) => self.on_query(*at, flow, dns, (policy, out)),
-            (true, false) => self.on_response(flow, dns),
-            (false, false) | (true, true) => {}
+        if dns.is_response {
+            self.on_response(asker.originator.address, dns);
+        } else {
+            self.on_query(*at, &asker, dns, (policy, out));
         }
     }
 

@@ -48,7 +48,7 @@ impl Told {
 
 /// Whom a finding is about.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Who {
+pub(super) struct Who<'a> {
     /// The acting host.
     pub(super) originator: Option<Host>,
     /// Its only victim.
@@ -57,16 +57,19 @@ pub(super) struct Who {
     pub(super) places: (IpAddr, IpAddr),
     /// Outermost VLAN.
     pub(super) vlan: Option<u16>,
+    /// What else tells this finding from others of the same hosts at the same time: a port, a domain, a service.
+    pub(super) what: &'a str,
 }
 
-impl Who {
+impl<'a> Who<'a> {
     /// The flow's originator acting on its responder.
-    pub(super) fn of(flow: &FlowRef) -> Self {
+    pub(super) fn of(flow: &FlowRef, what: &'a str) -> Self {
         Self {
             originator: Some(flow.originator.address.into()),
             responder: Some(flow.responder.address.into()),
             places: (flow.originator.address, flow.responder.address),
             vlan: flow.vlan,
+            what,
         }
     }
 }
@@ -166,7 +169,7 @@ pub(super) fn draft(
     category: Category,
     rule: &str,
     policy: &Policy,
-    who: Who,
+    who: Who<'_>,
     (first, now): (Timestamp, Timestamp),
 ) -> Finding {
     let name = |host: Option<Host>| host.map_or_else(String::new, |host| host.to_string());
@@ -176,6 +179,7 @@ pub(super) fn draft(
         category.as_str().as_bytes(),
         name(who.originator).as_bytes(),
         name(who.responder).as_bytes(),
+        who.what.as_bytes(),
         &first.nanos().to_be_bytes(),
     ]);
     Finding {

@@ -184,6 +184,7 @@ impl Service {
         finding.count = self.episode.syns;
         input(finding, "syns", self.episode.syns);
         input(finding, "completed_handshakes", self.episode.completed);
+        input(finding, "completed_a_second_smoothed", (self.smoothed * 10.0).round() / 10.0);
         input(finding, "cusum", (self.sum * 100.0).round() / 100.0);
         input(finding, "distinct_sources_at_least", self.episode.sources.len());
         let sources = self.episode.sources.iter().take(10).map(|one| one.to_string().into()).collect();
@@ -208,6 +209,7 @@ impl Service {
             responder: Some(to.address.into()),
             places: (to.address, sender.unwrap_or(to.address)),
             vlan,
+            what: &to.port.to_string(),
         };
         let span = (self.episode.first, self.episode.last);
         let mut finding = draft(Category::FloodSyn, FloodSyn::RULE, policy, who, span);

@@ -6,7 +6,7 @@ use crate::event::{ConnState, FlowRecord, FlowRef};
 /// carried, the originator sent a packet or two, at most a RST came back, and it was not sent from a server's port.
 pub(super) fn is_bare(flow: &FlowRef, record: &FlowRecord) -> bool {
     flow.protocol == 6
-        && record.state == ConnState::Oth
+        && matches!(record.state, ConnState::Oth | ConnState::Sh)
         && record.originator.payload_bytes == 0
         && record.responder.payload_bytes == 0
         && record.originator.packets <= 2

@@ -25,6 +25,8 @@ const MEMORY: Duration = Duration::from_secs(30 * 60);
 const ARP_MEMORY: Duration = Duration::from_secs(60);
 /// Flows remembered for evidence.
 const SAMPLES: usize = 8;
+/// A sweep's hosts are neighbours; strays from other traffic on the port may be among them.
+const CLUSTERED_PERCENT: usize = 75;
 /// TCP ports that clients of an isolated network try on many hosts by themselves.
 const WEB: [u16; 2] = [80, 443];
 /// Ports above 1023 of services that are looked for to be attacked: databases, remote control, embedded devices.
@@ -55,24 +57,24 @@ struct Rule {
     failed_min: usize,
     /// At least this many failed for each that answered.
     failed_per_answered: usize,
-    /// The failed hosts fill at least one in this many addresses of the range they span.
-    spread_max: Option<u64>,
+    /// Most of the failed hosts lie at most this far from the next one.
+    gap_max: Option<u32>,
 }
 
 impl Means {
     const fn rule(self) -> Rule {
         match self {
             Self::Syn(port) if port == WEB[0] || port == WEB[1] => {
-                Rule { failed_min: 25, failed_per_answered: 9, spread_max: None }
+                Rule { failed_min: 25, failed_per_answered: 9, gap_max: None }
             }
             Self::Syn(port) if is_sought(port) => {
-                Rule { failed_min: 8, failed_per_answered: 1, spread_max: None }
+                Rule { failed_min: 8, failed_per_answered: 1, gap_max: None }
             }
-            Self::Syn(_) => Rule { failed_min: 25, failed_per_answered: 4, spread_max: Some(16) },
-            Self::Bare(_) => Rule { failed_min: 16, failed_per_answered: 4, spread_max: None },
-            Self::Udp(_) => Rule { failed_min: 32, failed_per_answered: 4, spread_max: Some(16) },
-            Self::Echo => Rule { failed_min: 8, failed_per_answered: 1, spread_max: None },
-            Self::Arp => Rule { failed_min: 16, failed_per_answered: 2, spread_max: Some(4) },
+            Self::Syn(_) => Rule { failed_min: 25, failed_per_answered: 4, gap_max: Some(16) },
+            Self::Bare(_) => Rule { failed_min: 16, failed_per_answered: 4, gap_max: None },
+            Self::Udp(_) => Rule { failed_min: 32, failed_per_answered: 4, gap_max: Some(16) },
+            Self::Echo => Rule { failed_min: 8, failed_per_answered: 1, gap_max: None },
+            Self::Arp => Rule { failed_min: 16, failed_per_answered: 2, gap_max: Some(4) },
         }
     }
 
@@ -180,21 +182,19 @@ impl Sweep {
         self.walk.is_scanner()
             && self.failed.len() >= rule.failed_min
             && self.failed.len() >= self.answered.len().saturating_mul(rule.failed_per_answered)
-            && rule.spread_max.is_none_or(|spread| self.spread().is_some_and(|found| found <= spread))
+            && rule.gap_max.is_none_or(|gap| self.clustered_percent(gap) >= CLUSTERED_PERCENT)
     }
 
-    /// Addresses in the span of the failed hosts for each of them; `None` where one number cannot tell (IPv6).
-    fn spread(&self) -> Option<u64> {
+    /// Of the failed hosts with a neighbour, how many have it within `gap` addresses. Strays do not hide a swept range.
+    fn clustered_percent(&self, gap: u32) -> usize {
         let number = |host: &IpAddr| match host {
-            IpAddr::V4(v4) => Some(u64::from(v4.to_bits())),
+            IpAddr::V4(v4) => Some(v4.to_bits()),
+            // One cannot sweep IPv6 by counting.
             IpAddr::V6(_) => None,
         };
-        // Strays outside the swept range must not hide it: the middle three quarters of the hosts decide.
-        let numbers: Vec<u64> = self.failed.iter().filter_map(number).collect();
-        let skip = numbers.len() / 8;
-        let (low, high) = (numbers.get(skip)?, numbers.get(numbers.len().checked_sub(skip + 1)?)?);
-        let hosts = (numbers.len() - 2 * skip) as u64;
-        Some((high - low + 1).div_ceil(hosts.max(1)))
+        let numbers: Vec<u32> = self.failed.iter().filter_map(number).collect();
+        let near = numbers.windows(2).filter(|pair| matches!(pair, [low, high] if high - low <= gap)).count();
+        (near * 100).checked_div(numbers.len().saturating_sub(1)).unwrap_or_default()
     }
 }
 
@@ -280,7 +280,7 @@ fn describe(finding: &mut Finding, means: Means, sweep: &Sweep) {
 }
 
 fn add_host(finding: &mut Finding, means: Means, sweep: &Sweep, seen: &Seen) {
-    finding.count = finding.count.saturating_add(1);
+    finding.count = finding.count.saturating_add(u64::from(seen.failed));
     let name = means.words();
     let (what, hosts) =
         if seen.failed { ("without answer", &sweep.failed) } else { ("that answered", &sweep.answered) };
@@ -293,13 +293,18 @@ fn claim(source: Host, means: Means, sweep: &Sweep, seen: &Seen, policy: &Policy
         Host::Ip(address) => address,
         Host::Mac(_) => seen.host,
     };
-    let who =
-        Who { originator: Some(source), responder: None, places: (address, seen.host), vlan: seen.vlan };
+    let name = means.words();
+    let who = Who {
+        originator: Some(source),
+        responder: None,
+        places: (address, seen.host),
+        vlan: seen.vlan,
+        what: &name,
+    };
     let mut finding = draft(Category::ScanHost, ScanHost::RULE, policy, who, (sweep.first, seen.at));
     finding.severity = if policy.is_inside(address) { Severity::HIGH } else { Severity::LOW };
     finding.confidence = Confidence::from_permille(850);
     finding.count = sweep.failed.len() as u64;
-    let name = means.words();
     finding.title = Bilingual::new(
         &format!("ホスト探索: {source} が多数の宛先を調査({name})"),
         &format!("Host sweep: {source} looks for hosts ({name})"),
@@ -325,9 +330,10 @@ fn claim(source: Host, means: Means, sweep: &Sweep, seen: &Seen, policy: &Policy
     threshold(&mut finding, "failed_per_answered", rule.failed_per_answered);
     threshold(&mut finding, "likelihood_ratio", Walk::UPPER_BOUND);
     input(&mut finding, "likelihood_ratio", sweep.walk.ratio());
-    if let (Some(max), Some(spread)) = (rule.spread_max, sweep.spread()) {
-        threshold(&mut finding, "addresses_per_host", max);
-        input(&mut finding, "addresses_per_host", spread);
+    if let Some(gap) = rule.gap_max {
+        threshold(&mut finding, "clustered_percent", CLUSTERED_PERCENT);
+        threshold(&mut finding, "gap_to_neighbour", gap);
+        input(&mut finding, "clustered_percent", sweep.clustered_percent(gap));
     }
     describe(&mut finding, means, sweep);
     finding

@@ -112,7 +112,7 @@ impl ScanPort {
         let new = contacts.learn(at, flow, outcome);
         if let Some(id) = contacts.finding {
             contacts.count += u64::from(new);
-            if new && out.grow(id, at, |finding| contacts.tell(finding)) || !new {
+            if !new || out.grow(id, at, |finding| contacts.tell(finding)) {
                 return;
             }
             contacts.finding = None;
@@ -194,7 +194,7 @@ impl Contacts {
     }
 
     fn claim(&self, at: Timestamp, flow: &FlowRef, policy: &Policy) -> Finding {
-        let who = Who::of(flow);
+        let who = Who::of(flow, "");
         let mut finding = draft(Category::ScanPort, ScanPort::RULE, policy, who, (self.first, at));
         let (source, target) = (flow.originator.address, flow.responder.address);
         finding.severity = if policy.is_inside(source) { Severity::HIGH } else { Severity::LOW };

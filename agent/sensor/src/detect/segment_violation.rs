@@ -83,20 +83,16 @@ fn claim(breach: &Breach<'_>, flow: &FlowRef, policy: &Policy) -> Finding {
     let Breach { contact, from, to, severity, expired, approvable } = *breach;
     // An inside host is the one to look after: the initiator where it is inside.
     let places = if from == Segment::Wan { (contact.to, contact.from) } else { (contact.from, contact.to) };
+    let what = format!("{} {} {}", from.as_str(), to.as_str(), expired.unwrap_or_default());
     let who = Who {
         originator: Some(contact.from.into()),
         responder: Some(contact.to.into()),
         places,
         vlan: contact.vlan,
+        what: &what,
     };
     let mut finding =
         draft(Category::SegmentViolation, SegmentViolation::RULE, policy, who, (contact.at, contact.at));
-    finding.id = FindingId::of(&[
-        finding.id.as_bytes(),
-        from.as_str().as_bytes(),
-        to.as_str().as_bytes(),
-        expired.unwrap_or_default().as_bytes(),
-    ]);
     finding.severity = severity;
     finding.confidence = Confidence::from_permille(950);
     let (host, other) = (contact.from, contact.to);
@@ -159,11 +155,8 @@ fn contact(at: Timestamp, flow: &FlowRef, what: &FlowEvent, policy: &Policy) -> 
     }
     // Whoever was heard first in the middle of a connection need not have begun it: servers have the lower port.
     let midstream = matches!(what, FlowEvent::Ended(_));
-    let (from, to) = if midstream && flow.originator.port < flow.responder.port {
-        (flow.responder, flow.originator)
-    } else {
-        (flow.originator, flow.responder)
-    };
+    let flow = if midstream && flow.originator.port < flow.responder.port { flow.reversed() } else { *flow };
+    let (from, to) = (flow.originator, flow.responder);
     Some(Contact {
         at,
         from: from.address,

@@ -315,3 +315,6 @@ impl Window {
         self.pieces.retain(|piece| piece.0 < piece.1);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,9 @@ use crate::event::ClientHello;
 const RECORD_HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
+const RECORD_CHANGE_CIPHER_SPEC: u8 = 20;
 const RECORD_HEADER: usize = 5;
+const HANDSHAKE_HEADER: usize = 4;
 /// A hello larger than this is none: browsers' reach some 2 KiB with post-quantum key shares.
 const HELLO_MAX: usize = 16 * 1024;
 const SERVER_NAME: u16 = 0;
@@ -42,8 +44,8 @@ pub(super) fn probe(bytes: &[u8]) -> Result<Hello, bool> {
 /// What the records so far hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// The whole hello.
-    Whole(ClientHello),
+    /// The whole hello, and how many bytes of records it took.
+    Whole(ClientHello, usize),
     /// So far in order, but not all there.
     Partial,
     /// Not a hello after all.
@@ -52,59 +54,72 @@ pub(super) enum Read {
 
 /// Reads the hello that `bytes` begin with; it may span records.
 pub(super) fn client_hello(bytes: &[u8]) -> Read {
-    let (handshake, ended) = match single_record(bytes) {
-        Some(fragment) => return read_handshake(fragment),
-        None => join_records(bytes),
-    };
-    match read_handshake(&handshake) {
-        Read::Partial if ended => Read::Malformed,
-        read @ (Read::Whole(_) | Read::Partial | Read::Malformed) => read,
+    // The usual case: the hello lies whole in the first record.
+    if let Some(fragment) = Reader(bytes).record(RECORD_HANDSHAKE)
+        && handshake_length(fragment).is_some_and(|length| fragment.len() >= length)
+    {
+        return read_handshake(fragment, RECORD_HEADER + fragment.len());
     }
+    let mut joined = Vec::new();
+    let mut reader = Reader(bytes);
+    while let Some(kind) = reader.0.first() {
+        if *kind != RECORD_HANDSHAKE {
+            return Read::Malformed;
+        }
+        let Some(fragment) = reader.record(RECORD_HANDSHAKE) else { break };
+        joined.extend_from_slice(fragment);
+        match handshake_length(&joined) {
+            Some(length) if length > HELLO_MAX => return Read::Malformed,
+            Some(length) if joined.len() >= length => {
+                return read_handshake(&joined, bytes.len() - reader.0.len());
+            }
+            Some(_) | None => {}
+        }
+    }
+    Read::Partial
+}
+
+/// Length of the `ChangeCipherSpec` record that `bytes` begin with: clients send one between two hellos to look like
+/// TLS 1.2 (RFC 8446, D.4). `Err(true)` if more bytes could still make one.
+pub(super) fn change_cipher_spec(bytes: &[u8]) -> Result<usize, bool> {
+    let fragment = Reader(bytes).record(RECORD_CHANGE_CIPHER_SPEC);
+    let more = bytes.first() == Some(&RECORD_CHANGE_CIPHER_SPEC) && bytes.len() < RECORD_HEADER + 1;
+    fragment.filter(|fragment| fragment.len() == 1).map(|_| RECORD_HEADER + 1).ok_or(more)
 }
 
 /// What can be said of a hello of which no more will come: the names, but no fingerprint.
 pub(super) fn cut_hello(bytes: &[u8]) -> Option<ClientHello> {
-    let fragment = bytes.get(RECORD_HEADER..)?;
-    let fields = Fields::read(Reader(fragment.get(4..)?)).0;
+    let body = bytes.get(RECORD_HEADER + HANDSHAKE_HEADER..).filter(|_| probe(bytes) == Ok(Hello::Client))?;
+    let fields = Fields::read(Reader(body)).0;
     fields.server_name.is_some().then(|| fields.hello(Box::default()))
 }
 
-/// The usual case: the hello lies whole in the first record.
-fn single_record(bytes: &[u8]) -> Option<&[u8]> {
-    let mut reader = Reader(bytes.get(3..)?);
-    let fragment = reader.vec16()?.0;
-    let length = Reader(fragment.get(1..)?).u24()?;
-    (fragment.len() >= length.saturating_add(4)).then_some(fragment)
+/// Length of a handshake message with its header.
+fn handshake_length(message: &[u8]) -> Option<usize> {
+    Reader(message.get(1..)?).u24().map(|length| HANDSHAKE_HEADER + length)
 }
 
-/// The fragments of consecutive handshake records; true if something else follows them.
-fn join_records(bytes: &[u8]) -> (Vec<u8>, bool) {
-    let mut joined = Vec::new();
-    let mut reader = Reader(bytes);
-    while let Some(kind) = reader.u8() {
-        if kind != RECORD_HANDSHAKE {
-            return (joined, true);
-        }
-        let length = reader.u16().and_then(|_version| reader.u16()).map_or(0, usize::from);
-        let fragment = reader.take(length).unwrap_or_else(|| reader.take(reader.0.len()).unwrap_or_default());
-        joined.extend_from_slice(fragment);
-    }
-    (joined, false)
-}
-
-fn read_handshake(handshake: &[u8]) -> Read {
-    let mut reader = Reader(handshake);
-    let (Some(kind), Some(length)) = (reader.u8(), reader.u24()) else { return Read::Partial };
-    if kind != CLIENT_HELLO || length > HELLO_MAX {
+/// The whole message, which took `used` bytes of records.
+fn read_handshake(message: &[u8], used: usize) -> Read {
+    let mut reader = Reader(message);
+    if reader.u8() != Some(CLIENT_HELLO) {
         return Read::Malformed;
     }
-    let Some(body) = reader.take(length) else { return Read::Partial };
+    let body = reader.u24().and_then(|length| reader.take(length)).unwrap_or_default();
     match Fields::read(Reader(body)) {
         (fields, true) => {
             let ja4 = ja4::fingerprint(&fields);
-            Read::Whole(fields.hello(ja4.into()))
+            Read::Whole(fields.hello(ja4.into()), used)
         }
         (_, false) => Read::Malformed,
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// The fragment of the next record, if it is whole and of this type.
+    fn record(&mut self, kind: u8) -> Option<&'a [u8]> {
+        let _version = (self.u8()? == kind).then(|| self.u16())??;
+        self.vec16().map(|fragment| fragment.0)
     }
 }
 
@@ -237,7 +252,7 @@ mod tests {
     #[test]
     fn reads_a_hello_in_one_record_or_many() {
         let hello = hello();
-        let Read::Whole(read) = client_hello(&record(&hello)) else { panic!("not whole") };
+        let Read::Whole(read, _) = client_hello(&record(&hello)) else { panic!("not whole") };
         assert_eq!(read.server_name.as_deref(), Some("www.example.c"));
         assert_eq!((read.alpn.as_deref(), read.version), (Some("h2"), 0x0304));
         assert!(read.ja4.starts_with("t13d0204h2_"), "{}", read.ja4);
@@ -246,7 +261,9 @@ mod tests {
             let mut records = record(first);
             assert_eq!(client_hello(&records), Read::Partial, "cut at {cut}");
             records.extend(record(second));
-            assert_eq!(client_hello(&records), Read::Whole(read.clone()), "cut at {cut}");
+            let used = records.len();
+            records.extend(b"\x14\x03\x03\x00\x01\x01");
+            assert_eq!(client_hello(&records), Read::Whole(read.clone(), used), "cut at {cut}");
         }
     }
 

@@ -10,6 +10,9 @@ const NUMBER: usize = 11;
 /// Tag and length of a text or a nested message.
 const HEAD: usize = 5;
 
+/// An address of at most sixteen bytes and a port.
+const ENDPOINT: usize = HEAD + HEAD + 16 + NUMBER;
+
 /// Leaves out what does not fit, least important first: flows from the end, then domains, then talkers.
 pub(super) fn fit(summary: &mut Summary, bytes_max: usize) {
     let fixed = 10 * NUMBER + summary.applications.iter().map(named).sum::<usize>();
@@ -48,8 +51,6 @@ fn talker(one: &Talker) -> usize {
 
 fn flow(one: &FlowSummary) -> usize {
     let texts = [
-        one.originator.to_string().len(),
-        one.responder.to_string().len(),
         one.state.len(),
         one.application.len(),
         one.server_name.len(),
@@ -57,5 +58,5 @@ fn flow(one: &FlowSummary) -> usize {
         one.body.map_or(0, |body| body.as_str().len()),
         one.segment.as_ref().map_or(0, |segment| segment.len()),
     ];
-    HEAD + texts.iter().map(|len| HEAD + len).sum::<usize>() + 8 * NUMBER
+    HEAD + 2 * ENDPOINT + texts.iter().map(|len| HEAD + len).sum::<usize>() + 8 * NUMBER
 }

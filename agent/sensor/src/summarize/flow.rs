@@ -2,7 +2,8 @@
 
 use sekimori_wire::record::FlowSummary;
 
-use crate::event::{Application, FlowRecord, FlowRef};
+use crate::domain::registered_domain;
+use crate::event::{FlowRecord, FlowRef};
 use crate::segment::{Place, Policy};
 
 /// What leaves the gateway of a flow: no payload, no name beyond the registered domain.
@@ -23,10 +24,7 @@ pub fn flow_summary(flow: &FlowRef, record: &FlowRecord, policy: &Policy) -> Flo
         responder_packets: record.responder.packets,
         responder_bytes: record.responder.bytes,
         state: record.state.as_str().into(),
-        application: match record.application {
-            Application::Unknown => "".into(),
-            known => known.as_str().into(),
-        },
+        application: record.application.as_str().into(),
         server_name: name.unwrap_or_default().into(),
         ja4: record.ja4.as_deref().unwrap_or_default().into(),
         vlan: flow.vlan,
@@ -35,36 +33,7 @@ pub fn flow_summary(flow: &FlowRef, record: &FlowRecord, policy: &Policy) -> Flo
     }
 }
 
-/// The part of a name that somebody registered, by the public suffix list. `None` for a bare suffix or an address.
-pub fn registered_domain(name: &str) -> Option<&str> {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if name.parse::<core::net::IpAddr>().is_ok() {
-        return None;
-    }
-    psl::domain_str(name)
-}
-
 fn inside_place(flow: &FlowRef, policy: &Policy) -> Place {
     let (one, other) = (flow.originator.address, flow.responder.address);
     policy.place(if policy.is_inside(one) || !policy.is_inside(other) { one } else { other }, flow.vlan)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_cut_to_what_was_registered() {
-        for (name, expect) in [
-            ("www.city.nagasaki.lg.jp", Some("nagasaki.lg.jp")),
-            ("a.b.example.com.", Some("example.com")),
-            ("example.co.jp", Some("example.co.jp")),
-            ("co.jp", None),
-            ("192.0.2.1", None),
-            ("x.pirate.sea", Some("pirate.sea")),
-            ("", None),
-        ] {
-            assert_eq!(registered_domain(name), expect, "{name}");
-        }
-    }
 }

@@ -4,7 +4,7 @@
 //! sender. Each entry is a public service with a page that describes the look-up.
 
 /// Services whose look-ups carry data, by the suffix they are asked under.
-const SERVICES: [&str; 20] = [
+const SERVICES: [&str; 18] = [
     "avqs.mcafee.com",      // McAfee Global Threat Intelligence file reputation
     "avts.mcafee.com",      // the same
     "sophosxl.net",         // Sophos Extensible List
@@ -16,14 +16,12 @@ const SERVICES: [&str; 20] = [
     "asn.cymru.com",        // Team Cymru address to ASN
     "spamhaus.org",         // DNSBL
     "spamhaus.net",         // DNSBL, keyed
-    "dq.spamhaus.net",      // DNSBL, keyed
     "spamcop.net",          // DNSBL
     "barracudacentral.org", // DNSBL
     "sorbs.net",            // DNSBL
     "uribl.com",            // URI block list
     "surbl.org",            // URI block list
     "dnswl.org",            // DNS white list
-    "rhs.mailpolice.com",   // URI block list
     "senderbase.org",       // Cisco sender reputation
 ];
 

@@ -1,3 +1,5 @@
+//! SYN floods and login guessing, and what only looks like them.
+
 use sekimori_wire::finding::Category;
 
 use super::build::*;

@@ -1,3 +1,5 @@
+//! Port scans and host sweeps, and what only looks like them.
+
 use sekimori_wire::finding::Category;
 
 use super::build::*;

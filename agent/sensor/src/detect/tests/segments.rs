@@ -1,3 +1,5 @@
+//! Who may speak to whom, on flows.
+
 use sekimori_wire::finding::{Category, Finding};
 
 use super::build::*;

@@ -1,3 +1,5 @@
+//! DNS tunnels, and names that carry data in good faith.
+
 use sekimori_wire::finding::Category;
 
 use super::build::*;

@@ -55,13 +55,18 @@ const fn version(version: u16) -> &'static str {
     }
 }
 
-/// First and last character of the first protocol; if either is not alphanumeric, of its hexadecimal form.
+/// First and last character of the first protocol. Where either is no letter or digit, the specification takes the
+/// hexadecimal form; but both reference implementations write 9 for a byte beyond ASCII, and fingerprints are for comparing.
 fn alpn_ends(alpn: &[u8]) -> (char, char) {
     let (Some(first), Some(last)) = (alpn.first(), alpn.last()) else { return ('0', '0') };
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    if !first.is_ascii() || !last.is_ascii() {
+        let or_nine = |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte) } else { '9' };
+        return (or_nine(*first), or_nine(*last));
+    }
     if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric() {
         return (char::from(*first), char::from(*last));
     }
-    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
     (digit(first >> 4), digit(last & 0xf))
 }
 
@@ -118,9 +123,11 @@ mod tests {
             (&b"h2"[..], ('h', '2')),
             (b"http/1.1", ('h', '1')),
             (b"x", ('x', 'x')),
-            (b"\xab", ('a', 'b')),
-            (b"\xab\xcd", ('a', 'd')),
-            (b"0\xab", ('3', 'b')),
+            (b"\xab", ('9', '9')),
+            (b"\xab\xcd", ('9', '9')),
+            (b"h\xab", ('h', '9')),
+            (b"\x0a\x1a", ('0', 'a')),
+            (b"h.", ('6', 'e')),
             (b"", ('0', '0')),
         ] {
             assert_eq!(alpn_ends(alpn), expected, "{alpn:x?}");
