@@ -19,7 +19,7 @@ const TIMEOUT_MS: i32 = 50;
 const BURST: usize = 4096;
 
 /// An interface opened by libpcap.
-pub(super) struct LibPcap {
+pub(crate) struct LibPcap {
     interface: String,
     capture: Capture<Active>,
     link: u32,
@@ -33,7 +33,7 @@ impl core::fmt::Debug for LibPcap {
 }
 
 impl LibPcap {
-    pub(super) fn open(interface: &str, options: &Options) -> Result<Self, CaptureError> {
+    pub(crate) fn open(interface: &str, options: &Options) -> Result<Self, CaptureError> {
         let failed = |doing: &'static str| {
             let interface = interface.to_owned();
             move |cause: Error| denied(interface, doing, io_error(cause))
@@ -62,7 +62,7 @@ impl LibPcap {
         Ok(Self { interface: interface.to_owned(), capture, link, damaged_times: 0 })
     }
 
-    pub(super) fn deliver(
+    pub(crate) fn deliver(
         &mut self,
         wait: Duration,
         mut on_frame: impl FnMut(&Frame<'_>),
@@ -116,7 +116,7 @@ impl LibPcap {
         Ok(())
     }
 
-    pub(super) fn stats(&mut self) -> Stats {
+    pub(crate) fn stats(&mut self) -> Stats {
         self.capture.stats().map_or_else(
             |_unknown| Stats::default(),
             |stat| Stats {
@@ -127,7 +127,7 @@ impl LibPcap {
         )
     }
 
-    pub(super) const fn link(&self) -> u32 {
+    pub(crate) const fn link(&self) -> u32 {
         self.link
     }
 }
