@@ -117,6 +117,7 @@ pub(crate) mod fault {
         /// Whether what is not durable is kept track of.
         tracks: bool,
         steps_left: Option<u32>,
+        tears: bool,
         full: bool,
         /// Durable content of files whose present content is not durable.
         content: BTreeMap<PathBuf, Vec<u8>>,
@@ -126,9 +127,10 @@ pub(crate) mod fault {
 
     thread_local!(static FAULT: RefCell<Fault> = RefCell::default());
 
-    /// From now on this thread's process dies after `steps` steps: each later one fails.
-    pub(crate) fn crash_after(steps: u32) {
-        FAULT.set(Fault { tracks: true, steps_left: Some(steps), ..Fault::default() });
+    /// From now on this thread's process dies after `steps` steps: each later one fails. If the last is a write, only a
+    /// part of it happens if it `tears`, else all.
+    pub(crate) fn crash_after(steps: u32, tears: bool) {
+        FAULT.set(Fault { tracks: true, steps_left: Some(steps), tears, ..Fault::default() });
     }
 
     /// The process is started again on a machine that kept running: what is not durable still can be lost.
@@ -173,7 +175,7 @@ pub(crate) mod fault {
     /// How much of a write that is going to fail is written all the same.
     pub(super) fn torn(len: usize, path: &Path) -> usize {
         FAULT.with_borrow_mut(|fault| {
-            if !fault.full && fault.steps_left != Some(1) {
+            if !fault.full && !(fault.tears && fault.steps_left == Some(1)) {
                 return 0;
             }
             fault.track(Step::Content, path);
@@ -232,7 +234,7 @@ mod tests {
         for steps in 0..8 {
             for loses in 0..3 {
                 write_atomic(&path, b"old content").unwrap();
-                fault::crash_after(steps);
+                fault::crash_after(steps, true);
                 let written = write_atomic(&path, b"new content");
                 fault::restart(|below| loses.min(below - 1));
                 let found = fs::read(&path).unwrap();
