@@ -6,6 +6,8 @@
 //! A submission is stored up to the first envelope that is not good. If anything before it was, the answer is an `Ack`
 //! of that; the agent then sends the rest, and the bad one gets its refusal as the first of its submission.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,8 +19,10 @@ use sekimori_wire::DecodeError;
 use sekimori_wire::ack::{Ack, Answer, Refusal, RefusalKind, decode_submission};
 use sekimori_wire::batch::Batch;
 use sekimori_wire::envelope::{Envelope, Verified, VerifyError};
+use sekimori_wire::id::AgentId;
 use sekimori_wire::limits::SUBMISSION_BYTES_MAX;
 use sekimori_wire::text::BoundedText;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock;
 use crate::fleet::error_chain;
@@ -34,8 +38,10 @@ pub mod registry;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Told to an agent when the collector is busy.
 const RETRY_AFTER_SECONDS: u32 = 5;
-/// Submissions in memory at a time; times 4 MiB it bounds what they take.
-pub const SUBMISSIONS_MAX: usize = 64;
+/// How long a request waits for its turn; after a restart everybody comes at once.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Submissions in memory at a time, and at most one of each agent.
+pub const SUBMISSIONS_MAX: usize = 32;
 
 /// An envelope that was verified: the batch for us, the exact bytes for the store.
 #[derive(Debug)]
@@ -111,7 +117,7 @@ async fn take(state: &Intake, peer: Peer, body: Body) -> Result<Outcome, StoreEr
     let Some(from) = registry::look_up(&state.store, peer.agent()).await? else {
         return Ok(refused(RefusalKind::NotEnrolled, "this agent is not enrolled, or was revoked", 0));
     };
-    let Ok(_slot) = state.submissions.try_acquire() else { return Ok(Outcome::Refused(busy())) };
+    let Some(_turn) = state.turns.take(peer).await else { return Ok(Outcome::Refused(busy())) };
     let read = axum::body::to_bytes(body, SUBMISSION_BYTES_MAX);
     let bytes = match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(bytes)) => bytes,
@@ -128,6 +134,47 @@ async fn take(state: &Intake, peer: Peer, body: Body) -> Result<Outcome, StoreEr
         Err(_) => return Ok(Outcome::Refused(busy())),
     };
     Ok(state.writer.commit(submission).await.unwrap_or_else(|| Outcome::Refused(busy())))
+}
+
+/// Whose submissions are in memory.
+#[derive(Debug)]
+pub struct Turns {
+    slots: Semaphore,
+    agents: Mutex<HashSet<AgentId>>,
+}
+
+/// The right to have one submission in memory; given back when dropped.
+struct Turn<'a> {
+    turns: &'a Turns,
+    agent: AgentId,
+    _slot: SemaphorePermit<'a>,
+}
+
+impl Turns {
+    /// All of them free.
+    pub fn new() -> Self {
+        Self { slots: Semaphore::new(SUBMISSIONS_MAX), agents: Mutex::default() }
+    }
+
+    /// `None` if the agent has one already, or everybody else does for too long.
+    async fn take(&self, peer: Peer) -> Option<Turn<'_>> {
+        let slot = tokio::time::timeout(TURN_TIMEOUT, self.slots.acquire()).await.ok()?.ok()?;
+        let agent = peer.agent();
+        let free = self.agents.lock().unwrap_or_else(PoisonError::into_inner).insert(agent);
+        free.then_some(Turn { turns: self, agent, _slot: slot })
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.turns.agents.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.agent);
+    }
 }
 
 /// Verifies what it can from the front. An error only if the very first envelope is not good.

@@ -56,16 +56,21 @@ pub struct Made {
 /// # Errors
 /// If it is there already, or cannot be written.
 pub async fn run(plan: &Plan) -> Result<Made, InitError> {
-    let dir = &plan.dir;
+    // Without a slash at the end, so that the temporary name stands beside it.
+    let dir: &PathBuf = &plan.dir.components().collect();
     if dir.symlink_metadata().is_ok() {
         return Err(InitError::Exists { dir: dir.clone() });
     }
     let mut temporary = dir.as_os_str().to_owned();
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
+    if let Some(parent) = dir.parent() {
+        folder(parent, true)?;
+    }
+    folder(&temporary, false)?;
     let made = fill(plan, &temporary).await;
     if made.is_err() {
-        // What is half made is of no use; that it cannot be removed either is not worth hiding the first error.
+        // What is half made is of no use; that it cannot be removed either must not hide the first error.
         std::fs::remove_dir_all(&temporary).unwrap_or_default();
     }
     let (password, ca_sha256) = made?;
@@ -83,12 +88,8 @@ pub async fn run(plan: &Plan) -> Result<Made, InitError> {
 }
 
 async fn fill(plan: &Plan, dir: &Path) -> Result<(String, String), InitError> {
-    for folder in [dir.to_owned(), dir.join("ca"), dir.join("keys"), dir.join("store")] {
-        DirBuilder::new()
-            .mode(0o700)
-            .recursive(folder == dir)
-            .create(&folder)
-            .map_err(|cause| InitError::Write { path: folder.clone(), cause })?;
+    for name in ["ca", "keys", "store"] {
+        folder(&dir.join(name), false)?;
     }
     let authority = authority::make(&Paths::of(dir), &plan.hosts, clock::now())?;
     write(&dir.join("collector.toml"), config_text(plan).as_bytes())?;
@@ -102,6 +103,15 @@ async fn fill(plan: &Plan, dir: &Path) -> Result<(String, String), InitError> {
     store.put_user(&ADMIN.into(), Role::FIRST, &hash_password(&password)?, clock::now()).await?;
     store.close().await;
     Ok((password, authority.ca_sha256.to_string()))
+}
+
+/// A folder that only we can enter; `recursive` also takes one that is there.
+fn folder(path: &Path, recursive: bool) -> Result<(), InitError> {
+    DirBuilder::new()
+        .mode(0o700)
+        .recursive(recursive)
+        .create(path)
+        .map_err(|cause| InitError::Write { path: path.to_owned(), cause })
 }
 
 /// A new file that only we can read, on the disk when this returns.

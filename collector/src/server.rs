@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 use crate::config::Config;
 use crate::fleet::authority::{self, Authority, AuthorityError, Paths};
 use crate::fleet::error_chain;
-use crate::ingest::SUBMISSIONS_MAX;
+use crate::ingest::Turns;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
@@ -66,7 +66,7 @@ pub struct Intake {
     /// Commits.
     pub writer: Writer,
     /// Bounds the submissions in memory.
-    pub submissions: Arc<Semaphore>,
+    pub turns: Arc<Turns>,
 }
 
 /// A collector that is bound to its addresses and not yet serving.
@@ -112,7 +112,7 @@ impl Server {
             authority: Arc::new(Authority::load(&paths)?),
             ack_key: Arc::new(authority::load_ack_key(&paths)?),
             writer: writer.clone(),
-            submissions: Arc::new(Semaphore::new(SUBMISSIONS_MAX)),
+            turns: Arc::new(Turns::new()),
         };
         let door = |tls: Arc<ServerConfig>, router: Router| Door {
             tls: TlsAcceptor::from(tls),

@@ -28,7 +28,7 @@ use crate::status::{self, Status};
 use crate::{clock, init, verify};
 
 struct Collector {
-    _dir: tempfile::TempDir,
+    holder: tempfile::TempDir,
     dir: PathBuf,
     config: Config,
     stop: watch::Sender<bool>,
@@ -47,7 +47,7 @@ impl Collector {
         let config = server.config().clone();
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(server.run(stopped, || {}));
-        Self { _dir: holder, dir, config, stop, running }
+        Self { holder, dir, config, stop, running }
     }
 
     async fn store(&self) -> Store {
@@ -122,11 +122,12 @@ impl Collector {
     }
 
     /// Stops it as SIGTERM does, and checks every stored batch.
-    async fn end(self, batches: u64) {
+    async fn end(self, batches: u64) -> tempfile::TempDir {
         self.stop.send_replace(true);
         self.running.await.unwrap().unwrap();
         let store = Store::open_read_only(&self.config.store_path()).await.unwrap();
         assert_eq!(verify::store(&store).await.unwrap(), verify::Report { batches, bad: None });
+        self.holder
     }
 }
 
@@ -268,8 +269,8 @@ async fn batches_are_stored_once_in_order_or_refused_with_the_reason() {
 
     // Changed byte, another agent's envelope, the same number with other bytes, rubbish, an empty submission.
     let mut bytes = agent.seal(4, three.digest(), Vec::new()).to_bytes();
-    let middle = bytes.len() - 100;
-    bytes[middle] ^= 1;
+    let inside = bytes.len() - 110; // The last 100 bytes name and sign; before them is the payload.
+    bytes[inside] ^= 1;
     let changed = Envelope::from_bytes(&bytes).unwrap();
     assert_eq!(agent.send(&[changed]).await, Err(RefusalKind::WrongKey));
     let other = collector.enroll(&collector.token("422011", 60).await).await.ok().unwrap();
@@ -375,7 +376,7 @@ async fn a_stranger_gets_a_tls_alert_and_is_counted() {
 
     // Failures of TLS are written with the next group; ending the collector writes what is left.
     let path = collector.config.store_path();
-    collector.end(0).await;
+    let _files = collector.end(0).await;
     let store = Store::open_read_only(&path).await.unwrap();
     assert_eq!(status::read(&store).await.unwrap().counters.get("tls.failed"), Some(&2));
     let peers: Vec<(String, String, i64)> =
@@ -391,7 +392,7 @@ async fn verify_names_the_first_batch_that_is_not_good() {
     let two = agent.seal(2, one.digest(), Vec::new());
     agent.send(&[one, two]).await.unwrap();
     let path = collector.config.store_path();
-    collector.end(2).await;
+    let _files = collector.end(2).await;
     let id = agent.key.verifying_key().id();
     for (statement, expected) in [
         (
