@@ -1,3 +1,5 @@
+//! Replay as a command: order, formats, damage, filters, rebasing.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Files as people have them: every magic, order and resolution; cut, damaged and hostile ones.
+
 use std::fmt::Write as _;
 
 use super::*;

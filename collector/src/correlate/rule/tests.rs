@@ -1,3 +1,5 @@
+//! The table from findings to incidents, and what correlates.
+
 use super::*;
 use sekimori_wire::finding::{Bilingual, Confidence, Evidence};
 use sekimori_wire::id::FindingId;
