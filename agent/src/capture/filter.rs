@@ -135,7 +135,8 @@ mod compiled {
     }
 }
 
-#[cfg(all(test, feature = "pcap"))]
+#[cfg(test)]
+#[cfg(feature = "pcap")]
 mod tests {
     use super::*;
 

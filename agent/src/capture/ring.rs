@@ -393,7 +393,10 @@ mod tests {
         block[at..at + 4].copy_from_slice(&value.to_ne_bytes());
     }
 
-    fn walked(block: &[u8]) -> (bool, Vec<(u64, Option<u16>, Vec<u8>, u32)>) {
+    /// Time, VLAN, bytes and length on the wire.
+    type Seen = (u64, Option<u16>, Vec<u8>, u32);
+
+    fn walked(block: &[u8]) -> (bool, Vec<Seen>) {
         let mut seen = Vec::new();
         let good = walk(block, LinkType::Ethernet, |frame| {
             seen.push((frame.at.nanos(), frame.vlan, frame.bytes.to_vec(), frame.wire_len));
