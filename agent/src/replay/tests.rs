@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::cli::ReplayArgs;
-use clap::Parser as _;
+use clap::Parser;
 
 /// Ethernet, IPv4, TCP SYN from 192.0.2.66 to port `port` of 192.168.0.1.
 fn syn(port: u16) -> Vec<u8> {
