@@ -15,6 +15,7 @@ pub(crate) struct Instruction {
 /// Why a filter cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FilterError {
+    #[cfg(feature = "pcap")]
     #[error("filter `{filter}`: {reason}")]
     Compile { filter: String, reason: String },
     #[error(
