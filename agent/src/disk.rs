@@ -60,7 +60,7 @@ pub(crate) fn create(path: &Path) -> Result<File, DiskError> {
 /// Appends at the file's position.
 pub(crate) fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     #[cfg(test)]
-    file.write_all(&bytes[..fault::torn(bytes.len(), path)]).unwrap();
+    fault::tear(file, path, bytes);
     at("write", path, before(Step::Content, path).and_then(|()| file.write_all(bytes)))
 }
 
@@ -111,14 +111,23 @@ pub(crate) mod fault {
     use super::{Path, PathBuf, Step, fs, io};
     use std::cell::RefCell;
     use std::collections::BTreeMap;
+    use std::io::Write as _;
+
+    #[derive(Default, PartialEq, Eq)]
+    enum Kind {
+        #[default]
+        Sound,
+        /// No file can grow.
+        Full,
+        /// What is not durable is kept track of, and can be lost.
+        Volatile,
+    }
 
     #[derive(Default)]
     struct Fault {
-        /// Whether what is not durable is kept track of.
-        tracks: bool,
+        kind: Kind,
         steps_left: Option<u32>,
         tears: bool,
-        full: bool,
         /// Durable content of files whose present content is not durable.
         content: BTreeMap<PathBuf, Vec<u8>>,
         /// Durable meaning of names whose present meaning is not durable; `None`: no such file.
@@ -130,7 +139,7 @@ pub(crate) mod fault {
     /// From now on this thread's process dies after `steps` steps: each later one fails. If the last is a write, only a
     /// part of it happens if it `tears`, else all.
     pub(crate) fn crash_after(steps: u32, tears: bool) {
-        FAULT.set(Fault { tracks: true, steps_left: Some(steps), tears, ..Fault::default() });
+        FAULT.set(Fault { kind: Kind::Volatile, steps_left: Some(steps), tears, ..Fault::default() });
     }
 
     /// The process is started again on a machine that kept running: what is not durable still can be lost.
@@ -140,7 +149,8 @@ pub(crate) mod fault {
 
     /// From now on no file of this thread can grow, or all can again.
     pub(crate) fn disk_full(full: bool) {
-        FAULT.set(Fault { full, ..Fault::default() });
+        let kind = if full { Kind::Full } else { Kind::Sound };
+        FAULT.set(Fault { kind, ..Fault::default() });
     }
 
     /// Whether the simulated process has died.
@@ -172,21 +182,20 @@ pub(crate) mod fault {
         }
     }
 
-    /// How much of a write that is going to fail is written all the same.
-    pub(super) fn torn(len: usize, path: &Path) -> usize {
+    /// Writes a part of what is going to fail.
+    pub(super) fn tear(file: &mut fs::File, path: &Path, bytes: &[u8]) {
         FAULT.with_borrow_mut(|fault| {
-            if !fault.full && !(fault.tears && fault.steps_left == Some(1)) {
-                return 0;
+            if fault.kind == Kind::Full || (fault.tears && fault.steps_left == Some(1)) {
+                fault.track(Step::Content, path);
+                fault.steps_left = fault.steps_left.map(|_| 0);
+                file.write_all(&bytes[..bytes.len() / 2]).unwrap();
             }
-            fault.track(Step::Content, path);
-            fault.steps_left = fault.steps_left.map(|_| 0);
-            len / 2
-        })
+        });
     }
 
     pub(super) fn before(step: Step, path: &Path) -> io::Result<()> {
         FAULT.with_borrow_mut(|fault| {
-            if fault.full && step == Step::Content {
+            if fault.kind == Kind::Full && step == Step::Content {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             if fault.steps_left == Some(0) {
@@ -200,7 +209,7 @@ pub(crate) mod fault {
 
     impl Fault {
         fn track(&mut self, step: Step, path: &Path) {
-            if !self.tracks {
+            if self.kind != Kind::Volatile {
                 return;
             }
             match step {
