@@ -179,7 +179,7 @@ mod tests {
         assert!(speed("0").is_err() && speed("nan").is_err());
         let parsed = |line: &str| Cli::try_parse_from(line.split(' '));
         assert!(parsed("sekimori-agent replay --ship a.pcap").is_err(), "--ship needs --state");
-        assert!(parsed("sekimori-agent replay a.pcap -").is_ok());
+        parsed("sekimori-agent replay a.pcap -").unwrap();
         assert!(parsed("sekimori-agent enroll --state d").is_err(), "a token is needed");
     }
 }

@@ -1,6 +1,5 @@
 //! Looks for what would keep the agent from working, and says what to do about it.
 
-use std::fmt::Write as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Duration;
@@ -52,16 +51,18 @@ impl Default for Findings {
 }
 
 impl Findings {
-    // Writing to a String cannot fail.
     fn good(&mut self, what: &str) {
-        drop(writeln!(self.report, "good  {what}"));
+        self.line("good", what);
     }
     fn note(&mut self, what: &str) {
-        drop(writeln!(self.report, "note  {what}"));
+        self.line("note", what);
     }
     fn bad(&mut self, what: &str) {
-        drop(writeln!(self.report, "BAD   {what}"));
+        self.line("BAD", what);
         self.well = false;
+    }
+    fn line(&mut self, verdict: &str, what: &str) {
+        self.report.push_str(&format!("{verdict:<5} {what}\n"));
     }
 }
 
@@ -112,7 +113,7 @@ fn state(findings: &mut Findings, config: &Config) {
         match connect(url) {
             Ok(()) => findings.good(&format!("{url} accepts connections")),
             Err(error) => {
-                findings.bad(&format!("{url}: {error} (what is found stays in the spool until it answers)"))
+                findings.bad(&format!("{url}: {error} (what is found stays in the spool until it answers)"));
             }
         }
     }

@@ -1,6 +1,5 @@
 //! What an operator can look at without disturbing the running agent: interfaces, status, spool.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use sekimori_wire::time::Timestamp;
@@ -34,6 +33,27 @@ pub(crate) struct Status {
     pub(crate) health: serde_json::Value,
 }
 
+/// The part of a health record that is shown to people.
+#[derive(Debug, Default, Deserialize)]
+struct Measured {
+    at: String,
+    uptime_seconds: u64,
+    spool_batches: u64,
+    spool_bytes: u64,
+    disk_free_bytes: u64,
+    rss_bytes: u64,
+    cpu_permille: u32,
+    interfaces: Vec<MeasuredInterface>,
+}
+
+#[derive(Debug, Deserialize)]
+struct MeasuredInterface {
+    name: String,
+    up: bool,
+    packets: u64,
+    kernel_drops: u64,
+}
+
 /// Why there is nothing to show, or what is shown is bad.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InspectError {
@@ -63,8 +83,7 @@ pub(crate) enum InspectError {
 
 /// A line for each interface.
 pub(crate) fn interfaces() -> String {
-    let mut out = String::new();
-    for one in pnet::datalink::interfaces() {
+    let line = |one: pnet::datalink::NetworkInterface| {
         let state = match (one.is_up(), one.is_running()) {
             (true, true) => "up",
             (true, false) => "no carrier",
@@ -72,10 +91,9 @@ pub(crate) fn interfaces() -> String {
         };
         let mac = one.mac.map_or_else(|| "-".to_owned(), |mac| mac.to_string());
         let addresses: Vec<String> = one.ips.iter().map(ToString::to_string).collect();
-        // Writing to a String cannot fail.
-        drop(writeln!(out, "{:<16} {:<10} {mac:<18} {}", one.name, state, addresses.join(" ")));
-    }
-    out
+        format!("{:<16} {state:<10} {mac:<18} {}\n", one.name, addresses.join(" "))
+    };
+    pnet::datalink::interfaces().into_iter().map(line).collect()
 }
 
 /// The running agent's status, and an error if it is too old.
@@ -84,13 +102,13 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
     let bytes = std::fs::read(&path).map_err(|cause| InspectError::NoStatus { path: path.clone(), cause })?;
     let status: Status =
         serde_json::from_slice(&bytes).map_err(|cause| InspectError::BadStatus { path, cause })?;
-    let at = status.health["at"].as_str().and_then(|text| text.parse::<Timestamp>().ok()).unwrap_or_default();
+    let health = Measured::deserialize(&status.health).unwrap_or_default();
+    let at = health.at.parse::<Timestamp>().unwrap_or_default();
     let age = clock::now().since(at).as_secs();
     let stale = (age > STALE_SECONDS).then_some(InspectError::Stale { seconds: age });
     if json {
         return Ok((String::from_utf8_lossy(&bytes).into_owned() + "\n", stale));
     }
-    let field = |name: &str| status.health[name].as_u64().unwrap_or_default();
     let trouble = |what: &Option<String>| what.clone().unwrap_or_else(|| "well".to_owned());
     let mut out = format!(
         "agent      {} ({}, body {}), version {}, pid {}\nat         {at}, up {} s\ncollector  {}; acknowledged through {}/{}\n\
@@ -100,26 +118,24 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
         status.body,
         status.version,
         status.pid,
-        field("uptime_seconds"),
+        health.uptime_seconds,
         trouble(&status.collector_trouble),
         status.acknowledged_epoch,
         status.acknowledged_seq,
         trouble(&status.disk_trouble),
-        field("spool_batches"),
-        field("spool_bytes"),
-        field("disk_free_bytes"),
-        field("rss_bytes"),
-        field("cpu_permille"),
+        health.spool_batches,
+        health.spool_bytes,
+        health.disk_free_bytes,
+        health.rss_bytes,
+        health.cpu_permille,
     );
-    for one in status.health["interfaces"].as_array().into_iter().flatten() {
-        let up = if one["up"] == true { "up" } else { "down" };
-        let name = one["name"].as_str().unwrap_or_default();
-        drop(writeln!(
-            out,
-            "{name:<10} {up}; {} packets, {} dropped by the kernel",
-            one["packets"], one["kernel_drops"]
-        ));
-    }
+    out.extend(health.interfaces.iter().map(|one| {
+        let up = if one.up { "up" } else { "down" };
+        format!(
+            "{:<10} {up}; {} packets, {} dropped by the kernel\n",
+            one.name, one.packets, one.kernel_drops
+        )
+    }));
     Ok((out, stale))
 }
 
@@ -139,9 +155,9 @@ pub(crate) fn spool_inspect(state: &Path, json: bool) -> Result<String, InspectE
         found.bytes,
         found.segments.len(),
     );
-    for problem in &found.problems {
-        drop(writeln!(out, "{} at byte {}: {}", problem.path.display(), problem.offset_bytes, problem.what));
-    }
+    out.extend(found.problems.iter().map(|problem| {
+        format!("{} at byte {}: {}\n", problem.path.display(), problem.offset_bytes, problem.what)
+    }));
     Ok(out)
 }
 

@@ -80,10 +80,8 @@ mod compiled {
     pub(super) fn compile(filter: &str, link: u32) -> Result<Program, FilterError> {
         let refused = |cause: pcap::Error| FilterError::Compile {
             filter: filter.to_owned(),
-            reason: match cause {
-                pcap::Error::PcapError(reason) => reason,
-                other => other.to_string(),
-            },
+            // libpcap's own words, without the crate's name for their kind.
+            reason: if let pcap::Error::PcapError(reason) = cause { reason } else { cause.to_string() },
         };
         // In files raw IP is 101 (LINKTYPE_RAW); libpcap's own number for it on Linux is 12 (DLT_RAW).
         let dlt = if link == 101 { 12 } else { i32::try_from(link).unwrap_or(i32::MAX) };
@@ -137,7 +135,8 @@ mod compiled {
     }
 }
 
-#[cfg(all(test, feature = "pcap"))]
+#[cfg(test)]
+#[cfg(feature = "pcap")]
 mod tests {
     use super::*;
 

@@ -23,6 +23,8 @@ pub(crate) struct LibPcap {
     interface: String,
     capture: Capture<Active>,
     link: u32,
+    /// Handed over: libpcap's own count has both directions of the loopback interface.
+    received: u64,
     damaged_times: u64,
 }
 
@@ -59,7 +61,7 @@ impl LibPcap {
                 },
             })?;
         }
-        Ok(Self { interface: interface.to_owned(), capture, link, damaged_times: 0 })
+        Ok(Self { interface: interface.to_owned(), capture, link, received: 0, damaged_times: 0 })
     }
 
     pub(crate) fn deliver(
@@ -86,6 +88,7 @@ impl LibPcap {
                         wire_len: packet.header.len,
                         vlan: None,
                     });
+                    self.received += 1;
                     waited = true;
                 }
                 Err(Error::TimeoutExpired | Error::NoMorePackets) if waited => break,
@@ -118,9 +121,9 @@ impl LibPcap {
 
     pub(crate) fn stats(&mut self) -> Stats {
         self.capture.stats().map_or_else(
-            |_unknown| Stats::default(),
+            |_unknown| Stats { received: self.received, ..Stats::default() },
             |stat| Stats {
-                received: u64::from(stat.received),
+                received: self.received,
                 dropped: u64::from(stat.dropped) + u64::from(stat.if_dropped),
                 damaged_blocks: self.damaged_times,
             },
@@ -134,11 +137,6 @@ impl LibPcap {
 
 /// libpcap's reasons are texts; a missing permission is recognised by its words.
 fn io_error(cause: Error) -> io::Error {
-    let kind = match &cause {
-        Error::PcapError(reason) if reason.to_lowercase().contains("permi") => {
-            io::ErrorKind::PermissionDenied
-        }
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, cause)
+    let denied = matches!(&cause, Error::PcapError(reason) if reason.to_lowercase().contains("permi"));
+    io::Error::new(if denied { io::ErrorKind::PermissionDenied } else { io::ErrorKind::Other }, cause)
 }

@@ -1,4 +1,4 @@
-//! Our own TPACKET_V3 ring: the kernel writes frames into blocks of shared memory, we read them in place.
+//! Our own `TPACKET_V3` ring: the kernel writes frames into blocks of shared memory, we read them in place.
 //!
 //! A block belongs to the kernel or to us, as its status word says; the word is read with acquire and written with
 //! release, so that neither side sees half of what the other did. Everything in a block is checked against its bounds
@@ -44,7 +44,7 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Opens a ring. Needs CAP_NET_RAW; none is needed afterwards.
+    /// Opens a ring. Needs `CAP_NET_RAW`; none is needed afterwards.
     pub(crate) fn open(interface: &str, options: &Options) -> Result<Self, CaptureError> {
         let failed = |doing: &'static str| {
             let interface = interface.to_owned();
@@ -89,7 +89,7 @@ impl Ring {
         if options.promiscuous {
             let request = libc::packet_mreq {
                 mr_ifindex: index,
-                mr_type: libc::PACKET_MR_PROMISC as libc::c_ushort,
+                mr_type: 1, // PACKET_MR_PROMISC
                 mr_alen: 0,
                 mr_address: [0; 8],
             };
@@ -393,7 +393,10 @@ mod tests {
         block[at..at + 4].copy_from_slice(&value.to_ne_bytes());
     }
 
-    fn walked(block: &[u8]) -> (bool, Vec<(u64, Option<u16>, Vec<u8>, u32)>) {
+    /// Time, VLAN, bytes and length on the wire.
+    type Seen = (u64, Option<u16>, Vec<u8>, u32);
+
+    fn walked(block: &[u8]) -> (bool, Vec<Seen>) {
         let mut seen = Vec::new();
         let good = walk(block, LinkType::Ethernet, |frame| {
             seen.push((frame.at.nanos(), frame.vlan, frame.bytes.to_vec(), frame.wire_len));

@@ -49,7 +49,7 @@ impl Default for Capture {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Engine {
-    /// Our own TPACKET_V3 ring.
+    /// Our own `TPACKET_V3` ring.
     #[default]
     Ring,
     /// libpcap.

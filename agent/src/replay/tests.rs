@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::cli::{Cli, Command};
-use clap::Parser as _;
+use crate::cli::ReplayArgs;
+use clap::Parser;
 
 /// Ethernet, IPv4, TCP SYN from 192.0.2.66 to port `port` of 192.168.0.1.
 fn syn(port: u16) -> Vec<u8> {
@@ -30,18 +30,20 @@ fn capture(path: &Path, second: u32, ports: std::ops::Range<u16>) {
     std::fs::write(path, bytes).unwrap();
 }
 
-fn run(words: &[&str]) -> Result<(), ReplayError> {
-    let words = ["sekimori-agent", "replay"].iter().chain(words);
-    match Cli::try_parse_from(words).unwrap().command {
-        Command::Replay(args) => replay(&args),
-        other => panic!("{other:?}"),
-    }
+#[derive(Parser)]
+struct Words {
+    #[command(flatten)]
+    args: ReplayArgs,
+}
+
+fn args(words: &[&str]) -> ReplayArgs {
+    Words::try_parse_from(["replay"].iter().chain(words)).unwrap().args
 }
 
 /// What a replay of these captures writes.
 fn replayed(dir: &Path, words: &[&str]) -> String {
     let out = dir.join("out");
-    run(&[&["--output", out.to_str().unwrap()], words].concat()).unwrap();
+    replay(&args(&[&["--output", out.to_str().unwrap()], words].concat())).unwrap();
     std::fs::read_to_string(out).unwrap()
 }
 
@@ -77,7 +79,7 @@ fn a_filter_is_applied() {
     let path = path.to_str().unwrap();
     let few = replayed(dir.path(), &["--format", "flows", "--filter", "dst port 7 or dst port 8", path]);
     assert_eq!(few.lines().count(), 2);
-    let error = run(&["--filter", "dst prot 7", path]).unwrap_err();
+    let error = replay(&args(&["--filter", "dst prot 7", path])).unwrap_err();
     assert!(error.is_usage());
 }
 
@@ -102,7 +104,7 @@ fn rebased_time_ends_now() {
     let last = times.iter().max().unwrap();
     assert!(*last >= before && *last <= clock::now(), "{last}");
     assert_eq!(last.since(*times.iter().min().unwrap()), Duration::from_millis(1900));
-    assert!(run(&["--rebase-time", "-"]).unwrap_err().is_usage());
+    assert!(replay(&args(&["--rebase-time", "-"])).unwrap_err().is_usage());
 }
 
 #[test]
@@ -114,7 +116,8 @@ fn a_cut_capture_gives_what_could_be_read_and_fails() {
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     let out = dir.path().join("out");
     let error =
-        run(&["--format", "flows", "--output", out.to_str().unwrap(), path.to_str().unwrap()]).unwrap_err();
+        replay(&args(&["--format", "flows", "--output", out.to_str().unwrap(), path.to_str().unwrap()]))
+            .unwrap_err();
     assert!(matches!(error, ReplayError::Damaged { problems: 1, files: 1 }), "{error}");
     assert_eq!(std::fs::read_to_string(out).unwrap().lines().count(), 29);
 }
