@@ -84,6 +84,9 @@ struct Claim {
     excepted_by: String,
     reason: Reason,
     link: Vec<(String, String)>,
+    link_rule: String,
+    /// Its reason is shown at once: it is not the one that the incident shows already.
+    open: bool,
     batch: String,
     mark: Mark,
 }
@@ -182,13 +185,14 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
     let (batches, checks) = verified(store.batches_of(id).await?).await;
     let findings = store.findings_of(id).await?;
     let reason = Reason::new(&view.reason);
+    let opener = text(&view.reason, "finding");
     let community_ids: BTreeSet<String> = findings
         .iter()
         .flat_map(|finding| list(finding.json.get("evidence").unwrap_or(&Value::Null), "community_ids"))
         .chain(reason.community_ids.iter().cloned())
         .take(COMMUNITY_IDS_MAX)
         .collect();
-    let flows = store.flows_with(&Vec::from_iter(community_ids)).await?;
+    let flows = store.flows_around(&view, &Vec::from_iter(community_ids)).await?;
     let children = store.children_of(id).await?;
     let detected = view.state == IncidentState::Detected;
     let may = visitor.user.role.may_acknowledge();
@@ -204,7 +208,7 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
         can_acknowledge: detected && may,
         may_not: detected && !may,
         verified: overall(lang, &checks),
-        findings: findings.iter().map(|finding| Claim::new(lang, finding, &checks)).collect(),
+        findings: findings.iter().map(|finding| Claim::new(lang, finding, &opener, &checks)).collect(),
         alerts: store.alerts_of(id).await?.iter().map(Alert::new).collect(),
         flows: flows.iter().map(Flow::new).collect(),
         children: children.into_iter().map(|child| Row::new(&page, child)).collect(),
@@ -269,7 +273,7 @@ fn steps(lang: Lang, state: IncidentState) -> [Step; 6] {
 }
 
 impl Claim {
-    fn new(lang: Lang, finding: &FindingView, checks: &HashMap<BatchName, Check>) -> Self {
+    fn new(lang: Lang, finding: &FindingView, opener: &str, checks: &HashMap<BatchName, Check>) -> Self {
         let json = &finding.json;
         let in_lang = |key: &str| json.get(key).map(|both| text(both, lang.code())).unwrap_or_default();
         let percent = json.get("confidence").and_then(Value::as_f64).unwrap_or_default() * 100.0;
@@ -295,6 +299,8 @@ impl Claim {
             excepted_by: text(json, "excepted_by"),
             reason: json.get("evidence").map(Reason::new).unwrap_or_default(),
             link: pairs(Some(&finding.link)),
+            link_rule: text(&finding.link, "rule"),
+            open: text(json, "id") != opener,
             batch: format!("{}/{}", finding.batch.epoch, finding.batch.seq),
             mark: finding_mark(lang, checks, finding),
         }

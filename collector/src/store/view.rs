@@ -1,4 +1,9 @@
-//! What the console and the API read. Nothing here writes.
+//! What the console and the API read: incidents here, what is behind one in `behind`, agents and counters in `fleet`.
+//!
+//! Nothing here writes.
+
+mod behind;
+mod fleet;
 
 use sekimori_wire::finding::Severity;
 use sekimori_wire::time::Timestamp;
@@ -9,16 +14,13 @@ use super::{Store, StoreError, query};
 use crate::clock::from_stored;
 use crate::incident::{IncidentCategory, IncidentState};
 
+pub use self::behind::{BatchName, BatchView, ChangeView, FindingView, FlowView};
+pub use self::fleet::{AgentView, RejectionView};
+
 /// Incidents on one page.
 pub const PAGE_ROWS: u32 = 50;
 /// Findings, alerts, changes shown of one incident; the newest.
 const DETAIL_ROWS: i64 = 50;
-/// Flows shown around one incident.
-const FLOW_ROWS: i64 = 60;
-/// Batches verified for one page.
-const BATCH_ROWS: i64 = 24;
-/// Peers shown of those turned away.
-const REJECTION_ROWS: i64 = 100;
 
 const INCIDENT: &str =
     "SELECT i.id, i.category, i.severity, i.state, i.body, b.name AS body_name, i.subject, i.parent,
@@ -36,11 +38,6 @@ const INCIDENT: &str =
 const WHERE: &str = "WHERE ($1 IS NULL OR i.severity >= $1) AND ($2 IS NULL OR i.category = $2)
     AND ($3 IS NULL OR i.body = $3 OR EXISTS (SELECT 1 FROM incidents c WHERE c.parent = i.id AND c.body = $3))
     AND ($4 = 0 OR i.state NOT IN ('closed', 'false_positive', 'merged')) ";
-
-const AGENT: &str =
-    "SELECT g.id, g.name, g.body, b.name AS body_name, g.enrolled_at, g.revoked_at, g.cert_expires_at,
-    g.last_seen, g.epoch, g.through, g.head, g.sealed_at, g.health_json, g.version
-    FROM agents g JOIN bodies b ON b.code = g.body";
 
 /// Which incidents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,142 +123,6 @@ pub struct IncidentView {
     pub signed: bool,
 }
 
-/// A finding of an incident.
-#[derive(Clone, Debug)]
-pub struct FindingView {
-    /// Whose network.
-    pub body: String,
-    /// The [`Finding`](sekimori_wire::finding::Finding), as the agent said it.
-    pub json: Value,
-    /// Why it belongs to the incident.
-    pub link: Value,
-    /// The batch that brought it.
-    pub batch: BatchName,
-}
-
-/// Names a batch.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, FromRow)]
-pub struct BatchName {
-    /// Whose.
-    pub agent: String,
-    /// Of which chain.
-    pub epoch: i64,
-    /// Its number.
-    pub seq: i64,
-}
-
-/// A stored batch and what is needed to check it again.
-#[derive(Clone, Debug, FromRow)]
-pub struct BatchView {
-    /// Which.
-    #[sqlx(flatten)]
-    pub name: BatchName,
-    /// The agent's label.
-    pub agent_name: String,
-    /// As stored at intake.
-    pub digest: Vec<u8>,
-    /// The digest that it continues.
-    pub prev: Vec<u8>,
-    /// Digest of the batch stored before it; `None` for the first.
-    pub before: Option<Vec<u8>>,
-    /// Nanoseconds.
-    pub received_at: i64,
-    /// The exact bytes.
-    pub envelope: Vec<u8>,
-    /// The agent's key as enrolled.
-    pub signing_key: Vec<u8>,
-}
-
-/// A flow near an incident.
-#[derive(Clone, Debug, FromRow)]
-pub struct FlowView {
-    /// Community ID v1.
-    pub community_id: String,
-    /// Address.
-    pub originator: String,
-    /// Port.
-    pub originator_port: i64,
-    /// Address.
-    pub responder: String,
-    /// Port.
-    pub responder_port: i64,
-    /// IANA number.
-    pub protocol: i64,
-    /// Nanoseconds.
-    pub start: i64,
-    /// Nanoseconds.
-    pub end: i64,
-    /// Both directions.
-    pub packets: i64,
-    /// Both directions.
-    pub bytes: i64,
-    /// Zeek's `conn_state`.
-    pub state: String,
-    /// By content, or empty.
-    pub application: String,
-    /// By content, or empty.
-    pub server_name: String,
-}
-
-/// One line of an incident's history.
-#[derive(Clone, Debug)]
-pub struct ChangeView {
-    /// When.
-    pub at: Timestamp,
-    /// What.
-    pub kind: String,
-    /// Details.
-    pub json: Value,
-}
-
-/// An agent and how it is.
-#[derive(Clone, Debug, FromRow)]
-pub struct AgentView {
-    /// Digest of its key.
-    pub id: String,
-    /// Label.
-    pub name: String,
-    /// 団体コード.
-    pub body: String,
-    /// The body's name.
-    pub body_name: String,
-    /// Nanoseconds.
-    pub enrolled_at: i64,
-    /// Nanoseconds.
-    pub revoked_at: Option<i64>,
-    /// Nanoseconds.
-    pub cert_expires_at: i64,
-    /// Nanoseconds.
-    pub last_seen: Option<i64>,
-    /// The chain in force.
-    pub epoch: i64,
-    /// Last batch of it.
-    pub through: i64,
-    /// Its digest.
-    pub head: Option<Vec<u8>>,
-    /// Nanoseconds, by the agent's clock.
-    pub sealed_at: Option<i64>,
-    /// The latest `Record::Health`.
-    pub health_json: Option<String>,
-    /// As the agent says.
-    pub version: Option<String>,
-}
-
-/// Somebody who was turned away.
-#[derive(Clone, Debug, FromRow)]
-pub struct RejectionView {
-    /// Address, or agent.
-    pub peer: String,
-    /// `tls`, or the kind of the refusal.
-    pub kind: String,
-    /// How often.
-    pub count: i64,
-    /// Nanoseconds.
-    pub last_at: i64,
-    /// Of the last time.
-    pub detail: String,
-}
-
 impl Store {
     /// One page of incidents, and how many there are in all.
     ///
@@ -326,144 +187,6 @@ impl Store {
         rows.into_iter().map(IncidentRow::view).collect()
     }
 
-    /// Findings of an incident or of its children, the worst and newest first.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn findings_of(&self, incident: &str) -> Result<Vec<FindingView>, StoreError> {
-        let rows: Vec<(String, String, Option<String>, String, i64, i64)> = sqlx::query_as(
-            "SELECT f.body, f.json, f.link_json, f.agent, f.epoch, f.seq FROM findings f
-             WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
-             ORDER BY f.severity DESC, f.time DESC, f.n DESC LIMIT $2",
-        )
-        .bind(incident)
-        .bind(DETAIL_ROWS)
-        .fetch_all(self.reader())
-        .await
-        .map_err(query("list the findings of an incident"))?;
-        Ok(rows
-            .into_iter()
-            .map(|(body, json, link, agent, epoch, seq)| FindingView {
-                body,
-                json: value(&json),
-                link: link.as_deref().map_or(Value::Null, value),
-                batch: BatchName { agent, epoch, seq },
-            })
-            .collect())
-    }
-
-    /// Endpoint alerts of an incident or of its children, newest first.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn alerts_of(&self, incident: &str) -> Result<Vec<Value>, StoreError> {
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT a.json FROM alerts a JOIN findings f ON f.body = a.body AND f.id = a.id
-             WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
-             ORDER BY a.time DESC LIMIT $2",
-        )
-        .bind(incident)
-        .bind(DETAIL_ROWS)
-        .fetch_all(self.reader())
-        .await
-        .map_err(query("list the endpoint alerts of an incident"))?;
-        Ok(rows.iter().map(|json| value(json)).collect())
-    }
-
-    /// Flows with one of these Community IDs, newest first.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn flows_with(&self, community_ids: &[String]) -> Result<Vec<FlowView>, StoreError> {
-        sqlx::query_as(
-            "SELECT community_id, originator, originator_port, responder, responder_port, protocol, start, end,
-             originator_packets + responder_packets AS packets, originator_bytes + responder_bytes AS bytes,
-             state, application, server_name
-             FROM flows WHERE community_id IN (SELECT value FROM json_each($1)) ORDER BY start DESC LIMIT $2",
-        )
-        .bind(Value::from(community_ids).to_string())
-        .bind(FLOW_ROWS)
-        .fetch_all(self.reader())
-        .await
-        .map_err(query("list flows"))
-    }
-
-    /// The history of an incident, newest first.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn changes_of(&self, incident: &str) -> Result<Vec<ChangeView>, StoreError> {
-        let rows: Vec<(i64, String, String)> = sqlx::query_as(
-            "SELECT at, kind, json FROM incident_changes WHERE incident = $1 ORDER BY seq DESC LIMIT $2",
-        )
-        .bind(incident)
-        .bind(DETAIL_ROWS)
-        .fetch_all(self.reader())
-        .await
-        .map_err(query("read the history of an incident"))?;
-        let view = |(at, kind, json): (i64, String, String)| ChangeView {
-            at: from_stored(at),
-            kind,
-            json: value(&json),
-        };
-        Ok(rows.into_iter().map(view).collect())
-    }
-
-    /// The batches behind an incident, newest first, with what is needed to verify them again.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn batches_of(&self, incident: &str) -> Result<Vec<BatchView>, StoreError> {
-        sqlx::query_as(
-            "SELECT s.agent, s.epoch, s.seq, g.name AS agent_name, s.digest, s.prev, s.received_at, s.envelope,
-             g.signing_key, (SELECT p.digest FROM batches p
-                WHERE p.agent = s.agent AND p.epoch = s.epoch AND p.seq = s.seq - 1) AS before
-             FROM batches s JOIN agents g ON g.id = s.agent
-             WHERE (s.agent, s.epoch, s.seq) IN (SELECT f.agent, f.epoch, f.seq FROM findings f
-                WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1))
-             ORDER BY s.received_at DESC, s.seq DESC LIMIT $2",
-        )
-        .bind(incident)
-        .bind(BATCH_ROWS)
-        .fetch_all(self.reader())
-        .await
-        .map_err(query("read the batches behind an incident"))
-    }
-
-    /// Every agent, by body and name.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn agents(&self) -> Result<Vec<AgentView>, StoreError> {
-        sqlx::query_as(sqlx::AssertSqlSafe(format!("{AGENT} ORDER BY g.body, g.name, g.id")))
-            .fetch_all(self.reader())
-            .await
-            .map_err(query("list agents"))
-    }
-
-    /// One agent.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn agent(&self, id: &str) -> Result<Option<AgentView>, StoreError> {
-        sqlx::query_as(sqlx::AssertSqlSafe(format!("{AGENT} WHERE g.id = $1")))
-            .bind(id)
-            .fetch_optional(self.reader())
-            .await
-            .map_err(query("read an agent"))
-    }
-
-    /// Every body: code and name.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn bodies(&self) -> Result<Vec<(String, String)>, StoreError> {
-        sqlx::query_as("SELECT code, name FROM bodies ORDER BY code")
-            .fetch_all(self.reader())
-            .await
-            .map_err(query("list bodies"))
-    }
-
     /// Open incidents by severity, informational first.
     ///
     /// # Errors
@@ -483,31 +206,6 @@ impl Store {
             }
         }
         Ok(counts)
-    }
-
-    /// Every counter, by name.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn counters(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        sqlx::query_as("SELECT name, value FROM counters ORDER BY name")
-            .fetch_all(self.reader())
-            .await
-            .map_err(query("read the counters"))
-    }
-
-    /// Whom the collector turned away, the latest first.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn rejections(&self) -> Result<Vec<RejectionView>, StoreError> {
-        sqlx::query_as(
-            "SELECT peer, kind, count, last_at, detail FROM rejections ORDER BY last_at DESC LIMIT $1",
-        )
-        .bind(REJECTION_ROWS)
-        .fetch_all(self.reader())
-        .await
-        .map_err(query("list who was turned away"))
     }
 }
 

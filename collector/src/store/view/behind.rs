@@ -1,0 +1,220 @@
+//! What is behind an incident: findings, alerts, flows, history, and the signed batches.
+
+use std::time::Duration;
+
+use sekimori_wire::time::Timestamp;
+use serde_json::Value;
+use sqlx::FromRow;
+
+use super::{DETAIL_ROWS, IncidentView, value};
+use crate::clock::{from_stored, stored};
+use crate::store::{Store, StoreError, query};
+
+/// Flows shown around one incident.
+const FLOW_ROWS: i64 = 60;
+/// How far from its evidence a flow still belongs to an incident.
+const AROUND: Duration = Duration::from_secs(3600);
+/// Batches verified for one page.
+const BATCH_ROWS: i64 = 24;
+
+/// A finding of an incident.
+#[derive(Clone, Debug)]
+pub struct FindingView {
+    /// Whose network.
+    pub body: String,
+    /// The [`Finding`](sekimori_wire::finding::Finding), as the agent said it.
+    pub json: Value,
+    /// Why it belongs to the incident.
+    pub link: Value,
+    /// The batch that brought it.
+    pub batch: BatchName,
+}
+
+/// Names a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, FromRow)]
+pub struct BatchName {
+    /// Whose.
+    pub agent: String,
+    /// Of which chain.
+    pub epoch: i64,
+    /// Its number.
+    pub seq: i64,
+}
+
+/// A stored batch and what is needed to check it again.
+#[derive(Clone, Debug, FromRow)]
+pub struct BatchView {
+    /// Which.
+    #[sqlx(flatten)]
+    pub name: BatchName,
+    /// The agent's label.
+    pub agent_name: String,
+    /// As stored at intake.
+    pub digest: Vec<u8>,
+    /// The digest that it continues.
+    pub prev: Vec<u8>,
+    /// Digest of the batch stored before it; `None` for the first.
+    pub before: Option<Vec<u8>>,
+    /// Nanoseconds.
+    pub received_at: i64,
+    /// The exact bytes.
+    pub envelope: Vec<u8>,
+    /// The agent's key as enrolled.
+    pub signing_key: Vec<u8>,
+}
+
+/// A flow near an incident.
+#[derive(Clone, Debug, FromRow)]
+pub struct FlowView {
+    /// Community ID v1.
+    pub community_id: String,
+    /// Address.
+    pub originator: String,
+    /// Port.
+    pub originator_port: i64,
+    /// Address.
+    pub responder: String,
+    /// Port.
+    pub responder_port: i64,
+    /// IANA number.
+    pub protocol: i64,
+    /// Nanoseconds.
+    pub start: i64,
+    /// Nanoseconds.
+    pub end: i64,
+    /// Both directions.
+    pub packets: i64,
+    /// Both directions.
+    pub bytes: i64,
+    /// Zeek's `conn_state`.
+    pub state: String,
+    /// By content, or empty.
+    pub application: String,
+    /// By content, or empty.
+    pub server_name: String,
+}
+
+/// One line of an incident's history.
+#[derive(Clone, Debug)]
+pub struct ChangeView {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: String,
+    /// Details.
+    pub json: Value,
+}
+
+impl Store {
+    /// Findings of an incident or of its children, the worst and newest first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn findings_of(&self, incident: &str) -> Result<Vec<FindingView>, StoreError> {
+        let rows: Vec<(String, String, Option<String>, String, i64, i64)> = sqlx::query_as(
+            "SELECT f.body, f.json, f.link_json, f.agent, f.epoch, f.seq FROM findings f
+             WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
+             ORDER BY f.severity DESC, f.time DESC, f.n DESC LIMIT $2",
+        )
+        .bind(incident)
+        .bind(DETAIL_ROWS)
+        .fetch_all(self.reader())
+        .await
+        .map_err(query("list the findings of an incident"))?;
+        Ok(rows
+            .into_iter()
+            .map(|(body, json, link, agent, epoch, seq)| FindingView {
+                body,
+                json: value(&json),
+                link: link.as_deref().map_or(Value::Null, value),
+                batch: BatchName { agent, epoch, seq },
+            })
+            .collect())
+    }
+
+    /// Endpoint alerts of an incident or of its children, newest first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn alerts_of(&self, incident: &str) -> Result<Vec<Value>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT a.json FROM alerts a JOIN findings f ON f.body = a.body AND f.id = a.id
+             WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
+             ORDER BY a.time DESC LIMIT $2",
+        )
+        .bind(incident)
+        .bind(DETAIL_ROWS)
+        .fetch_all(self.reader())
+        .await
+        .map_err(query("list the endpoint alerts of an incident"))?;
+        Ok(rows.iter().map(|json| value(json)).collect())
+    }
+
+    /// Flows with one of these Community IDs, in the body and about the time of an incident, newest first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn flows_around(
+        &self,
+        incident: &IncidentView,
+        community_ids: &[String],
+    ) -> Result<Vec<FlowView>, StoreError> {
+        sqlx::query_as(
+            "SELECT community_id, originator, originator_port, responder, responder_port, protocol, start, end,
+             originator_packets + responder_packets AS packets, originator_bytes + responder_bytes AS bytes,
+             state, application, server_name
+             FROM flows WHERE community_id IN (SELECT value FROM json_each($1))
+             AND ($3 IS NULL OR body = $3) AND start <= $4 AND end >= $5 ORDER BY start DESC LIMIT $2",
+        )
+        .bind(Value::from(community_ids).to_string())
+        .bind(FLOW_ROWS)
+        .bind(incident.body.as_deref())
+        .bind(stored(incident.last_evidence.plus(AROUND)))
+        .bind(stored(incident.first_evidence.minus(AROUND)))
+        .fetch_all(self.reader())
+        .await
+        .map_err(query("list flows"))
+    }
+
+    /// The history of an incident, newest first.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn changes_of(&self, incident: &str) -> Result<Vec<ChangeView>, StoreError> {
+        let rows: Vec<(i64, String, String)> = sqlx::query_as(
+            "SELECT at, kind, json FROM incident_changes WHERE incident = $1 ORDER BY seq DESC LIMIT $2",
+        )
+        .bind(incident)
+        .bind(DETAIL_ROWS)
+        .fetch_all(self.reader())
+        .await
+        .map_err(query("read the history of an incident"))?;
+        let view = |(at, kind, json): (i64, String, String)| ChangeView {
+            at: from_stored(at),
+            kind,
+            json: value(&json),
+        };
+        Ok(rows.into_iter().map(view).collect())
+    }
+
+    /// The batches behind an incident, newest first, with what is needed to verify them again.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn batches_of(&self, incident: &str) -> Result<Vec<BatchView>, StoreError> {
+        sqlx::query_as(
+            "SELECT s.agent, s.epoch, s.seq, g.name AS agent_name, s.digest, s.prev, s.received_at, s.envelope,
+             g.signing_key, (SELECT p.digest FROM batches p
+                WHERE p.agent = s.agent AND p.epoch = s.epoch AND p.seq = s.seq - 1) AS before
+             FROM batches s JOIN agents g ON g.id = s.agent
+             WHERE (s.agent, s.epoch, s.seq) IN (SELECT f.agent, f.epoch, f.seq FROM findings f
+                WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1))
+             ORDER BY s.received_at DESC, s.seq DESC LIMIT $2",
+        )
+        .bind(incident)
+        .bind(BATCH_ROWS)
+        .fetch_all(self.reader())
+        .await
+        .map_err(query("read the batches behind an incident"))
+    }
+}
