@@ -192,3 +192,37 @@ pub enum ConfigError {
         rule: &'static str,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    const GOOD: &str = "[listen]\nhosts = [\"::1\"]\ningest = \"127.0.0.1:1\"\nenroll = \"127.0.0.1:2\"\nconsole = \"127.0.0.1:3\"\n";
+
+    #[test]
+    fn the_shortest_file_is_enough() {
+        let config = Config::parse(GOOD, Path::new("etc/collector.toml")).unwrap();
+        assert_eq!(config.store_path(), Path::new("etc/store/sekimori.db"));
+        assert_eq!(config.url(config.console), "https://[::1]:3");
+        assert_eq!((config.correlation.wide_area_bodies, config.connections_max), (3, 4096));
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        for (added, expected) in [
+            ("speed = 1\n", "line 6, column 1"),
+            ("speed = 1\n", "unknown field `speed`"),
+            ("[correlate]\ngap_minuets = 3\n", "unknown field `gap_minuets`"),
+            ("[correlate]\ngap_minutes = 0\n", "correlate.gap_minutes is 1 to 1440"),
+            ("[limits]\nconnections = -1\n", "line 7, column 15"),
+            ("[listen]\n", "line 6"),
+        ] {
+            let error = Config::parse(&format!("{GOOD}{added}"), Path::new("c.toml")).unwrap_err();
+            let shown = format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
+            assert!(shown.starts_with("c.toml") && shown.contains(expected), "{added:?}: {shown}");
+        }
+        let missing = Config::parse("", Path::new("c.toml")).unwrap_err();
+        assert!(missing.source().is_some_and(|cause| cause.to_string().contains("missing field `listen`")));
+    }
+}

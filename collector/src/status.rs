@@ -76,8 +76,9 @@ pub struct AgentStatus {
 /// If the store cannot be read.
 pub async fn read(store: &Store) -> Result<Status, StoreError> {
     let mut incidents = incidents(store).await?;
-    for incident in &mut incidents {
-        incident.verified = verify::incident(store, &incident.id).await?;
+    let verified = verify::incidents(store, incidents.iter().map(|one| one.id.as_str())).await?;
+    for (incident, verified) in incidents.iter_mut().zip(verified) {
+        incident.verified = verified;
     }
     let agents = fleet::agents(store).await?.into_iter().map(|agent| AgentStatus {
         id: agent.id,

@@ -151,35 +151,41 @@ async fn agents(store: &Store) -> Result<HashMap<String, Agent>, StoreError> {
         .map_err(query("read the agents"))
 }
 
-/// Whether every batch behind the findings of an incident (or of its children) still verifies.
+/// For each incident, whether every batch behind its findings (or its children's) still verifies.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub async fn incident(store: &Store, id: &str) -> Result<bool, StoreError> {
+pub async fn incidents(store: &Store, ids: impl Iterator<Item = &str>) -> Result<Vec<bool>, StoreError> {
     let agents = agents(store).await?;
+    let mut verified = Vec::new();
+    for id in ids {
+        verified.push(incident(store, &agents, id).await?);
+    }
+    Ok(verified)
+}
+
+async fn incident(store: &Store, agents: &HashMap<String, Agent>, id: &str) -> Result<bool, StoreError> {
     let mut rows = sqlx::query(
-        "SELECT DISTINCT b.agent, b.epoch, b.seq, b.digest, b.envelope FROM findings f
+        "SELECT DISTINCT f.agent, f.epoch, f.seq, b.digest, b.envelope FROM findings f
          JOIN incidents i ON i.id = f.incident
-         JOIN batches b ON b.agent = f.agent AND b.epoch = f.epoch AND b.seq = f.seq
+         LEFT JOIN batches b ON b.agent = f.agent AND b.epoch = f.epoch AND b.seq = f.seq
          WHERE i.id = $1 OR i.parent = $1",
     )
     .bind(id)
     .fetch(store.reader());
     while let Some(row) = rows.try_next().await.map_err(query("read a batch"))? {
-        let agent: String = row.try_get("agent").map_err(query("read a batch"))?;
-        let (epoch, seq): (i64, i64) = (
-            row.try_get("epoch").map_err(query("read a batch"))?,
-            row.try_get("seq").map_err(query("read a batch"))?,
-        );
-        let good = match agents.get(&agent) {
-            Some(agent) => check(&row, agent)
-                .map_err(query("read a batch"))?
-                .is_ok_and(|checked| checked.epoch == epoch && checked.seq == seq),
-            None => false,
-        };
-        if !good {
+        if !is_good(&row, agents).map_err(query("read a batch"))? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+fn is_good(row: &SqliteRow, agents: &HashMap<String, Agent>) -> Result<bool, sqlx::Error> {
+    let (epoch, seq): (i64, i64) = (row.try_get("epoch")?, row.try_get("seq")?);
+    // A finding whose batch is gone has nothing behind it.
+    let there = row.try_get::<Option<Vec<u8>>, _>("envelope")?.is_some();
+    let agent = agents.get(&row.try_get::<String, _>("agent")?).filter(|_| there);
+    let Some(agent) = agent else { return Ok(false) };
+    Ok(check(row, agent)?.is_ok_and(|checked| checked.epoch == epoch && checked.seq == seq))
 }

@@ -56,7 +56,8 @@ mod tests {
     #[test]
     fn three_bodies_make_a_parent_and_later_ones_join_it() {
         // Sightings as "body severity parent", then parent, children, severity.
-        let cases: &[(&[&str], Option<(Option<&str>, &[usize], u8)>)] = &[
+        type Expected = Option<(Option<&'static str>, &'static [usize], u8)>;
+        let cases: &[(&[&str], Expected)] = &[
             (&[], None),
             (&["a 1 -", "b 1 -"], None),
             (&["a 1 -", "a 2 -", "b 1 -", "b 3 -"], None),

@@ -48,7 +48,8 @@ mod tests {
                 .collect()
         };
         // Open incidents as (first, last) minute, the claim's (time, end), the first minute of the one it joins.
-        let cases: &[(&[(u64, u64)], (u64, u64), Option<&str>)] = &[
+        type Span = (u64, u64);
+        let cases: &[(&[Span], Span, Option<&str>)] = &[
             (&[], (100, 100), None),
             (&[(100, 110)], (105, 106), Some("100")),
             (&[(100, 110)], (140, 150), Some("100")),

@@ -363,7 +363,7 @@ async fn a_stranger_gets_a_tls_alert_and_is_counted() {
     let collector = Collector::start().await;
     // Nobody's certificate, and one of another CA with the right names.
     let none = post(collector.config.ingest, collector.tls(None), "/v1/batches", Vec::new()).await;
-    assert!(none.is_err());
+    none.unwrap_err();
     let elsewhere = Collector::start().await;
     let foreign = elsewhere.enroll(&elsewhere.token("422011", 60).await).await.ok().unwrap();
     let key = KeyPair::generate().unwrap();
@@ -371,7 +371,7 @@ async fn a_stranger_gets_a_tls_alert_and_is_counted() {
     let csr = CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
     let issued = authority.certify(&csr, foreign.key.verifying_key().id(), clock::now()).unwrap();
     let tls = collector.tls(Some((issued.certificate_pem, key.serialize_pem())));
-    assert!(post(collector.config.ingest, tls, "/v1/batches", Vec::new()).await.is_err());
+    post(collector.config.ingest, tls, "/v1/batches", Vec::new()).await.unwrap_err();
     elsewhere.end(0).await;
 
     // Failures of TLS are written with the next group; ending the collector writes what is left.

@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
+use serde_json::Value;
 
 use super::cases::ATTACKER;
 use super::craft::v4;
-use super::{Expect, FILE_BYTES_MAX, expected_json};
+use super::{Expect, FILE_BYTES_MAX, FORBIDDEN_SEVERITY, expected_json};
 use crate::command;
 use crate::install::Purpose;
 use crate::stage::{Collector, Place, Supervised};
@@ -173,14 +174,17 @@ fn finish(place: &Place, recording: &Recording, raw: &Path) -> anyhow::Result<()
     ensure!(bytes.len() > 1_000, "the agent recorded only {} bytes", bytes.len());
     ensure!(bytes.len() <= FILE_BYTES_MAX, "{} bytes were recorded, more than 1 MiB", bytes.len());
     let found = command::output(place.agent().args(["replay", "--format", "findings"]).arg(raw))?;
-    for expect in &recording.expect {
-        let category = format!("\"category\":\"{}\"", expect.category);
-        let is_there =
-            found.lines().map(|line| line.replace("\": \"", "\":\"")).any(|line| line.contains(&category));
-        if !is_there {
-            bail!("{} is not found in what was recorded:\n{found}", expect.category);
-        }
+    let findings = found.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    for expect in recording.expect.iter().map(|expect| expect.to_json()) {
+        let fits = |finding: &Value| {
+            let mut wanted = expect.as_object().into_iter().flatten();
+            wanted.all(|(key, value)| finding.get(key) == Some(value))
+        };
+        ensure!(findings.iter().any(fits), "{expect} is not found in what was recorded:\n{found}");
     }
+    let severe = findings.iter().filter_map(|finding| finding.get("severity")?.as_u64());
+    let is_false = recording.expect.is_empty() && severe.max() >= Some(u64::from(FORBIDDEN_SEVERITY));
+    ensure!(!is_false, "a near-miss gave findings:\n{found}");
     let stem = place.root.join("pcaps").join(recording.name);
     let beside = |extension: &str| PathBuf::from(format!("{}.{extension}", stem.display()));
     std::fs::write(beside("pcap"), bytes)?;
