@@ -12,7 +12,9 @@ fn captures() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(&root).expect("pcaps/").map(|entry| entry.expect("an entry").path());
     let mut out: Vec<PathBuf> = folders
         .filter(|folder| folder.is_dir())
-        .flat_map(|folder| std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()))
+        .flat_map(|folder| {
+            std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+        })
         .filter(|path| path.extension().is_some_and(|kind| kind == "pcap"))
         .collect();
     out.sort();
@@ -36,7 +38,8 @@ fn every_capture_gives_what_stands_beside_it() {
     let mut problems = Vec::new();
     for capture in captures() {
         let name = capture.with_extension("expected.json");
-        let text = std::fs::read_to_string(&name).unwrap_or_else(|cause| panic!("{}: {cause}", name.display()));
+        let text =
+            std::fs::read_to_string(&name).unwrap_or_else(|cause| panic!("{}: {cause}", name.display()));
         let expected: Value = serde_json::from_str(&text).expect("JSON");
         let found = findings(&capture, &expected);
         for one in expected["expect"].as_array().expect("a list") {

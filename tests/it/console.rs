@@ -81,7 +81,8 @@ impl Browser {
     }
 
     async fn write(&self, css: &str, text: &str) {
-        let found = self.client.find(Locator::Css(css)).await.unwrap_or_else(|cause| panic!("{css}: {cause}"));
+        let found =
+            self.client.find(Locator::Css(css)).await.unwrap_or_else(|cause| panic!("{css}: {cause}"));
         found.send_keys(text).await.expect("it can be written into");
     }
 
@@ -123,7 +124,10 @@ fn an_incident_appears_without_reloading_and_can_be_read_in_both_languages() {
         browser.shows("main", "署名").await;
         browser.picture("incident").await;
         let words = browser.text("main").await;
-        assert!(words.contains("scan.port/") || words.contains("endpoint.alert/"), "the rule is named: {words}");
+        assert!(
+            words.contains("scan.port/") || words.contains("endpoint.alert/"),
+            "the rule is named: {words}"
+        );
 
         browser.click("a[hreflang='en']").await;
         browser.shows("nav", "Incidents").await;
