@@ -1,7 +1,7 @@
 //! Lines of endpoint products, normalised to [`EndpointAlert`].
 //!
 //! CEF and plain words, inside RFC 5424 syslog, the older RFC 3164, or bare. What kind of alert it is and how bad is
-//! read from the product's own words by tables in [`words`]; user names leave only as a keyed hash.
+//! read from the product's own words by tables in `words`; user names leave only as a keyed hash.
 
 mod cef;
 mod privacy;

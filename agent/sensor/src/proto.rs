@@ -1,6 +1,6 @@
 //! What a flow speaks: found by content, then read by one parser for the flow's life.
 //!
-//! A [`Session`] is small and holds no bytes: the stream (`flow::stream`) keeps what a parser has not taken yet. A parser
+//! A `Session` is small and holds no bytes: the stream (`flow::stream`) keeps what a parser has not taken yet. A parser
 //! that lost its place (a gap in the capture) does not guess: it takes up again only where a segment begins with what it
 //! knows how to read.
 
