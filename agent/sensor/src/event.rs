@@ -43,6 +43,8 @@ impl Event {
 pub struct FlowRef {
     /// Numbered in order of the first packet.
     pub id: u64,
+    /// Its first packet: the first evidence of what only a timeout or the end of the flow shows.
+    pub began: Timestamp,
     /// Who sent first, as far as we saw (a midstream pick-up may have it reversed).
     pub originator: Endpoint,
     /// The other.

@@ -218,7 +218,14 @@ impl Flow {
         if self.is_icmp() {
             responder.port = self.icmp_code.into();
         }
-        FlowRef { id: self.id, originator, responder, protocol: self.key.protocol, vlan: self.key.vlan }
+        FlowRef {
+            id: self.id,
+            began: self.began,
+            originator,
+            responder,
+            protocol: self.key.protocol,
+            vlan: self.key.vlan,
+        }
     }
 
     /// What its first packet was.

@@ -120,7 +120,14 @@ pub fn fuzz(data: &[u8]) {
     let Some((first, bytes)) = data.split_first() else { return };
     for port in [80, 53, text::SYSLOG_PORT] {
         let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
-        let flow = FlowRef { id: 1, originator: end(40_000), responder: end(port), protocol: 6, vlan: None };
+        let flow = FlowRef {
+            id: 1,
+            began: Timestamp::ZERO,
+            originator: end(40_000),
+            responder: end(port),
+            protocol: 6,
+            vlan: None,
+        };
         let (mut notes, mut counters, mut events) = (Notes::default(), Counters::default(), Vec::new());
         let (notes, counters, events) = (&mut notes, &mut counters, &mut events);
         let mut sink = Sink { at: Timestamp::ZERO, flow, notes, counters, events };

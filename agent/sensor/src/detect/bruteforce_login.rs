@@ -77,6 +77,7 @@ impl Attempts {
     }
 
     fn add(&mut self, at: Timestamp, leak: Duration, flow: &FlowRef, payload: (u64, u64)) {
+        self.first = self.first.min(flow.began);
         let leaked = at.since(self.leaked_at).as_secs_f64() / leak.as_secs_f64();
         self.bucket = (self.bucket - leaked).max(0.0) + 1.0;
         self.leaked_at = self.leaked_at.max(at);

@@ -171,6 +171,7 @@ impl Sweep {
         } else {
             self.walk.answered();
         }
+        self.first = seen.flow.map_or(seen.at, |flow| flow.began).min(self.first);
         let set = if seen.failed { &mut self.failed } else { &mut self.answered };
         let new = set.insert(seen.host) || set.is_full();
         if let Some(flow) = seen.flow.filter(|_| seen.failed && self.samples.len() < SAMPLES) {

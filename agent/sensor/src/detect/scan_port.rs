@@ -145,6 +145,7 @@ impl Contacts {
 
     /// The contact that the sieve held back.
     fn failed_before(&mut self, flow: &FlowRef, outcome: Outcome) {
+        self.first = self.first.min(flow.began);
         if outcome == Outcome::SilentUdp {
             self.silent_udp.insert(flow.responder.port);
         } else if self.failed.insert((flow.protocol, flow.responder.port)) {
@@ -160,6 +161,7 @@ impl Contacts {
         if self.failed.contains(&port) || self.answered.contains(&port) {
             return false;
         }
+        self.first = self.first.min(flow.began);
         let new = match outcome {
             Outcome::Answered => {
                 self.walk.answered();

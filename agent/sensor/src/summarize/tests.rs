@@ -21,6 +21,7 @@ fn flow(n: u64) -> FlowRef {
     let end = |high, port| Endpoint { address: address(high), port };
     FlowRef {
         id: n,
+        began: at(0),
         originator: end(0x2001_0db8, 50_000),
         responder: end(0xfd00_ffff, 443),
         protocol: 6,

@@ -20,6 +20,7 @@ pub(super) const ICMP: u8 = 1;
 pub(super) struct Script {
     events: Vec<(u64, Event)>,
     flows: u64,
+    began: std::collections::BTreeMap<u64, Timestamp>,
 }
 
 pub(super) fn at(ms: u64) -> Timestamp {
@@ -30,10 +31,19 @@ impl Script {
     pub(super) fn flow(&mut self, protocol: u8, from: (&str, u16), to: (&str, u16)) -> FlowRef {
         let end = |(address, port): (&str, u16)| Endpoint { address: address.parse().unwrap(), port };
         self.flows += 1;
-        FlowRef { id: self.flows, originator: end(from), responder: end(to), protocol, vlan: None }
+        FlowRef {
+            id: self.flows,
+            began: at(0),
+            originator: end(from),
+            responder: end(to),
+            protocol,
+            vlan: None,
+        }
     }
 
-    pub(super) fn push(&mut self, ms: u64, flow: FlowRef, what: FlowEvent) {
+    pub(super) fn push(&mut self, ms: u64, mut flow: FlowRef, what: FlowEvent) {
+        let began = *self.began.entry(flow.id).or_insert(at(ms));
+        flow.began = began;
         self.events.push((ms, Event::Flow { at: at(ms), flow, what }));
     }
 

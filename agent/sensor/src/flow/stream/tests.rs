@@ -34,7 +34,14 @@ impl Bench {
 
     fn deliver(&mut self, at: usize, bytes: &[u8], wire_bytes: usize) {
         let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
-        let flow = FlowRef { id: 1, originator: end(40_000), responder: end(8_080), protocol: 6, vlan: None };
+        let flow = FlowRef {
+            id: 1,
+            began: sekimori_wire::time::Timestamp::ZERO,
+            originator: end(40_000),
+            responder: end(8_080),
+            protocol: 6,
+            vlan: None,
+        };
         let (counters, notes, events) = (&mut self.counters, &mut self.notes, &mut self.events);
         let mut sink = Sink { at: Default::default(), flow, notes, counters, events };
         let sequence = START.wrapping_add(u32::try_from(at).unwrap());
