@@ -12,6 +12,7 @@
 
 mod captures;
 mod console;
+mod corpora;
 mod crash;
 mod live;
 mod path;

@@ -1,8 +1,9 @@
 //! From a capture file to incidents, a parent across bodies, and a store that verifies.
 
+use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Collector, agent, pcap, run_ok, said};
+use crate::support::{Collector, agent, pcap, program, run_ok, said};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -50,6 +51,17 @@ fn bad_input_gets_a_clear_error() {
     let refused = agent(&["run", "--config", config.to_str().expect("UTF-8")]);
     assert_ne!(refused.status.code(), Some(0));
     assert!(said(&refused).contains("sekimori-none") && said(&refused).contains("lo"), "{}", said(&refused));
+
+    let allowed = "[capture]\ninterfaces = [\"lo\"]\n[state]\ndir = \"/nonexistent\"\n";
+    std::fs::write(&config, allowed).expect("a file");
+    let mut unprivileged = Command::new("setpriv");
+    unprivileged.args(["--bounding-set=-net_raw,-net_admin", "--inh-caps=-net_raw,-net_admin"]);
+    let run = unprivileged.arg(program("sekimori-agent")).args(["run", "--config"]).arg(&config).output();
+    let refused = run.expect("setpriv starts");
+    assert_eq!(refused.status.code(), Some(1));
+    for part in ["CAP_NET_RAW", "AmbientCapabilities", "setcap"] {
+        assert!(said(&refused).contains(part), "names {part}: {}", said(&refused));
+    }
 
     let whole = std::fs::read(pcap("scan.port/positive-outside.pcap")).expect("a capture");
     let cut = folder.path().join("cut.pcap");

@@ -14,6 +14,13 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     for mut step in test_commands(command::is_there("cargo-nextest")) {
         command::run(step.current_dir(root))?;
     }
+    // A test runner hides what a passing test prints: say it where it is seen.
+    match std::env::var_os("SEKIMORI_CORPORA") {
+        Some(folder) => eprintln!("xtask: real captures of {} were used", Path::new(&folder).display()),
+        None => {
+            eprintln!("xtask: SKIPPED: tests over real captures; SEKIMORI_CORPORA does not name their folder")
+        }
+    }
     Ok(())
 }
 

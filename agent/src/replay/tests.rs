@@ -125,7 +125,10 @@ fn a_cut_capture_gives_what_could_be_read_and_fails() {
 /// Every capture of the corpora, where they are: ends, with each frame accounted for.
 #[test]
 fn every_capture_of_the_corpora_is_read_to_its_end() {
-    let Some(corpora) = std::env::var_os("SEKIMORI_CORPORA") else { return };
+    let Some(corpora) = std::env::var_os("SEKIMORI_CORPORA") else {
+        println!("SKIPPED: SEKIMORI_CORPORA does not name the folder of captures");
+        return;
+    };
     let mut folders = vec![PathBuf::from(corpora)];
     let mut captures = 0;
     while let Some(folder) = folders.pop() {
