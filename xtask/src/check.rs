@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
+use anyhow::Context;
+
 use crate::command::{self, cargo};
 use crate::install::{self, Purpose};
 use crate::tidy;
@@ -11,8 +13,9 @@ use crate::tidy;
 /// Installs what the tests need, builds the two programs that they run, and runs every test.
 pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     install::ensure(Purpose::Test)?;
+    let runner = root_runner()?;
     for mut step in test_commands(command::is_there("cargo-nextest")) {
-        command::run(step.current_dir(root))?;
+        command::run(step.current_dir(root).envs(runner.clone()))?;
     }
     // A test runner hides what a passing test prints: say it where it is seen.
     match std::env::var_os("SEKIMORI_CORPORA") {
@@ -22,6 +25,20 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The tests that make network namespaces need root. Without it cargo starts the test programs through sudo; what it
+/// builds stays the user's.
+fn root_runner() -> anyhow::Result<Option<(String, &'static str)>> {
+    if install::is_root() {
+        return Ok(None);
+    }
+    command::run(Command::new("sudo").arg("-v"))
+        .context("tests with network namespaces need root or sudo")?;
+    let version = command::output(Command::new("rustc").arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
+    let key = format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace(['-', '.'], "_"));
+    Ok(Some((key, "sudo -n -E")))
 }
 
 /// The programs first, with the whole workspace's features, so that nothing is built twice: the end-to-end tests start

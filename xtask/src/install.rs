@@ -158,10 +158,14 @@ pub(crate) fn ensure(purpose: Purpose) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether we are root.
+pub(crate) fn is_root() -> bool {
+    command::output(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0")
+}
+
 /// What to put before a command that needs root: nothing as root, sudo where it is; `None` if there is no way.
 fn privilege() -> Option<Vec<&'static str>> {
-    let is_root = command::output(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0");
-    if is_root {
+    if is_root() {
         return Some(Vec::new());
     }
     // `-n` would refuse where sudo asks for a password; asking is fine on a terminal.
