@@ -42,7 +42,7 @@ impl Script {
     }
 
     pub(super) fn push(&mut self, ms: u64, mut flow: FlowRef, what: FlowEvent) {
-        let began = *self.began.entry(flow.id).or_insert(at(ms));
+        let began = *self.began.entry(flow.id).or_insert_with(|| at(ms));
         flow.began = began;
         self.events.push((ms, Event::Flow { at: at(ms), flow, what }));
     }
