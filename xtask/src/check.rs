@@ -21,7 +21,9 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     match std::env::var_os("SEKIMORI_CORPORA") {
         Some(folder) => eprintln!("xtask: real captures of {} were used", Path::new(&folder).display()),
         None => {
-            eprintln!("xtask: SKIPPED: tests over real captures; SEKIMORI_CORPORA does not name their folder")
+            eprintln!(
+                "xtask: SKIPPED: tests over real captures; SEKIMORI_CORPORA does not name their folder"
+            );
         }
     }
     Ok(())
