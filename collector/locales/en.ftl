@@ -274,6 +274,7 @@ counters-n = { $n ->
 attention-nothing = Well
 attention-revoked = Revoked
 attention-never-seen = Never seen since enrolment
+attention-replayed = Replay, ended
 attention-silent = Silent for over 90 s
 attention-drops = { $n ->
     [one] { $n } packet dropped

@@ -262,6 +262,7 @@ counters-n = { $n } 項目
 attention-nothing = 正常
 attention-revoked = 失効済み
 attention-never-seen = 登録後、未受信
+attention-replayed = 再生(終了)
 attention-silent = 途絶(90 秒以上)
 attention-drops = 取りこぼし { $n } パケット
 attention-certificate = 証明書の期限が近い

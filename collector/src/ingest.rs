@@ -117,7 +117,7 @@ async fn take(state: &Intake, peer: Peer, body: Body) -> Result<Outcome, StoreEr
     let Some(from) = registry::look_up(&state.store, peer.agent()).await? else {
         return Ok(refused(RefusalKind::NotEnrolled, "this agent is not enrolled, or was revoked", 0));
     };
-    let Some(_turn) = state.turns.take(peer).await else { return Ok(Outcome::Refused(busy())) };
+    let Some(_turn) = state.turns.take(peer.agent()).await else { return Ok(Outcome::Refused(busy())) };
     let read = axum::body::to_bytes(body, SUBMISSION_BYTES_MAX);
     let bytes = match tokio::time::timeout(BODY_TIMEOUT, read).await {
         Ok(Ok(bytes)) => bytes,
@@ -157,11 +157,11 @@ impl Turns {
     }
 
     /// `None` if the agent has one already, or everybody else does for too long.
-    async fn take(&self, peer: Peer) -> Option<Turn<'_>> {
+    async fn take(&self, agent: AgentId) -> Option<Turn<'_>> {
         let slot = tokio::time::timeout(TURN_TIMEOUT, self.slots.acquire()).await.ok()?.ok()?;
-        let agent = peer.agent();
         let free = self.agents.lock().unwrap_or_else(PoisonError::into_inner).insert(agent);
-        free.then_some(Turn { turns: self, agent, _slot: slot })
+        // Only a turn that was taken may give one back: it must not even be made otherwise.
+        free.then(|| Turn { turns: self, agent, _slot: slot })
     }
 }
 
@@ -229,4 +229,23 @@ pub fn refusal(kind: RefusalKind, detail: &str, seq: u64) -> Refusal {
 
 fn busy() -> Refusal {
     refusal(RefusalKind::Busy, "the collector cannot store now", 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_agent_has_one_submission_in_memory_however_often_it_asks() {
+        let turns = Turns::new();
+        let [one, other] = [[1; 32], [2; 32]].map(|bytes| AgentId::from_bytes(&bytes).unwrap());
+        let first = turns.take(one).await.unwrap();
+        assert!(turns.take(one).await.is_none());
+        assert!(turns.take(one).await.is_none(), "a refusal gives nothing back");
+        let second = turns.take(other).await.unwrap();
+        drop(first);
+        assert!(turns.take(one).await.is_some());
+        assert!(turns.take(other).await.is_none());
+        drop(second);
+    }
 }

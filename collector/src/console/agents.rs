@@ -46,6 +46,8 @@ pub(super) enum Attention {
     Revoked,
     /// Enrolled and never heard of since.
     NeverSeen,
+    /// It replayed capture files and has ended, as it should.
+    Replayed,
     /// Not heard of for longer than [`STALE_AFTER`].
     Silent,
     /// The kernel dropped packets that it should have seen.
@@ -132,6 +134,8 @@ impl AgentRow {
             Attention::Revoked
         } else if seen.is_none() {
             Attention::NeverSeen
+        } else if agent.mode.as_deref() == Some("replay") {
+            Attention::Replayed
         } else if seen.is_some_and(|seen| page.now.since(seen) > STALE_AFTER) {
             Attention::Silent
         } else if drops > 0 {
@@ -145,6 +149,7 @@ impl AgentRow {
             Attention::Nothing => Mark::ok(lang.text("attention-nothing")),
             Attention::Revoked => Mark::none(lang.text("attention-revoked")),
             Attention::NeverSeen => Mark::warn(lang.text("attention-never-seen")),
+            Attention::Replayed => Mark::none(lang.text("attention-replayed")),
             Attention::Silent => Mark::bad(lang.text("attention-silent")),
             Attention::Drops => Mark::warn(lang.with("attention-drops", drops)),
             Attention::Certificate => Mark::warn(lang.text("attention-certificate")),
@@ -176,15 +181,21 @@ impl HealthView {
     fn new(page: &Page, json: &Value) -> Self {
         let whole = |key: &str| json.get(key).and_then(Value::as_u64).unwrap_or_default();
         let (cpu, load) = (whole("cpu_permille"), whole("load_centi"));
+        // A replay does not measure the machine that it happens to run on.
+        let measured = |text: String| if whole("memory_total_bytes") == 0 { "–".to_owned() } else { text };
         Self {
             at: text(json, "at").parse().ok().map(|at: Timestamp| When::from(at)),
-            uptime: page.lasting(whole("uptime_seconds")),
-            cpu: format!("{}.{}%", cpu / 10, cpu % 10),
-            memory: format!("{} / {}", bytes(whole("rss_bytes")), bytes(whole("memory_total_bytes"))),
-            load: format!("{}.{:02}", load / 100, load % 100),
+            uptime: measured(page.lasting(whole("uptime_seconds"))),
+            cpu: measured(format!("{}.{}%", cpu / 10, cpu % 10)),
+            memory: measured(format!(
+                "{} / {}",
+                bytes(whole("rss_bytes")),
+                bytes(whole("memory_total_bytes"))
+            )),
+            load: measured(format!("{}.{:02}", load / 100, load % 100)),
             spool: bytes(whole("spool_bytes")),
             spool_batches: number(whole("spool_batches")),
-            disk_free: bytes(whole("disk_free_bytes")),
+            disk_free: measured(bytes(whole("disk_free_bytes"))),
             drops: number(kernel_drops(json)),
             config_digest: text(json, "config_digest"),
             interfaces: list_of(json, "interfaces")

@@ -67,7 +67,7 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<OverviewPage, Stor
         agents: agents
             .into_iter()
             .map(|agent| AgentRow::new(&page, agent))
-            .filter(|agent| agent.attention != Attention::Nothing)
+            .filter(|agent| !matches!(agent.attention, Attention::Nothing | Attention::Replayed))
             .collect(),
         agents_total,
         counters: [

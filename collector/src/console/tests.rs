@@ -263,6 +263,7 @@ fn health() -> Health {
         cpu_permille: 123,
         load_centi: 205,
         rss_bytes: 3 << 20,
+        memory_total_bytes: 512 << 20,
         ..Health::default()
     }
 }
@@ -552,6 +553,8 @@ async fn programs_read_and_acknowledge() {
 async fn silent_and_turned_away_are_seen() {
     let (bench, _) = Bench::filled().await;
     let (cookie, _) = bench.session("monitor").await;
+    assert!(bench.get("/agents", &cookie).await.text.contains("再生(終了)"));
+    sqlx::query("UPDATE batches SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
     let agents = bench.get("/agents", &cookie).await.text;
     for part in ["取りこぼし 3 パケット", "1 日 3 時間", "12.3%", "秒前"] {
         assert!(agents.contains(part), "{part}");

@@ -8,7 +8,8 @@ use crate::store::{Store, StoreError, query};
 const REJECTION_ROWS: i64 = 100;
 const AGENT: &str =
     "SELECT g.id, g.name, g.body, b.name AS body_name, g.enrolled_at, g.revoked_at, g.cert_expires_at,
-    g.last_seen, g.epoch, g.through, g.head, g.sealed_at, g.health_json, g.version
+    g.last_seen, g.epoch, g.through, g.head, g.sealed_at, g.health_json, g.version,
+    (SELECT mode FROM batches WHERE agent = g.id AND epoch = g.epoch AND seq = g.through) AS mode
     FROM agents g JOIN bodies b ON b.code = g.body";
 
 /// An agent and how it is.
@@ -42,6 +43,8 @@ pub struct AgentView {
     pub health_json: Option<String>,
     /// As the agent says.
     pub version: Option<String>,
+    /// Of its last batch: `live` or `replay`.
+    pub mode: Option<String>,
 }
 
 /// Somebody who was turned away.
