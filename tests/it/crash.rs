@@ -1,17 +1,18 @@
-//! `kill -9` in the middle: nothing lost, nothing twice.
+//! `kill -9` in the middle, a collector that is away, a full disk: nothing lost, nothing twice.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Agent, Collector, Running, pcap, program, run_ok, wait_for};
+use crate::support::{Agent, Collector, Running, free_port, pcap, program, run_ok, wait_for};
 
 const SOON: Duration = Duration::from_secs(30);
 
 /// Captures that together give many batches.
-fn captures() -> Vec<std::path::PathBuf> {
+fn captures() -> Vec<PathBuf> {
     ["scan.port/positive-outside.pcap", "scan.host/positive-inside-445.pcap", "dns.tunnel/positive-txt.pcap"]
         .map(pcap)
         .to_vec()
@@ -62,7 +63,9 @@ fn alert(number: u32) -> String {
 fn run_agent(agent: &Agent, port: u16) -> Running {
     let config = agent
         .configure(&format!("[capture]\ninterfaces = [\"lo\"]\n[endpoint]\ntcp = \"127.0.0.1:{port}\"\n"));
-    let log = std::fs::File::options().create(true).append(true).open(agent.state.join("agent.log"));
+    // Beside the state folder, which a test may fill.
+    let log = agent.state.with_file_name("agents.log");
+    let log = std::fs::File::options().create(true).append(true).open(log);
     let mut command = Command::new(program("sekimori-agent"));
     Running::start(command.args(["run", "--config"]).arg(&config).stderr(log.expect("a log")))
 }
@@ -79,7 +82,15 @@ fn a_killed_agent_delivers_all_that_it_had_sealed_and_goes_on_in_the_same_chain(
     let mut collector = Collector::start();
     let agent = collector.enrol("422011", "killed");
     collector.kill_hard(); // a collector that is down: spooled, not lost
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it").port();
+    let port = free_port();
+    let waiting = run_agent(&agent, port);
+    wait_for("the agent's listener", SOON, || TcpStream::connect(("127.0.0.1", port)).ok());
+    let before = waiting.cpu_time();
+    std::thread::sleep(Duration::from_secs(3));
+    let used = waiting.cpu_time().saturating_sub(before);
+    assert!(used < Duration::from_millis(600), "waiting for the collector is no busy loop: {used:?} in 3 s");
+    waiting.kill_hard();
+
     let mut sealed = 0;
     for round in 0..3_u32 {
         let running = run_agent(&agent, port);
@@ -100,5 +111,66 @@ fn a_killed_agent_delivers_all_that_it_had_sealed_and_goes_on_in_the_same_chain(
     let through = collector.status()["agents"][0]["through"].as_u64().expect("a head");
     assert_eq!(collector.counter("batches_stored"), through, "every number once, without a gap");
     assert!(!collector.incidents("malware_infection", SOON).is_empty());
+    collector.assert_verifies();
+}
+
+/// A file system of its own that can be filled; taken away when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: PathBuf, size: &str) -> Self {
+        std::fs::create_dir_all(&folder).expect("a folder");
+        run_ok(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"])
+                .arg(&folder),
+        );
+        Self(folder)
+    }
+
+    /// Writes until nothing more fits.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.join("filler");
+        let mut file = std::fs::File::create(&path).expect("a file");
+        while file.write_all(&[0; 512]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "our own mount can be taken away");
+    }
+}
+
+#[test]
+fn a_full_disk_stops_nothing_and_loses_nothing() {
+    let collector = Collector::start();
+    let disk = SmallDisk::mount(collector.folder.path().join("agent-small"), "4m");
+    let agent = collector.enrol("422011", "small");
+    let port = free_port();
+    let mut running = run_agent(&agent, port);
+    send_alerts(port, 0..1);
+    let through = || collector.status()["agents"][0]["through"].as_u64().unwrap_or(0);
+    wait_for("the first batch", SOON, || (through() > 0).then_some(()));
+
+    let filler = disk.fill();
+    send_alerts(port, 1..101);
+    let log = || std::fs::read_to_string(collector.folder.path().join("agents.log")).unwrap_or_default();
+    wait_for("the agent says that the disk is full", SOON, || log().contains("No space left").then_some(()));
+    let stuck = through();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(through(), stuck, "nothing can be sealed, and nothing unsealed is sent");
+    assert!(!running.has_ended(), "it goes on: {}", log());
+
+    std::fs::remove_file(filler).expect("our own file");
+    // One incident a host: the alerts of 101 hosts, those of the full disk too.
+    wait_for("everything arrives", SOON, || {
+        let status = collector.status();
+        let incidents = status["incidents"].as_array().expect("incidents");
+        (incidents.iter().filter(|one| one["category"] == "malware_infection").count() == 101).then_some(())
+    });
+    assert!(running.stop().success(), "a clean stop");
     collector.assert_verifies();
 }

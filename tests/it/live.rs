@@ -1,43 +1,127 @@
 //! A real ring on a real interface: nmap in one namespace, the agent in the other, an incident within 30 seconds.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use pnet::datalink::{self, Channel};
+use pnet::packet::ipv4::{self, MutableIpv4Packet};
+use pnet::packet::tcp::{self, MutableTcpPacket, TcpFlags};
+use pnet::packet::{Packet as _, ip::IpNextHeaderProtocols};
+use serde_json::Value;
+
 use crate::support::netns::Netns;
-use crate::support::{Collector, Running, program, run_ok, wait_for};
+use crate::support::{Agent, Collector, Running, program, run_ok, wait_for};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A gateway with a collector and an agent, and somebody outside, connected by the cable `sk0`.
+struct Link {
+    outside: Netns,
+    gateway: String,
+    collector: Collector,
+    agent: Agent,
+    config: PathBuf,
+}
+
+impl Link {
+    fn new(engine: &str) -> Self {
+        let gateway = Netns::new("gw");
+        let outside = Netns::new("out");
+        gateway.connect("198.51.100.1/24", &outside, "198.51.100.66/24", "sk0");
+        let name = gateway.name.clone();
+        let collector = Collector::start_in(Some(gateway));
+        let agent = collector.enrol("422011", "live");
+        let config = agent.configure(&format!(
+            "[capture]\ninterfaces = [\"sk0\"]\nengine = \"{engine}\"\nfilter = \"not udp\"\nrecord = {:?}\n\
+             [[body]]\ncode = \"422011\"\nmodel = \"alpha\"\n\
+             [[segment]]\nname = \"dmz\"\ncidr = [\"198.51.100.1/32\"]\n",
+            agent.state.join("live.pcap"),
+        ));
+        Self { outside, gateway: name, collector, agent, config }
+    }
+
+    /// Starts the agent and waits until its first batch is stored: then it captures.
+    fn run(&self) -> Running {
+        let before = self.through();
+        let mut command = Netns::command_in(&self.gateway, &program("sekimori-agent"));
+        let log = std::fs::File::options().create(true).append(true).open(self.agent.state.join("agent.log"));
+        let running =
+            Running::start(command.args(["run", "--config"]).arg(&self.config).stderr(log.expect("a log")));
+        wait_for("the agent reports", SOON, || (self.through() > before).then_some(()));
+        running
+    }
+
+    fn through(&self) -> u64 {
+        self.collector.status()["agents"][0]["through"].as_u64().unwrap_or(0)
+    }
+
+    /// What the agent recorded, put aside: the next run begins a new file.
+    fn recorded(&self) -> PathBuf {
+        let aside = self.agent.state.join("recorded.pcap");
+        std::fs::rename(self.agent.state.join("live.pcap"), &aside).expect("the agent recorded");
+        aside
+    }
+
+    fn replay(&self, format: &str, capture: &Path) -> Vec<Value> {
+        let mut command = Command::new(program("sekimori-agent"));
+        command.args(["replay", "--quiet", "--format", format, "--config"]).arg(&self.config).arg(capture);
+        run_ok(&mut command).lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect()
+    }
+
+    /// The console's API, from inside the gateway.
+    fn api(&self, path: &str) -> Value {
+        let mut curl = Netns::command_in(&self.gateway, Path::new("curl"));
+        curl.args(["--silent", "--show-error", "--fail", "--cacert"]).arg(self.agent.identity("ca.pem"));
+        curl.args(["--user", &format!("{}:{}", self.collector.user, self.collector.password)]);
+        curl.arg(format!("https://{}/api/v1/{path}", self.collector.console));
+        serde_json::from_str(&run_ok(&mut curl)).expect("JSON from the API")
+    }
+
+    /// Every finding that the collector has, by its id.
+    fn delivered(&self) -> BTreeMap<String, Value> {
+        let status = self.collector.status();
+        let incidents = status["incidents"].as_array().expect("incidents");
+        let ids = incidents.iter().map(|one| one["id"].as_str().expect("an id"));
+        let details: Vec<Value> = ids.map(|id| self.api(&format!("incidents/{id}"))).collect();
+        let findings = details.iter().flat_map(|one| one["findings_detail"].as_array().expect("findings"));
+        by_id(findings.map(|one| one["finding"].clone()))
+    }
+}
+
+fn by_id(findings: impl Iterator<Item = Value>) -> BTreeMap<String, Value> {
+    findings.map(|one| (one["id"].as_str().expect("an id").to_owned(), one)).collect()
+}
 
 fn scanned_live(engine: &str) {
-    let gateway = Netns::new("gw");
-    let attacker = Netns::new("out");
-    gateway.connect("198.51.100.1/24", &attacker, "198.51.100.66/24", "sk0");
-    let inside = gateway.name.clone();
-    let collector = Collector::start_in(Some(gateway));
-    let agent = collector.enrol("422011", "live");
-    let record = agent.state.join("live.pcap");
-    let config = agent.configure(&format!(
-        "[capture]\ninterfaces = [\"sk0\"]\nengine = \"{engine}\"\nrecord = {record:?}\n"
-    ));
-    let mut command = Netns::command_in(&inside, &program("sekimori-agent"));
-    let log = std::fs::File::create(agent.state.join("agent.log")).expect("a log");
-    let running = Running::start(command.args(["run", "--config"]).arg(&config).stderr(log));
-    wait_for("the agent reports", Duration::from_secs(20), || {
-        collector.status()["agents"][0]["through"].as_u64().filter(|through| *through > 0)
-    });
-
+    let link = Link::new(engine);
+    let running = link.run();
     let start = Instant::now();
-    run_ok(attacker.command(Path::new("nmap")).args(["-n", "-Pn", "-sT", "-T4", "-p1-300", "198.51.100.1"]));
-    let incidents = collector.incidents("scan", Duration::from_secs(30).saturating_sub(start.elapsed()));
+    run_ok(link.outside.command(Path::new("nmap")).args([
+        "-n",
+        "-Pn",
+        "-sT",
+        "-T4",
+        "-p1-300",
+        "198.51.100.1",
+    ]));
+    let incidents = link.collector.incidents("scan", Duration::from_secs(30).saturating_sub(start.elapsed()));
     assert_eq!(incidents[0]["subject"], "198.51.100.66", "{incidents:?}");
     assert!(running.stop().success(), "a clean stop");
-    collector.assert_verifies();
+    let recorded = link.recorded();
 
-    // Live = replay: what was recorded with the kernel's times gives the same finding.
-    let replayed = run_ok(
-        std::process::Command::new(program("sekimori-agent"))
-            .args(["replay", "--format", "findings"])
-            .arg(&record),
-    );
-    assert!(replayed.contains("\"scan.port\"") && replayed.contains("198.51.100.66"), "{replayed}");
+    // What the stop sealed is delivered by the next start.
+    let running = link.run();
+    wait_for("the spool is empty", SOON, || (link.agent.spool()["pending_batches"] == 0).then_some(()));
+    let live = link.delivered();
+    assert!(running.stop().success(), "a clean stop");
+    link.collector.assert_verifies();
+
+    // Live = replay: what was recorded with the kernel's times gives the same findings, times included.
+    let replayed = by_id(link.replay("findings", &recorded).into_iter());
+    assert!(!replayed.is_empty());
+    assert_eq!(live, replayed);
 }
 
 #[test]
@@ -48,4 +132,73 @@ fn nmap_becomes_an_incident_within_30_seconds_over_our_ring() {
 #[test]
 fn nmap_becomes_an_incident_within_30_seconds_over_libpcap() {
     scanned_live("pcap");
+}
+
+/// A SYN with these tags before it, checksums correct.
+fn tagged_syn(tags: &[(u16, u16)], port: u16) -> Vec<u8> {
+    let (source, target) = ([192, 0, 2, 66].into(), [198, 51, 100, 1].into());
+    let mut segment = MutableTcpPacket::owned(vec![0; 20]).expect("20 bytes");
+    segment.set_source(40_000 + port);
+    segment.set_destination(port);
+    segment.set_data_offset(5);
+    segment.set_flags(TcpFlags::SYN);
+    segment.set_window(1024);
+    segment.set_checksum(tcp::ipv4_checksum(&segment.to_immutable(), &source, &target));
+    let mut packet = MutableIpv4Packet::owned(vec![0; 40]).expect("40 bytes");
+    packet.set_version(4);
+    packet.set_header_length(5);
+    packet.set_total_length(40);
+    packet.set_ttl(64);
+    packet.set_next_level_protocol(IpNextHeaderProtocols::Tcp);
+    packet.set_source(source);
+    packet.set_destination(target);
+    packet.set_payload(segment.packet());
+    packet.set_checksum(ipv4::checksum(&packet.to_immutable()));
+    let mut frame = vec![0xff; 6];
+    frame.extend([2, 0, 0, 0, 0, 0x66]);
+    for (kind, vlan) in tags {
+        frame.extend(kind.to_be_bytes());
+        frame.extend(vlan.to_be_bytes());
+    }
+    frame.extend([0x08, 0x00]);
+    frame.extend(packet.packet());
+    frame
+}
+
+/// Sends frames on an interface of a namespace.
+fn send(netns: &Netns, interface: &str, frames: Vec<Vec<u8>>) {
+    let (path, interface) = (format!("/run/netns/{}", netns.name), interface.to_owned());
+    // A thread of its own: entering a namespace changes the thread.
+    let sender = std::thread::spawn(move || {
+        let file = std::fs::File::open(path).expect("the namespace");
+        nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).expect("root may enter it");
+        let interface =
+            datalink::interfaces().into_iter().find(|one| one.name == interface).expect("the cable");
+        let Ok(Channel::Ethernet(mut out, _)) = datalink::channel(&interface, datalink::Config::default())
+        else {
+            panic!("no channel on {interface}");
+        };
+        for frame in frames {
+            out.send_to(&frame, None).expect("room in the queue").expect("the frame is sent");
+        }
+    });
+    sender.join().expect("all frames are sent");
+}
+
+#[test]
+fn tags_that_the_kernel_takes_out_of_the_frames_are_kept() {
+    let link = Link::new("ring");
+    let running = link.run();
+    let single = (1..=20).map(|port| tagged_syn(&[(0x8100, 30)], port));
+    let double = (21..=40).map(|port| tagged_syn(&[(0x88a8, 100), (0x8100, 30)], port));
+    send(&link.outside, "sk0", single.chain(double).collect());
+    link.collector.incidents("scan", Duration::from_secs(30));
+    assert!(running.stop().success(), "a clean stop");
+    let flows = link.replay("flows", &link.recorded());
+    for port in 1..=40_u16 {
+        let to = format!("198.51.100.1:{port}");
+        let flow = flows.iter().find(|flow| flow["responder"] == to.as_str());
+        let flow = flow.unwrap_or_else(|| panic!("no flow to {to}"));
+        assert_eq!(flow["vlan"], if port <= 20 { 30 } else { 100 }, "{flow}");
+    }
 }

@@ -80,6 +80,16 @@ impl Running {
         wait_for("a clean stop", Duration::from_secs(10), || self.0.try_wait().expect("our own child"))
     }
 
+    /// Processor time that it has used, in the kernel and outside.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).expect("our own child");
+        let after_name = stat.rsplit(')').next().expect("proc(5): the name is in parentheses");
+        let ticks =
+            after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks"));
+        // USER_HZ is 100 on Linux.
+        Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.0.try_wait().expect("our own child").is_some()
     }
