@@ -43,11 +43,11 @@ fn root_runner() -> anyhow::Result<Option<(String, &'static str)>> {
     Ok(Some((key, "sudo -n -E")))
 }
 
-/// The programs first, with the whole workspace's features, so that nothing is built twice: the end-to-end tests start
-/// them from cargo's folder. `SEKIMORI_CORPORA` is inherited.
+/// The programs first, together with the tests, so that both get the same features and nothing is built twice: the
+/// end-to-end tests start them from cargo's folder. `SEKIMORI_CORPORA` is inherited.
 fn test_commands(has_nextest: bool) -> Vec<Command> {
     let mut build = cargo();
-    build.args(["build", "--workspace", "--bins"]);
+    build.args(["build", "--workspace", "--bins", "--tests"]);
     let mut test = cargo();
     if has_nextest {
         test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
@@ -104,7 +104,7 @@ mod tests {
     fn both_programs_are_built_before_the_tests() {
         for has_nextest in [true, false] {
             let commands: Vec<String> = test_commands(has_nextest).iter().map(command::show).collect();
-            assert!(commands[0].ends_with("build --workspace --bins"));
+            assert!(commands[0].ends_with("build --workspace --bins --tests"));
             assert_eq!(commands[1].contains("nextest"), has_nextest);
             assert!(commands.iter().all(|one| one.contains("--workspace")));
         }
