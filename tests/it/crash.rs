@@ -63,11 +63,10 @@ fn alert(number: u32) -> String {
 fn run_agent(agent: &Agent, port: u16) -> Running {
     let config = agent
         .configure(&format!("[capture]\ninterfaces = [\"lo\"]\n[endpoint]\ntcp = \"127.0.0.1:{port}\"\n"));
-    // Beside the state folder, which a test may fill.
-    let log = agent.state.with_file_name("agents.log");
-    let log = std::fs::File::options().create(true).append(true).open(log);
     let mut command = Command::new(program("sekimori-agent"));
-    Running::start(command.args(["run", "--config"]).arg(&config).stderr(log.expect("a log")))
+    command.args(["run", "--config"]).arg(&config);
+    // Beside the state folder, which a test may fill.
+    Running::logged(&mut command, &agent.state.with_file_name("agents.log"))
 }
 
 fn send_alerts(port: u16, numbers: std::ops::Range<u32>) {

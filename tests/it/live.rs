@@ -46,9 +46,8 @@ impl Link {
     fn run(&self) -> Running {
         let before = self.through();
         let mut command = Netns::command_in(&self.gateway, &program("sekimori-agent"));
-        let log = std::fs::File::options().create(true).append(true).open(self.agent.state.join("agent.log"));
-        let running =
-            Running::start(command.args(["run", "--config"]).arg(&self.config).stderr(log.expect("a log")));
+        command.args(["run", "--config"]).arg(&self.config);
+        let running = Running::logged(&mut command, &self.agent.state.join("agent.log"));
         wait_for("the agent reports", SOON, || (self.through() > before).then_some(()));
         running
     }

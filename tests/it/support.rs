@@ -67,6 +67,12 @@ impl Running {
         )
     }
 
+    /// As `start`, with what it says on standard error added to a file.
+    pub(crate) fn logged(command: &mut Command, log: &Path) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(log).expect("a log file");
+        Self::start(command.stderr(log))
+    }
+
     /// SIGKILL: no chance to clean up.
     pub(crate) fn kill_hard(mut self) {
         self.end();
@@ -145,9 +151,7 @@ impl Collector {
     pub(crate) fn run(&mut self) {
         let mut command = self.command_in_place("sekimori-collector");
         command.args(["run", "--config"]).arg(self.config());
-        let log =
-            std::fs::File::options().create(true).append(true).open(self.folder.path().join("collector.log"));
-        self.running = Some(Running::start(command.stderr(log.expect("a log file"))));
+        self.running = Some(Running::logged(&mut command, &self.folder.path().join("collector.log")));
         let (ingest, place) = (self.ingest, self.place.as_ref());
         wait_for("the collector listens", Duration::from_secs(20), || match place {
             None => TcpStream::connect(ingest).ok().map(drop),
