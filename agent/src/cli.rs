@@ -105,6 +105,15 @@ pub(crate) struct ReplayArgs {
     /// No progress, no notes: only results and errors.
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// With `--format zeek`: JSON lines instead of tab-separated values.
+    #[arg(long)]
+    pub(crate) zeek_json: bool,
+    /// What to do with packets whose checksum is wrong.
+    #[arg(long, value_enum, default_value = "ignore")]
+    pub(crate) checksums: Checksums,
+    /// Whether to read TCP connections whose beginning is not in the capture.
+    #[arg(long, value_enum, default_value = "yes")]
+    pub(crate) midstream: Midstream,
     #[command(flatten)]
     pub(crate) shipping: ShippingArgs,
 }
@@ -147,6 +156,28 @@ pub(crate) enum Format {
     Flows,
     /// Each summary as JSON lines.
     Summary,
+    /// Suricata's EVE JSON.
+    Eve,
+    /// Zeek's logs: one file each in the folder of `--output`, else one after another.
+    Zeek,
+}
+
+/// What to do with packets whose checksum is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Checksums {
+    /// Read them all the same: captures taken at the sender hold packets that its card had still to complete.
+    Ignore,
+    /// Count them and leave them out, as their receiver did.
+    Verify,
+}
+
+/// What to do with TCP connections whose beginning is not in the capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Midstream {
+    /// Read what they carry.
+    Yes,
+    /// Count their packets, read nothing.
+    No,
 }
 
 /// How fast to replay.

@@ -2,30 +2,37 @@
 //!
 //! The same captures and configuration give the same bytes on standard output, whenever and wherever it runs.
 
+mod eve;
 mod report;
 mod shipping;
+mod zeek;
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use sekimori_sensor::counters::Counters;
+use sekimori_sensor::event::Event;
 use sekimori_sensor::frame::Frame;
 use sekimori_sensor::limits::Limits;
+use sekimori_sensor::observe::Options;
 use sekimori_sensor::segment::Policy;
-use sekimori_sensor::sensor::{Sensor, SensorConfig};
+use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
 use sekimori_wire::id::Digest;
-use sekimori_wire::record::{Health, Interface, Record};
+use sekimori_wire::record::{FlowSummary, Health, Interface, Record};
 use sekimori_wire::time::Timestamp;
 
 use crate::capture::file::Files;
 use crate::capture::filter::{Filter, FilterError};
-use crate::cli::{Format, ReplayArgs, Speed};
+use crate::cli::{Checksums, Format, Midstream, ReplayArgs, Speed};
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::health;
+use eve::Eve;
 use report::Report;
 use shipping::Shipping;
+use zeek::Zeek;
 
 pub(crate) use shipping::ShippingError;
 
@@ -41,6 +48,8 @@ pub(crate) enum ReplayError {
     Filter(#[from] FilterError),
     #[error("--rebase-time reads the captures twice, which standard input (`-`) does not allow")]
     RebaseStdin,
+    #[error("--format zeek writes a file for each log: name a folder with --output")]
+    NeedsFolder,
     #[error("cannot write to {}", path.display())]
     Output {
         path: PathBuf,
@@ -61,7 +70,7 @@ pub(crate) enum ReplayError {
 impl ReplayError {
     /// The command line or the configuration is wrong.
     pub(crate) const fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Filter(_) | Self::RebaseStdin)
+        matches!(self, Self::Config(_) | Self::Filter(_) | Self::RebaseStdin | Self::NeedsFolder)
     }
 
     /// The reader of a pipe went away, as `head` does.
@@ -90,8 +99,8 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
         |shipping| shipping.identity().user_key(),
     );
     let mut replay = Replay {
-        sensor: Sensor::new(sensor_config(config, format, user_key)),
-        report: Report::new(format, output(args)?),
+        sensor: Sensor::new(sensor_config(config, args, format, user_key)),
+        writer: writer(args, format)?,
         shipping,
         shift,
     };
@@ -110,6 +119,48 @@ fn default_format(args: &ReplayArgs) -> Format {
     if args.output.is_none() && io::stdout().is_terminal() { Format::Table } else { Format::Findings }
 }
 
+/// Writes one format: takes what it wants of what the sensor gives.
+trait Writer {
+    /// A frame was handed to the sensor.
+    fn frame(&mut self, at: Timestamp, wire_len: u32) {
+        let _unused = (at, wire_len);
+    }
+
+    /// A record as it would be shipped.
+    fn record(&mut self, record: &Record) -> Result<(), ReplayError> {
+        let _unused = record;
+        Ok(())
+    }
+
+    /// A flow ended; only for [`Keep::Flows`].
+    fn flow(&mut self, flow: &FlowSummary) -> Result<(), ReplayError> {
+        let _unused = flow;
+        Ok(())
+    }
+
+    /// Something was observed; only for [`Keep::Events`].
+    fn event(&mut self, event: &Event) -> Result<(), ReplayError> {
+        let _unused = event;
+        Ok(())
+    }
+
+    /// All captures were read.
+    fn finish(&mut self, files: &Files, counters: &Counters) -> Result<(), ReplayError>;
+}
+
+fn writer(args: &ReplayArgs, format: Format) -> Result<Box<dyn Writer>, ReplayError> {
+    Ok(match format {
+        Format::Table | Format::Findings | Format::Flows | Format::Summary => {
+            Box::new(Report::new(format, output(args)?))
+        }
+        Format::Eve => Box::new(Eve::new(output(args)?)),
+        Format::Zeek => {
+            let folder = args.output.as_deref().ok_or(ReplayError::NeedsFolder)?;
+            Box::new(Zeek::new(folder, args.zeek_json)?)
+        }
+    })
+}
+
 fn output(args: &ReplayArgs) -> Result<Output, ReplayError> {
     let to: Box<dyn Write> = match &args.output {
         None => Box::new(io::stdout()),
@@ -120,14 +171,28 @@ fn output(args: &ReplayArgs) -> Result<Output, ReplayError> {
     Ok(Output { to: io::BufWriter::new(to), path: args.output.clone() })
 }
 
-fn sensor_config(config: Option<Config>, format: Format, user_key: [u8; 32]) -> SensorConfig {
+fn sensor_config(
+    config: Option<Config>,
+    args: &ReplayArgs,
+    format: Format,
+    user_key: [u8; 32],
+) -> SensorConfig {
     let (mut limits, segments) = config.map_or_else(
         || (Limits::gateway(), Policy::default_private()),
         |config| (config.limits, config.policy),
     );
     // At the end all flows end at once, and every one is wanted.
     limits.pending_records = limits.pending_records.max(limits.flows.saturating_mul(2));
-    SensorConfig { limits, segments, seed: 0, user_key, keep_flows: format == Format::Flows }
+    let keep = match format {
+        Format::Flows => Keep::Flows,
+        Format::Eve | Format::Zeek => Keep::Events,
+        Format::Table | Format::Findings | Format::Summary => Keep::Nothing,
+    };
+    let observe = Options {
+        verify_checksums: args.checksums == Checksums::Verify,
+        midstream: args.midstream == Midstream::Yes,
+    };
+    SensorConfig { limits, segments, seed: 0, user_key, observe, keep }
 }
 
 /// Where results go.
@@ -176,7 +241,7 @@ impl Shift {
 
 struct Replay {
     sensor: Sensor,
-    report: Report,
+    writer: Box<dyn Writer>,
     shipping: Option<Shipping>,
     shift: Shift,
 }
@@ -187,7 +252,7 @@ impl Replay {
         while let Some(frame) = files.next_frame() {
             pace.wait_for(frame.at);
             let at = self.shift.apply(frame.at);
-            self.report.frame(at, frame.wire_len);
+            self.writer.frame(at, frame.wire_len);
             self.sensor.handle_frame(&Frame { at, ..frame });
             self.drain()?;
         }
@@ -202,13 +267,16 @@ impl Replay {
                 // The product wrote its own clock into the line.
                 alert.time = self.shift.apply(alert.time);
             }
-            self.report.record(&record)?;
+            self.writer.record(&record)?;
             if let Some(shipping) = &mut self.shipping {
                 shipping.push(record)?;
             }
         }
         while let Some(flow) = self.sensor.poll_flow() {
-            self.report.flow(&flow)?;
+            self.writer.flow(&flow)?;
+        }
+        while let Some(event) = self.sensor.poll_event() {
+            self.writer.event(&event)?;
         }
         Ok(())
     }
@@ -217,8 +285,8 @@ impl Replay {
         self.sensor.finish();
         self.drain()?;
         let health = Record::Health(Box::new(self.health(files)));
-        self.report.record(&health)?;
-        self.report.finish(files, &self.sensor.counters())?;
+        self.writer.record(&health)?;
+        self.writer.finish(files, &self.sensor.counters())?;
         match self.shipping {
             Some(mut shipping) => {
                 shipping.push(health)?;

@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use sd_notify::NotifyState;
-use sekimori_sensor::sensor::{Sensor, SensorConfig};
+use sekimori_sensor::observe::Options;
+use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -227,7 +228,8 @@ impl Threads {
                 segments: config.policy.clone(),
                 seed: seed(),
                 user_key,
-                keep_flows: false,
+                observe: Options::default(),
+                keep: Keep::Nothing,
             });
             // Alerts of endpoint products go to one sensor, or each would report them.
             let lines = lines.take();

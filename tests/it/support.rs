@@ -5,6 +5,7 @@ pub(crate) mod netns;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -49,9 +50,22 @@ pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -
     }
 }
 
+/// Ports outside the range that the system gives to outgoing connections: nobody takes one between this look and the
+/// program's own bind, but a test that runs beside this one and draws the same.
+const PORTS: std::ops::Range<u16> = 10_240..32_768;
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+/// A port that nobody listens on, never the same twice in this process; processes begin at different places.
 pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    let width = u32::from(PORTS.end - PORTS.start);
+    loop {
+        let step = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        let place = std::process::id().wrapping_mul(7_919).wrapping_add(step.into()) % width;
+        let port = PORTS.start + u16::try_from(place).expect("within the range");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A child that is ended when the test ends, however it ends.
@@ -114,6 +128,9 @@ impl Drop for Running {
     }
 }
 
+/// How long a collector may take to listen: seconds at most, but the machines are shared and their disks stall.
+const START_MAX: Duration = Duration::from_secs(60);
+
 /// A collector with its own folder, ports and CA.
 pub(crate) struct Collector {
     pub(crate) folder: TempDir,
@@ -151,12 +168,18 @@ impl Collector {
     pub(crate) fn run(&mut self) {
         let mut command = self.command_in_place("sekimori-collector");
         command.args(["run", "--config"]).arg(self.config());
-        self.running = Some(Running::logged(&mut command, &self.folder.path().join("collector.log")));
+        let log = self.folder.path().join("collector.log");
+        let mut running = Running::logged(&mut command, &log);
         let (ingest, place) = (self.ingest, self.place.as_ref());
-        wait_for("the collector listens", Duration::from_secs(20), || match place {
-            None => TcpStream::connect(ingest).ok().map(drop),
-            Some(place) => place.listens(ingest.port()).then_some(()),
+        wait_for("the collector listens", START_MAX, || {
+            let said = || std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(!running.has_ended(), "the collector ended at once: {}", said());
+            match place {
+                None => TcpStream::connect(ingest).ok().map(drop),
+                Some(place) => place.listens(ingest.port()).then_some(()),
+            }
         });
+        self.running = Some(running);
     }
 
     pub(crate) fn kill_hard(&mut self) {

@@ -2,9 +2,67 @@
 //!
 //! Everything here is owned: borrowed bytes end at this border.
 
+pub mod anomaly;
+pub mod application;
+pub mod arp;
+pub mod dcerpc;
+pub mod dhcp;
+pub mod dht;
+pub mod dns;
+pub mod file;
+pub mod flow;
+pub mod ftp;
+pub mod http;
+pub mod imap;
+pub mod kerberos;
+pub mod ldap;
+pub mod mqtt;
+pub mod ntp;
+pub mod pop3;
+pub mod quic;
+pub mod rdp;
+pub mod sip;
+pub mod smb;
+pub mod smtp;
+pub mod snmp;
+pub mod ssh;
+pub mod telnet;
+pub mod tftp;
+pub mod tls;
+pub mod transaction;
+
 use core::net::{IpAddr, SocketAddr};
 
 use sekimori_wire::time::Timestamp;
+
+pub use anomaly::{Anomaly, Layer};
+pub use application::Application;
+pub use arp::Arp;
+pub use dcerpc::RpcCall;
+pub use dhcp::DhcpMessage;
+pub use dht::DhtMessage;
+pub use dns::Dns;
+pub use file::FileInfo;
+pub use flow::{ConnState, EndReason, FlowRecord, Volume};
+pub use ftp::FtpCommand;
+pub use http::{HttpExchange, HttpRequest};
+pub use imap::ImapCommand;
+pub use kerberos::KerberosExchange;
+pub use ldap::LdapOperation;
+pub use mqtt::MqttMessage;
+pub use ntp::NtpMessage;
+pub use pop3::Pop3Command;
+pub use quic::QuicHello;
+pub use rdp::RdpNegotiation;
+pub use sip::SipMessage;
+pub use smb::SmbCommand;
+pub use smtp::SmtpMail;
+pub use snmp::SnmpMessage;
+pub use ssh::SshConnection;
+pub use telnet::TelnetSession;
+pub use tftp::TftpRequest;
+pub use tls::{ClientHello, TlsConnection};
+pub use transaction::Transaction;
 
 /// Something observed at a point in event time. Events leave the observer in order of time.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,13 +85,24 @@ pub enum Event {
         /// The packet.
         arp: Arp,
     },
+    /// A frame broke a rule before it could be given to a flow.
+    Anomaly {
+        /// When.
+        at: Timestamp,
+        /// Outermost VLAN.
+        vlan: Option<u16>,
+        /// Sender and receiver, if so much could be read.
+        ends: Option<(IpAddr, IpAddr)>,
+        /// What.
+        anomaly: Anomaly,
+    },
 }
 
 impl Event {
     /// When.
     pub const fn at(&self) -> Timestamp {
         match self {
-            Self::Flow { at, .. } | Self::Arp { at, .. } => *at,
+            Self::Flow { at, .. } | Self::Arp { at, .. } | Self::Anomaly { at, .. } => *at,
         }
     }
 }
@@ -115,6 +184,10 @@ pub enum FlowEvent {
     },
     /// The payload of a syslog datagram (UDP to port 514 that begins with a priority), or one line of syslog over TCP.
     Syslog(Box<[u8]>),
+    /// A unit of an application protocol, when it is over.
+    Transaction(Box<Transaction>),
+    /// A packet or message of it broke a rule.
+    Anomaly(Anomaly),
     /// It is over, or was cut by the active timeout: then it goes on under the same id, and the next record counts only
     /// what this one did not.
     Ended(Box<FlowRecord>),
@@ -133,206 +206,6 @@ pub enum First {
     EchoRequest,
     /// ICMP, any other type; also any other transport.
     Other,
-}
-
-/// A DNS message, names lower case without the final dot, labels escaped as in RFC 4343.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dns {
-    /// The sender is the flow's originator.
-    pub from_originator: bool,
-    /// QR bit: this is a response.
-    pub is_response: bool,
-    /// RCODE of a response.
-    pub rcode: u8,
-    /// QTYPE of the first question.
-    pub qtype: u16,
-    /// QNAME of the first question.
-    pub qname: Box<str>,
-    /// Answer records.
-    pub answers: u16,
-    /// Sum of the RDATA lengths of the answer records.
-    pub answer_bytes: u32,
-    /// Length of the whole message.
-    pub message_bytes: u32,
-}
-
-/// A TLS `ClientHello` (RFC 8446, 4.1.2).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientHello {
-    /// Server name indication (RFC 6066), lower case.
-    pub server_name: Option<Box<str>>,
-    /// First protocol of ALPN (RFC 7301).
-    pub alpn: Option<Box<str>>,
-    /// JA4 fingerprint of the client.
-    pub ja4: Box<str>,
-    /// Highest version offered, GREASE left out: 0x0304 is TLS 1.3.
-    pub version: u16,
-}
-
-/// The head of an HTTP/1 request. The query is never kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpRequest {
-    /// Method.
-    pub method: Box<str>,
-    /// Host header without the port, lower case.
-    pub host: Option<Box<str>>,
-    /// Path, at most 256 bytes, without the query.
-    pub path: Box<str>,
-    /// User-Agent header, at most 256 bytes.
-    pub user_agent: Option<Box<str>>,
-    /// An Authorization header is there.
-    pub has_authorization: bool,
-}
-
-/// An ARP packet for IPv4 over Ethernet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arp {
-    /// 1 request, 2 reply.
-    pub operation: u16,
-    /// Sender hardware address.
-    pub sender_mac: [u8; 6],
-    /// Sender protocol address.
-    pub sender_ip: core::net::Ipv4Addr,
-    /// Target hardware address.
-    pub target_mac: [u8; 6],
-    /// Target protocol address.
-    pub target_ip: core::net::Ipv4Addr,
-}
-
-/// All that is known of a flow when it ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlowRecord {
-    /// First packet that this record counts.
-    pub start: Timestamp,
-    /// Last packet.
-    pub end: Timestamp,
-    /// From the originator.
-    pub originator: Volume,
-    /// From the responder.
-    pub responder: Volume,
-    /// How it went, as Zeek says it.
-    pub state: ConnState,
-    /// Why it ended.
-    pub reason: EndReason,
-    /// Application protocol by content.
-    pub application: Application,
-    /// TLS server name, HTTP host, or the first DNS name.
-    pub server_name: Option<Box<str>>,
-    /// JA4 of the TLS client.
-    pub ja4: Option<Box<str>>,
-}
-
-/// One direction's share of a flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Volume {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes of IP packets, by the IP header's length.
-    pub bytes: u64,
-    /// Transport payload bytes.
-    pub payload_bytes: u64,
-}
-
-/// How a connection went: Zeek's `conn_state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ConnState {
-    /// Attempt seen, no reply.
-    S0,
-    /// Established, not ended. Also UDP and ICMP with both directions seen (Zeek says SF; so do we).
-    S1,
-    /// Normal end.
-    SF,
-    /// Attempt rejected.
-    Rej,
-    /// Established, originator wants to end, no answer to that.
-    S2,
-    /// Established, responder wants to end, no answer to that.
-    S3,
-    /// Established, originator aborted.
-    Rsto,
-    /// Responder aborted.
-    Rstr,
-    /// Originator sent SYN then RST; no SYN-ACK seen.
-    Rstos0,
-    /// Responder sent SYN-ACK then RST; no SYN seen.
-    Rstrh,
-    /// Originator sent SYN then FIN; no SYN-ACK seen.
-    Sh,
-    /// Responder sent SYN-ACK then FIN; no SYN seen.
-    Shr,
-    /// No SYN seen: midstream.
-    Oth,
-}
-
-impl ConnState {
-    /// As Zeek writes it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::S0 => "S0",
-            Self::S1 => "S1",
-            Self::SF => "SF",
-            Self::Rej => "REJ",
-            Self::S2 => "S2",
-            Self::S3 => "S3",
-            Self::Rsto => "RSTO",
-            Self::Rstr => "RSTR",
-            Self::Rstos0 => "RSTOS0",
-            Self::Rstrh => "RSTRH",
-            Self::Sh => "SH",
-            Self::Shr => "SHR",
-            Self::Oth => "OTH",
-        }
-    }
-}
-
-/// Why a flow ended (IPFIX information element 136).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// No packet for the idle timeout.
-    Idle,
-    /// Cut by the active timeout; it goes on.
-    Active,
-    /// The transport said so.
-    Closed,
-    /// The capture ended.
-    Forced,
-    /// The table was full.
-    LackOfResources,
-}
-
-/// Application protocol by content, not by port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Application {
-    /// Not recognised.
-    #[default]
-    Unknown,
-    /// Domain Name System.
-    Dns,
-    /// Transport Layer Security.
-    Tls,
-    /// HTTP/1.
-    Http,
-    /// Secure Shell, by its banner.
-    Ssh,
-    /// File Transfer Protocol, by its banner and commands.
-    Ftp,
-    /// Syslog.
-    Syslog,
-}
-
-impl Application {
-    /// The usual lower-case name; empty if not recognised.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "",
-            Self::Dns => "dns",
-            Self::Tls => "tls",
-            Self::Http => "http",
-            Self::Ssh => "ssh",
-            Self::Ftp => "ftp",
-            Self::Syslog => "syslog",
-        }
-    }
 }
 
 const _: () = assert!(size_of::<Event>() <= 128, "events are moved by value on the hot path");

@@ -290,7 +290,8 @@ impl Flow {
             responder,
             state: self.state(),
             reason,
-            application: self.notes.application,
+            application: self.notes.application(),
+            applications: self.notes.applications,
             server_name: self.notes.server_name.clone(),
             ja4: self.notes.ja4.clone(),
         }

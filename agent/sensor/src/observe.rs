@@ -17,9 +17,26 @@ use crate::frame::Frame;
 use crate::limits::Limits;
 use crate::proto::{Side, Sink};
 
+/// How an observer looks at packets, beside its bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Packets whose IP, TCP, UDP or ICMP checksum is wrong are counted and left out. Off for live capture: with checksum
+    /// offload the sender's own packets are captured before the card completes them.
+    pub verify_checksums: bool,
+    /// TCP connections whose beginning was not seen are read as well.
+    pub midstream: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { verify_checksums: false, midstream: true }
+    }
+}
+
 /// Turns frames into events.
 #[derive(Debug)]
 pub struct Observer {
+    options: Options,
     clock: Clock,
     counters: Counters,
     table: Table,
@@ -32,8 +49,9 @@ pub struct Observer {
 
 impl Observer {
     /// `seed` keys the hash of the flow table; it never shows in the events.
-    pub fn new(limits: &Limits, seed: u64) -> Self {
+    pub fn new(limits: &Limits, options: Options, seed: u64) -> Self {
         Self {
+            options,
             clock: Clock::default(),
             counters: Counters::default(),
             table: Table::new(limits, seed),
@@ -229,6 +247,9 @@ impl Observer {
     fn end(&mut self, slot: u32, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
         let Some(mut flow) = self.table.remove(slot) else { return };
         flow.stream.release(&mut self.pool);
+        let reference = flow.reference();
+        let (counters, notes) = (&mut self.counters, &mut flow.notes);
+        flow.session.finish(&mut Sink { at, flow: reference, notes, counters, events });
         self.counters.count(Counter::FlowsEnded);
         let reason =
             if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };

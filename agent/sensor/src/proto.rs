@@ -4,18 +4,39 @@
 //! that lost its place (a gap in the capture) does not guess: it takes up again only where a segment begins with what it
 //! knows how to read.
 
+mod dcerpc;
+mod dhcp;
+mod dht;
 mod dns;
+mod ftp;
 mod http;
+mod http2;
+mod imap;
+mod kerberos;
+mod ldap;
+mod mqtt;
+mod ntp;
+mod pop3;
+mod quic;
+mod rdp;
 mod reader;
+mod recognise;
 mod session;
-mod text;
+mod sip;
+mod smb;
+mod smtp;
+mod snmp;
+mod ssh;
+mod syslog;
+mod telnet;
+mod tftp;
 mod tls;
 
 use sekimori_wire::time::Timestamp;
 
 use crate::counters::Counters;
-use crate::event::{Application, ClientHello, Dns, Event, FlowEvent, FlowRef, HttpRequest};
-pub(crate) use session::{Session, Take};
+use crate::event::{Anomaly, Application, Event, FlowEvent, FlowRef, Layer, Transaction};
+pub(crate) use session::{Guess, Hint, Parser, Recogniser, Session, Take, Taken};
 
 /// Which end of a flow sent something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +76,20 @@ impl Side {
 /// What the parsers learnt of a flow, for its record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Notes {
-    pub(crate) application: Application,
+    /// In the order in which they were recognised; what is left is `Unknown`.
+    pub(crate) applications: [Application; APPLICATIONS_MAX],
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) ja4: Option<Box<str>>,
+}
+
+/// Applications of one flow that are kept: SMTP, then TLS, then SMTP again is more than is ever seen.
+pub(crate) const APPLICATIONS_MAX: usize = 4;
+
+impl Notes {
+    /// What the flow spoke first.
+    pub(crate) fn application(&self) -> Application {
+        self.applications.first().copied().unwrap_or_default()
+    }
 }
 
 /// Where parsers put what they read.
@@ -71,44 +103,34 @@ pub(crate) struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    fn push(&mut self, what: FlowEvent) {
+    pub(crate) fn push(&mut self, what: FlowEvent) {
         self.events.push(Event::Flow { at: self.at, flow: self.flow, what });
     }
 
-    fn is(&mut self, application: Application) {
-        if self.notes.application == Application::Unknown {
-            self.notes.application = application;
+    /// A unit of the application protocol is over.
+    pub(crate) fn transaction(&mut self, one: impl Into<Transaction>) {
+        self.push(FlowEvent::Transaction(Box::new(one.into())));
+    }
+
+    /// A message of `application` broke the rule of this name (Suricata's event name where it has one).
+    pub(crate) fn anomaly(&mut self, application: Application, side: Side, name: &'static str) {
+        let from_originator = side == Side::Originator;
+        self.push(FlowEvent::Anomaly(Anomaly {
+            layer: Layer::Application,
+            application,
+            name,
+            from_originator,
+        }));
+    }
+
+    /// The flow speaks this, perhaps after something else.
+    pub(crate) fn is(&mut self, application: Application) {
+        let known = self.notes.applications.contains(&application);
+        let free = self.notes.applications.iter_mut().find(|one| **one == Application::Unknown);
+        if let (false, Some(free)) = (known, free) {
+            *free = application;
         }
     }
-
-    fn has_port(&self, ports: &[u16]) -> bool {
-        ports.contains(&self.flow.responder.port) || ports.contains(&self.flow.originator.port)
-    }
-}
-
-fn push_dns(side: Side, mut dns: Dns, message_bytes: u32, sink: &mut Sink<'_>) {
-    sink.is(Application::Dns);
-    dns.from_originator = side == Side::Originator;
-    dns.message_bytes = message_bytes;
-    if sink.notes.server_name.is_none() && !dns.qname.is_empty() {
-        sink.notes.server_name = Some(dns.qname.clone());
-    }
-    sink.push(FlowEvent::Dns(dns.into()));
-}
-
-fn push_tls(hello: ClientHello, sink: &mut Sink<'_>) {
-    sink.notes.server_name = hello.server_name.clone().or_else(|| sink.notes.server_name.take());
-    if sink.notes.ja4.is_none() && !hello.ja4.is_empty() {
-        sink.notes.ja4 = Some(hello.ja4.clone());
-    }
-    sink.push(FlowEvent::Tls(hello.into()));
-}
-
-fn push_request(request: HttpRequest, sink: &mut Sink<'_>) {
-    if sink.notes.server_name.is_none() {
-        sink.notes.server_name.clone_from(&request.host);
-    }
-    sink.push(FlowEvent::HttpRequest(request.into()));
 }
 
 /// For the fuzzer and the property tests: both sides in turn, in pieces that the first byte sizes.
@@ -118,7 +140,7 @@ pub fn fuzz(data: &[u8]) {
     use crate::event::Endpoint;
 
     let Some((first, bytes)) = data.split_first() else { return };
-    for port in [80, 53, text::SYSLOG_PORT] {
+    for port in [80, 53, syslog::PORT] {
         let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
         let flow = FlowRef {
             id: 1,
@@ -137,12 +159,14 @@ pub fn fuzz(data: &[u8]) {
             let wire_bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX);
             datagrams.read_datagram(side, piece, wire_bytes, &mut sink);
             match stream.read_stream(side, piece, &mut sink) {
-                Take::More => stream.lose(side, piece, &mut sink),
-                Take::Bytes(taken) => assert!(taken > 0, "a parser that takes nothing asks for more"),
-                Take::All => {}
+                Taken::More => stream.lose(side, piece, Some(1), &mut sink),
+                Taken::Bytes(taken) => assert!(taken > 0, "a parser that takes nothing asks for more"),
+                Taken::All => {}
             }
             side = side.other();
         }
+        stream.finish(&mut sink);
+        datagrams.finish(&mut sink);
     }
 }
 

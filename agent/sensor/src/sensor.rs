@@ -14,7 +14,7 @@ use crate::detect::{Detectors, Findings};
 use crate::event::{Event, FlowEvent};
 use crate::frame::Frame;
 use crate::limits::Limits;
-use crate::observe::Observer;
+use crate::observe::{Observer, Options};
 use crate::segment::Policy;
 use crate::summarize::{Summarizer, flow_summary};
 
@@ -29,8 +29,21 @@ pub struct SensorConfig {
     pub seed: u64,
     /// Key of the hashes that stand for user names.
     pub user_key: [u8; 32],
-    /// Keep every ended flow for [`Sensor::poll_flow`].
-    pub keep_flows: bool,
+    /// How packets are looked at.
+    pub observe: Options,
+    /// What to keep for whoever asks, beside the records.
+    pub keep: Keep,
+}
+
+/// What to keep beside the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing.
+    Nothing,
+    /// Every ended flow, for [`Sensor::poll_flow`].
+    Flows,
+    /// Every event, for [`Sensor::poll_event`].
+    Events,
 }
 
 /// Frames and time in, records out.
@@ -44,7 +57,9 @@ pub struct Sensor {
     user_key: [u8; 32],
     records: VecDeque<Record>,
     flows: VecDeque<FlowSummary>,
-    keep_flows: bool,
+    /// Kept for whoever asks.
+    kept: VecDeque<Event>,
+    keep: Keep,
     pending_max: usize,
     counters: Counters,
     /// The latest time seen, of frames, alerts and timeouts.
@@ -56,9 +71,9 @@ pub struct Sensor {
 impl Sensor {
     /// A sensor that has seen nothing.
     pub fn new(config: SensorConfig) -> Self {
-        let SensorConfig { limits, segments, seed, user_key, keep_flows } = config;
+        let SensorConfig { limits, segments, seed, user_key, observe, keep } = config;
         Self {
-            observer: Observer::new(&limits, seed),
+            observer: Observer::new(&limits, observe, seed),
             detectors: Detectors::new(&limits, seed),
             findings: Findings::new(&limits, seed),
             summarizer: Summarizer::new(&limits, seed),
@@ -66,7 +81,8 @@ impl Sensor {
             user_key,
             records: VecDeque::new(),
             flows: VecDeque::new(),
-            keep_flows,
+            kept: VecDeque::new(),
+            keep,
             pending_max: limits.pending_records.max(1),
             counters: Counters::default(),
             now: Timestamp::ZERO,
@@ -109,9 +125,14 @@ impl Sensor {
         self.records.pop_front()
     }
 
-    /// The next ended flow; only with [`SensorConfig::keep_flows`].
+    /// The next ended flow; only with [`Keep::Flows`].
     pub fn poll_flow(&mut self) -> Option<FlowSummary> {
         self.flows.pop_front()
+    }
+
+    /// The next event; only with [`Keep::Events`].
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.kept.pop_front()
     }
 
     /// The capture ended: all flows end, all findings and the window are closed.
@@ -141,6 +162,13 @@ impl Sensor {
     fn handle_events(&mut self, mut events: Vec<Event>) {
         for event in events.drain(..) {
             self.handle_event(&event);
+            if self.keep == Keep::Events {
+                self.kept.push_back(event);
+                if self.kept.len() > self.pending_max {
+                    self.kept.pop_front();
+                    self.counters.count(Counter::RecordsShed);
+                }
+            }
         }
         self.events = events;
         self.detectors.count_evicted(&mut self.counters);
@@ -159,7 +187,7 @@ impl Sensor {
         }
         if let FlowEvent::Ended(record) = what {
             let summary = flow_summary(flow, record, &self.policy);
-            if self.keep_flows {
+            if self.keep == Keep::Flows {
                 self.flows.push_back(summary.clone());
                 if self.flows.len() > self.pending_max {
                     self.flows.pop_front();

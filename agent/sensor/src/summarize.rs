@@ -117,6 +117,8 @@ impl Summarizer {
             | FlowEvent::HttpRequest(_)
             | FlowEvent::HttpResponse { .. }
             | FlowEvent::Syslog(_)
+            | FlowEvent::Transaction(_)
+            | FlowEvent::Anomaly(_)
             | FlowEvent::Ended(_) => {}
         }
     }

@@ -19,7 +19,7 @@ mod tests {
     use sekimori_sensor::event::{Event, FlowEvent};
     use sekimori_sensor::frame::Frame;
     use sekimori_sensor::limits::Limits;
-    use sekimori_sensor::observe::Observer;
+    use sekimori_sensor::observe::{Observer, Options};
 
     use crate::captures::Capture;
 
@@ -38,7 +38,8 @@ mod tests {
     }
 
     fn observe(capture: &Capture<'_>, seed: u64, timeouts: bool) -> (Vec<Event>, Observer) {
-        let mut observer = Observer::new(&Limits { flows: 20_000, ..Limits::gateway() }, seed);
+        let mut observer =
+            Observer::new(&Limits { flows: 20_000, ..Limits::gateway() }, Options::default(), seed);
         let mut events = Vec::new();
         let mut latest = Default::default();
         capture.frames(|frame: &Frame<'_>| {
@@ -54,7 +55,7 @@ mod tests {
 
     const fn at(event: &Event) -> sekimori_wire::time::Timestamp {
         match event {
-            Event::Flow { at, .. } | Event::Arp { at, .. } => *at,
+            Event::Flow { at, .. } | Event::Arp { at, .. } | Event::Anomaly { at, .. } => *at,
         }
     }
 
@@ -130,7 +131,7 @@ mod tests {
         let events = Capture::of(&bytes).map_or_else(Vec::new, |capture| observe(&capture, 1, false).0);
         let flow = |event: &Event| match event {
             Event::Flow { flow, .. } => Some(flow.community_id()),
-            Event::Arp { .. } => None,
+            Event::Arp { .. } | Event::Anomaly { .. } => None,
         };
         events.iter().filter_map(flow).collect()
     }

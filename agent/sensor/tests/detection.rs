@@ -13,8 +13,9 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use sekimori_sensor::limits::Limits;
+    use sekimori_sensor::observe::Options;
     use sekimori_sensor::segment::Policy;
-    use sekimori_sensor::sensor::{Sensor, SensorConfig};
+    use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
     use sekimori_wire::finding::{Category, Finding};
     use sekimori_wire::id::FindingId;
     use sekimori_wire::record::Record;
@@ -60,7 +61,8 @@ mod tests {
             segments: Policy::default_private(),
             seed,
             user_key: [0; 32],
-            keep_flows: false,
+            observe: Options::default(),
+            keep: Keep::Nothing,
         });
         let mut records = Vec::new();
         capture.frames(|frame| {

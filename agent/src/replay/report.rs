@@ -9,7 +9,7 @@ use sekimori_wire::record::{FlowSummary, Record};
 use sekimori_wire::time::Timestamp;
 use serde::Serialize;
 
-use super::{Output, ReplayError};
+use super::{Output, ReplayError, Writer};
 use crate::capture::file::Files;
 use crate::cli::Format;
 
@@ -32,8 +32,10 @@ impl Report {
     pub(super) const fn new(format: Format, output: Output) -> Self {
         Self { format, output, findings: BTreeMap::new(), omitted: 0, frames: 0, bytes: 0, span: None }
     }
+}
 
-    pub(super) fn frame(&mut self, at: Timestamp, wire_len: u32) {
+impl Writer for Report {
+    fn frame(&mut self, at: Timestamp, wire_len: u32) {
         self.frames += 1;
         self.bytes += u64::from(wire_len);
         let (first, last) = self.span.get_or_insert((at, at));
@@ -41,7 +43,7 @@ impl Report {
         *last = (*last).max(at);
     }
 
-    pub(super) fn record(&mut self, record: &Record) -> Result<(), ReplayError> {
+    fn record(&mut self, record: &Record) -> Result<(), ReplayError> {
         let wants_findings = matches!(self.format, Format::Findings | Format::Table);
         match record {
             Record::Finding(finding) if wants_findings => self.keep((**finding).clone()),
@@ -58,15 +60,7 @@ impl Report {
         Ok(())
     }
 
-    fn keep(&mut self, finding: Finding) {
-        if self.findings.len() >= FINDINGS_MAX && !self.findings.contains_key(&finding.id) {
-            self.omitted += 1;
-            return;
-        }
-        self.findings.insert(finding.id, finding);
-    }
-
-    pub(super) fn flow(&mut self, flow: &FlowSummary) -> Result<(), ReplayError> {
+    fn flow(&mut self, flow: &FlowSummary) -> Result<(), ReplayError> {
         #[derive(Serialize)]
         struct Line<'a> {
             community_id: String,
@@ -76,26 +70,36 @@ impl Report {
         self.json(&Line { community_id: flow.community_id(), flow })
     }
 
-    fn json(&mut self, value: &impl Serialize) -> Result<(), ReplayError> {
-        match serde_json::to_string(value) {
-            Ok(line) => self.output.line(&line),
-            Err(cause) => Err(self.output.failed(cause.into())),
-        }
-    }
-
     /// Prints what waits for the end.
-    pub(super) fn finish(mut self, files: &Files, counters: &Counters) -> Result<(), ReplayError> {
+    fn finish(&mut self, files: &Files, counters: &Counters) -> Result<(), ReplayError> {
         let mut findings: Vec<Finding> = core::mem::take(&mut self.findings).into_values().collect();
         findings.sort_by_key(|finding| (finding.time, finding.id));
         match self.format {
             Format::Findings => findings.iter().try_for_each(|finding| self.json(finding))?,
             Format::Table => self.table(&findings, files, counters)?,
-            Format::Flows | Format::Summary => {}
+            Format::Flows | Format::Summary | Format::Eve | Format::Zeek => {}
         }
         if self.omitted > 0 {
             tracing::warn!(omitted = self.omitted, kept = FINDINGS_MAX, "findings were left out: too many");
         }
         self.output.flush()
+    }
+}
+
+impl Report {
+    fn keep(&mut self, finding: Finding) {
+        if self.findings.len() >= FINDINGS_MAX && !self.findings.contains_key(&finding.id) {
+            self.omitted += 1;
+            return;
+        }
+        self.findings.insert(finding.id, finding);
+    }
+
+    fn json(&mut self, value: &impl Serialize) -> Result<(), ReplayError> {
+        match serde_json::to_string(value) {
+            Ok(line) => self.output.line(&line),
+            Err(cause) => Err(self.output.failed(cause.into())),
+        }
     }
 
     fn table(&mut self, findings: &[Finding], files: &Files, counters: &Counters) -> Result<(), ReplayError> {

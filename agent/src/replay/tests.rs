@@ -139,7 +139,7 @@ fn every_capture_of_the_corpora_is_read_to_its_end() {
                 continue;
             }
             let mut files = Files::open(&[path], None);
-            let mut sensor = Sensor::new(sensor_config(None, Format::Findings, [0; 32]));
+            let mut sensor = Sensor::new(sensor_config(None, &args(&["x"]), Format::Findings, [0; 32]));
             let mut frames = 0;
             while let Some(frame) = files.next_frame() {
                 frames += 1;

@@ -288,7 +288,9 @@ impl Detect for BruteforceLogin {
             | FlowEvent::Unanswered
             | FlowEvent::Dns(_)
             | FlowEvent::Tls(_)
-            | FlowEvent::Syslog(_) => {}
+            | FlowEvent::Syslog(_)
+            | FlowEvent::Transaction(_)
+            | FlowEvent::Anomaly(_) => {}
         }
     }
 

@@ -284,6 +284,8 @@ impl Detect for FloodSyn {
             | FlowEvent::HttpRequest(_)
             | FlowEvent::HttpResponse { .. }
             | FlowEvent::Syslog(_)
+            | FlowEvent::Transaction(_)
+            | FlowEvent::Anomaly(_)
             | FlowEvent::Ended(_) => return,
         };
         let (to, slot) = (flow.responder, at.secs());

@@ -348,6 +348,7 @@ impl Detect for ScanHost {
         let (at, flow, what) = match event {
             Event::Flow { at, flow, what } => (*at, flow, what),
             Event::Arp { at, vlan, arp } => return self.on_arp((*at, *vlan), arp, (policy, out)),
+            Event::Anomaly { .. } => return,
         };
         let to = flow.responder;
         let (means, failed) = match (flow.protocol, what) {

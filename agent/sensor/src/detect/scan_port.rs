@@ -255,7 +255,9 @@ impl Detect for ScanPort {
             | FlowEvent::Tls(_)
             | FlowEvent::HttpRequest(_)
             | FlowEvent::HttpResponse { .. }
-            | FlowEvent::Syslog(_) => return,
+            | FlowEvent::Syslog(_)
+            | FlowEvent::Transaction(_)
+            | FlowEvent::Anomaly(_) => return,
         };
         if !tcp && TRACEROUTE.contains(&flow.responder.port) {
             return;

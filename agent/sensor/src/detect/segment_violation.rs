@@ -148,6 +148,8 @@ fn contact(at: Timestamp, flow: &FlowRef, what: &FlowEvent, policy: &Policy) -> 
         | FlowEvent::Tls(_)
         | FlowEvent::HttpRequest(_)
         | FlowEvent::HttpResponse { .. }
+        | FlowEvent::Transaction(_)
+        | FlowEvent::Anomaly(_)
         | FlowEvent::Syslog(_) => false,
     };
     if !shown {

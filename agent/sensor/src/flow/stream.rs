@@ -6,7 +6,7 @@
 use crate::counters::{Counter, Counters};
 use crate::flow::queues::{Queues, usize_of};
 use crate::flow::tcp::distance;
-use crate::proto::{Session, Side, Sink, Take};
+use crate::proto::{Session, Side, Sink, Taken};
 
 /// Separate pieces that a window keeps; one more and the missing bytes are given up.
 const PIECES_MAX: usize = 8;
@@ -89,14 +89,14 @@ impl Stream {
             if waiting {
                 sink.counters.count(Counter::PrefixTruncated);
             }
-            self.lose(side, session, pool, sink);
+            self.lose(side, payload.sequence, session, pool, sink);
             *side.of_mut(&mut self.next) = Some(payload.sequence);
             self.read_direct(side, payload.bytes, session, pool, sink);
         }
         let next = side.of(&self.next).unwrap_or(end);
         if payload.bytes.len() < usize_of(payload.wire_bytes) && distance(next, end) > 0 {
             // The capture cut this segment: what it lacks will never come.
-            self.lose(side, session, pool, sink);
+            self.lose(side, end, session, pool, sink);
             *side.of_mut(&mut self.next) = Some(end);
         }
         if session.is_opaque() {
@@ -118,7 +118,7 @@ impl Stream {
         let rest = bytes.get(usize_of(taken)..).unwrap_or_default();
         if !rest.is_empty() && !self.keep(side, 0, rest, pool, sink.counters) {
             sink.counters.count(Counter::PrefixTruncated);
-            session.lose(side, rest, sink);
+            session.lose(side, rest, Some(0), sink);
             self.advance(side, u32::try_from(rest.len()).unwrap_or_default());
         }
     }
@@ -137,16 +137,22 @@ impl Stream {
         }
     }
 
-    /// Gives up on the missing bytes: the parser says what it can of those before, the window is emptied.
-    fn lose(&mut self, side: Side, session: &mut Session, pool: &mut Pool, sink: &mut Sink<'_>) {
+    /// Gives up on the missing bytes: the parser says what it can of those before, the window is emptied. It goes on at
+    /// sequence number `until`.
+    fn lose(&mut self, side: Side, until: u32, session: &mut Session, pool: &mut Pool, sink: &mut Sink<'_>) {
+        let next = *side.of(&self.next);
+        let missing = |shown: usize| {
+            let gap = next.map(|next| distance(next, until))?;
+            u32::try_from(gap).ok()?.checked_sub(u32::try_from(shown).ok()?)
+        };
         match self.windows.and_then(|lease| pool.window(lease, side)) {
             Some(window) => {
                 let (ready, all) = (window.ready(), window.bytes.len());
-                session.lose(side, window.bytes.get(..ready).unwrap_or_default(), sink);
+                session.lose(side, window.bytes.get(..ready).unwrap_or_default(), missing(ready), sink);
                 window.clear();
                 self.advance(side, u32::try_from(all).unwrap_or_default());
             }
-            None => session.lose(side, &[], sink),
+            None => session.lose(side, &[], missing(0), sink),
         }
     }
 
@@ -168,8 +174,8 @@ impl Stream {
     fn notice_void_lease(&mut self, side: Side, session: &mut Session, pool: &mut Pool, sink: &mut Sink<'_>) {
         if self.windows.is_some_and(|lease| pool.window(lease, side).is_none()) {
             self.windows = None;
-            session.lose(Side::Originator, &[], sink);
-            session.lose(Side::Responder, &[], sink);
+            session.lose(Side::Originator, &[], None, sink);
+            session.lose(Side::Responder, &[], None, sink);
             self.next = [None, None];
         }
     }
@@ -184,9 +190,9 @@ fn read(side: Side, bytes: &[u8], session: &mut Session, sink: &mut Sink<'_>) ->
             return taken;
         }
         match session.read_stream(side, rest, sink) {
-            Take::More | Take::Bytes(0) => return taken,
-            Take::Bytes(n) => taken = taken.saturating_add(n),
-            Take::All => return taken.saturating_add(u32::try_from(rest.len()).unwrap_or_default()),
+            Taken::More | Taken::Bytes(0) => return taken,
+            Taken::Bytes(n) => taken = taken.saturating_add(n),
+            Taken::All => return taken.saturating_add(u32::try_from(rest.len()).unwrap_or_default()),
         }
     }
 }

@@ -20,7 +20,7 @@ const HOSTS: [[u8; 4]; 4] = [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3], [10, 0
 
 impl World {
     fn new(limits: &Limits) -> Self {
-        Self { observer: Observer::new(limits, 7), at: 1_000_000, events: Vec::new() }
+        Self { observer: Observer::new(limits, Options::default(), 7), at: 1_000_000, events: Vec::new() }
     }
 
     fn small() -> Limits {
@@ -76,6 +76,7 @@ impl World {
         for event in &self.events {
             let (at, word) = match event {
                 Event::Arp { at, .. } => (*at, "arp".to_owned()),
+                Event::Anomaly { at, anomaly, .. } => (*at, anomaly.name.to_owned()),
                 Event::Flow { at, flow, what } => {
                     let what = match what {
                         FlowEvent::Started(first) => format!("{first:?}"),
@@ -85,6 +86,8 @@ impl World {
                         FlowEvent::HttpResponse { status } => status.to_string(),
                         FlowEvent::Syslog(line) => String::from_utf8_lossy(line).into_owned(),
                         FlowEvent::Tls(hello) => format!("tls({:?})", hello.server_name),
+                        FlowEvent::Transaction(one) => format!("{one:?}"),
+                        FlowEvent::Anomaly(anomaly) => anomaly.name.to_owned(),
                         FlowEvent::Answered
                         | FlowEvent::Established
                         | FlowEvent::Rejected
@@ -323,7 +326,7 @@ proptest! {
     ) {
         let run = |seed: u64, timeouts: bool| {
             let mut world = World::new(&World::small());
-            world.observer = Observer::new(&World::small(), seed);
+            world.observer = Observer::new(&World::small(), Options::default(), seed);
             for (ends, port, flags, sequence, payload, pause) in &packets {
                 world.at += pause;
                 if timeouts {

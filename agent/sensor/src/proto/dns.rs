@@ -6,7 +6,9 @@
 use core::fmt::Write as _;
 
 use super::reader::Reader;
-use crate::event::Dns;
+use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
+use crate::counters::Counter;
+use crate::event::{Application, Dns, FlowEvent};
 
 const HEADER: usize = 12;
 const QR: u16 = 0x8000;
@@ -17,6 +19,82 @@ const Z: u16 = 0x0040;
 const NAME_MAX: usize = 255;
 /// A message outside DNS's ports with more records than this in one section is taken for something else.
 const RECORDS_PLAUSIBLE: u16 = 64;
+
+/// Ports whose datagrams are read as DNS even when damaged: DNS, multicast DNS, LLMNR.
+const PORTS: [u16; 3] = [53, 5353, 5355];
+/// `NetBIOS` names look like DNS and are not.
+const NETBIOS_NAMES: u16 = 137;
+/// Bytes of the length before each message over TCP.
+const PREFIX: usize = 2;
+
+pub(super) const STREAM: &[Recogniser] =
+    &[Recogniser { application: Application::Dns, probe: probe_stream, begin }];
+pub(super) const DATAGRAM: &[Recogniser] =
+    &[Recogniser { application: Application::Dns, probe: probe_datagram, begin }];
+
+/// State of a flow.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    broken: bool,
+}
+
+fn begin(_hint: &Hint<'_>) -> Session {
+    Parser::default().into()
+}
+
+fn probe_stream(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    let Some(message) = announced(bytes).and_then(|length| bytes.get(PREFIX..length)) else {
+        return if hint.on_port(&PORTS) { Guess::More } else { Guess::No };
+    };
+    parse(message).is_some_and(|message| message.plausible || hint.on_port(&PORTS)).into()
+}
+
+fn probe_datagram(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    if hint.on_port(&PORTS) {
+        return Guess::Yes;
+    }
+    (!hint.on_port(&[NETBIOS_NAMES]) && parse(bytes).is_some_and(|message| message.plausible)).into()
+}
+
+/// Length of the first message over TCP with its prefix (RFC 1035, 4.2.2).
+fn announced(bytes: &[u8]) -> Option<usize> {
+    bytes.first_chunk().map(|length| PREFIX + usize::from(u16::from_be_bytes(*length)))
+}
+
+impl super::Parser for Parser {
+    fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        let Some(length) = announced(bytes) else { return Take::More };
+        let Some(message) = bytes.get(PREFIX..length) else { return Take::More };
+        match parse(message) {
+            Some(read) => push(side, read.dns, u32::try_from(message.len()).unwrap_or(u32::MAX), sink),
+            None => {
+                sink.counters.count(Counter::ProtoMalformed);
+                self.broken = true;
+            }
+        }
+        Take::bytes(length)
+    }
+
+    fn read_datagram(&mut self, side: Side, bytes: &[u8], wire_bytes: u32, sink: &mut Sink<'_>) {
+        match parse(bytes) {
+            Some(message) => push(side, message.dns, wire_bytes, sink),
+            None => sink.counters.count(Counter::ProtoMalformed),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.broken
+    }
+}
+
+fn push(side: Side, mut dns: Dns, message_bytes: u32, sink: &mut Sink<'_>) {
+    dns.from_originator = side == Side::Originator;
+    dns.message_bytes = message_bytes;
+    if sink.notes.server_name.is_none() && !dns.qname.is_empty() {
+        sink.notes.server_name = Some(dns.qname.clone());
+    }
+    sink.push(FlowEvent::Dns(dns.into()));
+}
 
 /// A message as far as it could be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,9 @@
 use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
 use sekimori_wire::text::prefix;
 
-use crate::event::HttpRequest;
+use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
+use crate::counters::Counter;
+use crate::event::{Application, FlowEvent, HttpRequest};
 
 /// A head with more header fields is malformed; servers' own limits are about as high.
 const HEADERS_MAX: usize = 100;
@@ -30,6 +32,133 @@ const METHODS: [&str; 18] = [
     "SEARCH ",
 ];
 const RESPONSE: &str = "HTTP/1.";
+
+/// Bodies longer than this are not skipped by counting: sequence numbers wrap.
+const SKIP_MAX: u64 = 1 << 30;
+
+pub(super) const STREAM: &[Recogniser] =
+    &[Recogniser { application: Application::Http, probe: recognise, begin }];
+pub(super) const DATAGRAM: &[Recogniser] = &[];
+
+/// State of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    places: [Place; 2],
+    method: Method,
+    upgraded: bool,
+}
+
+/// Where in its messages one side is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// A head begins here.
+    Head,
+    /// Somewhere: the next head is looked for where segments begin.
+    #[default]
+    Lost,
+}
+
+/// The methods whose responses end in another way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Method {
+    #[default]
+    Usual,
+    /// RFC 9112, 6.3: its response has no body whatever the head says.
+    Head,
+    /// After its success the connection carries something else.
+    Connect,
+}
+
+/// `side` is at a head; where the other is, a midstream pick-up does not know.
+fn begin(hint: &Hint<'_>) -> Session {
+    let mut parser = Parser::default();
+    *hint.side.of_mut(&mut parser.places) = Place::Head;
+    parser.into()
+}
+
+fn recognise(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    match probe(bytes) {
+        Ok(_) => Guess::Yes,
+        Err(true) => Guess::More,
+        Err(false) => Guess::No,
+    }
+}
+
+impl super::Parser for Parser {
+    fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        let (length, body) = match probe(bytes) {
+            Ok(Kind::Request) => match request(bytes) {
+                Read::Head(request, length, body) => {
+                    self.method = match &*request.method {
+                        "HEAD" => Method::Head,
+                        "CONNECT" => Method::Connect,
+                        _ => Method::Usual,
+                    };
+                    push(request, sink);
+                    (length, body)
+                }
+                Read::Partial => return Take::More,
+                Read::Malformed => return self.lost(side, sink),
+            },
+            Ok(Kind::Response) => match response(bytes) {
+                Read::Head(status, length, body) => {
+                    sink.push(FlowEvent::HttpResponse { status });
+                    if status == 101 {
+                        self.upgraded = true;
+                        return Take::All;
+                    }
+                    if self.method == Method::Connect && (200..300).contains(&status) {
+                        return u32::try_from(length)
+                            .map_or(Take::All, |length| Take::Switch(length, Session::default()));
+                    }
+                    (length, if self.method == Method::Head { Body::Length(0) } else { body })
+                }
+                Read::Partial => return Take::More,
+                Read::Malformed => return self.lost(side, sink),
+            },
+            Err(true) if *side.of(&self.places) == Place::Head => return Take::More,
+            Err(_) if *side.of(&self.places) == Place::Head => return self.lost(side, sink),
+            Err(_) => return Take::All,
+        };
+        let skip = match body {
+            Body::Length(bytes) if bytes <= SKIP_MAX => usize::try_from(bytes).ok(),
+            Body::Length(_) | Body::Unknown => None,
+        };
+        *side.of_mut(&mut self.places) = if skip.is_some() { Place::Head } else { Place::Lost };
+        // A body of unknown length: the head is taken, the rest of this segment is body.
+        skip.map_or(Take::All, |skip| Take::bytes(length.saturating_add(skip)))
+    }
+
+    fn lose(&mut self, side: Side, bytes: &[u8], _missing: Option<u32>, sink: &mut Sink<'_>) {
+        if let Some(request) = cut_request(bytes) {
+            push(request, sink);
+        }
+        *side.of_mut(&mut self.places) = Place::Lost;
+    }
+
+    fn needs_order(&self, side: Side) -> bool {
+        *side.of(&self.places) == Place::Head
+    }
+
+    fn is_done(&self) -> bool {
+        self.upgraded
+    }
+}
+
+impl Parser {
+    fn lost(&mut self, side: Side, sink: &mut Sink<'_>) -> Take {
+        sink.counters.count(Counter::ProtoMalformed);
+        *side.of_mut(&mut self.places) = Place::Lost;
+        Take::All
+    }
+}
+
+fn push(request: HttpRequest, sink: &mut Sink<'_>) {
+    if sink.notes.server_name.is_none() {
+        sink.notes.server_name.clone_from(&request.host);
+    }
+    sink.push(FlowEvent::HttpRequest(request.into()));
+}
 
 /// Which kind of head bytes begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,9 @@
 mod ja4;
 
 use super::reader::Reader;
-use crate::event::ClientHello;
+use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
+use crate::counters::Counter;
+use crate::event::{Application, ClientHello, FlowEvent};
 
 const RECORD_HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
@@ -17,6 +19,97 @@ const SERVER_NAME: u16 = 0;
 const SIGNATURE_ALGORITHMS: u16 = 13;
 const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
+
+/// A server may ask for a second hello, once (RFC 8446, 4.1.4).
+const HELLOS_MAX: u8 = 2;
+
+pub(super) const STREAM: &[Recogniser] =
+    &[Recogniser { application: Application::Tls, probe: recognise, begin }];
+pub(super) const DATAGRAM: &[Recogniser] = &[];
+
+/// State of a connection.
+#[derive(Debug)]
+pub(crate) struct Parser {
+    /// Who sent the first hello of a client.
+    client: Option<Side>,
+    /// Seen so far.
+    hellos: u8,
+    done: bool,
+}
+
+fn begin(_hint: &Hint<'_>) -> Session {
+    Parser { client: None, hellos: 0, done: false }.into()
+}
+
+fn recognise(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    match probe(bytes) {
+        Ok(_) => Guess::Yes,
+        Err(true) => Guess::More,
+        Err(false) => Guess::No,
+    }
+}
+
+impl super::Parser for Parser {
+    fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        if self.client.is_none() && probe(bytes) == Ok(Hello::Server) {
+            self.done = true;
+            return Take::All;
+        }
+        if *self.client.get_or_insert(side) != side {
+            return Take::All;
+        }
+        if self.hellos > 0 {
+            match (change_cipher_spec(bytes), probe(bytes)) {
+                (Ok(length), _) => return Take::bytes(length),
+                (_, Ok(Hello::Client)) => {}
+                (Err(true), _) | (_, Err(true)) => return Take::More,
+                (Err(false), Ok(Hello::Server) | Err(false)) => {
+                    self.done = true;
+                    return Take::All;
+                }
+            }
+        }
+        match client_hello(bytes) {
+            Read::Whole(hello, length) => {
+                push(hello, sink);
+                self.hellos += 1;
+                self.done = self.hellos >= HELLOS_MAX;
+                Take::bytes(length)
+            }
+            Read::Partial => Take::More,
+            Read::Malformed => {
+                sink.counters.count(Counter::ProtoMalformed);
+                self.done = true;
+                Take::All
+            }
+        }
+    }
+
+    fn lose(&mut self, side: Side, bytes: &[u8], _missing: Option<u32>, sink: &mut Sink<'_>) {
+        if self.client == Some(side) {
+            if let Some(hello) = cut_hello(bytes) {
+                push(hello, sink);
+            }
+            self.done = true;
+        }
+    }
+
+    fn needs_order(&self, side: Side) -> bool {
+        self.client == Some(side)
+    }
+
+    fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+fn push(hello: ClientHello, sink: &mut Sink<'_>) {
+    sink.notes.server_name = hello.server_name.clone().or_else(|| sink.notes.server_name.take());
+    if sink.notes.ja4.is_none() && !hello.ja4.is_empty() {
+        sink.notes.ja4 = Some(hello.ja4.clone());
+    }
+    sink.push(FlowEvent::Tls(hello.into()));
+}
 
 /// Whose hello a stream begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

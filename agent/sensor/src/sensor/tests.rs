@@ -11,7 +11,8 @@ fn sensor(policy: Policy) -> Sensor {
         segments: policy,
         seed: 1,
         user_key: [1; 32],
-        keep_flows: true,
+        observe: Options::default(),
+        keep: Keep::Flows,
     })
 }
 
@@ -110,7 +111,8 @@ fn what_nobody_takes_is_shed_and_counted() {
         segments: Policy::default_private(),
         seed: 1,
         user_key: [1; 32],
-        keep_flows: false,
+        observe: Options::default(),
+        keep: Keep::Nothing,
     };
     config.limits.pending_records = 3;
     let mut sensor = Sensor::new(config);

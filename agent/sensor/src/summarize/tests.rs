@@ -39,6 +39,7 @@ fn record(bytes: u64) -> FlowRecord {
         state: ConnState::Rstos0,
         reason: EndReason::Closed,
         application: Application::Tls,
+        applications: [Application::Tls, Application::Unknown, Application::Unknown, Application::Unknown],
         server_name: Some("www.a-rather-long-name-that-somebody-registered.example.co.jp".into()),
         ja4: Some("t13d1516h2_8daaf6152771_e5627efa2ab1".into()),
     }

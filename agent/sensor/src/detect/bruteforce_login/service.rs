@@ -60,16 +60,21 @@ const SERVICES: [Service; 10] = [
     service!("Database" [1433, 1521, 3306, 5432, 6379, 27017], 8..=600, burst 40.0, leak PROGRAMS, confidence 500),
 ];
 
+/// Spoken on a login service's port, these are no login.
+const NO_LOGIN: [Application; 5] =
+    [Application::Dns, Application::Http, Application::Http2, Application::Quic, Application::Syslog];
+
 /// The login service that a flow went to: by content, else by port.
 pub(super) fn of(flow: &FlowRef, record: &FlowRecord) -> Option<&'static Service> {
     let at_port = || SERVICES.iter().find(|service| service.ports.contains(&flow.responder.port));
+    let named = |name| SERVICES.iter().find(|service| service.name == name);
     match record.application {
-        Application::Ssh => SERVICES.iter().find(|service| service.name == SSH.name),
-        Application::Ftp => SERVICES.iter().find(|service| service.name == FTP.name),
+        Application::Ssh => named(SSH.name),
+        Application::Ftp => named(FTP.name),
         Application::Unknown => at_port(),
-        // Mail, directories and databases also speak TLS on their own ports.
-        Application::Tls => at_port().filter(|service| service.name != SSH.name && service.name != FTP.name),
-        Application::Dns | Application::Http | Application::Syslog => None,
+        other if NO_LOGIN.contains(&other) => None,
+        // Mail, directories and databases speak their own protocol or TLS on their own ports.
+        _ => at_port().filter(|service| service.name != SSH.name && service.name != FTP.name),
     }
 }
 

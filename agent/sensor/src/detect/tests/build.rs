@@ -76,9 +76,7 @@ impl Script {
             responder: volume(payload.1),
             state: ConnState::SF,
             reason: EndReason::Closed,
-            application: Application::Unknown,
-            server_name: None,
-            ja4: None,
+            ..FlowRecord::default()
         };
         self.push(ms + ms_long, flow, FlowEvent::Ended(Box::new(record)));
     }
@@ -94,9 +92,7 @@ impl Script {
             responder: Volume { packets: answers, bytes: 40 * answers, payload_bytes: 0 },
             state: ConnState::Oth,
             reason: EndReason::Idle,
-            application: Application::Unknown,
-            server_name: None,
-            ja4: None,
+            ..FlowRecord::default()
         };
         self.push(ms + 60_000, flow, FlowEvent::Ended(Box::new(record)));
     }

@@ -1,35 +1,70 @@
-//! Protocols known by their first line: SSH, FTP; and syslog's framing.
+//! Syslog (RFC 5424, RFC 3164) in datagrams and in streams (RFC 6587).
+
+use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
+use crate::counters::Counter;
+use crate::event::{Application, FlowEvent};
 
 /// The priority of a syslog message has at most three digits (RFC 5424, 6.2.1).
 const PRIORITY_DIGITS_MAX: usize = 3;
 /// Digits of an octet count (RFC 6587, 3.4.1).
 const COUNT_DIGITS_MAX: usize = 5;
-pub(super) const SYSLOG_PORT: u16 = 514;
+pub(super) const PORT: u16 = 514;
 /// Plain syslog over TCP (RFC 6587): by habit and by registration.
-pub(super) const SYSLOG_STREAM_PORTS: [u16; 2] = [SYSLOG_PORT, 601];
+const STREAM_PORTS: [u16; 2] = [PORT, 601];
 
-/// SSH's identification (RFC 4253, 4.2); `Err(true)` if more bytes could still make one.
-pub(super) fn probe_ssh(bytes: &[u8]) -> Result<(), bool> {
-    const BANNER: &[u8] = b"SSH-";
-    if bytes.starts_with(BANNER) { Ok(()) } else { Err(BANNER.starts_with(bytes)) }
+pub(super) const STREAM: &[Recogniser] =
+    &[Recogniser { application: Application::Syslog, probe: probe_stream, begin }];
+pub(super) const DATAGRAM: &[Recogniser] =
+    &[Recogniser { application: Application::Syslog, probe: probe_datagram, begin }];
+
+/// State of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Parser {
+    broken: bool,
 }
 
-/// A greeting with code 220: FTP (RFC 959) or SMTP.
-pub(super) fn is_greeting(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"220 ") || bytes.starts_with(b"220-")
+fn begin(_hint: &Hint<'_>) -> Session {
+    Parser::default().into()
 }
 
-/// A greeting that names FTP in its first line.
-pub(super) fn is_ftp_greeting(bytes: &[u8]) -> bool {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    is_greeting(bytes) && line.windows(3).any(|word| word.eq_ignore_ascii_case(b"ftp"))
+fn probe_stream(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    match syslog_line(bytes) {
+        Line::Whole(..) if hint.on_port(&STREAM_PORTS) => Guess::Yes,
+        Line::Partial if hint.on_port(&STREAM_PORTS) => Guess::More,
+        Line::Whole(..) | Line::Partial | Line::Malformed => Guess::No,
+    }
 }
 
-/// What an FTP client says after a greeting, and no SMTP client does.
-pub(super) fn is_ftp_command(bytes: &[u8]) -> bool {
-    [&b"USER "[..], b"AUTH TLS", b"AUTH SSL", b"FEAT\r\n"]
-        .iter()
-        .any(|command| bytes.get(..command.len()).is_some_and(|start| start.eq_ignore_ascii_case(command)))
+fn probe_datagram(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    (hint.to_port() == PORT && is_syslog(bytes)).into()
+}
+
+impl super::Parser for Parser {
+    fn read_stream(&mut self, _side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        match syslog_line(bytes) {
+            Line::Whole(line, length) => {
+                sink.push(FlowEvent::Syslog(line.into()));
+                Take::bytes(length)
+            }
+            Line::Partial => Take::More,
+            Line::Malformed => {
+                sink.counters.count(Counter::ProtoMalformed);
+                self.broken = true;
+                Take::All
+            }
+        }
+    }
+
+    fn read_datagram(&mut self, side: Side, bytes: &[u8], _wire_bytes: u32, sink: &mut Sink<'_>) {
+        let hint = Hint { side, flow: sink.flow, other: &[] };
+        if probe_datagram(&hint, bytes) == Guess::Yes {
+            sink.push(FlowEvent::Syslog(bytes.into()));
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.broken
+    }
 }
 
 /// Begins with a priority: `<13>`.
@@ -118,18 +153,5 @@ mod tests {
         ] {
             assert_eq!(syslog_line(text.as_bytes()), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn tells_ftp_from_smtp() {
-        assert!(is_ftp_greeting(b"220 (vsFTPd 3.0.3)\r\n"));
-        assert!(
-            is_greeting(b"220 mail.example.jp ESMTP\r\n")
-                && !is_ftp_greeting(b"220 mail.example.jp ESMTP\r\n")
-        );
-        assert!(is_ftp_command(b"user anonymous\r\n") && !is_ftp_command(b"EHLO x\r\n"));
-        assert_eq!(probe_ssh(b"SSH-2.0-OpenSSH_9.2"), Ok(()));
-        assert_eq!(probe_ssh(b"SS"), Err(true));
-        assert_eq!(probe_ssh(b"SSL"), Err(false));
     }
 }

@@ -1,0 +1,12 @@
+//! QUIC Initial packets (RFC 9000, 9001, 9369).
+
+use super::Recogniser;
+
+pub(super) const STREAM: &[Recogniser] = &[];
+pub(super) const DATAGRAM: &[Recogniser] = &[];
+
+/// State of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Parser;
+
+impl super::Parser for Parser {}

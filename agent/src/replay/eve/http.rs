@@ -1,0 +1,9 @@
+//! EVE of http.
+
+use sekimori_sensor::event::HttpExchange;
+
+use super::Entry;
+
+pub(super) fn entries(_one: &HttpExchange) -> Vec<Entry> {
+    Vec::new()
+}
