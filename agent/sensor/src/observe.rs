@@ -355,4 +355,6 @@ const fn anomaly(
 }
 
 #[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod tests;
