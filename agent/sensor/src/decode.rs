@@ -77,6 +77,10 @@ pub struct Tcp {
     pub ports: Ports,
     /// Sequence number of the first byte (of the SYN, if there is one).
     pub sequence: u32,
+    /// What its sender expects next; means something with ACK.
+    pub acknowledgment: u32,
+    /// Window as announced, not scaled.
+    pub window: u16,
     /// The six classic flags, as in the header's fourteenth byte.
     pub flags: Flags,
 }

@@ -8,14 +8,14 @@ use sekimori_wire::time::Timestamp;
 use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::decode::{Content, Flags, Ip, Packet, Quoted, Transport};
-use crate::event::{EndReason, Endpoint, Event, FlowEvent};
+use crate::event::flow::VLANS_MAX;
+use crate::event::{EndReason, Endpoint, Event, First, FlowEvent};
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
-use crate::flow::tcp::{Segment, Step};
-use crate::flow::{Direction, Flow, FlowKey, Once, ends};
-use crate::frame::Frame;
+use crate::flow::{Direction, Flow, FlowKey, Once, Step, Wire, ends};
+use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
-use crate::proto::{Side, Sink};
+use crate::proto::{Session, Side, Sink};
 
 /// How an observer looks at packets, beside its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,7 @@ pub struct Observer {
     begun: u64,
     /// What `finish` waits for.
     attempt_timeout: std::time::Duration,
+    forget_attempts: bool,
 }
 
 impl Observer {
@@ -58,6 +59,7 @@ impl Observer {
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
+            forget_attempts: limits.forget_attempts,
         }
     }
 
@@ -76,7 +78,7 @@ impl Observer {
         };
         match packet.content {
             Content::Arp(arp) => events.push(Event::Arp { at: tick.at, vlan: packet.vlan, arp }),
-            Content::Ip(ip) => self.on_ip(tick.at, packet.vlan, &ip, events),
+            Content::Ip(ip) => self.on_ip(&wire(frame, tick.at, packet.vlan), &ip, events),
         }
     }
 
@@ -103,35 +105,30 @@ impl Observer {
         self.clock.now()
     }
 
-    fn on_ip(&mut self, at: Timestamp, vlan: Option<u16>, ip: &Ip<'_>, events: &mut Vec<Event>) {
+    fn on_ip(&mut self, wire: &Wire, ip: &Ip<'_>, events: &mut Vec<Event>) {
         if ip.truncated {
             self.counters.count(Counter::Truncated);
         }
+        let (at, vlan) = (wire.at, wire.vlan);
         let (protocol, source, destination) = ends(ip);
         let (key, direction) = FlowKey::new(protocol, vlan, source, destination);
-        let slot = self.slot(at, key, direction, ip, events);
+        let slot = self.slot(wire, key, direction, ip, events);
         let Some(flow) = self.table.flow_mut(slot) else { return };
         let side = flow.side(direction);
-        flow.count(side, ip, at);
-        let mut say = |flow: &mut Flow, once: Once, what: FlowEvent| {
+        flow.count(side, ip, wire);
+        let (step, meaning) = flow.follow(side, ip, at);
+        self.counters.add(Counter::TcpAcks, meaning.acknowledged.into());
+        self.counters.add(Counter::TcpAckedUnseen, meaning.unseen.into());
+        let mut say = |once: Once, what: FlowEvent| {
             if flow.say_once(once) {
                 events.push(Event::Flow { at, flow: flow.reference(), what });
             }
         };
-        let step = match ip.transport {
-            Transport::Tcp(tcp) => {
-                let segment =
-                    Segment { flags: tcp.flags, sequence: tcp.sequence, payload_bytes: ip.payload_bytes };
-                flow.tcp.on_segment(side, segment)
-            }
-            Transport::Udp(_) | Transport::Icmp(_) if flow.is_answered_by(side, ip) => Step::Answered,
-            Transport::Udp(_) | Transport::Icmp(_) => Step::None,
-        };
         match step {
             Step::None => {}
-            Step::Answered => say(flow, Once::Answered, FlowEvent::Answered),
-            Step::Established => say(flow, Once::Established, FlowEvent::Established),
-            Step::Rejected => say(flow, Once::Rejected, FlowEvent::Rejected),
+            Step::Answered => say(Once::Answered, FlowEvent::Answered),
+            Step::Established => say(Once::Established, FlowEvent::Established),
+            Step::Rejected => say(Once::Rejected, FlowEvent::Rejected),
         }
         let reacted = flow.had_reaction();
         self.parse(at, slot, side, ip, events);
@@ -149,18 +146,15 @@ impl Observer {
     /// The flow of a packet, begun if need be.
     fn slot(
         &mut self,
-        at: Timestamp,
+        wire: &Wire,
         key: FlowKey,
         direction: Direction,
         ip: &Ip<'_>,
         events: &mut Vec<Event>,
     ) -> u32 {
+        let at = wire.at;
         if let Some(slot) = self.table.find(&key) {
-            let reopened = match (ip.transport, self.table.flow(slot)) {
-                (Transport::Tcp(tcp), Some(flow)) => flow.tcp.is_reopened_by(tcp.flags, tcp.sequence),
-                (Transport::Tcp(_) | Transport::Udp(_) | Transport::Icmp(_), _) => false,
-            };
-            if !reopened {
+            if !self.table.flow(slot).is_some_and(|flow| flow.is_reopened_by(direction, ip)) {
                 return slot;
             }
             self.end(slot, at, EndReason::Closed, events);
@@ -171,7 +165,10 @@ impl Observer {
         }
         self.begun += 1;
         self.counters.count(Counter::FlowsStarted);
-        let flow = Flow::begin(self.begun, key, direction, ip, at);
+        let mut flow = Flow::begin(self.begun, key, direction, ip, wire);
+        if flow.first() == First::Midstream && !self.options.midstream {
+            flow.session = Session::Opaque;
+        }
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Started(flow.first()) });
         self.table.insert(flow)
     }
@@ -194,7 +191,11 @@ impl Observer {
                     flow.stream.begin(side, sequence);
                 }
                 let payload = Payload { sequence, bytes: ip.payload, wire_bytes: ip.payload_bytes };
-                flow.stream.deliver(side, payload, &mut flow.session, &mut self.pool, &mut sink);
+                let (session, pool) = (&mut flow.session, &mut self.pool);
+                if tcp.flags.has(Flags::ACK) {
+                    flow.stream.acknowledge(side.other(), tcp.acknowledgment, session, pool, &mut sink);
+                }
+                flow.stream.deliver(side, payload, session, pool, &mut sink);
             }
             Transport::Udp(_) if ip.payload.is_empty() => {}
             Transport::Udp(_) => flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink),
@@ -227,6 +228,10 @@ impl Observer {
                     {
                         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Unanswered });
                     }
+                    let attempt = self.table.flow(slot).is_some_and(|flow| flow.first() == First::Syn);
+                    if self.forget_attempts && attempt {
+                        self.end(slot, at, EndReason::Idle, events);
+                    }
                 }
                 Timer::Active => {
                     self.table.restart_active(slot, at);
@@ -246,16 +251,29 @@ impl Observer {
 
     fn end(&mut self, slot: u32, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
         let Some(mut flow) = self.table.remove(slot) else { return };
-        flow.stream.release(&mut self.pool);
         let reference = flow.reference();
         let (counters, notes) = (&mut self.counters, &mut flow.notes);
-        flow.session.finish(&mut Sink { at, flow: reference, notes, counters, events });
+        let mut sink = Sink { at, flow: reference, notes, counters, events };
+        flow.stream.finish(&mut flow.session, &mut self.pool, &mut sink);
+        flow.session.finish(&mut sink);
         self.counters.count(Counter::FlowsEnded);
         let reason =
             if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };
         let record = flow.take_record(reason);
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Ended(record.into()) });
     }
+}
+
+fn wire(frame: &Frame<'_>, at: Timestamp, vlan: Option<u16>) -> Wire {
+    let addresses = match frame.link {
+        LinkType::Ethernet => frame.bytes,
+        LinkType::RawIp | LinkType::LinuxSll | LinkType::LinuxSll2 | LinkType::Loopback | LinkType::Other(_) => &[],
+    };
+    let destination = addresses.first_chunk::<6>().copied();
+    let source = addresses.get(6..).and_then(|rest| rest.first_chunk::<6>()).copied();
+    let mut vlans = [0; VLANS_MAX];
+    vlans[0] = vlan.unwrap_or_default();
+    Wire { at, vlan, vlans, bytes: frame.wire_len, source, destination }
 }
 
 #[cfg(test)]

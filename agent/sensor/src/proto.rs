@@ -149,6 +149,7 @@ pub fn fuzz(data: &[u8]) {
             responder: end(port),
             protocol: 6,
             vlan: None,
+            swapped: false,
         };
         let (mut notes, mut counters, mut events) = (Notes::default(), Counters::default(), Vec::new());
         let (notes, counters, events) = (&mut notes, &mut counters, &mut events);

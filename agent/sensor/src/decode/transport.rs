@@ -44,6 +44,8 @@ fn tcp<'a>(carried: &Carried<'a>) -> Read<'a> {
     let tcp = Tcp {
         ports: Ports { source: slice.source_port(), destination: slice.destination_port() },
         sequence: slice.sequence_number(),
+        acknowledgment: slice.acknowledgment_number(),
+        window: slice.window_size(),
         flags: Flags(slice.header_slice().get(13).copied().unwrap_or_default() & 0x3f),
     };
     Ok((Transport::Tcp(tcp), slice.payload(), carried.payload_bytes.saturating_sub(header)))

@@ -41,6 +41,7 @@ impl Bench {
             responder: end(8_080),
             protocol: 6,
             vlan: None,
+            swapped: false,
         };
         let (counters, notes, events) = (&mut self.counters, &mut self.notes, &mut self.events);
         let mut sink = Sink { at: Default::default(), flow, notes, counters, events };
