@@ -72,11 +72,12 @@ impl Entry {
 pub(super) struct Eve {
     output: Output,
     now: Timestamp,
+    tally: flow::Tally,
 }
 
 impl Eve {
-    pub(super) const fn new(output: Output) -> Self {
-        Self { output, now: Timestamp::ZERO }
+    pub(super) fn new(output: Output) -> Self {
+        Self { output, now: Timestamp::ZERO, tally: flow::Tally::default() }
     }
 
     fn write(&mut self, at: Timestamp, flow: Option<&FlowRef>, entry: Entry) -> Result<(), ReplayError> {
@@ -107,13 +108,14 @@ impl Writer for Eve {
                 self.write(*at, None, anomaly::of_frame(*vlan, *ends, anomaly))
             }
             Event::Flow { at, flow, what } => {
+                self.tally.count(flow, what);
                 entries(flow, what).into_iter().try_for_each(|entry| self.write(*at, Some(flow), entry))
             }
         }
     }
 
     fn finish(&mut self, _files: &Files, counters: &Counters) -> Result<(), ReplayError> {
-        self.write(self.now, None, flow::stats(counters))?;
+        self.write(self.now, None, flow::stats(counters, &self.tally))?;
         self.output.flush()
     }
 }
@@ -175,7 +177,7 @@ fn share(flow: &FlowRef, from_originator: bool, line: &mut Map<String, Value>) {
         put("dest_port", to.port.into());
     }
     if let Some(vlan) = flow.vlan {
-        put("vlan", json!([vlan]));
+        line.entry("vlan").or_insert_with(|| json!([vlan]));
     }
 }
 
