@@ -13,8 +13,7 @@ use std::time::Duration;
 use sekimori_wire::community::icmp_counterpart;
 use sekimori_wire::time::Timestamp;
 
-use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport};
-use crate::event::flow::VLANS_MAX;
+use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport, Vlans};
 use crate::event::{
     Conduct, ConnState, EndReason, Endpoint, First, FlowRecord, FlowRef, History, TcpState, Volume, Way,
 };
@@ -105,6 +104,7 @@ pub(crate) fn ends(ip: &Ip<'_>) -> (u8, Endpoint, Endpoint) {
         Transport::Icmp(Icmp { v6, kind, code, .. }) => {
             (if v6 { ICMP6 } else { ICMP }, Ports { source: kind.into(), destination: code.into() })
         }
+        Transport::Other(other) => (other.protocol, other.ports),
     };
     let source = Endpoint { address: ip.source, port: ports.source };
     (protocol, source, Endpoint { address: ip.destination, port: ports.destination })
@@ -116,14 +116,8 @@ pub(crate) struct Wire {
     pub(crate) at: Timestamp,
     /// Outermost VLAN.
     pub(crate) vlan: Option<u16>,
-    /// Every VLAN, outermost first; 0 ends them.
-    pub(crate) vlans: [u16; VLANS_MAX],
-    /// Length of the frame.
-    pub(crate) bytes: u32,
-    /// Ethernet address of the sender.
-    pub(crate) source: Option<[u8; 6]>,
-    /// And of the receiver.
-    pub(crate) destination: Option<[u8; 6]>,
+    /// Ethernet addresses of sender and receiver.
+    pub(crate) addresses: Option<[[u8; 6]; 2]>,
 }
 
 /// One conversation.
@@ -139,8 +133,9 @@ pub(crate) struct Flow {
     first: First,
     said: Said,
     history: History,
-    vlans: [u16; VLANS_MAX],
-    macs: [Option<[u8; 6]>; 2],
+    vlans: Vlans,
+    /// Ethernet addresses (originator's, responder's).
+    macs: Option<[[u8; 6]; 2]>,
     /// ICMP type and code of each side's first packet.
     icmp: [Option<(u8, u8)>; 2],
     /// First packet of all.
@@ -234,6 +229,7 @@ impl Flow {
                 let echo = kind == if v6 { ECHO_REQUEST6 } else { ECHO_REQUEST };
                 (if echo { First::EchoRequest } else { First::Other }, direction, code)
             }
+            Transport::Other(_) => (First::Other, direction, 0),
         };
         let flips = is_flipped(ip);
         let mut history = History::default();
@@ -251,8 +247,8 @@ impl Flow {
             first,
             said: Said::default(),
             history,
-            vlans: wire.vlans,
-            macs: [None; 2],
+            vlans: ip.vlans,
+            macs: wire.addresses.map(|[from, to]| if originator == direction { [from, to] } else { [to, from] }),
             icmp: [None; 2],
             began: at,
             unreported_since: at,
@@ -316,19 +312,16 @@ impl Flow {
         let volume = side.of_mut(&mut self.volumes);
         volume.packets += 1;
         volume.bytes = volume.bytes.saturating_add(ip.bytes.into());
-        volume.wire_bytes = volume.wire_bytes.saturating_add(wire.bytes.into());
+        volume.wire_bytes = volume.wire_bytes.saturating_add(ip.wire_bytes.into());
         volume.payload_bytes = volume.payload_bytes.saturating_add(ip.payload_bytes.into());
         let zeek = self.zeek(side);
         let seen = side.of_mut(&mut self.seen);
         let first = !core::mem::replace(&mut seen.packets, true);
         seen.payload |= ip.payload_bytes > 0;
         if first {
-            *side.of_mut(&mut self.macs) = wire.source;
             if let Transport::Icmp(icmp) = ip.transport {
                 *side.of_mut(&mut self.icmp) = Some((icmp.kind, icmp.code));
             }
-            self.macs[1] = self.macs[1].or(wire.destination.filter(|_| side == Side::Originator));
-            self.macs[0] = self.macs[0].or(wire.destination.filter(|_| side == Side::Responder));
             if matches!(ip.transport, Transport::Udp(_)) {
                 self.history.push(cased(b'd', zeek));
             }
@@ -345,7 +338,7 @@ impl Flow {
                 let side = self.zeek(self.side(direction));
                 self.tcp.is_reopened_by(side, &segment(&tcp, ip))
             }
-            Transport::Udp(_) | Transport::Icmp(_) => false,
+            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) => false,
         }
     }
 
@@ -353,7 +346,7 @@ impl Flow {
     pub(crate) fn follow(&mut self, side: Side, ip: &Ip<'_>, at: Timestamp) -> (Step, Meaning) {
         match ip.transport {
             Transport::Tcp(tcp) => self.follow_tcp(side, &segment(&tcp, ip), at),
-            Transport::Udp(_) | Transport::Icmp(_) => {
+            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) => {
                 let step = if self.is_answered_by(side, ip) { Step::Answered } else { Step::None };
                 (step, Meaning::default())
             }
@@ -438,7 +431,7 @@ impl Flow {
     fn conduct(&self, payload_bytes: [u64; 2]) -> Conduct {
         let is_tcp = self.key.protocol == TCP;
         let way = |side: Side| {
-            let mac = *side.of(&self.macs);
+            let mac = self.macs.as_ref().map(|macs| *side.of(macs));
             if is_tcp {
                 Way { mac, ..self.tcp.way(self.zeek(side)) }
             } else {
@@ -454,7 +447,7 @@ impl Flow {
             rtt: self.rtt,
             tcp_state: if is_tcp { self.tcp.state(handshake) } else { TcpState::None },
             midstream: self.first == First::Midstream,
-            vlans: self.vlans,
+            vlans: self.vlans.array(),
             icmp: self.icmp,
         }
     }
@@ -479,7 +472,7 @@ impl Flow {
     fn is_answered_by(&self, side: Side, ip: &Ip<'_>) -> bool {
         match ip.transport {
             Transport::Tcp(_) => false,
-            Transport::Udp(_) => side == Side::Responder,
+            Transport::Udp(_) | Transport::Other(_) => side == Side::Responder,
             Transport::Icmp(Icmp { v6, kind, .. }) => {
                 side == Side::Responder && kind == if v6 { ECHO_REPLY6 } else { ECHO_REPLY }
             }
@@ -514,7 +507,7 @@ fn is_flipped(ip: &Ip<'_>) -> bool {
                 && !is_likely_server(UDP, ports.destination)
                 && ip.destination != IpAddr::V4(Ipv4Addr::BROADCAST)
         }
-        Transport::Icmp(_) => false,
+        Transport::Icmp(_) | Transport::Other(_) => false,
     }
 }
 

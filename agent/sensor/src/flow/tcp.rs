@@ -316,7 +316,9 @@ impl Tcp {
         let talks = |end: &End, peer: &End| match end.state {
             State::Partial | State::Closed => true,
             State::Established => peer.state != State::Inactive,
-            State::Inactive | State::SynSent | State::SynAckSent | State::Reset => false,
+            // It goes on after its SYN: it had an answer that the capture has not.
+            State::SynSent => end.told & (DATA | ACK) != 0,
+            State::Inactive | State::SynAckSent | State::Reset => false,
         };
         talks(originator, responder) || talks(responder, originator)
     }
@@ -404,15 +406,17 @@ fn is_abandoned(history: &str) -> bool {
     rest.and_then(|rest| rest.split_once('R')).is_some_and(|(between, _)| !between.contains(['H', 'A', 'F', 'G', 'I', 'Q']))
 }
 
+/// Kinds of segments that a history tells once of each end (those with SYN, FIN or RST again if their numbers differ).
+const SYN: u8 = 1;
+const FIN: u8 = 2;
+const RST: u8 = 4;
+const FIN_RST: u8 = 8;
+const DATA: u8 = 16;
+const ACK: u8 = 32;
+const MANY: u8 = 64;
+
 /// The control flags and data of a segment, as letters.
 fn tell(end: &mut End, side: Side, segment: &Segment, history: &mut History) {
-    const SYN: u8 = 1;
-    const FIN: u8 = 2;
-    const RST: u8 = 4;
-    const FIN_RST: u8 = 8;
-    const DATA: u8 = 16;
-    const ACK: u8 = 32;
-    const MANY: u8 = 64;
     let flags = segment.flags;
     let mark = segment.sequence.wrapping_sub(end.start);
     let (kind, letter, again) = match (flags.has(Flags::SYN), flags.has(Flags::FIN), flags.has(Flags::RST)) {

@@ -146,7 +146,7 @@ fn attempts_without_answer_and_with_refusal() {
     world.at += 10_000;
     world.tcp(A, B, "A", 101, b"");
     let world = world.finish();
-    assert_eq!(world.said(), "1:Syn 2:Syn 2:Rejected 2:REJ/Closed 1:Unanswered 1:OTH/Forced");
+    assert_eq!(world.said(), "1:Syn 2:Syn 2:Rejected 2:REJ/Closed 1:Unanswered 1:S0/Forced");
 }
 
 #[test]

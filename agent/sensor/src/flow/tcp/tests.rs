@@ -87,7 +87,7 @@ fn states_and_histories_are_zeeks() {
     check("S> <SA A> DA> <RA", "RSTR", "ShADr");
     check("S> R>", "RSTOS0", "SR");
     check("S> A> R>", "OTH", "SAR");
-    check("<SA <R", "OTH", "hr");
+    check("<SA <R", "RSTRH", "hr");
     check("S> FA>", "SH", "SF");
     check("<SA <FA", "SHR", "hf");
     check("DA> <DA", "OTH", "Dd");
@@ -136,7 +136,7 @@ fn bytes_are_counted_by_sequence_numbers() {
 
 #[test]
 fn gaps_are_told_only_where_the_handshake_was_seen() {
-    assert_eq!(Talk::run("S> <SA A> DAL> <A").history.as_str(), "ShAGa");
+    assert_eq!(Talk::run("S> <SA A> DAL> <A").history.as_str(), "ShAaG");
     let talk = Talk::run("DA> <A DAL> <A");
     assert_eq!((talk.history.as_str(), talk.tcp.way(Side::Originator).missed_bytes), ("Da", 0));
 }
