@@ -370,4 +370,6 @@ const fn anomaly(
 }
 
 #[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod tests;
