@@ -51,6 +51,11 @@ impl Vlans {
         self.0.into_iter().take_while(|id| *id != 0)
     }
 
+    /// All, outermost first; 0 ends them.
+    pub(crate) const fn array(self) -> [u16; 3] {
+        self.0
+    }
+
     fn push(&mut self, id: u16) {
         if let Some(free) = self.0.iter_mut().find(|id| **id == 0) {
             *free = id;

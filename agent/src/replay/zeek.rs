@@ -144,13 +144,14 @@ impl Zeek {
     }
 
     fn write(&mut self, flow: &FlowRef, row: &Row) -> Result<(), ReplayError> {
+        let (originator, responder) = conn::ends(flow);
         let first = [
             Cell::Time(row.at),
             Cell::text(uid(flow)),
-            Cell::text(flow.originator.address.to_string()),
-            Cell::Count(flow.originator.port.into()),
-            Cell::text(flow.responder.address.to_string()),
-            Cell::Count(flow.responder.port.into()),
+            Cell::text(originator.address.to_string()),
+            Cell::Count(originator.port.into()),
+            Cell::text(responder.address.to_string()),
+            Cell::Count(responder.port.into()),
         ];
         let json = self.json;
         let cells = || first.iter().chain(&row.cells);
