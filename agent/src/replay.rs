@@ -28,13 +28,13 @@ use sekimori_wire::id::Digest;
 use sekimori_wire::record::{FlowSummary, Health, Interface, Record};
 use sekimori_wire::time::Timestamp;
 
+use self::csv::Csv;
 use crate::capture::file::Files;
 use crate::capture::filter::{Filter, FilterError};
 use crate::cli::{Checksums, Format, Midstream, ReplayArgs, Speed};
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::health;
-use self::csv::Csv;
 use eve::Eve;
 use progress::Progress;
 use report::Report;
@@ -83,7 +83,9 @@ impl ReplayError {
     /// The command line or the configuration is wrong.
     pub(crate) const fn is_usage(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Filter(_) | Self::RebaseStdin | Self::NeedsFolder | Self::NeedsFile => true,
+            Self::Config(_) | Self::Filter(_) | Self::RebaseStdin | Self::NeedsFolder | Self::NeedsFile => {
+                true
+            }
             #[cfg(not(feature = "parquet"))]
             Self::NoParquet => true,
             Self::Output { .. } | Self::Stdout { .. } | Self::Shipping(_) | Self::Damaged { .. } => false,
@@ -116,8 +118,12 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
         |shipping| shipping.identity().user_key(),
     );
     let sensor = sensor_config(config, args, format, user_key);
-    let mut replay =
-        Replay { writer: writer(args, format, &sensor.segments)?, sensor: Sensor::new(sensor), shipping, shift };
+    let mut replay = Replay {
+        writer: writer(args, format, &sensor.segments)?,
+        sensor: Sensor::new(sensor),
+        shipping,
+        shift,
+    };
     let mut progress = Progress::new(args.quiet, &files);
     let read = replay.frames(&mut files, args.speed, &mut progress);
     progress.finish();

@@ -93,9 +93,7 @@ pub(super) const COLUMNS: &[Column] = &[
     column("end_reason", Kind::Text, |it| Value::text(end_reason(it.record.reason))),
     column("application", Kind::Text, |it| Value::text(it.record.application.as_str())),
     column("applications", Kind::Text, |it| Value::text(&applications(&it.record.applications))),
-    column("server_name", Kind::Text, |it| {
-        Value::text(it.record.server_name.as_deref().unwrap_or_default())
-    }),
+    column("server_name", Kind::Text, |it| Value::text(it.record.server_name.as_deref().unwrap_or_default())),
     column("registered_domain", Kind::Text, |it| Value::text(it.summary.server_name.as_str())),
     column("ja4", Kind::Text, |it| Value::text(it.record.ja4.as_deref().unwrap_or_default())),
     column("body", Kind::Text, |it| {

@@ -24,11 +24,14 @@ impl Progress {
         let (_read, size) = files.progress();
         let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr());
         let template = match size {
-            Some(_) => "{bar:30} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
+            Some(_) => {
+                "{bar:30} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}"
+            }
             None => "{spinner} {bytes}  {bytes_per_sec}  {elapsed}  {msg}",
         };
         // The templates are ours; if one were wrong, the default still shows how far it is.
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_wrong| ProgressStyle::default_bar());
+        let style =
+            ProgressStyle::with_template(template).unwrap_or_else(|_wrong| ProgressStyle::default_bar());
         bar.set_style(style);
         Self { bar: Some(bar), frames: 0 }
     }

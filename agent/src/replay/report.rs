@@ -86,12 +86,7 @@ impl Writer for Report {
                 let report = self.table.print(&findings, self.omitted, files, counters);
                 report.iter().try_for_each(|line| self.output.line(line))?;
             }
-            Format::Flows
-            | Format::Summary
-            | Format::Eve
-            | Format::Zeek
-            | Format::Csv
-            | Format::Parquet => {}
+            Format::Flows | Format::Summary | Format::Eve | Format::Zeek | Format::Csv | Format::Parquet => {}
         }
         if self.omitted > 0 {
             tracing::warn!(omitted = self.omitted, kept = FINDINGS_MAX, "findings were left out: too many");

@@ -63,9 +63,7 @@ impl Packing {
 }
 
 /// What is read, unpacked as often as need be, and how it was compressed, outermost first.
-pub(super) fn unpacked(
-    mut reader: Box<dyn Read + Send>,
-) -> io::Result<(Box<dyn Read + Send>, Vec<Packing>)> {
+pub(super) fn unpacked(mut reader: Box<dyn Read + Send>) -> io::Result<(Box<dyn Read + Send>, Vec<Packing>)> {
     let mut packings = Vec::new();
     loop {
         let mut head = Vec::with_capacity(MAGIC_BYTES);

@@ -379,8 +379,25 @@ mod tests {
             let (out, end) = unpack(&[&one[..], &[0; 8], &packed(b"tail", check)].concat());
             assert!(end.is_ok() && out.ends_with(b"tail") && out.len() == text.len() + 4);
         }
-        let (out, end) = unpack(&packed(b"", lzma_rust2::CheckType::Crc64));
-        assert_eq!((out.len(), end.map_err(|cause| cause.to_string())), (0, Ok(0)));
+    }
+
+    /// `printf 'sekimori sekimori sekimori' | xz --check=C` for each C, and of nothing, by XZ Utils.
+    #[test]
+    fn what_xz_utils_write() {
+        let bytes = |hex: &str| -> Vec<u8> {
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+        };
+        for hex in [
+            "fd377a585a000000ff12d9410200210116000000742fe5a3e00019000f5d00399949b83570b80772b1679277000000000001231a303b4d6306729e7a010000000000595a",
+            "fd377a585a0000016922de360200210116000000742fe5a3e00019000f5d00399949b83570b80772b167927700000000eacf4e2b0001271a34fe21079042990d010000000001595a",
+            "fd377a585a000004e6d6b4460200210116000000742fe5a3e00019000f5d00399949b83570b80772b1679277000000008b5d326f54e0f40500012b1a38b194ab1fb6f37d010000000004595a",
+            "fd377a585a00000ae1fb0ca10200210116000000742fe5a3e00019000f5d00399949b83570b80772b167927700000000ebc963a31cf3776a8d70834c791af21e5a79ead2fd03716517a1b4e28785f73a0001431a9750b006189b4b9a01000000000a595a",
+        ] {
+            let (out, end) = unpack(&bytes(hex));
+            assert_eq!((&out[..], end.unwrap()), (&b"sekimori sekimori sekimori"[..], 26));
+        }
+        let (out, end) = unpack(&bytes("fd377a585a000004e6d6b446000000001cdf44211fb6f37d010000000004595a"));
+        assert_eq!((out.len(), end.unwrap()), (0, 0));
     }
 
     #[test]
@@ -429,6 +446,9 @@ mod tests {
         bytes.extend(&block);
         bytes.extend(crc32(&block));
         let (_out, end) = unpack(&bytes);
-        assert_eq!(end.unwrap_err().to_string(), "an xz block that needs 4095 MiB of memory; at most 128 are allowed");
+        assert_eq!(
+            end.unwrap_err().to_string(),
+            "an xz block that needs 4095 MiB of memory; at most 128 are allowed"
+        );
     }
 }

@@ -168,7 +168,9 @@ fn overview(findings: &[Finding], omitted: u64) -> Vec<String> {
             None => kinds.push((finding, 1)),
         }
     }
-    kinds.sort_by_key(|(one, count)| (core::cmp::Reverse((one.severity.level(), *count)), one.category.as_str()));
+    kinds.sort_by_key(|(one, count)| {
+        (core::cmp::Reverse((one.severity.level(), *count)), one.category.as_str())
+    });
     let rows = kinds.iter().map(|(one, count)| {
         let title = plain(one.title.ja.as_str());
         [severity(one.severity).to_owned(), one.category.as_str().to_owned(), title, count.to_string()]
@@ -196,8 +198,10 @@ fn told(findings: &[Finding]) -> Vec<String> {
     let mut out = Vec::new();
     for finding in sorted.iter().take(FINDINGS_TOLD_MAX) {
         let host = |host: Option<Host>| host.map_or_else(|| "-".to_owned(), |host| host.to_string());
-        let excepted =
-            finding.excepted_by.as_ref().map_or_else(String::new, |id| format!(", excepted by {}", plain(id.as_str())));
+        let excepted = finding
+            .excepted_by
+            .as_ref()
+            .map_or_else(String::new, |id| format!(", excepted by {}", plain(id.as_str())));
         out.extend([
             String::new(),
             format!(
@@ -245,6 +249,8 @@ fn not_looked_at(frames: u64, counters: &Counters) -> Vec<String> {
     out.extend(aligned(&reasons));
     out.extend([String::new(), "Other counters that are not zero".to_owned()]);
     let others = counted().filter(|(name, _count)| !is_reason(name));
-    out.extend(aligned(&others.map(|(name, count)| [name.to_owned(), count.to_string()]).collect::<Vec<_>>()));
+    out.extend(aligned(
+        &others.map(|(name, count)| [name.to_owned(), count.to_string()]).collect::<Vec<_>>(),
+    ));
     out
 }

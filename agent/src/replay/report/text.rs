@@ -90,7 +90,10 @@ mod tests {
 
     #[test]
     fn columns_stand_under_each_other() {
-        assert_eq!((width("abc"), width("関守"), width("ｱ"), width("が"), width("か\u{3099}")), (3, 4, 1, 2, 2));
+        assert_eq!(
+            (width("abc"), width("関守"), width("ｱ"), width("が"), width("か\u{3099}")),
+            (3, 4, 1, 2, 2)
+        );
         assert_eq!(left("関守", 6), "関守  ");
         assert_eq!(left("toolong", 3), "toolong");
         assert_eq!(plain("a\x1b[31m\u{202e}関"), "a\\u{1b}[31m\\u{202e}関");
@@ -101,7 +104,10 @@ mod tests {
         let amounts = [0, 999, 1000, 1_249_999, 7_000_000_000, u64::MAX].map(amount);
         assert_eq!(amounts, ["0 B", "999 B", "1.0 kB", "1.2 MB", "7.0 GB", "18446744.0 TB"]);
         assert_eq!((share(1, 3), share(5, 0)), ("33.3 %".to_owned(), "500.0 %".to_owned()));
-        assert_eq!((bar(1, 2, 3), bar(9, 3, 2), bar(1, u64::MAX, 9)), ("█▌".into(), "██".into(), String::new()));
+        assert_eq!(
+            (bar(1, 2, 3), bar(9, 3, 2), bar(1, u64::MAX, 9)),
+            ("█▌".into(), "██".into(), String::new())
+        );
         assert_eq!(line(&[0, 1, 4, 8]), " ▁▄█");
         assert_eq!((line(&[1, u64::MAX]), line(&[])), ("▁█".to_owned(), String::new()));
     }
