@@ -99,6 +99,7 @@ pub(crate) fn ends(ip: &Ip<'_>) -> (u8, Endpoint, Endpoint) {
         Transport::Icmp(Icmp { v6, kind, code, .. }) => {
             (if v6 { ICMP6 } else { ICMP }, Ports { source: kind.into(), destination: code.into() })
         }
+        Transport::Other(other) => (other.protocol, other.ports),
     };
     let source = Endpoint { address: ip.source, port: ports.source };
     (protocol, source, Endpoint { address: ip.destination, port: ports.destination })
@@ -184,6 +185,7 @@ impl Flow {
                 let echo = kind == if v6 { ECHO_REQUEST6 } else { ECHO_REQUEST };
                 (if echo { First::EchoRequest } else { First::Other }, direction, code)
             }
+            Transport::Other(_) => (First::Other, direction, 0),
         };
         Self {
             key,
@@ -317,7 +319,7 @@ impl Flow {
     pub(crate) fn is_answered_by(&self, side: Side, ip: &Ip<'_>) -> bool {
         match ip.transport {
             Transport::Tcp(_) => false,
-            Transport::Udp(_) => side == Side::Responder,
+            Transport::Udp(_) | Transport::Other(_) => side == Side::Responder,
             Transport::Icmp(Icmp { v6, kind, .. }) => {
                 side == Side::Responder && kind == if v6 { ECHO_REPLY6 } else { ECHO_REPLY }
             }

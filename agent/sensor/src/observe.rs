@@ -3,12 +3,15 @@
 //! Events leave in order of event time. What timers bring about is said to be at the moment they were due, not at the frame
 //! that moved time on: so it is the same whether [`Observer::handle_timeout`] or the next frame noticed it.
 
+use core::net::IpAddr;
+
 use sekimori_wire::time::Timestamp;
 
 use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
-use crate::decode::{Content, Flags, Ip, Packet, Quoted, Transport};
-use crate::event::{EndReason, Endpoint, Event, FlowEvent};
+use crate::decode::fragment::{Fragment, Fragments, Outcome};
+use crate::decode::{Flags, Ip, Layer, Met, Quoted, Skip, Step as Read, Transport};
+use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, FlowEvent};
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
 use crate::flow::tcp::{Segment, Step};
@@ -39,6 +42,7 @@ pub struct Observer {
     options: Options,
     clock: Clock,
     counters: Counters,
+    fragments: Fragments,
     table: Table,
     pool: Pool,
     /// Flows begun: the last one's id.
@@ -54,6 +58,7 @@ impl Observer {
             options,
             clock: Clock::default(),
             counters: Counters::default(),
+            fragments: Fragments::new(limits, seed),
             table: Table::new(limits, seed),
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
             begun: 0,
@@ -70,14 +75,87 @@ impl Observer {
         if tick.backwards {
             self.counters.count(Counter::TimeBackwards);
         }
-        let packet = match Packet::parse(frame) {
-            Ok(packet) => packet,
-            Err(skip) => return self.counters.count(skip.counter()),
-        };
-        match packet.content {
-            Content::Arp(arp) => events.push(Event::Arp { at: tick.at, vlan: packet.vlan, arp }),
-            Content::Ip(ip) => self.on_ip(tick.at, packet.vlan, &ip, events),
+        let mut met = Met::default();
+        match Layer::of(frame, &mut met) {
+            Ok(layer) => {
+                met.count(&mut self.counters);
+                self.on_layer(tick.at, layer, events);
+            }
+            Err(skip) => self.on_skip(tick.at, (frame.vlan, 1), skip, events),
         }
+    }
+
+    /// Reads a packet, and those within it.
+    fn on_layer(&mut self, at: Timestamp, layer: Layer<'_>, events: &mut Vec<Event>) {
+        let mut next = Some(layer);
+        while let Some(layer) = next.take() {
+            let (vlan, frames) = (layer.vlan(), layer.frames());
+            let mut met = Met::default();
+            let step = match layer.step(self.options.verify_checksums, &mut met) {
+                Ok(step) => step,
+                Err(skip) => return self.on_skip(at, (vlan, frames), skip, events),
+            };
+            met.count(&mut self.counters);
+            match step {
+                Read::Arp(arp) => {
+                    self.counters.add(Counter::Decoded, frames.into());
+                    events.push(Event::Arp { at, vlan, arp });
+                }
+                Read::Ip(ip, inner) => {
+                    next = inner;
+                    if let Some(name) = ip.anomaly {
+                        events.push(anomaly(at, vlan, Some((ip.source, ip.destination)), name));
+                    }
+                    if ip.bad_checksum {
+                        self.counters.add(Counter::SkipChecksum, frames.into());
+                    } else {
+                        self.counters.add(Counter::Decoded, frames.into());
+                        self.on_ip(at, vlan, &ip, events);
+                    }
+                }
+                Read::Into(layer) => next = Some(layer),
+                Read::Both(first, rest) => {
+                    self.on_layer(at, first, events);
+                    next = Some(rest);
+                }
+                Read::Fragment(fragment) => self.on_fragment(at, vlan, &fragment, events),
+            }
+        }
+    }
+
+    /// Puts a datagram together, and reads it when it is whole. Fragments within a reassembled packet need another packet
+    /// around them: the recursion is as deep as [`LAYERS_MAX`](crate::decode::LAYERS_MAX) allows.
+    fn on_fragment(
+        &mut self,
+        at: Timestamp,
+        vlan: Option<u16>,
+        fragment: &Fragment<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let ends = Some(fragment.ends());
+        let mut overlap = |name: Option<&'static str>| {
+            events.extend(name.map(|name| anomaly(at, vlan, ends, name)));
+        };
+        match self.fragments.add(at, fragment, &mut self.counters) {
+            Outcome::Waits(name) => overlap(name),
+            Outcome::Refused => self.counters.add(Counter::SkipFragment, fragment.frames().into()),
+            Outcome::Whole(whole, name) => {
+                overlap(name);
+                self.on_layer(at, whole.layer(), events);
+            }
+        }
+    }
+
+    /// Counts what `frames` frames were not looked at for.
+    fn on_skip(
+        &mut self,
+        at: Timestamp,
+        (vlan, frames): (Option<u16>, u32),
+        skip: Skip,
+        events: &mut Vec<Event>,
+    ) {
+        self.counters.add(skip.counter(), frames.into());
+        events.extend(skip.anomaly.map(|name| anomaly(at, vlan, skip.ends, name)));
     }
 
     /// The link may be silent: ends what is due by `now`. Event time does not follow `now`, only the timers that were due.
@@ -87,6 +165,7 @@ impl Observer {
 
     /// The capture is over: attempts get their time to be answered, then all flows end, in order of id.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
+        self.fragments.finish(&mut self.counters);
         self.expire(self.clock.now().plus(self.attempt_timeout), events);
         for slot in self.table.slots_by_id() {
             self.end(slot, self.clock.now(), EndReason::Forced, events);
@@ -124,8 +203,10 @@ impl Observer {
                     Segment { flags: tcp.flags, sequence: tcp.sequence, payload_bytes: ip.payload_bytes };
                 flow.tcp.on_segment(side, segment)
             }
-            Transport::Udp(_) | Transport::Icmp(_) if flow.is_answered_by(side, ip) => Step::Answered,
-            Transport::Udp(_) | Transport::Icmp(_) => Step::None,
+            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) if flow.is_answered_by(side, ip) => {
+                Step::Answered
+            }
+            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) => Step::None,
         };
         match step {
             Step::None => {}
@@ -158,7 +239,10 @@ impl Observer {
         if let Some(slot) = self.table.find(&key) {
             let reopened = match (ip.transport, self.table.flow(slot)) {
                 (Transport::Tcp(tcp), Some(flow)) => flow.tcp.is_reopened_by(tcp.flags, tcp.sequence),
-                (Transport::Tcp(_) | Transport::Udp(_) | Transport::Icmp(_), _) => false,
+                (
+                    Transport::Tcp(_) | Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_),
+                    _,
+                ) => false,
             };
             if !reopened {
                 return slot;
@@ -179,7 +263,7 @@ impl Observer {
     /// Shows the payload to the flow's parser.
     fn parse(&mut self, at: Timestamp, slot: u32, side: Side, ip: &Ip<'_>, events: &mut Vec<Event>) {
         let Some(flow) = self.table.flow_mut(slot) else { return };
-        if flow.session.is_opaque() {
+        if flow.session.is_opaque() || ip.tunnel.is_some() {
             return;
         }
         let reference = flow.reference();
@@ -198,7 +282,7 @@ impl Observer {
             }
             Transport::Udp(_) if ip.payload.is_empty() => {}
             Transport::Udp(_) => flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink),
-            Transport::Icmp(_) => {}
+            Transport::Icmp(_) | Transport::Other(_) => {}
         }
     }
 
@@ -256,6 +340,18 @@ impl Observer {
         let record = flow.take_record(reason);
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Ended(record.into()) });
     }
+}
+
+/// A rule that a frame breaks.
+const fn anomaly(
+    at: Timestamp,
+    vlan: Option<u16>,
+    ends: Option<(IpAddr, IpAddr)>,
+    name: &'static str,
+) -> Event {
+    let anomaly =
+        Anomaly { layer: event::Layer::Decode, application: Application::Unknown, name, from_originator: true };
+    Event::Anomaly { at, vlan, ends, anomaly }
 }
 
 #[cfg(test)]
