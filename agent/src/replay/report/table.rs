@@ -172,8 +172,9 @@ fn overview(findings: &[Finding], omitted: u64) -> Vec<String> {
         (core::cmp::Reverse((one.severity.level(), *count)), one.category.as_str())
     });
     let rows = kinds.iter().map(|(one, count)| {
-        let title = plain(one.title.ja.as_str());
-        [severity(one.severity).to_owned(), one.category.as_str().to_owned(), title, count.to_string()]
+        let more = if *count > 1 { " …" } else { "" };
+        let title = format!("{}{more}", plain(one.title.ja.as_str()));
+        [count.to_string(), severity(one.severity).to_owned(), one.category.as_str().to_owned(), title]
     });
     out.extend(aligned(&rows.collect::<Vec<_>>()));
     out
