@@ -176,7 +176,7 @@ fn writer(args: &ReplayArgs, format: Format, policy: &Policy) -> Result<Box<dyn 
         Format::Table | Format::Findings | Format::Flows | Format::Summary => {
             Box::new(Report::new(format, output(args)?))
         }
-        Format::Eve => Box::new(Eve::new(output(args)?)),
+        Format::Eve => Box::new(Eve::new(output(args)?, args.community_id_seed)),
         Format::Zeek => {
             let folder = args.output.as_deref().ok_or(ReplayError::NeedsFolder)?;
             Box::new(Zeek::new(folder, args.zeek_json)?)
