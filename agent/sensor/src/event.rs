@@ -61,7 +61,7 @@ pub use snmp::SnmpMessage;
 pub use ssh::SshConnection;
 pub use telnet::TelnetSession;
 pub use tftp::TftpRequest;
-pub use tls::{ClientHello, TlsConnection};
+pub use tls::{Certificate, ClientHello, TlsConnection};
 pub use transaction::Transaction;
 
 /// Something observed at a point in event time. Events leave the observer in order of time.
