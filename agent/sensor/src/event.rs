@@ -53,7 +53,7 @@ pub use mqtt::MqttMessage;
 pub use ntp::NtpMessage;
 pub use pop3::Pop3Command;
 pub use quic::QuicHello;
-pub use rdp::RdpNegotiation;
+pub use rdp::{RdpNegotiation, RdpStep};
 pub use sip::SipMessage;
 pub use smb::SmbCommand;
 pub use smtp::SmtpMail;

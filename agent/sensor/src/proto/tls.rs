@@ -10,7 +10,8 @@ pub(super) mod handshake;
 pub(super) mod hello;
 mod ja3;
 mod ja4;
-mod message;
+pub(super) mod message;
+mod quic;
 mod sslv2;
 pub(super) mod x509;
 

@@ -1,10 +1,10 @@
 //! What the messages of a handshake add up to, whatever carries them: records of TLS or DTLS, or frames of QUIC.
 
 use super::hello::{ClientFields, Cookie, ServerFields, lossy, texts};
-use super::{ja3, x509};
+use super::{ja3, quic, x509};
 use crate::counters::Counter;
 use crate::event::tls::{Carrier, Name, Progress};
-use crate::event::{Application, Certificate, FlowEvent, TlsConnection};
+use crate::event::{Application, Certificate, FlowEvent, QuicHello, TlsConnection};
 use crate::proto::reader::Reader;
 use crate::proto::{Side, Sink};
 
@@ -43,6 +43,10 @@ pub(in crate::proto) struct Handshake {
     /// Which sides encrypt what they send (originator, responder).
     encrypted: [bool; 2],
     hints: Hints,
+    /// Version of QUIC.
+    quic: u32,
+    /// The server asked for another hello and has not answered that.
+    is_retried: bool,
 }
 
 /// What tells a resumed session, besides its identifier.
@@ -76,7 +80,14 @@ impl Handshake {
             server_chain: Vec::new(),
             encrypted: [false; 2],
             hints: Hints::default(),
+            quic: 0,
+            is_retried: false,
         }
+    }
+
+    /// Version of QUIC that carries what comes next.
+    pub(in crate::proto) const fn quic_version(&mut self, version: u32) {
+        self.quic = version;
     }
 
     /// A whole handshake message.
@@ -185,7 +196,7 @@ impl Handshake {
                 self.history.push('^');
             }
         }
-        self.client = Some(*self.client.get_or_insert(side));
+        let _client = self.client.get_or_insert(side);
         self.note(side, 'c');
         if self.hellos >= HELLOS_MAX {
             return;
@@ -209,6 +220,22 @@ impl Handshake {
             (false, true) => Offer::Ticket,
             (false, false) => Offer::Nothing,
         };
+        if connection.carrier == Carrier::Quic {
+            sink.transaction(QuicHello {
+                version: self.quic,
+                is_client: true,
+                from_originator: side == Side::Originator,
+                server_name: connection.server_name.clone(),
+                user_agent: None,
+                ja3: connection.ja3.clone(),
+                ja4: ja4.clone(),
+                extensions: quic::of_client(fields),
+            });
+            // After a Retry the same hello comes again.
+            if self.hellos > 1 {
+                return;
+            }
+        }
         say(fields, ja4, sink);
     }
 
@@ -217,8 +244,7 @@ impl Handshake {
         let fields = ClientFields::read(body, Cookie::No).0;
         if let Some(name) = fields.server_name {
             self.begin(sink);
-            self.client = Some(*self.client.get_or_insert(side));
-            self.connection.client_is_originator = self.client == Some(Side::Originator);
+            self.connection.client_is_originator = *self.client.get_or_insert(side) == Side::Originator;
             self.connection.version = fields.legacy_version;
             self.connection.server_name = Some(lossy(name).into_boxed_str());
             say(&fields, Box::default(), sink);
@@ -249,6 +275,16 @@ impl Handshake {
         let same = self.session.iter().any(|byte| *byte != 0) && *self.session == *fields.session;
         let psk = fields.has_psk && self.hints.offers == Offer::Psk;
         connection.resumed |= psk || (same && !is_1_3(fields.version));
+        self.is_retried = fields.is_retry;
+        if self.connection.carrier == Carrier::Quic {
+            sink.transaction(QuicHello {
+                version: self.quic,
+                from_originator: side == Side::Originator,
+                ja3: self.connection.ja3s.clone(),
+                extensions: quic::of_server(fields),
+                ..QuicHello::default()
+            });
+        }
     }
 
     /// A server's hello of SSL 2.
@@ -338,14 +374,9 @@ impl Handshake {
         self.note(side, 'b');
     }
 
-    /// The server chose TLS 1.3, or one of its drafts.
-    pub(super) fn is_1_3(&self) -> bool {
-        self.connection.progress >= Progress::Answered && is_1_3(self.connection.version)
-    }
-
-    /// The server has answered with a hello.
+    /// The server has answered with a hello that does not ask for another.
     pub(in crate::proto) fn is_answered(&self) -> bool {
-        self.connection.progress >= Progress::Answered
+        self.connection.progress >= Progress::Answered && !self.is_retried
     }
 
     /// It is over: says what it was, if there was anything.

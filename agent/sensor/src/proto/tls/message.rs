@@ -19,7 +19,7 @@ const LENGTH_24: usize = 3;
 
 /// The message that is being read.
 #[derive(Debug, Default)]
-pub(super) struct Message {
+pub(in crate::proto) struct Message {
     part: Part,
     kind: u8,
     /// Bytes of it that have not come yet.
@@ -60,7 +60,7 @@ impl Message {
     }
 
     /// Reads what a record holds; false if this is no handshake, so that it must be encrypted.
-    pub(super) fn read(
+    pub(in crate::proto) fn read(
         &mut self,
         side: Side,
         bytes: &[u8],
