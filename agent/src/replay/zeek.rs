@@ -103,7 +103,9 @@ impl Cell {
             Self::Text(text) => text.as_str().into(),
             Self::Count(count) => (*count).into(),
             Self::Bool(yes) => (*yes).into(),
-            Self::Time(_) | Self::Seconds(_) | Self::Interval(_) => self.tsv().parse().map_or(Value::Null, Value::Number),
+            Self::Time(_) | Self::Seconds(_) | Self::Interval(_) => {
+                self.tsv().parse().map_or(Value::Null, Value::Number)
+            }
             Self::Many(cells) => Value::Array(cells.iter().filter_map(Self::json).collect()),
         })
     }

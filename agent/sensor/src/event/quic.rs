@@ -19,7 +19,7 @@ pub struct QuicHello {
     pub ja3: Option<Fingerprint>,
     /// JA4 of a client; empty otherwise.
     pub ja4: Box<str>,
-    /// Extensions in the order in which they were sent, GREASE left out.
+    /// Extensions in the order in which they were sent.
     pub extensions: Box<[Extension]>,
 }
 

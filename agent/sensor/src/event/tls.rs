@@ -26,7 +26,8 @@ pub struct TlsConnection {
     pub after: Application,
     /// The client is the flow's originator.
     pub client_is_originator: bool,
-    /// The version that the server chose; until it did, the version of the client's hello. 0: neither was seen.
+    /// The version that the server chose; until it did, the version of the client's hello. 0: neither was seen; `0x7f00`:
+    /// a draft of TLS 1.3 before the 16th, which calls itself 1.3.
     pub version: u16,
     /// The cipher suite that the server chose.
     pub cipher: Option<u16>,
@@ -44,6 +45,8 @@ pub struct TlsConnection {
     pub ja3s: Option<Fingerprint>,
     /// JA4 of the client's last hello; empty if it was cut.
     pub ja4: Box<str>,
+    /// JA4 of the hellos before that, which the server did not want.
+    pub earlier_ja4: Box<[Box<str>]>,
     /// The server's chain, its own certificate first.
     pub server_chain: Box<[Certificate]>,
     /// The client's chain, its own certificate first.

@@ -89,7 +89,8 @@ impl<'a> Header<'a> {
         if version == u32::from_be_bytes(*b"Q046") {
             let lengths = reader.u8()?;
             let length = |nibble: u8| if nibble == 0 { 0 } else { usize::from(nibble) + 3 };
-            let (destination, source) = (reader.take(length(lengths >> 4))?, reader.take(length(lengths & 0xf))?);
+            let (destination, source) =
+                (reader.take(length(lengths >> 4))?, reader.take(length(lengths & 0xf))?);
             return Some(Self { first, version, destination, source });
         }
         let (destination, source) = (reader.vec8()?.0, reader.vec8()?.0);

@@ -83,6 +83,7 @@ const fn name(kind: u16) -> Option<&'static str> {
         51 => "key_share",
         57 => "quic_transport_parameters",
         65281 => "renegotiation_info",
+        grease if grease & 0x0f0f == 0x0a0a && grease >> 8 == grease & 0xff => "grease",
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! EVE of tls, and the last record of an RDP connection that goes on as TLS.
 
-use sekimori_sensor::event::tls::{Carrier, CertificateContent, Fingerprint, Name, Progress};
+use sekimori_sensor::event::tls::{Carrier, CertificateContent, Fingerprint, Name};
 use sekimori_sensor::event::{Application, Certificate, TlsConnection};
 use serde_json::{Map, Value, json};
 
@@ -13,10 +13,7 @@ pub(super) fn entries(one: &TlsConnection) -> Vec<Entry> {
     if one.after == Application::Rdp {
         return of_rdp(one).into_iter().collect();
     }
-    // Suricata says nothing of a handshake in which it saw neither a certificate nor why there is none.
-    let is_1_3 = one.version == 0x0304 || one.version >> 8 == 0x7f;
-    let is_whole = !one.server_chain.is_empty() || one.resumed || (is_1_3 && one.progress >= Progress::Answered);
-    if !is_whole {
+    if one.version == 0 {
         return Vec::new();
     }
     vec![Entry::new("tls", one.client_is_originator, Value::Object(fields(one)))]
@@ -31,7 +28,8 @@ fn fields(one: &TlsConnection) -> Map<String, Value> {
         }
     }
     if let Some(leaf) = one.client_chain.first() {
-        let client: Map<_, _> = certificate(leaf).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let client: Map<_, _> =
+            certificate(leaf).into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         put("client", Value::Object(client));
     }
     if one.resumed {
@@ -53,8 +51,12 @@ fn fields(one: &TlsConnection) -> Map<String, Value> {
     if !one.ja4.is_empty() {
         put("ja4", (*one.ja4).into());
     }
-    for (key, protocols) in
-        [("client_alpns", &one.client_protocols), ("server_alpns", &one.server_protocols)]
+    if !one.earlier_ja4.is_empty() {
+        // Not Suricata's: it has room for one.
+        let all = one.earlier_ja4.iter().chain([&one.ja4]);
+        put("ja4_hellos", all.map(|ja4| &**ja4).collect());
+    }
+    for (key, protocols) in [("client_alpns", &one.client_protocols), ("server_alpns", &one.server_protocols)]
     {
         if !protocols.is_empty() {
             put(key, protocols.iter().map(|protocol| &**protocol).collect());

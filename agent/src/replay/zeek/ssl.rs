@@ -178,7 +178,7 @@ fn version(version: u16) -> String {
         0x0301 => "TLSv10".to_owned(),
         0x0302 => "TLSv11".to_owned(),
         0x0303 => "TLSv12".to_owned(),
-        0x0304 => "TLSv13".to_owned(),
+        0x0304 | 0x7f00 => "TLSv13".to_owned(),
         0xfeff => "DTLSv10".to_owned(),
         0xfefd => "DTLSv12".to_owned(),
         0xfefc => "DTLSv13".to_owned(),

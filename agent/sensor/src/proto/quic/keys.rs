@@ -168,7 +168,13 @@ pub(super) mod tests {
     }
 
     /// A client's or server's Initial packet around these frames, its number in four bytes.
-    pub(in crate::proto::quic) fn seal(end: &End, first: u8, header: &[u8], number: u32, frames: &[u8]) -> Vec<u8> {
+    pub(in crate::proto::quic) fn seal(
+        end: &End,
+        first: u8,
+        header: &[u8],
+        number: u32,
+        frames: &[u8],
+    ) -> Vec<u8> {
         let length = u16::try_from(4 + frames.len() + 16).unwrap() | 0x4000;
         let mut packet = vec![first | 0x03];
         packet.extend(header);
@@ -222,10 +228,7 @@ pub(super) mod tests {
         let scheme = Scheme::of(0x6b33_43cf).unwrap();
         let initial = Salt::new(HKDF_SHA256, &scheme.salt).extract(&unhex("8394c8f03e515708"));
         let client: [u8; SECRET_LEN] = expand(&initial, "client in").unwrap();
-        assert_eq!(
-            client[..],
-            unhex("14ec9d6eb9fd7af83bf5a668bc17a7e283766aade7ecd0891f70f9ff7f4bf47b")
-        );
+        assert_eq!(client[..], unhex("14ec9d6eb9fd7af83bf5a668bc17a7e283766aade7ecd0891f70f9ff7f4bf47b"));
         let client = Prk::new_less_safe(HKDF_SHA256, &client);
         let key: [u8; KEY_LEN] = expand(&client, &format!("{} key", scheme.label)).unwrap();
         assert_eq!(key[..], unhex("8b1a0bc121284290a29e0971b5cd045d"));
@@ -241,7 +244,10 @@ pub(super) mod tests {
              022f8ef4cdd93795d77d06edbb7aaf2f58891850abbdca3d20398c276456cbc42158407dd074ee",
         );
         let frames = keys.server.open(&packet, 18).unwrap();
-        assert!(frames.starts_with(&unhex("02000000000600405a020000560303eefce7f7b37ba1d163")), "{frames:x?}");
+        assert!(
+            frames.starts_with(&unhex("02000000000600405a020000560303eefce7f7b37ba1d163")),
+            "{frames:x?}"
+        );
         assert_eq!(keys.client.open(&packet, 18), None);
     }
 }

@@ -23,7 +23,10 @@ pub(super) fn recognise(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     while let Some(record) = Record::read(&mut reader) {
         records += 1;
         // In the clear, a handshake begins with a message that is known.
-        if record.kind == HANDSHAKE && record.epoch == 0 && record.fragment.first().is_none_or(|kind| *kind > 26) {
+        if record.kind == HANDSHAKE
+            && record.epoch == 0
+            && record.fragment.first().is_none_or(|kind| *kind > 26)
+        {
             return Guess::No;
         }
     }

@@ -207,7 +207,11 @@ impl Handshake {
         }
         let ja4 = fields.ja4(letter);
         let connection = &mut self.connection;
-        connection.ja4 = ja4.clone();
+        let earlier = core::mem::replace(&mut connection.ja4, ja4.clone());
+        if !earlier.is_empty() {
+            let known = core::mem::take(&mut connection.earlier_ja4).into_vec();
+            connection.earlier_ja4 = known.into_iter().chain([earlier]).collect();
+        }
         connection.ja3 = Some(ja3::of_client(fields));
         connection.client_protocols = texts(&fields.protocols);
         connection.server_name = fields.server_name.map(|name| lossy(name).into_boxed_str());
@@ -288,13 +292,7 @@ impl Handshake {
     }
 
     /// A server's hello of SSL 2.
-    pub(super) fn hello_of_version_2(
-        &mut self,
-        side: Side,
-        version: u16,
-        cipher: u16,
-        sink: &mut Sink<'_>,
-    ) {
+    pub(super) fn hello_of_version_2(&mut self, side: Side, version: u16, cipher: u16, sink: &mut Sink<'_>) {
         let fields = ServerFields { legacy_version: version, version, cipher, ..ServerFields::default() };
         self.hello_of_server(side, &fields, sink);
     }

@@ -15,6 +15,8 @@ const SUPPORTED_VERSIONS: u16 = 43;
 const KEY_SHARE: u16 = 51;
 /// Key share of the drafts before 23.
 const KEY_SHARE_OLD: u16 = 40;
+/// The version of a draft of TLS 1.3 before the 16th.
+const EARLY_DRAFT: u16 = 0x7f00;
 /// The random of a `ServerHello` that asks for another hello (RFC 8446, 4.1.3).
 const RETRY_RANDOM: [u8; 32] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
@@ -31,7 +33,7 @@ pub(in crate::proto) struct ClientFields<'a> {
     pub(super) session: &'a [u8],
     /// GREASE left out.
     pub(super) ciphers: Vec<u16>,
-    /// Types and contents, in wire order, GREASE left out.
+    /// Types and contents, in wire order.
     pub(in crate::proto) extensions: Vec<(u16, &'a [u8])>,
     pub(super) groups: Vec<u16>,
     pub(super) point_formats: &'a [u8],
@@ -80,10 +82,7 @@ impl<'a> ClientFields<'a> {
     }
 
     fn extension(&mut self, kind: u16, mut data: Reader<'a>) {
-        if is_grease(kind) {
-            return;
-        }
-        let again = kind == SERVER_NAME && self.extensions.iter().any(|(kind, _)| *kind == SERVER_NAME);
+        let again = kind == SERVER_NAME && self.server_name.is_some();
         self.extensions.push((kind, data.0));
         let meaning = |one: &u16| !is_grease(*one);
         match kind {
@@ -119,6 +118,11 @@ impl<'a> ClientFields<'a> {
             ja4,
             version: self.version,
         }
+    }
+
+    /// Types of extensions without GREASE.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = u16> {
+        self.extensions.iter().map(|(kind, _)| *kind).filter(|kind| !is_grease(*kind))
     }
 
     /// JA4 of a hello that is whole.
@@ -157,8 +161,11 @@ impl<'a> ServerFields<'a> {
         let mut fields = Self { legacy_version: reader.u16()?, ..Self::default() };
         fields.version = fields.legacy_version;
         fields.is_retry = reader.take(32)? == RETRY_RANDOM;
-        // The drafts of TLS 1.3 before 22 had neither session nor compression here.
-        let is_draft = matches!(fields.legacy_version, 0x7f00..=0x7f15);
+        // The drafts of TLS 1.3 before 22 had neither session nor compression here; those before 16 called themselves 1.3.
+        let is_draft = matches!(fields.legacy_version, 0x0304 | 0x7f00..=0x7f15);
+        if fields.legacy_version == 0x0304 {
+            fields.version = EARLY_DRAFT;
+        }
         if !is_draft {
             fields.session = reader.vec8()?.0;
         }

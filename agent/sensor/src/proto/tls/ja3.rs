@@ -10,7 +10,7 @@ use crate::event::tls::Fingerprint;
 pub(super) fn of_client(fields: &ClientFields<'_>) -> Fingerprint {
     let mut text = fields.legacy_version.to_string();
     list(&mut text, fields.ciphers.iter().copied());
-    list(&mut text, fields.extensions.iter().map(|(kind, _)| *kind));
+    list(&mut text, fields.kinds());
     list(&mut text, fields.groups.iter().copied());
     list(&mut text, fields.point_formats.iter().copied().map(u16::from));
     hashed(text)

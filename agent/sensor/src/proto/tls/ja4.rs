@@ -15,21 +15,21 @@ const HASH_LEN: usize = 12;
 
 pub(super) fn fingerprint(fields: &ClientFields<'_>, carrier: char) -> String {
     let mut text = String::with_capacity(36);
-    let kinds = || fields.extensions.iter().map(|(kind, _)| *kind);
-    let server_name = if kinds().any(|kind| kind == SERVER_NAME) { 'd' } else { 'i' };
+    let server_name = if fields.kinds().any(|kind| kind == SERVER_NAME) { 'd' } else { 'i' };
     let ciphers = fields.ciphers.len().min(COUNT_MAX);
-    let extensions = fields.extensions.len().min(COUNT_MAX);
+    let extensions = fields.kinds().count().min(COUNT_MAX);
     let (first, last) = alpn_ends(fields.protocols.first().copied().unwrap_or_default());
     // Writing to a String cannot fail.
     let version = version(fields.version);
-    write!(text, "{carrier}{version}{server_name}{ciphers:02}{extensions:02}{first}{last}_").unwrap_or_default();
+    write!(text, "{carrier}{version}{server_name}{ciphers:02}{extensions:02}{first}{last}_")
+        .unwrap_or_default();
 
     let mut sorted = fields.ciphers.clone();
     sorted.sort_unstable();
     text.push_str(&hash(&hex_list(&sorted)));
 
     sorted.clear();
-    sorted.extend(kinds().filter(|kind| ![SERVER_NAME, ALPN].contains(kind)));
+    sorted.extend(fields.kinds().filter(|kind| ![SERVER_NAME, ALPN].contains(kind)));
     sorted.sort_unstable();
     let mut list = hex_list(&sorted);
     if !fields.signature_algorithms.is_empty() {

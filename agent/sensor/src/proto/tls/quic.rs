@@ -15,7 +15,9 @@ pub(super) fn of_client(fields: &ClientFields<'_>) -> Box<[Extension]> {
         let values = match kind {
             SERVER_NAME => texts(&fields.server_name.into_iter().collect::<Vec<_>>()),
             ALPN => texts(&fields.protocols),
-            SUPPORTED_VERSIONS => reader.vec8().map(|list| list.u16s().take(VALUES_MAX).map(version).collect()),
+            SUPPORTED_VERSIONS => {
+                reader.vec8().map(|list| list.u16s().take(VALUES_MAX).map(version).collect())
+            }
             SIGNATURE_ALGORITHMS => {
                 let list = reader.vec16();
                 list.map(|list| list.u16s().take(VALUES_MAX).map(|one| one.to_string().into()).collect())

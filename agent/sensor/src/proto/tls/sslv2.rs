@@ -69,7 +69,8 @@ fn client(mut reader: Reader<'_>) -> Option<ClientFields<'_>> {
     let ciphers = reader.take(ciphers.into())?.as_chunks::<3>().0;
     let session = reader.take(session.into())?;
     // Ciphers of SSL 2 alone have a first byte.
-    let ciphers = ciphers.iter().filter(|[first, ..]| *first == 0).map(|[_, a, b]| u16::from_be_bytes([*a, *b]));
+    let ciphers =
+        ciphers.iter().filter(|[first, ..]| *first == 0).map(|[_, a, b]| u16::from_be_bytes([*a, *b]));
     Some(ClientFields {
         legacy_version: version,
         version,

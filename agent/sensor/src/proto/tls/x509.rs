@@ -111,7 +111,8 @@ fn public_key(info: &SubjectPublicKeyInfo<'_>) -> PublicKey {
             let parameters = info.algorithm.parameters.as_ref();
             key.bits = parameters.and_then(|any| first_integer(any.data)).map_or(key.bits, modulus_bits);
         }
-        Ok(Parsed::RSA(_) | Parsed::GostR3410(_) | Parsed::GostR3410_2012(_) | Parsed::Unknown(_)) | Err(_) => {}
+        Ok(Parsed::RSA(_) | Parsed::GostR3410(_) | Parsed::GostR3410_2012(_) | Parsed::Unknown(_))
+        | Err(_) => {}
     }
     key
 }
