@@ -33,7 +33,7 @@ const RECORD_HEADER: usize = 5;
 const HANDSHAKE_HEADER: usize = 4;
 /// Longest fragment of a record: 2^14 and what encryption adds (RFC 5246, 6.2.3).
 const FRAGMENT_MAX: usize = (1 << 14) + 2_048;
-/// Where TLS is expected from the first byte: a stream that is joined in the middle is believed only there.
+/// Where TLS is expected from the first byte: a stream that is joined in the middle of a record is believed only there.
 const PORTS: [u16; 12] = [443, 465, 563, 636, 853, 989, 990, 992, 993, 995, 5_061, 8_443];
 
 pub(super) const STREAM: &[Recogniser] =
@@ -341,6 +341,7 @@ impl Direction {
 fn recognise(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     match probe(bytes) {
         Guess::No if hint.on_port(&PORTS) && looks_like_record(bytes) => Guess::Yes,
+        Guess::No if is_whole_records(bytes) => Guess::Yes,
         Guess::No => sslv2::recognise(bytes),
         guess => guess,
     }
@@ -359,6 +360,22 @@ fn probe(bytes: &[u8]) -> Guess {
         Some(_) => Guess::Yes,
         None => Guess::More,
     }
+}
+
+/// Bytes are records of encrypted data and nothing else: a stream that is joined in the middle, on whatever port.
+fn is_whole_records(bytes: &[u8]) -> bool {
+    let mut reader = Reader(bytes);
+    while !reader.0.is_empty() {
+        let kind = reader.0.first();
+        if !matches!(kind, Some(&(ALERT | APPLICATION_DATA))) || !looks_like_record(reader.0) {
+            return false;
+        }
+        let _header = reader.take(RECORD_HEADER - 2);
+        if reader.vec16().is_none() {
+            return false;
+        }
+    }
+    !bytes.is_empty()
 }
 
 /// Bytes begin with a header that a record may have.

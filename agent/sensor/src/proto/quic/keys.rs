@@ -53,7 +53,7 @@ impl Scheme {
             0x6b33_43cf => (V2, "quicv2", 1, 0),
             0xff00_001d..=0xff00_0022 => (DRAFT_29, "quic", 0, 3),
             // The drafts before, and what Facebook made of the 27th.
-            0xff00_0017..=0xff00_001c | 0xface_b001 | 0xface_b002 => (DRAFT_23, "quic", 0, 3),
+            0xff00_0017..=0xff00_001c | 0xface_b002 | 0xface_b00e => (DRAFT_23, "quic", 0, 3),
             0x5130_3530 => (Q050, "quic", 0, 3),
             _ => return None,
         };
