@@ -53,7 +53,7 @@ pub use mqtt::MqttMessage;
 pub use ntp::NtpMessage;
 pub use pop3::Pop3Command;
 pub use quic::QuicHello;
-pub use rdp::RdpNegotiation;
+pub use rdp::{RdpNegotiation, RdpStep};
 pub use sip::SipMessage;
 pub use smb::SmbCommand;
 pub use smtp::SmtpMail;
@@ -61,7 +61,7 @@ pub use snmp::SnmpMessage;
 pub use ssh::SshConnection;
 pub use telnet::TelnetSession;
 pub use tftp::TftpRequest;
-pub use tls::{ClientHello, TlsConnection};
+pub use tls::{Certificate, ClientHello, TlsConnection};
 pub use transaction::Transaction;
 
 /// Something observed at a point in event time. Events leave the observer in order of time.
