@@ -16,6 +16,7 @@ mod imap;
 mod kerberos;
 mod ldap;
 mod mqtt;
+mod ntlm;
 mod ntp;
 mod pop3;
 mod quic;
