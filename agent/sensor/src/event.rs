@@ -17,6 +17,7 @@ pub mod imap;
 pub mod kerberos;
 pub mod ldap;
 pub mod mqtt;
+pub mod ntlm;
 pub mod ntp;
 pub mod pop3;
 pub mod quic;
