@@ -252,6 +252,3 @@ fn step(packet: &MqttPacket, side: Side) -> Step {
         | (MqttKind::Disconnect | MqttKind::Auth, _) => Step::Alone,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -142,6 +142,3 @@ fn pdu(mut ber: Ber<'_>, message: &mut SnmpMessage) -> Option<()> {
     }
     Some(())
 }
-
-#[cfg(test)]
-mod tests;
