@@ -153,7 +153,7 @@ fn writer(args: &ReplayArgs, format: Format) -> Result<Box<dyn Writer>, ReplayEr
         Format::Table | Format::Findings | Format::Flows | Format::Summary => {
             Box::new(Report::new(format, output(args)?))
         }
-        Format::Eve => Box::new(Eve::new(output(args)?)),
+        Format::Eve => Box::new(Eve::new(output(args)?, args.community_id_seed)),
         Format::Zeek => {
             let folder = args.output.as_deref().ok_or(ReplayError::NeedsFolder)?;
             Box::new(Zeek::new(folder, args.zeek_json)?)

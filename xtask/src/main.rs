@@ -9,6 +9,7 @@ mod check;
 mod command;
 mod conformance;
 mod demo;
+mod fuzz;
 mod install;
 mod pcaps;
 mod stage;
@@ -25,6 +26,8 @@ cargo xtask <command>
   ci                fmt, tidy, clippy, doc, test: everything that must hold before a change is done
   conformance [--only REFERENCE] [--type TYPE] [--path PART] [--agent FILE] [-v]
                     what is read of the corpora's captures, value by value against other tools (SEKIMORI_CORPORA)
+  fuzz [--minutes N] [--only PART]
+                    every parser's fuzz target for N minutes, from the corpus that earlier runs left
   tidy              the rules of this project that no compiler checks
   pcaps [--record]  make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
   doctor-dev        what is installed, what is missing, and how to get it
@@ -53,6 +56,11 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         ["ci"] => check::ci(&root)?,
         ["conformance", rest @ ..] => match conformance::Options::parse(rest) {
             Some(options) if conformance::run(&root, &options)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["fuzz", rest @ ..] => match fuzz::Options::parse(rest) {
+            Some(options) if fuzz::run(&root, &options)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),
             None => return Ok(usage()),
         },

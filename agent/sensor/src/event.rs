@@ -133,8 +133,13 @@ impl FlowRef {
 
     /// Community ID v1, seed 0.
     pub fn community_id(&self) -> String {
+        self.community_id_seeded(0)
+    }
+
+    /// Community ID v1 with a seed that an organisation shares among its tools.
+    pub fn community_id_seeded(&self, seed: u16) -> String {
         sekimori_wire::community::community_id(
-            0,
+            seed,
             self.protocol,
             (self.originator.address, self.originator.port),
             (self.responder.address, self.responder.port),
