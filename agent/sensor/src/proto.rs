@@ -20,6 +20,7 @@ mod mqtt;
 mod ntlm;
 mod ntp;
 mod pop3;
+mod ports;
 mod quic;
 mod rdp;
 mod reader;
@@ -107,6 +108,12 @@ pub(crate) struct Sink<'a> {
 
 impl Sink<'_> {
     pub(crate) fn push(&mut self, what: FlowEvent) {
+        if let FlowEvent::Tls(hello) = &what
+            && let Some(name) = &hello.server_name
+            && let Some(application) = recognise::of_server_name(name, hello.alpn.is_some())
+        {
+            self.is(application);
+        }
         self.events.push(Event::Flow { at: self.at, flow: self.flow, what });
     }
 
@@ -132,6 +139,12 @@ impl Sink<'_> {
         let free = self.notes.applications.iter_mut().find(|one| **one == Application::Unknown);
         if let (false, Some(free)) = (known, free) {
             *free = application;
+        } else {
+            return;
+        }
+        let is_first = self.notes.application() == application;
+        if is_first && ports::disagree(application, &self.flow) {
+            self.anomaly(application, Side::Originator, "protocol.mismatch");
         }
     }
 }
