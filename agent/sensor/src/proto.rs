@@ -12,8 +12,10 @@ mod ftp;
 mod http;
 mod http2;
 mod imap;
+mod irc;
 mod kerberos;
 mod ldap;
+mod lines;
 mod mqtt;
 mod ntp;
 mod pop3;
@@ -31,6 +33,7 @@ mod syslog;
 mod telnet;
 mod tftp;
 mod tls;
+mod xmpp;
 
 use sekimori_wire::time::Timestamp;
 
