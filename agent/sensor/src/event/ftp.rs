@@ -25,8 +25,8 @@ pub struct FtpCommand {
     pub reply_cut: bool,
     /// The last reply in the connection when the command was over: code and text.
     pub last_reply: Option<(u16, Box<str>)>,
-    /// The client's directory as far as it is known, else `.`.
-    pub directory: Box<str>,
+    /// The argument as a path, from the client's directory as far as that is known, else from `.`.
+    pub path: Box<str>,
     /// The data connection that was agreed upon.
     pub data: Option<FtpDataChannel>,
     /// Size of the file as the server gave it.

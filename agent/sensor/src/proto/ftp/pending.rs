@@ -73,7 +73,7 @@ impl Pending {
         let at = self.commands.iter().position(|(one, _)| *one == number)?;
         let (_, mut command) = self.commands.remove(at)?;
         command.last_reply.clone_from(&self.last_reply);
-        command.directory.clone_from(&self.directory);
+        command.path = path::joined(&self.directory, &command.argument).into();
         Some(command)
     }
 
