@@ -14,8 +14,10 @@ pub mod fuzz;
 mod http;
 mod http2;
 mod imap;
+mod irc;
 mod kerberos;
 mod ldap;
+mod lines;
 mod mqtt;
 mod ntlm;
 mod ntp;
@@ -35,6 +37,7 @@ mod syslog;
 mod telnet;
 mod tftp;
 mod tls;
+mod xmpp;
 
 use sekimori_wire::time::Timestamp;
 

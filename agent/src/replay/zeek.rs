@@ -265,9 +265,9 @@ fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
         FlowEvent::Transaction(transaction) => match &**transaction {
             Transaction::Tls(one) => ssl::rows(at, one),
             Transaction::Http(one) => http::rows(at, one),
-            Transaction::Ssh(one) => ssh::rows(at, one),
-            Transaction::Smtp(one) => smtp::rows(at, one),
-            Transaction::Ftp(one) => ftp::rows(at, one),
+            Transaction::Ssh(one) => ssh::rows(at, flow, one),
+            Transaction::Smtp(one) => smtp::rows(at, flow, one),
+            Transaction::Ftp(one) => ftp::rows(at, flow, one),
             Transaction::Rdp(one) => ssl::of_rdp(at, one),
             Transaction::Quic(_)
             | Transaction::Pop3(_)
