@@ -245,7 +245,12 @@ fn timeouts(limits: &mut Limits, format: Format) {
             limits.closed_linger = Duration::from_secs(600);
             limits.active = NEVER;
         }
-        Format::Table | Format::Findings | Format::Flows | Format::Summary => {}
+        Format::Table
+        | Format::Findings
+        | Format::Flows
+        | Format::Summary
+        | Format::Csv
+        | Format::Parquet => {}
     }
 }
 
