@@ -239,10 +239,9 @@ impl Observer {
         if let Some(slot) = self.table.find(&key) {
             let reopened = match (ip.transport, self.table.flow(slot)) {
                 (Transport::Tcp(tcp), Some(flow)) => flow.tcp.is_reopened_by(tcp.flags, tcp.sequence),
-                (
-                    Transport::Tcp(_) | Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_),
-                    _,
-                ) => false,
+                (Transport::Tcp(_) | Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_), _) => {
+                    false
+                }
             };
             if !reopened {
                 return slot;
@@ -349,8 +348,12 @@ const fn anomaly(
     ends: Option<(IpAddr, IpAddr)>,
     name: &'static str,
 ) -> Event {
-    let anomaly =
-        Anomaly { layer: event::Layer::Decode, application: Application::Unknown, name, from_originator: true };
+    let anomaly = Anomaly {
+        layer: event::Layer::Decode,
+        application: Application::Unknown,
+        name,
+        from_originator: true,
+    };
     Event::Anomaly { at, vlan, ends, anomaly }
 }
 

@@ -141,11 +141,8 @@ mod tests {
     fn community_ids_are_those_of_others() {
         let Some(corpora) = corpora() else { return };
         let baseline = lines(&corpora.join("expected/community_id.tsv"));
-        let expected: BTreeSet<_> = baseline
-            .iter()
-            .filter(|row| row[0] == "deflt")
-            .map(|row| row[8].clone())
-            .collect();
+        let expected: BTreeSet<_> =
+            baseline.iter().filter(|row| row[0] == "deflt").map(|row| row[8].clone()).collect();
         let captures = crate::captures::below(&corpora.join("protocol/community_id"));
         let seen: BTreeSet<_> = captures.iter().flat_map(|path| community_ids(path)).collect();
         assert_eq!(seen, expected);
