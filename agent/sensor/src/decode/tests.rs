@@ -400,7 +400,7 @@ fn fragments_come_in_any_order() {
     let payload: Vec<u8> = udp(40_000, 53, &(0..100).collect::<Vec<u8>>());
     let v4 = |from: usize, to: usize| {
         let more = if to < payload.len() { 0x2000 } else { 0 };
-        ipv4(17, &format!("{:04x}", more | from / 8), &payload[from..to])
+        ipv4(17, &format!("{:04x}", more | (from / 8)), &payload[from..to])
     };
     let v6 = |from: usize, to: usize| {
         let more = u16::from(to < payload.len());
