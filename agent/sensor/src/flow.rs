@@ -475,7 +475,7 @@ impl Flow {
         let [originator, responder] = self.seen;
         match (originator.packets, responder.packets) {
             (_, true) => ConnState::SF,
-            (_, false) if self.awaits_answer() => ConnState::S0,
+            (true, false) if self.awaits_answer() => ConnState::S0,
             (_, false) => ConnState::Oth,
         }
     }

@@ -276,7 +276,13 @@ impl Observer {
         self.begun += 1;
         self.counters.count(Counter::FlowsStarted);
         let mut flow = Flow::begin(self.begun, key, direction, ip, wire);
-        if flow.first() == First::Midstream && !self.options.midstream {
+        let handshake = matches!(ip.transport, Transport::Tcp(tcp) if tcp.flags.has(Flags::SYN));
+        let read = match self.options.rules {
+            // Its analysers read what begins with a SYN-ACK, but nothing later.
+            Rules::Zeek => handshake || flow.first() != First::Midstream,
+            Rules::Own | Rules::Suricata => self.options.midstream || flow.first() != First::Midstream,
+        };
+        if !read {
             flow.session = Session::Opaque;
         }
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Started(flow.first()) });
