@@ -17,6 +17,7 @@ pub mod imap;
 pub mod kerberos;
 pub mod ldap;
 pub mod mqtt;
+pub mod ntlm;
 pub mod ntp;
 pub mod pop3;
 pub mod quic;
@@ -44,24 +45,24 @@ pub use dht::DhtMessage;
 pub use dns::Dns;
 pub use file::FileInfo;
 pub use flow::{Conduct, ConnState, EndReason, FlowRecord, History, TcpState, Volume, Way};
-pub use ftp::FtpCommand;
+pub use ftp::{FtpCommand, FtpDataChannel};
 pub use http::{HttpExchange, HttpRequest};
 pub use imap::ImapCommand;
 pub use kerberos::KerberosExchange;
 pub use ldap::LdapOperation;
 pub use mqtt::MqttMessage;
 pub use ntp::NtpMessage;
-pub use pop3::Pop3Command;
+pub use pop3::{Pop3Command, Pop3Request, Pop3Response};
 pub use quic::QuicHello;
-pub use rdp::RdpNegotiation;
-pub use sip::SipMessage;
+pub use rdp::{RdpNegotiation, RdpStep};
+pub use sip::{SipMessage, SipStart};
 pub use smb::SmbCommand;
-pub use smtp::SmtpMail;
+pub use smtp::{MailMessage, MailProgress, SmtpLogin, SmtpMail};
 pub use snmp::SnmpMessage;
-pub use ssh::SshConnection;
+pub use ssh::{Hassh, SshAgreement, SshConnection, SshEnd};
 pub use telnet::TelnetSession;
 pub use tftp::TftpRequest;
-pub use tls::{ClientHello, TlsConnection};
+pub use tls::{Certificate, ClientHello, TlsConnection};
 pub use transaction::Transaction;
 
 /// Something observed at a point in event time. Events leave the observer in order of time.
@@ -135,8 +136,13 @@ impl FlowRef {
 
     /// Community ID v1, seed 0.
     pub fn community_id(&self) -> String {
+        self.community_id_seeded(0)
+    }
+
+    /// Community ID v1 with a seed that an organisation shares among its tools.
+    pub fn community_id_seeded(&self, seed: u16) -> String {
         sekimori_wire::community::community_id(
-            0,
+            seed,
             self.protocol,
             (self.originator.address, self.originator.port),
             (self.responder.address, self.responder.port),

@@ -72,12 +72,14 @@ impl Entry {
 pub(super) struct Eve {
     output: Output,
     now: Timestamp,
+    /// Of the Community IDs.
+    seed: u16,
     tally: flow::Tally,
 }
 
 impl Eve {
-    pub(super) fn new(output: Output) -> Self {
-        Self { output, now: Timestamp::ZERO, tally: flow::Tally::default() }
+    pub(super) fn new(output: Output, seed: u16) -> Self {
+        Self { output, now: Timestamp::ZERO, seed, tally: flow::Tally::default() }
     }
 
     fn write(&mut self, at: Timestamp, flow: Option<&FlowRef>, entry: Entry) -> Result<(), ReplayError> {
@@ -86,7 +88,7 @@ impl Eve {
         line.insert("event_type".to_owned(), entry.event_type.into());
         line.insert("pkt_src".to_owned(), "wire/pcap".into());
         if let Some(flow) = flow {
-            share(flow, entry.from_originator, &mut line);
+            share(flow, self.seed, entry.from_originator, &mut line);
         }
         self.output.line(&Value::Object(line).to_string())
     }
@@ -162,7 +164,7 @@ fn entries(flow: &FlowRef, what: &FlowEvent) -> Vec<Entry> {
 }
 
 /// What every record of a flow has.
-fn share(flow: &FlowRef, from_originator: bool, line: &mut Map<String, Value>) {
+fn share(flow: &FlowRef, seed: u16, from_originator: bool, line: &mut Map<String, Value>) {
     let (from, to) =
         if from_originator { (flow.originator, flow.responder) } else { (flow.responder, flow.originator) };
     let mut put = |key: &str, value: Value| line.insert(key.to_owned(), value);
@@ -171,7 +173,7 @@ fn share(flow: &FlowRef, from_originator: bool, line: &mut Map<String, Value>) {
     put("dest_ip", to.address.to_string().into());
     put("ip_v", if from.address.is_ipv4() { 4 } else { 6 }.into());
     put("proto", protocol(flow.protocol).into());
-    put("community_id", flow.community_id().into());
+    put("community_id", flow.community_id_seeded(seed).into());
     if flow.protocol == 6 || flow.protocol == 17 {
         put("src_port", from.port.into());
         put("dest_port", to.port.into());
