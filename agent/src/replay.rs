@@ -21,7 +21,7 @@ use sekimori_sensor::counters::Counters;
 use sekimori_sensor::event::Event;
 use sekimori_sensor::frame::Frame;
 use sekimori_sensor::limits::Limits;
-use sekimori_sensor::observe::Options;
+use sekimori_sensor::observe::{Options, Rules};
 use sekimori_sensor::segment::Policy;
 use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
 use sekimori_wire::id::Digest;
@@ -223,6 +223,16 @@ fn sensor_config(
     let observe = Options {
         verify_checksums: args.checksums == Checksums::Verify,
         midstream: args.midstream == Midstream::Yes,
+        rules: match format {
+            Format::Zeek => Rules::Zeek,
+            Format::Eve => Rules::Suricata,
+            Format::Table
+            | Format::Findings
+            | Format::Flows
+            | Format::Summary
+            | Format::Csv
+            | Format::Parquet => Rules::Own,
+        },
     };
     SensorConfig { limits, segments, seed: 0, user_key, observe, keep }
 }
@@ -231,9 +241,8 @@ fn sensor_config(
 fn timeouts(limits: &mut Limits, format: Format) {
     const NEVER: Duration = Duration::from_secs(1 << 32);
     match format {
-        // Zeek: `tcp_attempt_delay`, `tcp_close_delay`; its inactivity timeouts are ours.
+        // Zeek: `tcp_close_delay`; its inactivity timeouts are ours.
         Format::Zeek => {
-            limits.forget_attempts = true;
             limits.closed_linger = Duration::from_secs(5);
             limits.active = NEVER;
         }

@@ -20,9 +20,9 @@ use crate::event::{
 use crate::proto::{Notes, Session, Side};
 use servers::is_likely_server;
 use stream::Stream;
-use tcp::{Meaning, Segment, Tcp, cased};
+use tcp::{Meaning, Segment, Tcp, cased, scaled};
 
-const TCP: u8 = 6;
+pub(crate) const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMP6: u8 = 58;
@@ -41,9 +41,17 @@ pub(crate) struct FlowKey {
     low: Endpoint,
     high: Endpoint,
     protocol: u8,
-    vlan: Option<u16>,
+    apart: Apart,
     /// An ICMP type that has no counterpart: who sends the same the other way makes another flow.
     one_way: Option<Direction>,
+}
+
+/// What else tells flows between the same ends apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Apart {
+    pub(crate) vlans: Vlans,
+    /// Packets around it.
+    pub(crate) depth: u8,
 }
 
 /// Which way a packet goes through its flow's key.
@@ -60,7 +68,7 @@ impl FlowKey {
     /// Community ID: the type, and the type that answers it.
     pub(crate) fn new(
         protocol: u8,
-        vlan: Option<u16>,
+        apart: Apart,
         source: Endpoint,
         destination: Endpoint,
     ) -> (Self, Direction) {
@@ -74,7 +82,7 @@ impl FlowKey {
         };
         let is_icmp = protocol == ICMP || protocol == ICMP6;
         let one_way = (is_icmp && counterpart.is_none()).then_some(direction);
-        (Self { low, high, protocol, vlan, one_way }, direction)
+        (Self { low, high, protocol, apart, one_way }, direction)
     }
 }
 
@@ -91,7 +99,7 @@ impl Hash for FlowKey {
         }
         let ports = u64::from(self.low.port) << 16 | u64::from(self.high.port);
         // 12 bits hold every VLAN, 0 names none.
-        let vlan = u64::from(self.vlan.unwrap_or_default());
+        let vlan = u64::from(self.apart.vlans.outermost().unwrap_or_default());
         state.write_u64(ports << 32 | vlan << 8 | u64::from(self.protocol));
     }
 }
@@ -114,8 +122,6 @@ pub(crate) fn ends(ip: &Ip<'_>) -> (u8, Endpoint, Endpoint) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wire {
     pub(crate) at: Timestamp,
-    /// Outermost VLAN.
-    pub(crate) vlan: Option<u16>,
     /// Ethernet addresses of sender and receiver.
     pub(crate) addresses: Option<[[u8; 6]; 2]>,
 }
@@ -136,6 +142,8 @@ pub(crate) struct Flow {
     vlans: Vlans,
     /// Ethernet addresses (originator's, responder's).
     macs: Option<[[u8; 6]; 2]>,
+    /// Packets of each side with a wrong checksum, for the history.
+    corrupt: [u32; 2],
     /// ICMP type and code of each side's first packet.
     icmp: [Option<(u8, u8)>; 2],
     /// First packet of all.
@@ -249,6 +257,7 @@ impl Flow {
             history,
             vlans: ip.vlans,
             macs: wire.addresses.map(|[from, to]| if originator == direction { [from, to] } else { [to, from] }),
+            corrupt: [0; 2],
             icmp: [None; 2],
             began: at,
             unreported_since: at,
@@ -285,7 +294,7 @@ impl Flow {
             originator,
             responder,
             protocol: self.key.protocol,
-            vlan: self.key.vlan,
+            vlan: self.vlans.outermost(),
             swapped: self.swapped,
         }
     }
@@ -329,6 +338,13 @@ impl Flow {
         if !matches!(ip.transport, Transport::Tcp(_)) {
             self.active_until = wire.at;
         }
+    }
+
+    /// A packet with a wrong checksum: it is not counted, but told.
+    pub(crate) fn note_corrupt(&mut self, side: Side) {
+        let zeek = self.zeek(side);
+        let corrupt = side.of_mut(&mut self.corrupt);
+        *corrupt = scaled(*corrupt, b'c', zeek, &mut self.history);
     }
 
     /// This SYN is not of this connection but opens the next between the same ports.
@@ -459,7 +475,7 @@ impl Flow {
         let [originator, responder] = self.seen;
         match (originator.packets, responder.packets) {
             (_, true) => ConnState::SF,
-            (_, false) if self.awaits_answer() => ConnState::S0,
+            (true, false) if self.awaits_answer() => ConnState::S0,
             (_, false) => ConnState::Oth,
         }
     }
@@ -495,12 +511,11 @@ fn segment(tcp: &decode::Tcp, ip: &Ip<'_>) -> Segment {
 fn is_flipped(ip: &Ip<'_>) -> bool {
     match ip.transport {
         Transport::Tcp(decode::Tcp { flags, ports, .. }) => {
-            let syn = flags.has(Flags::SYN);
-            if syn && !flags.has(Flags::ACK) {
+            if flags.has(Flags::SYN) && !flags.has(Flags::ACK) {
                 return false;
             }
             let to_server = is_likely_server(TCP, ports.destination);
-            is_likely_server(TCP, ports.source) && (!to_server || (!syn && ports.source < ports.destination))
+            is_likely_server(TCP, ports.source) && (!to_server || ports.source < ports.destination)
         }
         Transport::Udp(ports) => {
             is_likely_server(UDP, ports.source)

@@ -14,7 +14,7 @@ use crate::decode::{Flags, Ip, Layer, Met, Quoted, Skip, Step as Read, Transport
 use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First, FlowEvent};
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
-use crate::flow::{Direction, Flow, FlowKey, Once, Step, Wire, ends};
+use crate::flow::{Apart, Direction, Flow, FlowKey, Once, Step, TCP, Wire, ends};
 use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
 use crate::proto::{Session, Side, Sink};
@@ -27,12 +27,26 @@ pub struct Options {
     pub verify_checksums: bool,
     /// TCP connections whose beginning was not seen are read as well.
     pub midstream: bool,
+    /// What a flow is.
+    pub rules: Rules,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { verify_checksums: false, midstream: true }
+        Self { verify_checksums: false, midstream: true, rules: Rules::Own }
     }
+}
+
+/// Whose idea of a flow: a replay in another tool's format takes that tool's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// VLANs tell flows apart. Packets with a wrong checksum are left out.
+    Own,
+    /// VLANs do not. A TCP flow ends when its SYN was not answered in time. Packets with a wrong checksum are left out, but
+    /// the flow's history has them.
+    Zeek,
+    /// VLANs do, and so does how many packets they came in. A wrong checksum only keeps TCP from being read.
+    Suricata,
 }
 
 /// Turns frames into events.
@@ -48,7 +62,6 @@ pub struct Observer {
     begun: u64,
     /// What `finish` waits for.
     attempt_timeout: std::time::Duration,
-    forget_attempts: bool,
     /// Of the frame that is being read.
     addresses: Option<[[u8; 6]; 2]>,
 }
@@ -65,7 +78,6 @@ impl Observer {
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
-            forget_attempts: limits.forget_attempts,
             addresses: None,
         }
     }
@@ -111,11 +123,11 @@ impl Observer {
                     if let Some(name) = ip.anomaly {
                         events.push(anomaly(at, vlan, Some((ip.source, ip.destination)), name));
                     }
-                    if ip.bad_checksum {
-                        self.counters.add(Counter::SkipChecksum, frames.into());
-                    } else {
-                        self.counters.add(Counter::Decoded, frames.into());
-                        self.on_ip(&Wire { at, vlan, addresses: self.addresses }, &ip, events);
+                    let counter =
+                        if ip.bad_checksum { Counter::SkipChecksum } else { Counter::Decoded };
+                    self.counters.add(counter, frames.into());
+                    if !ip.bad_checksum || self.options.rules != Rules::Own {
+                        self.on_ip(&Wire { at, addresses: self.addresses }, &ip, events);
                     }
                 }
                 Read::Into(layer) => next = Some(layer),
@@ -191,13 +203,20 @@ impl Observer {
         if ip.truncated {
             self.counters.count(Counter::Truncated);
         }
-        let (at, vlan) = (wire.at, wire.vlan);
+        let at = wire.at;
         let (protocol, source, destination) = ends(ip);
-        let (key, direction) = FlowKey::new(protocol, vlan, source, destination);
+        let apart = self.apart(ip);
+        let (key, direction) = FlowKey::new(protocol, apart, source, destination);
         let slot = self.slot(wire, key, direction, ip, events);
         let Some(flow) = self.table.flow_mut(slot) else { return };
         let side = flow.side(direction);
+        if ip.bad_checksum && self.options.rules == Rules::Zeek {
+            return flow.note_corrupt(side);
+        }
         flow.count(side, ip, wire);
+        if ip.bad_checksum && protocol == TCP {
+            return self.table.touch(slot);
+        }
         let (step, meaning) = flow.follow(side, ip, at);
         self.counters.add(Counter::TcpAcks, meaning.acknowledged.into());
         self.counters.add(Counter::TcpAckedUnseen, meaning.unseen.into());
@@ -221,7 +240,16 @@ impl Observer {
         if let Transport::Icmp(icmp) = ip.transport
             && let Some(quoted) = icmp.unreachable
         {
-            self.on_unreachable(at, vlan, quoted, events);
+            self.on_unreachable(at, apart, quoted, events);
+        }
+    }
+
+    /// What tells flows between the same ends apart.
+    fn apart(&self, ip: &Ip<'_>) -> Apart {
+        match self.options.rules {
+            Rules::Own => Apart { vlans: ip.vlans, depth: 0 },
+            Rules::Zeek => Apart::default(),
+            Rules::Suricata => Apart { vlans: ip.vlans, depth: ip.depth },
         }
     }
 
@@ -248,7 +276,13 @@ impl Observer {
         self.begun += 1;
         self.counters.count(Counter::FlowsStarted);
         let mut flow = Flow::begin(self.begun, key, direction, ip, wire);
-        if flow.first() == First::Midstream && !self.options.midstream {
+        let handshake = matches!(ip.transport, Transport::Tcp(tcp) if tcp.flags.has(Flags::SYN));
+        let read = match self.options.rules {
+            // Its analysers read what begins with a SYN-ACK, but nothing later.
+            Rules::Zeek => handshake || flow.first() != First::Midstream,
+            Rules::Own | Rules::Suricata => self.options.midstream || flow.first() != First::Midstream,
+        };
+        if !read {
             flow.session = Session::Opaque;
         }
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Started(flow.first()) });
@@ -286,10 +320,10 @@ impl Observer {
     }
 
     /// A router or the host itself says that the originator's packets do not arrive.
-    fn on_unreachable(&mut self, at: Timestamp, vlan: Option<u16>, quoted: Quoted, events: &mut Vec<Event>) {
+    fn on_unreachable(&mut self, at: Timestamp, apart: Apart, quoted: Quoted, events: &mut Vec<Event>) {
         let source = Endpoint { address: quoted.source, port: quoted.ports.source };
         let destination = Endpoint { address: quoted.destination, port: quoted.ports.destination };
-        let (key, direction) = FlowKey::new(quoted.protocol, vlan, source, destination);
+        let (key, direction) = FlowKey::new(quoted.protocol, apart, source, destination);
         let Some(slot) = self.table.find(&key) else { return };
         let Some(flow) = self.table.flow_mut(slot) else { return };
         if flow.side(direction) == Side::Originator && !flow.had_reaction() && flow.say_once(Once::Rejected) {
@@ -311,7 +345,7 @@ impl Observer {
                         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Unanswered });
                     }
                     let attempt = self.table.flow(slot).is_some_and(|flow| flow.first() == First::Syn);
-                    if self.forget_attempts && attempt {
+                    if self.options.rules == Rules::Zeek && attempt {
                         self.end(slot, at, EndReason::Idle, events);
                     }
                 }

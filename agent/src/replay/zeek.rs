@@ -88,7 +88,10 @@ impl Cell {
             Self::Bool(false) => "F".to_owned(),
             Self::Time(at) => seconds(at.nanos()),
             Self::Seconds(at) => format!("{at}.000000"),
-            Self::Interval(span) => seconds(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+            // Rounded: Zeek's are floating.
+            Self::Interval(span) => {
+                seconds(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).saturating_add(500))
+            }
             Self::Many(cells) if cells.is_empty() => "(empty)".to_owned(),
             Self::Many(cells) => {
                 let inner = cells.iter().map(|cell| cell.tsv().replace(',', "\\x2c"));

@@ -445,7 +445,7 @@ fn tell(end: &mut End, side: Side, segment: &Segment, history: &mut History) {
 }
 
 /// One more of what is told at the first, tenth, hundredth time and so on; the new count.
-fn scaled(count: u32, letter: u8, side: Side, history: &mut History) -> u32 {
+pub(crate) fn scaled(count: u32, letter: u8, side: Side, history: &mut History) -> u32 {
     let count = count.saturating_add(1);
     if 10_u32.pow(count.ilog10()) == count {
         history.push(cased(letter, side));

@@ -304,7 +304,9 @@ fn ports_used_again_make_a_new_flow() {
 
 #[test]
 fn attempts_may_be_forgotten_when_nobody_answers() {
-    let mut world = World::new(&Limits { forget_attempts: true, ..World::small() });
+    let mut world = World::new(&World::small());
+    world.observer =
+        Observer::new(&World::small(), Options { rules: Rules::Zeek, ..Options::default() }, 7);
     world.tcp(A, B, "S", 1, b"");
     world.at += 6_000;
     world.tcp(A, B, "S", 1, b"");
@@ -323,6 +325,32 @@ fn a_connection_met_midstream_may_be_left_alone() {
     world.tcp(A, (2, 80), "S", 1, b"");
     world.tcp(A, (2, 80), "A", 2, b"GET /b HTTP/1.1\r\n\r\n");
     assert_eq!(world.said(), "1:Midstream 2:Syn 2:GET(/b)");
+}
+
+#[test]
+fn what_a_wrong_checksum_means_depends_on_the_rules() {
+    let ended = |rules: Rules| {
+        let mut world = World::new(&World::small());
+        let options = Options { verify_checksums: true, rules, ..Options::default() };
+        world.observer = Observer::new(&World::small(), options, 7);
+        for damaged in [true, false, true] {
+            let mut bytes = Vec::new();
+            PacketBuilder::ipv4(HOSTS[0], HOSTS[1], 64)
+                .tcp(40_000, 8_081, 7, 9_000)
+                .ack(1)
+                .write(&mut bytes, b"GET / HTTP/1.1\r\n\r\n")
+                .unwrap();
+            bytes[36] ^= u8::from(damaged);
+            world.frame(&bytes);
+        }
+        let world = world.finish();
+        assert_eq!(world.observer.counters().value(Counter::SkipChecksum), 2);
+        let (_, record) = record(&world);
+        (record.originator.packets, record.conduct.history.as_str().to_owned())
+    };
+    assert_eq!(ended(Rules::Own), (1, "D".to_owned()));
+    assert_eq!(ended(Rules::Zeek), (1, "CD".to_owned()));
+    assert_eq!(ended(Rules::Suricata), (3, "D".to_owned()));
 }
 
 /// The record of the only flow.
@@ -387,14 +415,20 @@ fn a_record_tells_how_the_connection_went() {
 
 #[test]
 fn vlans_tell_flows_apart() {
-    let mut world = World::new(&World::small());
     let mut bytes = Vec::new();
     PacketBuilder::ipv4(HOSTS[0], HOSTS[1], 64).udp(1, 2).write(&mut bytes, b"x").unwrap();
-    for vlan in [None, Some(1), Some(2), Some(1)] {
-        let frame = Frame { at: world.time(), link: LinkType::RawIp, bytes: &bytes, wire_len: 29, vlan };
-        world.observer.handle_frame(&frame, &mut world.events);
-    }
-    assert_eq!(world.said(), "1:Datagram 2:Datagram 3:Datagram");
+    let mut said = |rules: Rules| {
+        let mut world = World::new(&World::small());
+        world.observer = Observer::new(&World::small(), Options { rules, ..Options::default() }, 7);
+        for vlan in [None, Some(1), Some(2), Some(1)] {
+            let frame = Frame { at: world.time(), link: LinkType::RawIp, bytes: &bytes, wire_len: 29, vlan };
+            world.observer.handle_frame(&frame, &mut world.events);
+        }
+        world.said()
+    };
+    assert_eq!(said(Rules::Own), "1:Datagram 2:Datagram 3:Datagram");
+    assert_eq!(said(Rules::Suricata), "1:Datagram 2:Datagram 3:Datagram");
+    assert_eq!(said(Rules::Zeek), "1:Datagram");
 }
 
 proptest! {

@@ -264,22 +264,27 @@ fn application(transaction: &Transaction) -> Option<Application> {
 
 /// Protocols over both transports are counted apart.
 fn counted(flow: &FlowRef, application: Application) -> String {
+    let [over_tcp, over_udp] = names(application);
+    if flow.protocol == UDP { over_udp } else { over_tcp }
+}
+
+/// The counters of a protocol over TCP and over UDP; the same where Suricata knows it over one only.
+fn names(application: Application) -> [String; 2] {
     let name = name(application);
     let over_both = matches!(
         application,
         Application::Dns | Application::DceRpc | Application::Kerberos | Application::Ldap | Application::Sip
     ) || name == "failed";
-    match flow.protocol {
-        TCP if over_both => format!("{name}_tcp"),
-        UDP if over_both => format!("{name}_udp"),
-        _ => name.to_owned(),
-    }
+    if over_both { [format!("{name}_tcp"), format!("{name}_udp")] } else { [name.to_owned(), name.to_owned()] }
 }
 
 pub(super) fn stats(counters: &Counters, tally: &Tally) -> Entry {
     let ours = counters.iter().map(|(name, count)| (name.to_owned(), Value::from(count)));
     let by = |which: fn(&(u64, u64)) -> u64| -> Value {
-        Value::Object(tally.protocols.iter().map(|(name, both)| (name.clone(), which(both).into())).collect())
+        let mut all: Map<String, Value> =
+            Application::ALL.iter().flat_map(|one| names(*one)).map(|name| (name, 0.into())).collect();
+        all.extend(tally.protocols.iter().map(|(name, both)| (name.clone(), which(both).into())));
+        Value::Object(all)
     };
     let [tcp, udp, icmp, icmp6] = tally.transports;
     let fields = json!({

@@ -54,7 +54,12 @@ pub(super) fn rows(flow: &FlowRef, record: &FlowRecord) -> Vec<Row> {
         if flow.swapped { [responder, originator] } else { [originator, responder] };
     let duration = conduct.active_until.since(record.start);
     let lasted = !duration.is_zero();
-    let bytes = |side: &Side<'_>| if lasted { Cell::Count(side.way.stream_bytes) } else { Cell::Unset };
+    let known = matches!(flow.protocol, TCP | UDP | ICMP | ICMP6);
+    let bytes = |side: &Side<'_>| match lasted {
+        true if known => Cell::Count(side.way.stream_bytes),
+        true => Cell::Count(0),
+        false => Cell::Unset,
+    };
     let history = conduct.history.as_str();
     let cells = vec![
         Cell::text(protocol(flow.protocol)),
@@ -79,7 +84,10 @@ pub(super) fn rows(flow: &FlowRef, record: &FlowRecord) -> Vec<Row> {
 
 /// The ends as Zeek names them: exchanged where it guesses so, and for ICMP the type that answers instead of the code.
 pub(super) fn ends(flow: &FlowRef) -> (Endpoint, Endpoint) {
-    let (originator, mut responder) = (flow.originator, flow.responder);
+    let (mut originator, mut responder) = (flow.originator, flow.responder);
+    if !matches!(flow.protocol, TCP | UDP | ICMP | ICMP6) {
+        (originator.port, responder.port) = (0, 0);
+    }
     if flow.protocol == ICMP || flow.protocol == ICMP6 {
         responder.port = icmp_counterpart(flow.protocol, originator.port).unwrap_or(responder.port);
     }
