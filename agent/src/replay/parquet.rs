@@ -175,11 +175,46 @@ fn field(column: &Column) -> Result<Type, ParquetError> {
 }
 
 fn io_error(error: ParquetError) -> io::Error {
-    match error {
-        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
-            Ok(cause) => *cause,
-            Err(other) => io::Error::other(other),
-        },
-        other => io::Error::other(other),
+    let ParquetError::External(cause) = error else { return io::Error::other(error) };
+    cause.downcast::<io::Error>().map_or_else(io::Error::other, |cause| *cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use sekimori_sensor::event::{Endpoint, FlowEvent, FlowRef};
+    use sekimori_wire::time::Timestamp;
+
+    #[test]
+    fn row_groups_are_bounded_and_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flows.parquet");
+        let mut parquet = Parquet::new(&path, Policy::default_private()).unwrap();
+        let end = |port| Endpoint { address: [192, 0, 2, 1].into(), port };
+        let mut flow = FlowRef {
+            id: 0,
+            began: Timestamp::from_secs(1),
+            originator: end(1),
+            responder: end(2),
+            protocol: 6,
+            vlan: None,
+        };
+        let rows = GROUP_ROWS + 10;
+        for id in 0..rows {
+            flow.id = u64::MAX - u64::try_from(id).unwrap();
+            let what = FlowEvent::Ended(Box::default());
+            parquet.event(&Event::Flow { at: flow.began, flow, what }).unwrap();
+            assert!(parquet.group.iter().all(|values| values.there.len() < GROUP_ROWS));
+        }
+        parquet.finish(&Files::open(&[], None), &Counters::default()).unwrap();
+        let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+        let metadata = reader.metadata();
+        let groups: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+        assert_eq!(groups, [i64::try_from(GROUP_ROWS).unwrap(), 10]);
+        assert_eq!(metadata.file_metadata().schema_descr().num_columns(), COLUMNS.len());
+        let first = reader.get_row_iter(None).unwrap().next().unwrap().unwrap();
+        let (name, value) = first.get_column_iter().next().unwrap();
+        assert_eq!((name.as_str(), value.to_string()), ("flow_id", u64::MAX.to_string()));
     }
 }
