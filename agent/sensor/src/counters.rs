@@ -54,6 +54,8 @@ counters! {
     FlowsStarted "flow.started" "Flows begun.",
     FlowsEnded "flow.ended" "Flows ended.",
     FlowsEvicted "flow.evicted" "Flows ended because the table was full.",
+    TcpAcks "tcp.acks" "TCP acknowledgments of new bytes on established connections.",
+    TcpAckedUnseen "tcp.acked_unseen" "Those of them that acknowledged bytes that the capture does not have.",
     TimeBackwards "clock.backwards" "Frames whose time lay before that of an earlier frame.",
     PrefixTruncated "proto.prefix_truncated" "Flows whose start did not fit the bytes kept for a parser.",
     ProtoMalformed "proto.malformed" "Messages of a recognised protocol that could not be read.",

@@ -11,7 +11,9 @@ mod encap;
 pub(crate) mod fragment;
 mod gre;
 mod link;
+mod met;
 mod network;
+mod skip;
 mod tags;
 mod transport;
 mod tunnel;
@@ -19,12 +21,13 @@ mod wireless;
 
 use core::net::IpAddr;
 
-use crate::counters::{Counter, Counters};
 use crate::event::Arp;
 use crate::frame::Frame;
 use fragment::Fragment;
 use link::Network;
+pub(crate) use met::{Encapsulation, Met};
 use network::Carried;
+pub use skip::{Reason, Skip};
 
 /// Packets in packets that are entered; a frame that holds more is counted (`decode.skip.depth`).
 pub const LAYERS_MAX: u8 = 4;
@@ -46,6 +49,11 @@ impl Vlans {
     /// All, outermost first.
     pub fn iter(self) -> impl Iterator<Item = u16> {
         self.0.into_iter().take_while(|id| *id != 0)
+    }
+
+    /// All, outermost first; 0 ends them.
+    pub(crate) const fn array(self) -> [u16; 3] {
+        self.0
     }
 
     fn push(&mut self, id: u16) {
@@ -252,154 +260,6 @@ pub struct Quoted {
     pub protocol: u8,
     /// Ports; for ICMP type and code.
     pub ports: Ports,
-}
-
-/// Why a frame was not looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Skip {
-    /// Which of the counted reasons.
-    pub reason: Reason,
-    /// The rule that was broken, as Suricata names it; nothing for what is only not decoded.
-    pub anomaly: Option<&'static str>,
-    /// Sender and receiver, if so much could be read.
-    pub ends: Option<(IpAddr, IpAddr)>,
-}
-
-/// The counted reasons.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// A link type that is not decoded.
-    LinkType,
-    /// An `EtherType` (or 802.3 LLC, PPP protocol, wireless frame without data) that is not decoded.
-    EtherType,
-    /// A wireless frame whose payload is encrypted.
-    Protected,
-    /// More packets in packets than are entered.
-    Depth,
-    /// A fragment of a datagram that did not become whole.
-    Fragment,
-    /// A wrong checksum of the IP header or of the transport.
-    Checksum,
-    /// Link layer, tags or ARP too short or contradictory.
-    MalformedLink,
-    /// IP headers that contradict themselves or are cut.
-    MalformedNetwork,
-    /// Transport headers that contradict themselves or are cut.
-    MalformedTransport,
-}
-
-impl Skip {
-    /// Of a reason that breaks no rule.
-    const fn of(reason: Reason) -> Self {
-        Self { reason, anomaly: None, ends: None }
-    }
-
-    /// Of a broken rule.
-    const fn broken(reason: Reason, anomaly: &'static str) -> Self {
-        Self { reason, anomaly: Some(anomaly), ends: None }
-    }
-
-    /// A link layer that breaks a rule.
-    const fn link(anomaly: &'static str) -> Self {
-        Self::broken(Reason::MalformedLink, anomaly)
-    }
-
-    /// An IP header that breaks a rule.
-    const fn network(anomaly: &'static str) -> Self {
-        Self::broken(Reason::MalformedNetwork, anomaly)
-    }
-
-    /// A transport header that breaks a rule.
-    const fn transport(anomaly: &'static str) -> Self {
-        Self::broken(Reason::MalformedTransport, anomaly)
-    }
-
-    const fn between(self, source: IpAddr, destination: IpAddr) -> Self {
-        Self { ends: Some((source, destination)), ..self }
-    }
-
-    /// The counter of this reason.
-    pub const fn counter(self) -> Counter {
-        match self.reason {
-            Reason::LinkType => Counter::SkipLinkType,
-            Reason::EtherType => Counter::SkipEtherType,
-            Reason::Protected => Counter::SkipProtected,
-            Reason::Depth => Counter::SkipDepth,
-            Reason::Fragment => Counter::SkipFragment,
-            Reason::Checksum => Counter::SkipChecksum,
-            Reason::MalformedLink => Counter::MalformedLink,
-            Reason::MalformedNetwork => Counter::MalformedNetwork,
-            Reason::MalformedTransport => Counter::MalformedTransport,
-        }
-    }
-}
-
-/// An encapsulation that is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Encapsulation {
-    Vlan,
-    Mpls,
-    Pppoe,
-    Gre,
-    Erspan,
-    Vxlan,
-    Geneve,
-    Teredo,
-    Ayiya,
-    L2tp,
-    Ipv4InIpv4,
-    Ipv4InIpv6,
-    Ipv6InIpv4,
-    Ipv6InIpv6,
-    Esp,
-    Ah,
-}
-
-impl Encapsulation {
-    const COUNTERS: [(Self, Counter); 16] = [
-        (Self::Vlan, Counter::Vlan),
-        (Self::Mpls, Counter::Mpls),
-        (Self::Pppoe, Counter::Pppoe),
-        (Self::Gre, Counter::Gre),
-        (Self::Erspan, Counter::Erspan),
-        (Self::Vxlan, Counter::Vxlan),
-        (Self::Geneve, Counter::Geneve),
-        (Self::Teredo, Counter::Teredo),
-        (Self::Ayiya, Counter::Ayiya),
-        (Self::L2tp, Counter::L2tp),
-        (Self::Ipv4InIpv4, Counter::Ipv4InIpv4),
-        (Self::Ipv4InIpv6, Counter::Ipv4InIpv6),
-        (Self::Ipv6InIpv4, Counter::Ipv6InIpv4),
-        (Self::Ipv6InIpv6, Counter::Ipv6InIpv6),
-        (Self::Esp, Counter::Esp),
-        (Self::Ah, Counter::Ah),
-    ];
-}
-
-/// The encapsulations met while a layer was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Met(u32);
-
-impl Met {
-    fn add(&mut self, one: Encapsulation) {
-        self.0 |= 1 << (one as u32);
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-
-    /// Counts each that was met.
-    pub(crate) fn count(self, counters: &mut Counters) {
-        if self.0 == 0 {
-            return;
-        }
-        for (one, counter) in Encapsulation::COUNTERS {
-            if self.0 & 1 << (one as u32) != 0 {
-                counters.count(counter);
-            }
-        }
-    }
 }
 
 impl<'a> Layer<'a> {

@@ -28,6 +28,8 @@ pub struct Limits {
     pub active: Duration,
     /// A first packet without any answer for this long is `Unanswered` (Zeek's `tcp_attempt_delay`).
     pub attempt_timeout: Duration,
+    /// A TCP flow whose SYN nobody answered ends then, as Zeek's do; else it waits for `other_idle` like all others.
+    pub forget_attempts: bool,
 
     // Detecting.
     /// Sources (or pairs) that each detector remembers. Full: the least recently seen is dropped (`detect.evicted`).
@@ -67,6 +69,7 @@ impl Limits {
             closed_linger: Duration::from_secs(2),
             active: Duration::from_secs(1_800),
             attempt_timeout: Duration::from_secs(5),
+            forget_attempts: false,
             detector_entries: 16_384,
             distinct_per_entry: 256,
             open_findings: 4_096,

@@ -11,14 +11,13 @@ use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::decode::fragment::{Fragment, Fragments, Outcome};
 use crate::decode::{Flags, Ip, Layer, Met, Quoted, Skip, Step as Read, Transport};
-use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, FlowEvent};
+use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First, FlowEvent};
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
-use crate::flow::tcp::{Segment, Step};
-use crate::flow::{Direction, Flow, FlowKey, Once, ends};
-use crate::frame::Frame;
+use crate::flow::{Direction, Flow, FlowKey, Once, Step, Wire, ends};
+use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
-use crate::proto::{Side, Sink};
+use crate::proto::{Session, Side, Sink};
 
 /// How an observer looks at packets, beside its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +48,9 @@ pub struct Observer {
     begun: u64,
     /// What `finish` waits for.
     attempt_timeout: std::time::Duration,
+    forget_attempts: bool,
+    /// Of the frame that is being read.
+    addresses: Option<[[u8; 6]; 2]>,
 }
 
 impl Observer {
@@ -63,6 +65,8 @@ impl Observer {
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
+            forget_attempts: limits.forget_attempts,
+            addresses: None,
         }
     }
 
@@ -75,6 +79,7 @@ impl Observer {
         if tick.backwards {
             self.counters.count(Counter::TimeBackwards);
         }
+        self.addresses = addresses(frame);
         let mut met = Met::default();
         match Layer::of(frame, &mut met) {
             Ok(layer) => {
@@ -110,7 +115,7 @@ impl Observer {
                         self.counters.add(Counter::SkipChecksum, frames.into());
                     } else {
                         self.counters.add(Counter::Decoded, frames.into());
-                        self.on_ip(at, vlan, &ip, events);
+                        self.on_ip(&Wire { at, vlan, addresses: self.addresses }, &ip, events);
                     }
                 }
                 Read::Into(layer) => next = Some(layer),
@@ -182,37 +187,30 @@ impl Observer {
         self.clock.now()
     }
 
-    fn on_ip(&mut self, at: Timestamp, vlan: Option<u16>, ip: &Ip<'_>, events: &mut Vec<Event>) {
+    fn on_ip(&mut self, wire: &Wire, ip: &Ip<'_>, events: &mut Vec<Event>) {
         if ip.truncated {
             self.counters.count(Counter::Truncated);
         }
+        let (at, vlan) = (wire.at, wire.vlan);
         let (protocol, source, destination) = ends(ip);
         let (key, direction) = FlowKey::new(protocol, vlan, source, destination);
-        let slot = self.slot(at, key, direction, ip, events);
+        let slot = self.slot(wire, key, direction, ip, events);
         let Some(flow) = self.table.flow_mut(slot) else { return };
         let side = flow.side(direction);
-        flow.count(side, ip, at);
-        let mut say = |flow: &mut Flow, once: Once, what: FlowEvent| {
+        flow.count(side, ip, wire);
+        let (step, meaning) = flow.follow(side, ip, at);
+        self.counters.add(Counter::TcpAcks, meaning.acknowledged.into());
+        self.counters.add(Counter::TcpAckedUnseen, meaning.unseen.into());
+        let mut say = |once: Once, what: FlowEvent| {
             if flow.say_once(once) {
                 events.push(Event::Flow { at, flow: flow.reference(), what });
             }
         };
-        let step = match ip.transport {
-            Transport::Tcp(tcp) => {
-                let segment =
-                    Segment { flags: tcp.flags, sequence: tcp.sequence, payload_bytes: ip.payload_bytes };
-                flow.tcp.on_segment(side, segment)
-            }
-            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) if flow.is_answered_by(side, ip) => {
-                Step::Answered
-            }
-            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) => Step::None,
-        };
         match step {
             Step::None => {}
-            Step::Answered => say(flow, Once::Answered, FlowEvent::Answered),
-            Step::Established => say(flow, Once::Established, FlowEvent::Established),
-            Step::Rejected => say(flow, Once::Rejected, FlowEvent::Rejected),
+            Step::Answered => say(Once::Answered, FlowEvent::Answered),
+            Step::Established => say(Once::Established, FlowEvent::Established),
+            Step::Rejected => say(Once::Rejected, FlowEvent::Rejected),
         }
         let reacted = flow.had_reaction();
         self.parse(at, slot, side, ip, events);
@@ -230,20 +228,15 @@ impl Observer {
     /// The flow of a packet, begun if need be.
     fn slot(
         &mut self,
-        at: Timestamp,
+        wire: &Wire,
         key: FlowKey,
         direction: Direction,
         ip: &Ip<'_>,
         events: &mut Vec<Event>,
     ) -> u32 {
+        let at = wire.at;
         if let Some(slot) = self.table.find(&key) {
-            let reopened = match (ip.transport, self.table.flow(slot)) {
-                (Transport::Tcp(tcp), Some(flow)) => flow.tcp.is_reopened_by(tcp.flags, tcp.sequence),
-                (Transport::Tcp(_) | Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_), _) => {
-                    false
-                }
-            };
-            if !reopened {
+            if !self.table.flow(slot).is_some_and(|flow| flow.is_reopened_by(direction, ip)) {
                 return slot;
             }
             self.end(slot, at, EndReason::Closed, events);
@@ -254,7 +247,10 @@ impl Observer {
         }
         self.begun += 1;
         self.counters.count(Counter::FlowsStarted);
-        let flow = Flow::begin(self.begun, key, direction, ip, at);
+        let mut flow = Flow::begin(self.begun, key, direction, ip, wire);
+        if flow.first() == First::Midstream && !self.options.midstream {
+            flow.session = Session::Opaque;
+        }
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Started(flow.first()) });
         self.table.insert(flow)
     }
@@ -277,7 +273,11 @@ impl Observer {
                     flow.stream.begin(side, sequence);
                 }
                 let payload = Payload { sequence, bytes: ip.payload, wire_bytes: ip.payload_bytes };
-                flow.stream.deliver(side, payload, &mut flow.session, &mut self.pool, &mut sink);
+                let (session, pool) = (&mut flow.session, &mut self.pool);
+                if tcp.flags.has(Flags::ACK) {
+                    flow.stream.acknowledge(side.other(), tcp.acknowledgment, session, pool, &mut sink);
+                }
+                flow.stream.deliver(side, payload, session, pool, &mut sink);
             }
             Transport::Udp(_) if ip.payload.is_empty() => {}
             Transport::Udp(_) => flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink),
@@ -310,6 +310,10 @@ impl Observer {
                     {
                         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Unanswered });
                     }
+                    let attempt = self.table.flow(slot).is_some_and(|flow| flow.first() == First::Syn);
+                    if self.forget_attempts && attempt {
+                        self.end(slot, at, EndReason::Idle, events);
+                    }
                 }
                 Timer::Active => {
                     self.table.restart_active(slot, at);
@@ -329,15 +333,27 @@ impl Observer {
 
     fn end(&mut self, slot: u32, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
         let Some(mut flow) = self.table.remove(slot) else { return };
-        flow.stream.release(&mut self.pool);
         let reference = flow.reference();
         let (counters, notes) = (&mut self.counters, &mut flow.notes);
-        flow.session.finish(&mut Sink { at, flow: reference, notes, counters, events });
+        let mut sink = Sink { at, flow: reference, notes, counters, events };
+        flow.stream.finish(&mut flow.session, &mut self.pool, &mut sink);
+        flow.session.finish(&mut sink);
         self.counters.count(Counter::FlowsEnded);
         let reason =
             if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };
         let record = flow.take_record(reason);
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Ended(record.into()) });
+    }
+}
+
+/// The Ethernet addresses of a frame: sender, receiver.
+fn addresses(frame: &Frame<'_>) -> Option<[[u8; 6]; 2]> {
+    match frame.link {
+        LinkType::Ethernet => {
+            let (destination, rest) = frame.bytes.split_first_chunk::<6>()?;
+            Some([*rest.first_chunk::<6>()?, *destination])
+        }
+        _ => None,
     }
 }
 
@@ -357,5 +373,7 @@ const fn anomaly(
     Event::Anomaly { at, vlan, ends, anomaly }
 }
 
+#[cfg(test)]
+mod layers;
 #[cfg(test)]
 mod tests;

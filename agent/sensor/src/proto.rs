@@ -4,6 +4,7 @@
 //! that lost its place (a gap in the capture) does not guess: it takes up again only where a segment begins with what it
 //! knows how to read.
 
+mod ber;
 mod dcerpc;
 mod dhcp;
 mod dht;
@@ -13,11 +14,15 @@ pub mod fuzz;
 mod http;
 mod http2;
 mod imap;
+mod irc;
 mod kerberos;
 mod ldap;
+mod lines;
 mod mqtt;
+mod ntlm;
 mod ntp;
 mod pop3;
+mod ports;
 mod quic;
 mod rdp;
 mod reader;
@@ -32,6 +37,7 @@ mod syslog;
 mod telnet;
 mod tftp;
 mod tls;
+mod xmpp;
 
 use sekimori_wire::time::Timestamp;
 
@@ -105,6 +111,12 @@ pub(crate) struct Sink<'a> {
 
 impl Sink<'_> {
     pub(crate) fn push(&mut self, what: FlowEvent) {
+        if let FlowEvent::Tls(hello) = &what
+            && let Some(name) = &hello.server_name
+            && let Some(application) = recognise::of_server_name(name, hello.alpn.is_some())
+        {
+            self.is(application);
+        }
         self.events.push(Event::Flow { at: self.at, flow: self.flow, what });
     }
 
@@ -130,6 +142,12 @@ impl Sink<'_> {
         let free = self.notes.applications.iter_mut().find(|one| **one == Application::Unknown);
         if let (false, Some(free)) = (known, free) {
             *free = application;
+        } else {
+            return;
+        }
+        let is_first = self.notes.application() == application;
+        if is_first && ports::disagree(application, &self.flow) {
+            self.anomaly(application, Side::Originator, "protocol.mismatch");
         }
     }
 }

@@ -74,11 +74,12 @@ pub(super) struct Eve {
     now: Timestamp,
     /// Of the Community IDs.
     seed: u16,
+    tally: flow::Tally,
 }
 
 impl Eve {
-    pub(super) const fn new(output: Output, seed: u16) -> Self {
-        Self { output, now: Timestamp::ZERO, seed }
+    pub(super) fn new(output: Output, seed: u16) -> Self {
+        Self { output, now: Timestamp::ZERO, seed, tally: flow::Tally::default() }
     }
 
     fn write(&mut self, at: Timestamp, flow: Option<&FlowRef>, entry: Entry) -> Result<(), ReplayError> {
@@ -109,13 +110,14 @@ impl Writer for Eve {
                 self.write(*at, None, anomaly::of_frame(*vlan, *ends, anomaly))
             }
             Event::Flow { at, flow, what } => {
+                self.tally.count(flow, what);
                 entries(flow, what).into_iter().try_for_each(|entry| self.write(*at, Some(flow), entry))
             }
         }
     }
 
     fn finish(&mut self, _files: &Files, counters: &Counters) -> Result<(), ReplayError> {
-        self.write(self.now, None, flow::stats(counters))?;
+        self.write(self.now, None, flow::stats(counters, &self.tally))?;
         self.output.flush()
     }
 }
@@ -177,7 +179,7 @@ fn share(flow: &FlowRef, seed: u16, from_originator: bool, line: &mut Map<String
         put("dest_port", to.port.into());
     }
     if let Some(vlan) = flow.vlan {
-        put("vlan", json!([vlan]));
+        line.entry("vlan").or_insert_with(|| json!([vlan]));
     }
 }
 

@@ -159,9 +159,8 @@ fn unknown_v4(carried: &Carried<'_>, kind: u8, code: u8) -> Option<&'static str>
         return Some("decoder.ipv6.icmpv4");
     }
     let codes = match kind {
-        0 | 8 => return None,
         3 => 15,
-        4 | 10 | 13..=18 => 0,
+        0 | 4 | 8 | 10 | 13..=18 => 0,
         5 => 3,
         9 if code == 16 => return None,
         9 => 0,

@@ -75,5 +75,10 @@ applications! {
     Socks "socks" "SOCKS (RFC 1928).",
     Stratum "stratum" "Mining of cryptographic currencies.",
     TeamViewer "teamviewer" "`TeamViewer`.",
-    AnyDesk "anydesk" "`AnyDesk`.",
+    AnyDesk "anydesk" "`AnyDesk`, as far as its TLS shows it.",
+    NbDatagram "netbios-dgm" "`NetBIOS` datagram service (RFC 1002).",
+    Slp "slp" "Service Location Protocol (RFC 2608).",
+    MongoDb "mongodb" "`MongoDB`.",
+    Ajp "ajp" "Apache `JServ` Protocol.",
+    Iec104 "iec-104" "IEC 60870-5-104: telecontrol.",
 }
