@@ -42,6 +42,7 @@ impl Writer for Csv {
             Value::Small(number) => number.to_string(),
             Value::Text(text) => text,
             Value::Time(at) => at.to_string(),
+            Value::Flag(flag) => flag.to_string(),
         }))
     }
 

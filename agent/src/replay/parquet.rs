@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -45,6 +45,7 @@ enum Typed {
     Wide(Vec<i64>),
     Narrow(Vec<i32>),
     Text(Vec<ByteArray>),
+    Flag(Vec<bool>),
 }
 
 impl Parquet {
@@ -114,6 +115,10 @@ fn write_group(to: &mut SerializedFileWriter<File>, group: &mut [Values]) -> Res
                 column.typed::<ByteArrayType>().write_batch(text, there, None)?;
                 text.clear();
             }
+            Typed::Flag(flags) => {
+                column.typed::<BoolType>().write_batch(flags, there, None)?;
+                flags.clear();
+            }
         }
         values.there.clear();
         column.close()?;
@@ -127,6 +132,7 @@ impl Values {
             Kind::Count | Kind::Time => Typed::Wide(Vec::new()),
             Kind::Small => Typed::Narrow(Vec::new()),
             Kind::Text => Typed::Text(Vec::new()),
+            Kind::Flag => Typed::Flag(Vec::new()),
         };
         Self { there: Vec::new(), typed }
     }
@@ -150,6 +156,10 @@ impl Values {
                 texts.push(text.into_bytes().into());
                 true
             }
+            (Typed::Flag(flags), Value::Flag(flag)) => {
+                flags.push(flag);
+                true
+            }
             _ => false,
         };
         self.there.push(i16::from(there));
@@ -163,6 +173,7 @@ fn field(column: &Column) -> Result<Type, ParquetError> {
         Kind::Count => (Physical::INT64, unsigned(64)),
         Kind::Small => (Physical::INT32, unsigned(16)),
         Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        Kind::Flag => (Physical::BOOLEAN, None),
         Kind::Time => {
             let time = LogicalType::timestamp(true, TimeUnit::NANOS);
             (Physical::INT64, Some(time))
@@ -199,6 +210,7 @@ mod tests {
             responder: end(2),
             protocol: 6,
             vlan: None,
+            swapped: false,
         };
         let rows = GROUP_ROWS + 10;
         for id in 0..rows {

@@ -227,7 +227,10 @@ fn parquet_holds_what_csv_holds() {
             } else if field == Field::Null {
                 String::new()
             } else {
-                assert!(matches!(field, Field::ULong(_) | Field::UShort(_)), "{name}: {field:?}");
+                assert!(
+                    matches!(field, Field::ULong(_) | Field::UShort(_) | Field::Bool(_)),
+                    "{name}: {field:?}"
+                );
                 field.to_string()
             };
             (name, text)
