@@ -108,6 +108,9 @@ pub(crate) struct ReplayArgs {
     /// With `--format zeek`: JSON lines instead of tab-separated values.
     #[arg(long)]
     pub(crate) zeek_json: bool,
+    /// With `--format eve`: the seed of the Community IDs.
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) community_id_seed: u16,
     /// What to do with packets whose checksum is wrong.
     #[arg(long, value_enum, default_value = "ignore")]
     pub(crate) checksums: Checksums,

@@ -153,7 +153,7 @@ fn writer(args: &ReplayArgs, format: Format) -> Result<Box<dyn Writer>, ReplayEr
         Format::Table | Format::Findings | Format::Flows | Format::Summary => {
             Box::new(Report::new(format, output(args)?))
         }
-        Format::Eve => Box::new(Eve::new(output(args)?)),
+        Format::Eve => Box::new(Eve::new(output(args)?, args.community_id_seed)),
         Format::Zeek => {
             let folder = args.output.as_deref().ok_or(ReplayError::NeedsFolder)?;
             Box::new(Zeek::new(folder, args.zeek_json)?)
@@ -181,6 +181,7 @@ fn sensor_config(
         || (Limits::gateway(), Policy::default_private()),
         |config| (config.limits, config.policy),
     );
+    timeouts(&mut limits, format);
     // At the end all flows end at once, and every one is wanted.
     limits.pending_records = limits.pending_records.max(limits.flows.saturating_mul(2));
     let keep = match format {
@@ -193,6 +194,28 @@ fn sensor_config(
         midstream: args.midstream == Midstream::Yes,
     };
     SensorConfig { limits, segments, seed: 0, user_key, observe, keep }
+}
+
+/// The references' own idea of when a flow is over; both report each flow once.
+fn timeouts(limits: &mut Limits, format: Format) {
+    const NEVER: Duration = Duration::from_secs(1 << 32);
+    match format {
+        // Zeek: `tcp_attempt_delay`, `tcp_close_delay`; its inactivity timeouts are ours.
+        Format::Zeek => {
+            limits.forget_attempts = true;
+            limits.closed_linger = Duration::from_secs(5);
+            limits.active = NEVER;
+        }
+        // Suricata: `flow-timeouts`, established. Closed flows stay in its table until something looks for old ones, which
+        // for captures of ordinary length is their end.
+        Format::Eve => {
+            limits.tcp_idle = Duration::from_secs(600);
+            limits.other_idle = Duration::from_secs(300);
+            limits.closed_linger = Duration::from_secs(600);
+            limits.active = NEVER;
+        }
+        Format::Table | Format::Findings | Format::Flows | Format::Summary => {}
+    }
 }
 
 /// Where results go.

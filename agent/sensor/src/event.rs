@@ -43,7 +43,7 @@ pub use dhcp::DhcpMessage;
 pub use dht::DhtMessage;
 pub use dns::Dns;
 pub use file::FileInfo;
-pub use flow::{ConnState, EndReason, FlowRecord, Volume};
+pub use flow::{Conduct, ConnState, EndReason, FlowRecord, History, TcpState, Volume, Way};
 pub use ftp::FtpCommand;
 pub use http::{HttpExchange, HttpRequest};
 pub use imap::ImapCommand;
@@ -122,6 +122,8 @@ pub struct FlowRef {
     pub protocol: u8,
     /// Outermost VLAN.
     pub vlan: Option<u16>,
+    /// Zeek's logs have the ends exchanged: by its ports the first packet came from a server. Detectors go by who sent first.
+    pub swapped: bool,
 }
 
 impl FlowRef {
@@ -133,8 +135,13 @@ impl FlowRef {
 
     /// Community ID v1, seed 0.
     pub fn community_id(&self) -> String {
+        self.community_id_seeded(0)
+    }
+
+    /// Community ID v1 with a seed that an organisation shares among its tools.
+    pub fn community_id_seeded(&self, seed: u16) -> String {
         sekimori_wire::community::community_id(
-            0,
+            seed,
             self.protocol,
             (self.originator.address, self.originator.port),
             (self.responder.address, self.responder.port),

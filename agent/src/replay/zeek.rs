@@ -161,6 +161,7 @@ impl Zeek {
     }
 
     fn write(&mut self, flow: &FlowRef, row: &Row) -> Result<(), ReplayError> {
+        let (originator, responder) = conn::ends(flow);
         if core::ptr::eq(row.log, &ssl::X509)
             && let Some(Cell::Text(fingerprint)) = row.cells.first()
             && self.certificates.len() < CERTIFICATES_MAX
@@ -171,10 +172,10 @@ impl Zeek {
         let first = [
             Cell::Time(row.at),
             Cell::text(uid(flow)),
-            Cell::text(flow.originator.address.to_string()),
-            Cell::Count(flow.originator.port.into()),
-            Cell::text(flow.responder.address.to_string()),
-            Cell::Count(flow.responder.port.into()),
+            Cell::text(originator.address.to_string()),
+            Cell::Count(originator.port.into()),
+            Cell::text(responder.address.to_string()),
+            Cell::Count(responder.port.into()),
         ];
         let json = self.json;
         let cells = || first.iter().take(row.log.first().len()).chain(&row.cells);
