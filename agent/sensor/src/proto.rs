@@ -4,6 +4,8 @@
 //! that lost its place (a gap in the capture) does not guess: it takes up again only where a segment begins with what it
 //! knows how to read.
 
+#[cfg(test)]
+mod bench;
 mod ber;
 mod dcerpc;
 mod dhcp;
