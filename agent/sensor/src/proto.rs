@@ -34,6 +34,8 @@ mod syslog;
 mod telnet;
 mod tftp;
 mod tls;
+#[cfg(test)]
+mod trial;
 
 use sekimori_wire::time::Timestamp;
 
