@@ -39,6 +39,8 @@ mod syslog;
 mod telnet;
 mod tftp;
 mod tls;
+#[cfg(test)]
+mod trial;
 mod xmpp;
 
 use sekimori_wire::time::Timestamp;
