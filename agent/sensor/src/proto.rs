@@ -29,6 +29,8 @@ mod quic;
 mod rdp;
 mod reader;
 mod recognise;
+#[cfg(test)]
+mod script;
 mod session;
 mod sip;
 mod smb;
