@@ -42,7 +42,7 @@ pub use dcerpc::RpcCall;
 pub use dhcp::DhcpMessage;
 pub use dht::DhtMessage;
 pub use dns::Dns;
-pub use file::FileInfo;
+pub use file::{FileInfo, FileState};
 pub use flow::{ConnState, EndReason, FlowRecord, Volume};
 pub use ftp::FtpCommand;
 pub use http::{HttpExchange, HttpRequest};
