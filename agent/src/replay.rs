@@ -2,6 +2,7 @@
 //!
 //! The same captures and configuration give the same bytes on standard output, whenever and wherever it runs.
 
+mod dns_types;
 mod eve;
 mod report;
 mod shipping;

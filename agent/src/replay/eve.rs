@@ -125,6 +125,8 @@ fn entries(flow: &FlowRef, what: &FlowEvent) -> Vec<Entry> {
         FlowEvent::Anomaly(anomaly) => vec![anomaly::of_flow(anomaly)],
         FlowEvent::Transaction(transaction) => match &**transaction {
             Transaction::Tls(one) => tls::entries(one),
+            // Suricata does not read it.
+            Transaction::NameService(_) => Vec::new(),
             Transaction::Http(one) => http::entries(one),
             Transaction::Ssh(one) => ssh::entries(one),
             Transaction::Smtp(one) => smtp::entries(one),

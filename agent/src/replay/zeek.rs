@@ -128,6 +128,8 @@ pub(super) struct Zeek {
     folder: PathBuf,
     json: bool,
     logs: BTreeMap<&'static str, Open>,
+    /// DNS messages that wait for their counterparts.
+    dns: dns::Pending,
 }
 
 /// A log that has lines.
@@ -140,7 +142,7 @@ impl Zeek {
     pub(super) fn new(folder: &Path, json: bool) -> Result<Self, ReplayError> {
         std::fs::create_dir_all(folder)
             .map_err(|cause| ReplayError::Output { path: folder.to_owned(), cause })?;
-        Ok(Self { folder: folder.to_owned(), json, logs: BTreeMap::new() })
+        Ok(Self { folder: folder.to_owned(), json, logs: BTreeMap::new(), dns: dns::Pending::default() })
     }
 
     fn write(&mut self, flow: &FlowRef, row: &Row) -> Result<(), ReplayError> {
@@ -204,6 +206,8 @@ impl Writer for Zeek {
     fn event(&mut self, event: &Event) -> Result<(), ReplayError> {
         match event {
             Event::Flow { at, flow, what } => {
+                let of_dns = self.dns.of(*at, flow, what);
+                of_dns.iter().try_for_each(|(flow, row)| self.write(flow, row))?;
                 rows(*at, flow, what).iter().try_for_each(|row| self.write(flow, row))
             }
             Event::Arp { .. } | Event::Anomaly { .. } => Ok(()),
@@ -211,6 +215,8 @@ impl Writer for Zeek {
     }
 
     fn finish(&mut self, _files: &Files, _counters: &Counters) -> Result<(), ReplayError> {
+        let left = self.dns.finish();
+        left.iter().try_for_each(|(flow, row)| self.write(flow, row))?;
         for open in self.logs.values_mut() {
             if !self.json {
                 open.line("#close")?;
@@ -235,7 +241,6 @@ fn uid(flow: &FlowRef) -> String {
 
 fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
     match what {
-        FlowEvent::Dns(dns) => dns::rows(at, flow, dns),
         FlowEvent::Ended(record) => conn::rows(flow, record),
         FlowEvent::Transaction(transaction) => match &**transaction {
             Transaction::Tls(one) => ssl::rows(at, one),
@@ -244,7 +249,9 @@ fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
             Transaction::Smtp(one) => smtp::rows(at, one),
             Transaction::Ftp(one) => ftp::rows(at, one),
             Transaction::Quic(one) => ssl::of_quic(at, one),
-            Transaction::Pop3(_)
+            // A line of `dns.log` is more than one event.
+            Transaction::NameService(_)
+            | Transaction::Pop3(_)
             | Transaction::Imap(_)
             | Transaction::Telnet(_)
             | Transaction::Smb(_)
@@ -261,7 +268,8 @@ fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
             | Transaction::Dht(_)
             | Transaction::File(_) => Vec::new(),
         },
-        FlowEvent::Started(_)
+        FlowEvent::Dns(_)
+        | FlowEvent::Started(_)
         | FlowEvent::Answered
         | FlowEvent::Established
         | FlowEvent::Rejected

@@ -49,9 +49,9 @@ pub struct Request {
     pub method: Box<str>,
     /// Target as sent.
     pub target: Box<str>,
-    /// `1.1`; empty: none was given.
-    pub version: Box<str>,
-    /// Fields in order, values without their outer blanks. Credentials are taken out.
+    /// `HTTP/1.1`; empty: none was given.
+    pub protocol: Box<str>,
+    /// Fields in order; the values of those with credentials and cookies are taken out.
     pub fields: Box<[Field]>,
     /// User of Basic credentials.
     pub user: Option<Box<str>>,
@@ -62,13 +62,13 @@ pub struct Request {
 /// The head of a response and the size of its body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
-    /// `1.1`; empty: none was given.
-    pub version: Box<str>,
+    /// `HTTP/1.1`; empty: none was given.
+    pub protocol: Box<str>,
     /// Status code as sent: not always a number.
     pub status: Box<str>,
     /// Reason phrase.
     pub reason: Box<str>,
-    /// Fields in order, values without their outer blanks.
+    /// Fields in order; the values of cookies are taken out.
     pub fields: Box<[Field]>,
     /// The body.
     pub body: Body,

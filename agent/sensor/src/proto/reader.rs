@@ -30,6 +30,10 @@ impl<'a> Reader<'a> {
         Some(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
     }
 
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
     /// A vector with a length of one byte before it.
     pub(super) fn vec8(&mut self) -> Option<Self> {
         let n = self.u8()?;
