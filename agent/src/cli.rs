@@ -18,7 +18,7 @@ pub(crate) enum Command {
     Enroll(EnrollArgs),
     /// Captures live and ships what it finds.
     Run(ConfigArg),
-    /// Reads capture files (pcap, pcapng; `-` is standard input) as if they were live.
+    /// Reads capture files (pcap, pcapng, also in gzip, zstd or xz; `-` is standard input) as if they were live.
     Replay(ReplayArgs),
     /// Checks a configuration file.
     Check(ConfigArg),
@@ -108,6 +108,9 @@ pub(crate) struct ReplayArgs {
     /// With `--format zeek`: JSON lines instead of tab-separated values.
     #[arg(long)]
     pub(crate) zeek_json: bool,
+    /// With `--format eve`: the seed of the Community IDs.
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) community_id_seed: u16,
     /// What to do with packets whose checksum is wrong.
     #[arg(long, value_enum, default_value = "ignore")]
     pub(crate) checksums: Checksums,
@@ -160,6 +163,10 @@ pub(crate) enum Format {
     Eve,
     /// Zeek's logs: one file each in the folder of `--output`, else one after another.
     Zeek,
+    /// Each flow as a line of comma-separated values, after a header.
+    Csv,
+    /// Each flow as a row of typed columns, in the file of `--output`.
+    Parquet,
 }
 
 /// What to do with packets whose checksum is wrong.

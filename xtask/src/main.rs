@@ -7,7 +7,9 @@
 
 mod check;
 mod command;
+mod conformance;
 mod demo;
+mod fuzz;
 mod install;
 mod pcaps;
 mod stage;
@@ -22,6 +24,10 @@ cargo xtask <command>
                     build, start a collector and three agents, replay pcaps/demo, show the incidents; until Ctrl-C
   test              install what the tests need and run every test
   ci                fmt, tidy, clippy, doc, test: everything that must hold before a change is done
+  conformance [--only REFERENCE] [--type TYPE] [--path PART] [--agent FILE] [-v]
+                    what is read of the corpora's captures, value by value against other tools (SEKIMORI_CORPORA)
+  fuzz [--minutes N] [--only PART]
+                    every parser's fuzz target for N minutes, from the corpus that earlier runs left
   tidy              the rules of this project that no compiler checks
   pcaps [--record]  make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
   doctor-dev        what is installed, what is missing, and how to get it
@@ -48,6 +54,16 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["test"] => check::test(&root)?,
         ["ci"] => check::ci(&root)?,
+        ["conformance", rest @ ..] => match conformance::Options::parse(rest) {
+            Some(options) if conformance::run(&root, &options)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["fuzz", rest @ ..] => match fuzz::Options::parse(rest) {
+            Some(options) if fuzz::run(&root, &options)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
         ["tidy"] => tidy::check(&root)?,
         ["pcaps"] => pcaps::write(&root)?,
         ["pcaps", "--record"] => pcaps::record::all(&root)?,

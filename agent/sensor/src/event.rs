@@ -17,6 +17,7 @@ pub mod imap;
 pub mod kerberos;
 pub mod ldap;
 pub mod mqtt;
+pub mod ntlm;
 pub mod ntp;
 pub mod pop3;
 pub mod quic;
@@ -43,7 +44,7 @@ pub use dhcp::DhcpMessage;
 pub use dht::DhtMessage;
 pub use dns::Dns;
 pub use file::{FileInfo, FileState};
-pub use flow::{ConnState, EndReason, FlowRecord, Volume};
+pub use flow::{Conduct, ConnState, EndReason, FlowRecord, History, TcpState, Volume, Way};
 pub use ftp::FtpCommand;
 pub use http::{HttpExchange, HttpRequest};
 pub use imap::ImapCommand;
@@ -53,7 +54,7 @@ pub use mqtt::MqttMessage;
 pub use ntp::NtpMessage;
 pub use pop3::Pop3Command;
 pub use quic::QuicHello;
-pub use rdp::RdpNegotiation;
+pub use rdp::{RdpNegotiation, RdpStep};
 pub use sip::SipMessage;
 pub use smb::SmbCommand;
 pub use smtp::SmtpMail;
@@ -61,7 +62,7 @@ pub use snmp::SnmpMessage;
 pub use ssh::SshConnection;
 pub use telnet::TelnetSession;
 pub use tftp::TftpRequest;
-pub use tls::{ClientHello, TlsConnection};
+pub use tls::{Certificate, ClientHello, TlsConnection};
 pub use transaction::Transaction;
 
 /// Something observed at a point in event time. Events leave the observer in order of time.
@@ -122,6 +123,8 @@ pub struct FlowRef {
     pub protocol: u8,
     /// Outermost VLAN.
     pub vlan: Option<u16>,
+    /// Zeek's logs have the ends exchanged: by its ports the first packet came from a server. Detectors go by who sent first.
+    pub swapped: bool,
 }
 
 impl FlowRef {
@@ -133,8 +136,13 @@ impl FlowRef {
 
     /// Community ID v1, seed 0.
     pub fn community_id(&self) -> String {
+        self.community_id_seeded(0)
+    }
+
+    /// Community ID v1 with a seed that an organisation shares among its tools.
+    pub fn community_id_seeded(&self, seed: u16) -> String {
         sekimori_wire::community::community_id(
-            0,
+            seed,
             self.protocol,
             (self.originator.address, self.originator.port),
             (self.responder.address, self.responder.port),

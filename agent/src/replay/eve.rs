@@ -72,11 +72,14 @@ impl Entry {
 pub(super) struct Eve {
     output: Output,
     now: Timestamp,
+    /// Of the Community IDs.
+    seed: u16,
+    tally: flow::Tally,
 }
 
 impl Eve {
-    pub(super) const fn new(output: Output) -> Self {
-        Self { output, now: Timestamp::ZERO }
+    pub(super) fn new(output: Output, seed: u16) -> Self {
+        Self { output, now: Timestamp::ZERO, seed, tally: flow::Tally::default() }
     }
 
     fn write(&mut self, at: Timestamp, flow: Option<&FlowRef>, entry: Entry) -> Result<(), ReplayError> {
@@ -85,7 +88,7 @@ impl Eve {
         line.insert("event_type".to_owned(), entry.event_type.into());
         line.insert("pkt_src".to_owned(), "wire/pcap".into());
         if let Some(flow) = flow {
-            share(flow, entry.from_originator, &mut line);
+            share(flow, self.seed, entry.from_originator, &mut line);
         }
         self.output.line(&Value::Object(line).to_string())
     }
@@ -107,13 +110,14 @@ impl Writer for Eve {
                 self.write(*at, None, anomaly::of_frame(*vlan, *ends, anomaly))
             }
             Event::Flow { at, flow, what } => {
+                self.tally.count(flow, what);
                 entries(flow, what).into_iter().try_for_each(|entry| self.write(*at, Some(flow), entry))
             }
         }
     }
 
     fn finish(&mut self, _files: &Files, counters: &Counters) -> Result<(), ReplayError> {
-        self.write(self.now, None, flow::stats(counters))?;
+        self.write(self.now, None, flow::stats(counters, &self.tally))?;
         self.output.flush()
     }
 }
@@ -162,7 +166,7 @@ fn entries(flow: &FlowRef, what: &FlowEvent) -> Vec<Entry> {
 }
 
 /// What every record of a flow has.
-fn share(flow: &FlowRef, from_originator: bool, line: &mut Map<String, Value>) {
+fn share(flow: &FlowRef, seed: u16, from_originator: bool, line: &mut Map<String, Value>) {
     let (from, to) =
         if from_originator { (flow.originator, flow.responder) } else { (flow.responder, flow.originator) };
     let mut put = |key: &str, value: Value| line.insert(key.to_owned(), value);
@@ -171,13 +175,13 @@ fn share(flow: &FlowRef, from_originator: bool, line: &mut Map<String, Value>) {
     put("dest_ip", to.address.to_string().into());
     put("ip_v", if from.address.is_ipv4() { 4 } else { 6 }.into());
     put("proto", protocol(flow.protocol).into());
-    put("community_id", flow.community_id().into());
+    put("community_id", flow.community_id_seeded(seed).into());
     if flow.protocol == 6 || flow.protocol == 17 {
         put("src_port", from.port.into());
         put("dest_port", to.port.into());
     }
     if let Some(vlan) = flow.vlan {
-        put("vlan", json!([vlan]));
+        line.entry("vlan").or_insert_with(|| json!([vlan]));
     }
 }
 

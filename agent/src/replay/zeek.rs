@@ -10,7 +10,7 @@ mod smtp;
 mod ssh;
 mod ssl;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,9 @@ struct Log {
     fields: &'static [(&'static str, &'static str)],
 }
 
+/// Certificates that are remembered as written.
+const CERTIFICATES_MAX: usize = 1 << 18;
+
 /// The columns that logs of connections begin with.
 const FIRST: [(&str, &str); 6] = [
     ("ts", "time"),
@@ -39,6 +42,13 @@ const FIRST: [(&str, &str); 6] = [
     ("id.resp_h", "addr"),
     ("id.resp_p", "port"),
 ];
+
+impl Log {
+    /// The columns before its own.
+    fn first(&self) -> &'static [(&'static str, &'static str)] {
+        if core::ptr::eq(self, &ssl::X509) { FIRST.split_at(1).0 } else { &FIRST }
+    }
+}
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +60,8 @@ enum Cell {
     Count(u64),
     Bool(bool),
     Time(Timestamp),
+    /// A time in whole seconds since 1970, or before.
+    Seconds(i64),
     /// Seconds.
     Interval(core::time::Duration),
     /// A set or a vector.
@@ -75,6 +87,7 @@ impl Cell {
             Self::Bool(true) => "T".to_owned(),
             Self::Bool(false) => "F".to_owned(),
             Self::Time(at) => seconds(at.nanos()),
+            Self::Seconds(at) => format!("{at}.000000"),
             Self::Interval(span) => seconds(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
             Self::Many(cells) if cells.is_empty() => "(empty)".to_owned(),
             Self::Many(cells) => {
@@ -90,7 +103,9 @@ impl Cell {
             Self::Text(text) => text.as_str().into(),
             Self::Count(count) => (*count).into(),
             Self::Bool(yes) => (*yes).into(),
-            Self::Time(_) | Self::Interval(_) => self.tsv().parse().map_or(Value::Null, Value::Number),
+            Self::Time(_) | Self::Seconds(_) | Self::Interval(_) => {
+                self.tsv().parse().map_or(Value::Null, Value::Number)
+            }
             Self::Many(cells) => Value::Array(cells.iter().filter_map(Self::json).collect()),
         })
     }
@@ -130,6 +145,8 @@ pub(super) struct Zeek {
     logs: BTreeMap<&'static str, Open>,
     /// DNS messages that wait for their counterparts.
     dns: dns::Pending,
+    /// Certificates that `x509.log` has: each stands there once.
+    certificates: BTreeSet<String>,
 }
 
 /// A log that has lines.
@@ -142,22 +159,31 @@ impl Zeek {
     pub(super) fn new(folder: &Path, json: bool) -> Result<Self, ReplayError> {
         std::fs::create_dir_all(folder)
             .map_err(|cause| ReplayError::Output { path: folder.to_owned(), cause })?;
-        Ok(Self { folder: folder.to_owned(), json, logs: BTreeMap::new(), dns: dns::Pending::default() })
+        let (logs, certificates, dns) = (BTreeMap::new(), BTreeSet::new(), dns::Pending::default());
+        Ok(Self { folder: folder.to_owned(), json, logs, dns, certificates })
     }
 
     fn write(&mut self, flow: &FlowRef, row: &Row) -> Result<(), ReplayError> {
+        if core::ptr::eq(row.log, &ssl::X509)
+            && let Some(Cell::Text(fingerprint)) = row.cells.first()
+            && self.certificates.len() < CERTIFICATES_MAX
+            && !self.certificates.insert(fingerprint.clone())
+        {
+            return Ok(());
+        }
+        let (originator, responder) = conn::ends(flow);
         let first = [
             Cell::Time(row.at),
             Cell::text(uid(flow)),
-            Cell::text(flow.originator.address.to_string()),
-            Cell::Count(flow.originator.port.into()),
-            Cell::text(flow.responder.address.to_string()),
-            Cell::Count(flow.responder.port.into()),
+            Cell::text(originator.address.to_string()),
+            Cell::Count(originator.port.into()),
+            Cell::text(responder.address.to_string()),
+            Cell::Count(responder.port.into()),
         ];
         let json = self.json;
-        let cells = || first.iter().chain(&row.cells);
+        let cells = || first.iter().take(row.log.first().len()).chain(&row.cells);
         let line = if json {
-            let names = FIRST.iter().chain(row.log.fields).map(|(name, _)| (*name).to_owned());
+            let names = row.log.first().iter().chain(row.log.fields).map(|(name, _)| (*name).to_owned());
             let pairs = names.zip(cells()).filter_map(|(name, cell)| Some((name, cell.json()?)));
             Value::Object(pairs.collect::<Map<_, _>>()).to_string()
         } else {
@@ -181,8 +207,8 @@ impl Zeek {
             }
         };
         if !self.json {
-            let names: Vec<&str> = FIRST.iter().chain(log.fields).map(|(name, _)| *name).collect();
-            let types: Vec<&str> = FIRST.iter().chain(log.fields).map(|(_, kind)| *kind).collect();
+            let names: Vec<&str> = log.first().iter().chain(log.fields).map(|(name, _)| *name).collect();
+            let types: Vec<&str> = log.first().iter().chain(log.fields).map(|(_, kind)| *kind).collect();
             open.line("#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-")?;
             open.line(&format!("#path\t{}", log.name))?;
             open.line(&format!("#fields\t{}\n#types\t{}", names.join("\t"), types.join("\t")))?;
@@ -248,9 +274,10 @@ fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
             Transaction::Ssh(one) => ssh::rows(at, one),
             Transaction::Smtp(one) => smtp::rows(at, one),
             Transaction::Ftp(one) => ftp::rows(at, one),
-            Transaction::Quic(one) => ssl::of_quic(at, one),
+            Transaction::Rdp(one) => ssl::of_rdp(at, one),
             // A line of `dns.log` is more than one event.
             Transaction::NameService(_)
+            | Transaction::Quic(_)
             | Transaction::Pop3(_)
             | Transaction::Imap(_)
             | Transaction::Telnet(_)
@@ -258,7 +285,6 @@ fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
             | Transaction::DceRpc(_)
             | Transaction::Kerberos(_)
             | Transaction::Ldap(_)
-            | Transaction::Rdp(_)
             | Transaction::Ntp(_)
             | Transaction::Dhcp(_)
             | Transaction::Snmp(_)

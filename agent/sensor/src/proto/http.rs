@@ -74,7 +74,10 @@ impl super::Parser for Parser {
         match *side.of(&self.places) {
             Place::Head => self.read_head(side, bytes, sink),
             Place::Body(framing) => self.read_body(side, framing, bytes, sink),
-            Place::Tunnel => Take::More,
+            Place::Tunnel => match blank(bytes) {
+                0 => Take::More,
+                blank => Take::bytes(blank),
+            },
             Place::Lost => match probe(bytes) {
                 Ok(kind) if self.client.is_none_or(|client| (client == side) == (kind == Kind::Request)) => {
                     *side.of_mut(&mut self.places) = Place::Head;
@@ -189,7 +192,7 @@ impl Parser {
     }
 
     fn read_head(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
-        let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let blank = blank(bytes);
         if blank > 0 {
             return Take::bytes(blank);
         }
@@ -220,7 +223,7 @@ impl Parser {
     }
 
     fn request(&mut self, side: Side, head: &Head<'_>, length: usize, sink: &mut Sink<'_>) -> Take {
-        self.say_request(side, head, sink);
+        self.say_request(side, head, false, sink);
         let connect = head::request_line(head.line).method == b"CONNECT";
         let place = match head.length() {
             _ if connect => Place::Tunnel,
@@ -239,9 +242,12 @@ impl Parser {
     }
 
     /// A request begins: for the detectors at once, for its exchange.
-    fn say_request(&mut self, side: Side, head: &Head<'_>, sink: &mut Sink<'_>) {
+    fn say_request(&mut self, side: Side, head: &Head<'_>, is_cut: bool, sink: &mut Sink<'_>) {
         let line = head::request_line(head.line);
-        push(head.summary(&line), sink);
+        // A target that is cut is none for the detectors.
+        if !is_cut || !line.protocol.is_empty() {
+            push(head.summary(&line), sink);
+        }
         if line.protocol.is_empty() {
             sink.anomaly(Application::Http, side, "REQUEST_LINE_MISSING_PROTOCOL");
         } else if head.value("host").is_none() && line.protocol.ends_with(b"1.1") {
@@ -349,14 +355,16 @@ impl Parser {
     /// A head of which no more will come: what its first lines say.
     fn cut_head(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) {
         let head = head::read(bytes);
-        if self.client.is_none_or(|client| client == side)
-            && probe(bytes) == Ok(Kind::Request)
-            && !head::request_line(head.line).protocol.is_empty()
-        {
+        if self.client.is_none_or(|client| client == side) && probe(bytes) == Ok(Kind::Request) {
             self.client = Some(side);
-            self.say_request(side, &head, sink);
+            self.say_request(side, &head, true, sink);
         }
     }
+}
+
+/// Line ends in front of a head.
+fn blank(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }
 
 /// A request line without a version, and nothing behind it that could be fields: HTTP/0.9 ends there.

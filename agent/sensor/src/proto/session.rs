@@ -139,6 +139,7 @@ impl Hint<'_> {
             responder: end(port),
             protocol: 6,
             vlan: None,
+            swapped: false,
         };
         Self { side: Side::Originator, flow, other: &[] }
     }
