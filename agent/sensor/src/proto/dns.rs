@@ -97,6 +97,17 @@ fn probe_nbns(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     (hint.on_port(&[NETBIOS_NAMES]) && parse(bytes, Dialect::NetBios).is_some()).into()
 }
 
+/// A message that HTTP carried (RFC 8484), as the body of an exchange of this number.
+pub(super) fn over_http(side: Side, bytes: &[u8], number: u64, sink: &mut Sink<'_>) {
+    let places = [Place::Message; 2];
+    Parser { application: Application::Dns, number, malformed: 0, places }.read(
+        side,
+        bytes,
+        bytes.len(),
+        sink,
+    );
+}
+
 /// Length of the first message over TCP with its prefix (RFC 1035, 4.2.2).
 fn announced(bytes: &[u8]) -> Option<usize> {
     bytes.first_chunk().map(|length| PREFIX + usize::from(u16::from_be_bytes(*length)))

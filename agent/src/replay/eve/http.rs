@@ -20,7 +20,7 @@ const SETTINGS: [(u16, &str); 8] = [
     (9, "SETTINGSNORFC7540PRIORITIES"),
 ];
 
-pub(super) fn entries(one: &HttpExchange) -> Vec<Entry> {
+pub(super) fn entries(one: &HttpExchange, parted: &mut file::Parted) -> Vec<Entry> {
     let fields = match &one.http2 {
         Some(http2) => second(one, http2),
         None => first(one),
@@ -29,11 +29,9 @@ pub(super) fn entries(one: &HttpExchange) -> Vec<Entry> {
     let number = one.number;
     let mut entries = vec![Entry::new("http", one.from_originator, fields.clone()).with("tx_id", number)];
     let protocol = one.application.as_str();
-    entries.extend(
-        one.files
-            .iter()
-            .map(|info| file::entry(info).with("http", fields.clone()).with("app_proto", protocol)),
-    );
+    let whole = parted.add(one);
+    let files = one.files.iter().chain(&whole);
+    entries.extend(files.map(|info| file::entry(info).with("http", fields.clone()).with("app_proto", protocol)));
     entries
 }
 

@@ -8,10 +8,12 @@ use super::hpack::Block;
 use crate::event::http::{Body, Field, Http2, Request, Response, value};
 use crate::event::{Application, HttpExchange};
 use crate::proto::http::{Transfer, file_name, file_range};
-use crate::proto::{Side, Sink};
+use crate::proto::{Side, Sink, dns};
 
 /// Streams that are not over; one more, and the oldest is said as it is.
 const STREAMS_MAX: usize = 64;
+/// A DNS message within a body (RFC 8484) that is kept until it is whole.
+const DNS_MAX: usize = 4 * 1024;
 
 /// The streams that are not over.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ struct Stream {
     exchange: HttpExchange,
     /// Bodies as files (client's, server's).
     files: [Option<Box<Transfer>>; 2],
+    /// Bodies that are DNS messages (client's, server's).
+    dns: [Vec<u8>; 2],
     over: [bool; 2],
 }
 
@@ -87,7 +91,7 @@ impl Streams {
         }
         let exchange =
             if self.open.contains_key(&id) { HttpExchange::default() } else { self.blank(sink.at, id) };
-        self.open.entry(id).or_insert_with(|| Stream { exchange, files: [None, None], over: [false; 2] })
+        self.open.entry(id).or_insert_with(|| Stream::new(exchange))
     }
 
     /// A header block of a stream: the head of its message, an interim response, or trailers.
@@ -127,7 +131,7 @@ impl Streams {
         let fields = pseudo.into_iter().chain(request.fields.iter().cloned()).collect();
         let mut exchange = self.blank(at, 1);
         exchange.request = Some(Request { fields, protocol: "HTTP/2".into(), ..request.clone() });
-        self.open.insert(1, Stream { exchange, files: [None, None], over: [true, false] });
+        self.open.insert(1, Stream { over: [true, false], ..Stream::new(exchange) });
     }
 
     /// Content of a stream.
@@ -152,6 +156,13 @@ impl Streams {
         });
         file.add(bytes);
         file.miss(missing);
+        let is_dns =
+            value(fields, "content-type").is_some_and(|kind| kind.starts_with("application/dns-message"));
+        let [of_request, of_response] = &mut one.dns;
+        let dns = if is_request { of_request } else { of_response };
+        if is_dns && dns.len() + bytes.len() <= DNS_MAX {
+            dns.extend(bytes);
+        }
     }
 
     /// One side has said everything on this stream.
@@ -160,6 +171,11 @@ impl Streams {
         let Some(one) = self.open.get_mut(&id) else { return };
         let [request, response] = &mut one.over;
         *(if is_request { &mut *request } else { &mut *response }) = true;
+        let [of_request, of_response] = &mut one.dns;
+        let message = core::mem::take(if is_request { of_request } else { of_response });
+        if !message.is_empty() {
+            dns::over_http(side, &message, one.exchange.number, sink);
+        }
         if *request
             && *response
             && let Some(one) = self.open.remove(&id)
@@ -174,6 +190,10 @@ impl Streams {
 }
 
 impl Stream {
+    const fn new(exchange: HttpExchange) -> Self {
+        Self { exchange, files: [None, None], dns: [Vec::new(), Vec::new()], over: [false; 2] }
+    }
+
     fn say(self, sink: &mut Sink<'_>) {
         let mut exchange = self.exchange;
         let mut files = Vec::new();
