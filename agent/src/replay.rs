@@ -4,6 +4,7 @@
 
 mod columns;
 mod csv;
+mod dns_types;
 mod eve;
 #[cfg(feature = "parquet")]
 mod parquet;
