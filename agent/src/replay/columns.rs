@@ -102,18 +102,54 @@ pub(super) const COLUMNS: &[Column] = &[
     column("segment", Kind::Text, |it| {
         it.summary.segment.as_ref().map_or(Value::Unset, |segment| Value::text(segment.as_str()))
     }),
-    column("originator_wire_bytes", Kind::Count, |it| Value::Count(it.record.originator.wire_bytes)),
-    column("responder_wire_bytes", Kind::Count, |it| Value::Count(it.record.responder.wire_bytes)),
     column("history", Kind::Text, |it| Value::text(it.record.conduct.history.as_str())),
+    column("rtt_ns", Kind::Count, |it| {
+        let nanos = it.record.conduct.rtt.and_then(|rtt| u64::try_from(rtt.as_nanos()).ok());
+        nanos.map_or(Value::Unset, Value::Count)
+    }),
+    column("originator_wire_bytes", Kind::Count, |it| Value::Count(it.record.originator.wire_bytes)),
+    column("originator_stream_bytes", Kind::Count, |it| {
+        Value::Count(it.record.conduct.originator.stream_bytes)
+    }),
     column("originator_missed_bytes", Kind::Count, |it| {
         Value::Count(it.record.conduct.originator.missed_bytes)
     }),
-    column("responder_missed_bytes", Kind::Count, |it| Value::Count(it.record.conduct.responder.missed_bytes)),
-    column("rtt_ns", Kind::Count, |it| {
-        let rtt = it.record.conduct.rtt.and_then(|rtt| u64::try_from(rtt.as_nanos()).ok());
-        rtt.map_or(Value::Unset, Value::Count)
+    column("originator_retransmissions", Kind::Count, |it| {
+        Value::Count(it.record.conduct.originator.retransmissions.into())
     }),
+    column("originator_out_of_order", Kind::Count, |it| {
+        Value::Count(it.record.conduct.originator.out_of_order.into())
+    }),
+    column("originator_zero_windows", Kind::Count, |it| {
+        Value::Count(it.record.conduct.originator.zero_windows.into())
+    }),
+    column("originator_resets", Kind::Count, |it| Value::Count(it.record.conduct.originator.resets.into())),
+    column("originator_tcp_flags", Kind::Small, |it| Value::Small(it.record.conduct.originator.flags.into())),
+    column("originator_mac", Kind::Text, |it| mac(it.record.conduct.originator.mac)),
+    column("responder_wire_bytes", Kind::Count, |it| Value::Count(it.record.responder.wire_bytes)),
+    column("responder_stream_bytes", Kind::Count, |it| {
+        Value::Count(it.record.conduct.responder.stream_bytes)
+    }),
+    column("responder_missed_bytes", Kind::Count, |it| {
+        Value::Count(it.record.conduct.responder.missed_bytes)
+    }),
+    column("responder_retransmissions", Kind::Count, |it| {
+        Value::Count(it.record.conduct.responder.retransmissions.into())
+    }),
+    column("responder_out_of_order", Kind::Count, |it| {
+        Value::Count(it.record.conduct.responder.out_of_order.into())
+    }),
+    column("responder_zero_windows", Kind::Count, |it| {
+        Value::Count(it.record.conduct.responder.zero_windows.into())
+    }),
+    column("responder_resets", Kind::Count, |it| Value::Count(it.record.conduct.responder.resets.into())),
+    column("responder_tcp_flags", Kind::Small, |it| Value::Small(it.record.conduct.responder.flags.into())),
+    column("responder_mac", Kind::Text, |it| mac(it.record.conduct.responder.mac)),
 ];
+
+fn mac(address: Option<[u8; 6]>) -> Value {
+    address.map_or(Value::Unset, |address| Value::Text(address.map(|byte| format!("{byte:02x}")).join(":")))
+}
 
 /// The words of IPFIX information element 136, `flowEndReason`.
 const fn end_reason(reason: EndReason) -> &'static str {

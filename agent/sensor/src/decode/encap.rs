@@ -1,4 +1,4 @@
-//! Packets in IP packets: IP in IP, GRE, `EtherIP`, MPLS and L2TPv3 in IP. The outer packet has no flow of its own.
+//! Packets in IP packets: IP in IP, GRE, `EtherIP`, MPLS and `L2TPv3` in IP. The outer packet has no flow of its own.
 
 use etherparse::EtherType;
 

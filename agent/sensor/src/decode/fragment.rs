@@ -17,6 +17,8 @@ use crate::limits::Limits;
 
 /// Fragment offsets count in these.
 const BLOCK: u32 = 8;
+/// Of IPv6.
+const FRAGMENT_HEADER: u32 = 8;
 /// What a datagram costs beside its bytes, in the byte bound.
 const OVERHEAD: usize = 256;
 /// Likewise a piece.
@@ -322,7 +324,10 @@ impl Fragments {
             datagram.count(context);
         }
         if offset == 0 && fit == Fit::New {
-            datagram.first = Some((packet.protocol, packet.bytes.saturating_sub(packet.payload_bytes)));
+            // The whole has no fragment header.
+            let fragment_header = if v6 { FRAGMENT_HEADER } else { 0 };
+            let headers = packet.bytes.saturating_sub(packet.payload_bytes + fragment_header);
+            datagram.first = Some((packet.protocol, headers));
         }
         let cost = datagram.cost();
         self.bytes = (self.bytes + cost).saturating_sub(core::mem::replace(&mut datagram.charged, cost));

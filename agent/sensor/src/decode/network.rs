@@ -66,7 +66,7 @@ impl Carried<'_> {
 
     /// Goes past `n` bytes of an extension header.
     fn skip(&mut self, n: usize, next: u8) -> Result<(), Skip> {
-        self.payload = self.payload.get(n..).ok_or(self.fails("decoder.ipv6.trunc_exthdr"))?;
+        self.payload = self.payload.get(n..).ok_or_else(|| self.fails("decoder.ipv6.trunc_exthdr"))?;
         self.payload_bytes = self.payload_bytes.saturating_sub(u32::try_from(n).unwrap_or(u32::MAX));
         self.protocol = next;
         Ok(())
@@ -119,7 +119,7 @@ pub(super) fn ipv4(bytes: &[u8], beyond: u32, verify: bool) -> Result<Carried<'_
         return Err(fails("decoder.ipv4.iplen_smaller_than_hlen"));
     }
     let extent = extent((announced != 0).then_some(announced.into()), len(bytes), beyond)
-        .ok_or(fails("decoder.ipv4.trunc_pkt"))?;
+        .ok_or_else(|| fails("decoder.ipv4.trunc_pkt"))?;
     if verify && checksum::of(header) != 0 {
         return Err(Skip::of(Reason::Checksum).between(source, destination));
     }
@@ -159,7 +159,7 @@ pub(super) fn ipv6(bytes: &[u8], beyond: u32) -> Result<Carried<'_>, Skip> {
     let announced = u16::from_be_bytes([l0, l1]);
     let total = (announced != 0).then_some(u32::from(announced) + len(fixed));
     let extent = extent(total, len(bytes), beyond)
-        .ok_or(Skip::network("decoder.ipv6.trunc_pkt").between(source, destination))?;
+        .ok_or_else(|| Skip::network("decoder.ipv6.trunc_pkt").between(source, destination))?;
     let end = usize::try_from(extent.total).unwrap_or(usize::MAX).min(bytes.len());
     Ok(Carried {
         source,
@@ -246,7 +246,7 @@ fn piece<'a>(context: Context, packet: &mut Carried<'a>) -> Result<Option<Fragme
         let anomaly = if v6 { "decoder.ipv6.frag_pkt_too_large" } else { "decoder.ipv4.frag_pkt_too_large" };
         return Err(packet.fails(anomaly));
     }
-    if packet.payload_bytes == 0 || more && packet.payload_bytes % 8 != 0 {
+    if packet.payload_bytes == 0 || more && !packet.payload_bytes.is_multiple_of(8) {
         let anomaly = if v6 { "decoder.ipv6.frag_invalid_length" } else { "decoder.ipv4.frag_ignored" };
         return Err(packet.fails(anomaly));
     }

@@ -126,7 +126,7 @@ fn tag<'a>(
 }
 
 fn after<'a>(span: Span<'a>, n: usize, small: &'static str) -> Result<Span<'a>, Skip> {
-    span.after(n).ok_or(Skip::link(small))
+    span.after(n).ok_or_else(|| Skip::link(small))
 }
 
 /// Label stack entries (RFC 3032). What follows is not said: IP by its version, else Ethernet behind or without a control

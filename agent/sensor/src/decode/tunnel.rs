@@ -125,7 +125,7 @@ fn l2tp<'a>(context: Context, span: Span<'a>, met: &mut Met) -> Option<Layer<'a>
     }
 }
 
-/// A data message of L2TPv3: session, then a cookie and a sublayer whose lengths only the ends know: what gives a packet is right.
+/// A data message of `L2TPv3`: session, then a cookie and a sublayer whose lengths only the ends know: what gives a packet is right.
 pub(super) fn l2tp_session<'a>(context: Context, span: Span<'a>, met: &mut Met) -> Option<Layer<'a>> {
     let session = span.bytes.first_chunk::<4>()?;
     // Session 0 is the control connection.

@@ -49,7 +49,8 @@ fn values(values: &DhtValues) -> Value {
         put("port", port.into());
     }
     if !values.nodes.is_empty() {
-        let node = |id: &[u8], at: SocketAddr| json!({"id": hex(id), "ip": at.ip().to_string(), "port": at.port()});
+        let node =
+            |id: &[u8], at: SocketAddr| json!({"id": hex(id), "ip": at.ip().to_string(), "port": at.port()});
         put("nodes", values.nodes.iter().map(|one| node(&one.id, one.address)).collect());
     }
     if !values.values.is_empty() {

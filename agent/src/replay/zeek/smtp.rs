@@ -81,7 +81,7 @@ fn address(path: &str) -> Option<&str> {
 }
 
 /// A set: each once; unset if there is none.
-fn set(texts: impl Iterator<Item = &str>) -> Cell {
+fn set<'a>(texts: impl Iterator<Item = &'a str>) -> Cell {
     let mut once: Vec<&str> = Vec::new();
     for text in texts {
         if !once.contains(&text) {
