@@ -1,10 +1,11 @@
 //! The columns of flows as a table: one list, of which CSV and Parquet are made, so that both always hold the same.
 
+use sekimori_sensor::event::flow::TcpState;
 use sekimori_sensor::event::{Application, EndReason, Event, FlowEvent, FlowRecord, FlowRef};
 use sekimori_sensor::segment::Policy;
 use sekimori_sensor::summarize::flow_summary;
 use sekimori_wire::record::FlowSummary;
-use sekimori_wire::time::Timestamp;
+use sekimori_wire::time::{Timestamp, nanos_of};
 
 /// A flow that ended: what is known of it, and what would be shipped of it.
 pub(super) struct Flow<'a> {
@@ -34,6 +35,7 @@ pub(super) enum Kind {
     Small,
     Text,
     Time,
+    Flag,
 }
 
 /// A value of a column.
@@ -45,6 +47,7 @@ pub(super) enum Value {
     Small(u16),
     Text(String),
     Time(Timestamp),
+    Flag(bool),
 }
 
 impl Value {
@@ -102,54 +105,56 @@ pub(super) const COLUMNS: &[Column] = &[
     column("segment", Kind::Text, |it| {
         it.summary.segment.as_ref().map_or(Value::Unset, |segment| Value::text(segment.as_str()))
     }),
-    column("history", Kind::Text, |it| Value::text(it.record.conduct.history.as_str())),
-    column("rtt_ns", Kind::Count, |it| {
-        let nanos = it.record.conduct.rtt.and_then(|rtt| u64::try_from(rtt.as_nanos()).ok());
-        nanos.map_or(Value::Unset, Value::Count)
-    }),
     column("originator_wire_bytes", Kind::Count, |it| Value::Count(it.record.originator.wire_bytes)),
+    column("responder_wire_bytes", Kind::Count, |it| Value::Count(it.record.responder.wire_bytes)),
+    column("history", Kind::Text, |it| Value::text(it.record.conduct.history.as_str())),
+    column("midstream", Kind::Flag, |it| Value::Flag(it.record.conduct.midstream)),
+    column("swapped", Kind::Flag, |it| Value::Flag(it.flow.swapped)),
+    column("rtt_ns", Kind::Count, |it| {
+        it.record.conduct.rtt.map_or(Value::Unset, |rtt| Value::Count(nanos_of(rtt)))
+    }),
+    column("tcp_state", Kind::Text, |it| Value::text(tcp_state(it.record.conduct.tcp_state))),
+    column("active_until", Kind::Time, |it| Value::Time(it.record.conduct.active_until)),
     column("originator_stream_bytes", Kind::Count, |it| {
         Value::Count(it.record.conduct.originator.stream_bytes)
+    }),
+    column("responder_stream_bytes", Kind::Count, |it| {
+        Value::Count(it.record.conduct.responder.stream_bytes)
     }),
     column("originator_missed_bytes", Kind::Count, |it| {
         Value::Count(it.record.conduct.originator.missed_bytes)
     }),
-    column("originator_retransmissions", Kind::Count, |it| {
-        Value::Count(it.record.conduct.originator.retransmissions.into())
-    }),
-    column("originator_out_of_order", Kind::Count, |it| {
-        Value::Count(it.record.conduct.originator.out_of_order.into())
-    }),
-    column("originator_zero_windows", Kind::Count, |it| {
-        Value::Count(it.record.conduct.originator.zero_windows.into())
-    }),
-    column("originator_resets", Kind::Count, |it| Value::Count(it.record.conduct.originator.resets.into())),
-    column("originator_tcp_flags", Kind::Small, |it| Value::Small(it.record.conduct.originator.flags.into())),
-    column("originator_mac", Kind::Text, |it| mac(it.record.conduct.originator.mac)),
-    column("responder_wire_bytes", Kind::Count, |it| Value::Count(it.record.responder.wire_bytes)),
-    column("responder_stream_bytes", Kind::Count, |it| {
-        Value::Count(it.record.conduct.responder.stream_bytes)
-    }),
     column("responder_missed_bytes", Kind::Count, |it| {
         Value::Count(it.record.conduct.responder.missed_bytes)
+    }),
+    column("originator_retransmissions", Kind::Count, |it| {
+        Value::Count(it.record.conduct.originator.retransmissions.into())
     }),
     column("responder_retransmissions", Kind::Count, |it| {
         Value::Count(it.record.conduct.responder.retransmissions.into())
     }),
+    column("originator_out_of_order", Kind::Count, |it| {
+        Value::Count(it.record.conduct.originator.out_of_order.into())
+    }),
     column("responder_out_of_order", Kind::Count, |it| {
         Value::Count(it.record.conduct.responder.out_of_order.into())
+    }),
+    column("originator_zero_windows", Kind::Count, |it| {
+        Value::Count(it.record.conduct.originator.zero_windows.into())
     }),
     column("responder_zero_windows", Kind::Count, |it| {
         Value::Count(it.record.conduct.responder.zero_windows.into())
     }),
+    column("originator_resets", Kind::Count, |it| Value::Count(it.record.conduct.originator.resets.into())),
     column("responder_resets", Kind::Count, |it| Value::Count(it.record.conduct.responder.resets.into())),
+    column("originator_tcp_flags", Kind::Small, |it| Value::Small(it.record.conduct.originator.flags.into())),
     column("responder_tcp_flags", Kind::Small, |it| Value::Small(it.record.conduct.responder.flags.into())),
+    column("originator_mac", Kind::Text, |it| mac(it.record.conduct.originator.mac)),
     column("responder_mac", Kind::Text, |it| mac(it.record.conduct.responder.mac)),
+    column("originator_icmp", Kind::Text, |it| icmp(it.record.conduct.icmp.first())),
+    column("responder_icmp", Kind::Text, |it| icmp(it.record.conduct.icmp.last())),
+    column("vlans", Kind::Text, |it| Value::text(&vlans(&it.record.conduct.vlans))),
 ];
-
-fn mac(address: Option<[u8; 6]>) -> Value {
-    address.map_or(Value::Unset, |address| Value::Text(address.map(|byte| format!("{byte:02x}")).join(":")))
-}
 
 /// The words of IPFIX information element 136, `flowEndReason`.
 const fn end_reason(reason: EndReason) -> &'static str {
@@ -162,6 +167,28 @@ const fn end_reason(reason: EndReason) -> &'static str {
     }
 }
 
+/// As Suricata writes it; nothing where there was no handshake.
+fn tcp_state(state: TcpState) -> &'static str {
+    if state == TcpState::None { "" } else { state.as_str() }
+}
+
+/// `02:00:00:00:00:01`.
+fn mac(address: Option<[u8; 6]>) -> Value {
+    let text = |address: [u8; 6]| address.map(|byte| format!("{byte:02x}")).join(":");
+    address.map_or(Value::Unset, |address| Value::Text(text(address)))
+}
+
+/// Type and code: `8/0`.
+fn icmp(kind: Option<&Option<(u8, u8)>>) -> Value {
+    kind.copied().flatten().map_or(Value::Unset, |(kind, code)| Value::Text(format!("{kind}/{code}")))
+}
+
+/// Outermost first.
+fn vlans(all: &[u16]) -> String {
+    let there = all.iter().take_while(|vlan| **vlan != 0);
+    there.map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
 /// All that were recognised, in order.
 fn applications(all: &[Application]) -> String {
     let known = all.iter().filter(|one| **one != Application::Unknown);
@@ -171,6 +198,7 @@ fn applications(all: &[Application]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sekimori_sensor::event::flow::{Conduct, Way};
     use std::collections::BTreeSet;
 
     #[test]
@@ -187,7 +215,15 @@ mod tests {
             vlan: Some(5),
             swapped: false,
         };
-        let record = FlowRecord { server_name: Some("www.example.jp".into()), ..FlowRecord::default() };
+        let conduct = Conduct {
+            rtt: Some(core::time::Duration::from_micros(9)),
+            vlans: [5, 6, 0],
+            icmp: [Some((8, 0)), None],
+            originator: Way { mac: Some([2, 0, 0, 0, 0, 0xab]), ..Way::default() },
+            ..Conduct::default()
+        };
+        let server_name = Some("www.example.jp".into());
+        let record = FlowRecord { server_name, conduct, ..FlowRecord::default() };
         let what = FlowEvent::Ended(Box::new(record));
         let event = Event::Flow { at: Timestamp::from_secs(9), flow, what };
         let ended = Flow::ended(&event, &Policy::default_private()).unwrap();
@@ -198,6 +234,7 @@ mod tests {
                 Value::Small(_) => column.kind == Kind::Small,
                 Value::Text(text) => column.kind == Kind::Text && !text.is_empty(),
                 Value::Time(_) => column.kind == Kind::Time,
+                Value::Flag(_) => column.kind == Kind::Flag,
             };
             assert!(fits, "{}", column.name);
         }
@@ -205,5 +242,12 @@ mod tests {
         assert_eq!(value("server_name"), Value::Text("www.example.jp".to_owned()));
         assert_eq!(value("registered_domain"), Value::Text("example.jp".to_owned()));
         assert_eq!((value("vlan"), value("ja4")), (Value::Small(5), Value::Unset));
+        assert_eq!((value("rtt_ns"), value("vlans")), (Value::Count(9_000), Value::Text("5 6".to_owned())));
+        assert_eq!(
+            (value("originator_icmp"), value("responder_icmp")),
+            (Value::Text("8/0".to_owned()), Value::Unset)
+        );
+        assert_eq!(value("originator_mac"), Value::Text("02:00:00:00:00:ab".to_owned()));
+        assert_eq!((value("tcp_state"), value("midstream")), (Value::Unset, Value::Flag(false)));
     }
 }
