@@ -80,6 +80,7 @@ pub(crate) struct TokenArg {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct ReplayArgs {
     /// Capture files, merged in order of time.
     #[arg(required = true)]

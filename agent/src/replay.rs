@@ -4,6 +4,7 @@
 
 mod columns;
 mod csv;
+mod dns_types;
 mod eve;
 #[cfg(feature = "parquet")]
 mod parquet;
@@ -185,7 +186,7 @@ fn writer(args: &ReplayArgs, format: Format, policy: &Policy) -> Result<Box<dyn 
         #[cfg(feature = "parquet")]
         Format::Parquet => {
             let path = args.output.as_deref().ok_or(ReplayError::NeedsFile)?;
-            Box::new(self::parquet::Parquet::new(path, policy.clone())?)
+            Box::new(parquet::Parquet::new(path, policy.clone())?)
         }
         #[cfg(not(feature = "parquet"))]
         Format::Parquet => return Err(ReplayError::NoParquet),

@@ -43,7 +43,7 @@ pub use dcerpc::RpcCall;
 pub use dhcp::DhcpMessage;
 pub use dht::DhtMessage;
 pub use dns::Dns;
-pub use file::FileInfo;
+pub use file::{FileInfo, FileState};
 pub use flow::{Conduct, ConnState, EndReason, FlowRecord, History, TcpState, Volume, Way};
 pub use ftp::{FtpCommand, FtpDataChannel};
 pub use http::{HttpExchange, HttpRequest};

@@ -4,6 +4,8 @@
 //! that lost its place (a gap in the capture) does not guess: it takes up again only where a segment begins with what it
 //! knows how to read.
 
+#[cfg(test)]
+mod bench;
 mod ber;
 mod dcerpc;
 mod dhcp;
@@ -27,6 +29,8 @@ mod quic;
 mod rdp;
 mod reader;
 mod recognise;
+#[cfg(test)]
+mod script;
 mod session;
 mod sip;
 mod smb;
@@ -37,6 +41,8 @@ mod syslog;
 mod telnet;
 mod tftp;
 mod tls;
+#[cfg(test)]
+mod trial;
 mod xmpp;
 
 use sekimori_wire::time::Timestamp;

@@ -26,11 +26,9 @@ impl Csv {
     fn write(&mut self, cells: impl Iterator<Item = String>) -> Result<(), ReplayError> {
         let written = self.to.write_record(cells);
         written.map_err(|error| {
-            let cause = match error.into_kind() {
-                csv::ErrorKind::Io(cause) => cause,
-                other => io::Error::other(format!("{other:?}")),
-            };
-            self.to.get_ref().failed(cause)
+            let text = error.to_string();
+            let io = if let csv::ErrorKind::Io(cause) = error.into_kind() { Some(cause) } else { None };
+            self.to.get_ref().failed(io.unwrap_or_else(|| io::Error::other(text)))
         })
     }
 }
@@ -44,6 +42,7 @@ impl Writer for Csv {
             Value::Small(number) => number.to_string(),
             Value::Text(text) => text,
             Value::Time(at) => at.to_string(),
+            Value::Flag(flag) => flag.to_string(),
         }))
     }
 

@@ -75,11 +75,13 @@ pub(super) struct Eve {
     /// Of the Community IDs.
     seed: u16,
     tally: flow::Tally,
+    parted: file::Parted,
 }
 
 impl Eve {
     pub(super) fn new(output: Output, seed: u16) -> Self {
-        Self { output, now: Timestamp::ZERO, seed, tally: flow::Tally::default() }
+        let (tally, parted) = (flow::Tally::default(), file::Parted::default());
+        Self { output, now: Timestamp::ZERO, seed, tally, parted }
     }
 
     fn write(&mut self, at: Timestamp, flow: Option<&FlowRef>, entry: Entry) -> Result<(), ReplayError> {
@@ -111,7 +113,8 @@ impl Writer for Eve {
             }
             Event::Flow { at, flow, what } => {
                 self.tally.count(flow, what);
-                entries(flow, what).into_iter().try_for_each(|entry| self.write(*at, Some(flow), entry))
+                let entries = entries(flow, what, &mut self.parted);
+                entries.into_iter().try_for_each(|entry| self.write(*at, Some(flow), entry))
             }
         }
     }
@@ -122,14 +125,16 @@ impl Writer for Eve {
     }
 }
 
-fn entries(flow: &FlowRef, what: &FlowEvent) -> Vec<Entry> {
+fn entries(flow: &FlowRef, what: &FlowEvent, parted: &mut file::Parted) -> Vec<Entry> {
     match what {
         FlowEvent::Dns(dns) => dns::entries(dns),
         FlowEvent::Ended(record) => flow::entries(flow, record),
         FlowEvent::Anomaly(anomaly) => vec![anomaly::of_flow(anomaly)],
         FlowEvent::Transaction(transaction) => match &**transaction {
             Transaction::Tls(one) => tls::entries(one),
-            Transaction::Http(one) => http::entries(one),
+            // Suricata does not read it.
+            Transaction::NameService(_) => Vec::new(),
+            Transaction::Http(one) => http::entries(one, parted),
             Transaction::Ssh(one) => ssh::entries(one),
             Transaction::Smtp(one) => smtp::entries(one),
             Transaction::Ftp(one) => ftp::entries(one),

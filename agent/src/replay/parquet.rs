@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parquet::basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -45,6 +45,7 @@ enum Typed {
     Wide(Vec<i64>),
     Narrow(Vec<i32>),
     Text(Vec<ByteArray>),
+    Flag(Vec<bool>),
 }
 
 impl Parquet {
@@ -114,6 +115,10 @@ fn write_group(to: &mut SerializedFileWriter<File>, group: &mut [Values]) -> Res
                 column.typed::<ByteArrayType>().write_batch(text, there, None)?;
                 text.clear();
             }
+            Typed::Flag(flags) => {
+                column.typed::<BoolType>().write_batch(flags, there, None)?;
+                flags.clear();
+            }
         }
         values.there.clear();
         column.close()?;
@@ -127,6 +132,7 @@ impl Values {
             Kind::Count | Kind::Time => Typed::Wide(Vec::new()),
             Kind::Small => Typed::Narrow(Vec::new()),
             Kind::Text => Typed::Text(Vec::new()),
+            Kind::Flag => Typed::Flag(Vec::new()),
         };
         Self { there: Vec::new(), typed }
     }
@@ -150,6 +156,10 @@ impl Values {
                 texts.push(text.into_bytes().into());
                 true
             }
+            (Typed::Flag(flags), Value::Flag(flag)) => {
+                flags.push(flag);
+                true
+            }
             _ => false,
         };
         self.there.push(i16::from(there));
@@ -163,6 +173,7 @@ fn field(column: &Column) -> Result<Type, ParquetError> {
         Kind::Count => (Physical::INT64, unsigned(64)),
         Kind::Small => (Physical::INT32, unsigned(16)),
         Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        Kind::Flag => (Physical::BOOLEAN, None),
         Kind::Time => {
             let time = LogicalType::timestamp(true, TimeUnit::NANOS);
             (Physical::INT64, Some(time))
@@ -175,11 +186,47 @@ fn field(column: &Column) -> Result<Type, ParquetError> {
 }
 
 fn io_error(error: ParquetError) -> io::Error {
-    match error {
-        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
-            Ok(cause) => *cause,
-            Err(other) => io::Error::other(other),
-        },
-        other => io::Error::other(other),
+    let ParquetError::External(cause) = error else { return io::Error::other(error) };
+    cause.downcast::<io::Error>().map_or_else(io::Error::other, |cause| *cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use sekimori_sensor::event::{Endpoint, FlowEvent, FlowRef};
+    use sekimori_wire::time::Timestamp;
+
+    #[test]
+    fn row_groups_are_bounded_and_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flows.parquet");
+        let mut parquet = Parquet::new(&path, Policy::default_private()).unwrap();
+        let end = |port| Endpoint { address: [192, 0, 2, 1].into(), port };
+        let mut flow = FlowRef {
+            id: 0,
+            began: Timestamp::from_secs(1),
+            originator: end(1),
+            responder: end(2),
+            protocol: 6,
+            vlan: None,
+            swapped: false,
+        };
+        let rows = GROUP_ROWS + 10;
+        for id in 0..rows {
+            flow.id = u64::MAX - u64::try_from(id).unwrap();
+            let what = FlowEvent::Ended(Box::default());
+            parquet.event(&Event::Flow { at: flow.began, flow, what }).unwrap();
+            assert!(parquet.group.iter().all(|values| values.there.len() < GROUP_ROWS));
+        }
+        parquet.finish(&Files::open(&[], None), &Counters::default()).unwrap();
+        let reader = SerializedFileReader::new(File::open(&path).unwrap()).unwrap();
+        let metadata = reader.metadata();
+        let groups: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+        assert_eq!(groups, [i64::try_from(GROUP_ROWS).unwrap(), 10]);
+        assert_eq!(metadata.file_metadata().schema_descr().num_columns(), COLUMNS.len());
+        let first = reader.get_row_iter(None).unwrap().next().unwrap().unwrap();
+        let (name, value) = first.get_column_iter().next().unwrap();
+        assert_eq!((name.as_str(), value.to_string()), ("flow_id", u64::MAX.to_string()));
     }
 }

@@ -146,6 +146,8 @@ pub(super) struct Zeek {
     folder: PathBuf,
     json: bool,
     logs: BTreeMap<&'static str, Open>,
+    /// DNS messages that wait for their counterparts.
+    dns: dns::Pending,
     /// Certificates that `x509.log` has: each stands there once.
     certificates: BTreeSet<String>,
 }
@@ -160,7 +162,8 @@ impl Zeek {
     pub(super) fn new(folder: &Path, json: bool) -> Result<Self, ReplayError> {
         std::fs::create_dir_all(folder)
             .map_err(|cause| ReplayError::Output { path: folder.to_owned(), cause })?;
-        Ok(Self { folder: folder.to_owned(), json, logs: BTreeMap::new(), certificates: BTreeSet::new() })
+        let (logs, certificates, dns) = (BTreeMap::new(), BTreeSet::new(), dns::Pending::default());
+        Ok(Self { folder: folder.to_owned(), json, logs, dns, certificates })
     }
 
     fn write(&mut self, flow: &FlowRef, row: &Row) -> Result<(), ReplayError> {
@@ -232,6 +235,8 @@ impl Writer for Zeek {
     fn event(&mut self, event: &Event) -> Result<(), ReplayError> {
         match event {
             Event::Flow { at, flow, what } => {
+                let of_dns = self.dns.of(*at, flow, what);
+                of_dns.iter().try_for_each(|(flow, row)| self.write(flow, row))?;
                 rows(*at, flow, what).iter().try_for_each(|row| self.write(flow, row))
             }
             Event::Arp { .. } | Event::Anomaly { .. } => Ok(()),
@@ -239,6 +244,8 @@ impl Writer for Zeek {
     }
 
     fn finish(&mut self, _files: &Files, _counters: &Counters) -> Result<(), ReplayError> {
+        let left = self.dns.finish();
+        left.iter().try_for_each(|(flow, row)| self.write(flow, row))?;
         for open in self.logs.values_mut() {
             if !self.json {
                 open.line("#close")?;
@@ -263,7 +270,6 @@ fn uid(flow: &FlowRef) -> String {
 
 fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
     match what {
-        FlowEvent::Dns(dns) => dns::rows(at, flow, dns),
         FlowEvent::Ended(record) => conn::rows(flow, record),
         FlowEvent::Transaction(transaction) => match &**transaction {
             Transaction::Tls(one) => ssl::rows(at, one),
@@ -272,7 +278,9 @@ fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
             Transaction::Smtp(one) => smtp::rows(at, flow, one),
             Transaction::Ftp(one) => ftp::rows(at, flow, one),
             Transaction::Rdp(one) => ssl::of_rdp(at, one),
-            Transaction::Quic(_)
+            // A line of `dns.log` is more than one event.
+            Transaction::NameService(_)
+            | Transaction::Quic(_)
             | Transaction::Pop3(_)
             | Transaction::Imap(_)
             | Transaction::Telnet(_)
@@ -289,7 +297,8 @@ fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
             | Transaction::Dht(_)
             | Transaction::File(_) => Vec::new(),
         },
-        FlowEvent::Started(_)
+        FlowEvent::Dns(_)
+        | FlowEvent::Started(_)
         | FlowEvent::Answered
         | FlowEvent::Established
         | FlowEvent::Rejected

@@ -5,7 +5,9 @@ use core::net::IpAddr;
 /// A mail transaction, or a connection that had none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SmtpMail {
-    /// Number of the mail in its connection, from 1.
+    /// Number of this in its connection, from 0.
+    pub transaction: u32,
+    /// Number of the mail in its connection, from 1, as far as messages were transferred.
     pub depth: u32,
     /// What the client calls itself.
     pub helo: Option<Box<str>>,

@@ -105,8 +105,16 @@ impl Stream {
     /// The flow is over: what waits for missing bytes is shown without them.
     pub(crate) fn finish(&mut self, session: &mut Session, pool: &mut Pool, sink: &mut Sink<'_>) {
         if self.windows.is_some() && !session.is_opaque() {
-            self.pass_holes(Side::Originator, usize::MAX, session, pool, sink);
-            self.pass_holes(Side::Responder, usize::MAX, session, pool, sink);
+            for side in [Side::Originator, Side::Responder] {
+                self.pass_holes(side, usize::MAX, session, pool, sink);
+                // What a parser still waits for more of: it says what it can of it.
+                if let Some(window) = self.windows.and_then(|lease| pool.window(lease, side))
+                    && window.ready() > 0
+                {
+                    session.lose(side, window.bytes.get(..window.ready()).unwrap_or_default(), Some(0), sink);
+                    window.clear();
+                }
+            }
         }
         self.release(pool);
     }
@@ -146,7 +154,8 @@ impl Stream {
     /// The sequence number up to which there is no hole.
     fn reached(&self, side: Side, pool: &mut Pool) -> Option<u32> {
         let next = (*side.of(&self.next))?;
-        let ready = self.windows.and_then(|lease| pool.window(lease, side)).map_or(0, |window| window.ready());
+        let ready =
+            self.windows.and_then(|lease| pool.window(lease, side)).map_or(0, |window| window.ready());
         Some(next.wrapping_add(u32::try_from(ready).unwrap_or_default()))
     }
 

@@ -92,3 +92,146 @@ impl Parser {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Transaction;
+    use crate::event::dcerpc::{RpcCall, RpcType};
+    use crate::proto::Side::{Originator, Responder};
+    use crate::proto::bench::Bench;
+
+    fn calls(bench: &Bench) -> Vec<&RpcCall> {
+        let call = |one| match one {
+            &Transaction::DceRpc(ref call) => &**call,
+            other => panic!("{other:?}"),
+        };
+        bench.transactions().into_iter().map(call).collect()
+    }
+
+    /// A message of version 5, low bytes first.
+    fn message(kind: u8, flags: u8, call: u32, body: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(body.len() + 16).unwrap().to_le_bytes();
+        let head = [5, 0, kind, flags, 0x10, 0, 0, 0, length[0], length[1], 0, 0];
+        [&head[..], &call.to_le_bytes(), body].concat()
+    }
+
+    /// Bind of drsuapi 4.0.
+    fn bind() -> Vec<u8> {
+        let mut body = vec![0xd0, 0x16, 0xd0, 0x16, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0];
+        body.extend([
+            0x35, 0x42, 0x51, 0xe3, 0x06, 0x4b, 0xd1, 0x11, 0xab, 0x04, 0, 0xc0, 0x4f, 0xc2, 0xdc, 0xd2,
+        ]);
+        body.extend([4, 0, 0, 0]);
+        body.extend([0; 20]);
+        message(11, 3, 1, &body)
+    }
+
+    #[test]
+    fn a_bind_and_a_call_are_read() {
+        let mut bench = Bench::to_port(49_155);
+        let mut ack =
+            vec![0xd0, 0x16, 0xd0, 0x16, 0, 0, 0, 0, 4, 0, b'1', b'3', b'5', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+        ack.extend([0; 20]);
+        bench.stream(Originator, &bind()).stream(Responder, &message(12, 3, 1, &ack));
+        bench.stream(Originator, &message(0, 3, 2, &[0, 0, 0, 0, 0, 0, 3, 0, 1, 2, 3]));
+        bench.stream(Responder, &message(2, 3, 2, &[0, 0, 0, 0, 0, 0, 0, 0, 1]));
+        let all = calls(&bench);
+        assert_eq!((all[0].request, all[0].response), (Some(RpcType::Bind), Some(RpcType::BindAck)));
+        assert_eq!((all[0].interfaces[0].version, all[0].interfaces[0].answer), ((4, 0), Some((0, 0))));
+        assert_eq!(all[0].interfaces[0].uuid.to_string(), "e3514235-4b06-11d1-ab04-00c04fc2dcd2");
+        let uuid = all[1].interface.unwrap();
+        assert_eq!(uuid.operation_name(all[1].operation), Some("DRSGetNCChanges"));
+        assert_eq!((all[1].sent.bytes, all[1].received.bytes), (3, 1));
+    }
+
+    #[test]
+    fn fragments_are_counted() {
+        let mut bench = Bench::to_port(49_155);
+        bench
+            .stream(Originator, &message(0, 1, 2, &[0; 108]))
+            .stream(Originator, &message(0, 2, 2, &[0; 58]));
+        bench.stream(Responder, &message(2, 1, 2, &[0; 18])).stream(Responder, &message(2, 0, 2, &[0; 18]));
+        assert!(calls(&bench).is_empty());
+        bench.stream(Responder, &message(2, 2, 2, &[0; 9]));
+        let all = calls(&bench);
+        assert_eq!((all[0].sent.fragments, all[0].sent.bytes), (2, 150));
+        assert_eq!((all[0].received.fragments, all[0].received.bytes), (3, 21));
+    }
+
+    #[test]
+    fn an_answer_to_what_was_not_seen_is_said() {
+        let mut bench = Bench::to_port(49_155);
+        bench.stream(Originator, &bind()).stream(Responder, &message(15, 3, 1, &[0; 32]));
+        let all = calls(&bench);
+        assert_eq!((all[0].request, all[0].response), (None, Some(RpcType::AlterContextResponse)));
+        bench.finish();
+        assert_eq!(calls(&bench)[1].response, None, "the bind had no answer");
+    }
+
+    #[test]
+    fn either_order_of_bytes_is_read() {
+        let mut bench = Bench::to_port(49_155);
+        bench.stream(Originator, b"\x05\x00\x00\x03\x00\x00\x00\x00\x00\x18\x00\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x2d");
+        bench.finish();
+        let all = calls(&bench);
+        assert_eq!((all[0].call, all[0].operation), (7, 45));
+    }
+
+    #[test]
+    fn datagrams_are_read() {
+        let head = |kind: u8, sequence: u8| {
+            let mut bytes = vec![4, kind, 0, 0, 0x10, 0, 0, 0];
+            bytes.extend([0; 16]);
+            bytes.extend([0x11; 16]);
+            bytes.extend([0x22; 16]);
+            bytes.extend([
+                0, 0, 0, 0, 1, 0, 0, 0, sequence, 0, 0, 0, 5, 0, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 0,
+            ]);
+            bytes.extend([7, 7]);
+            bytes
+        };
+        let mut bench = Bench::to_port(34_964);
+        bench
+            .datagram(Originator, &head(0, 9))
+            .datagram(Responder, &head(2, 9))
+            .datagram(Originator, &head(0, 10));
+        let all = calls(&bench);
+        assert_eq!(all.len(), 1);
+        assert_eq!((all[0].version, all[0].call, all[0].operation), ((4, 0), 9, 5));
+        assert_eq!((all[0].sent.bytes, all[0].received.bytes), (2, 2));
+        assert!(all[0].activity.is_some());
+        bench.finish();
+        assert_eq!(calls(&bench).len(), 2);
+    }
+
+    #[test]
+    fn what_is_none_is_not_recognised() {
+        let hint = Hint::of_port(135);
+        assert_eq!(recognise(&hint, &bind()), Guess::Yes);
+        assert_eq!(recognise(&hint, &bind()[..8]), Guess::More);
+        assert_eq!(
+            recognise(&hint, b"\x05\x00\x0b\x03\x11\x00\x00\x00\x48\x00\x00\x00\x02\x00\x00\x00"),
+            Guess::No
+        );
+        assert_eq!(
+            recognise(&hint, b"\x05\x00\x0b\x03\x10\x00\x00\x00\x08\x00\x00\x00\x02\x00\x00\x00"),
+            Guess::No
+        );
+        assert_eq!(recognise(&hint, b"\x05\x01\x00"), Guess::More);
+        assert_eq!(recognise(&Hint::of_port(1080), b"\x05\x01\x00"), Guess::No, "SOCKS");
+    }
+
+    #[test]
+    fn unanswered_calls_are_bounded() {
+        let mut bench = Bench::to_port(49_155);
+        for call in 0..1000 {
+            bench.stream(Originator, &message(0, 3, call, &[0; 8]));
+        }
+        assert_eq!(calls(&bench).len(), 1000 - 32);
+        let mut bench = Bench::to_port(49_155);
+        bench.stream(Originator, &message(11, 3, 1, &[0xff; 60_000]));
+        bench.finish();
+        assert_eq!(calls(&bench).len(), 1, "a bind of nonsense is one all the same");
+    }
+}

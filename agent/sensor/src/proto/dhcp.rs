@@ -137,3 +137,6 @@ fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
 fn addresses(bytes: &[u8]) -> Vec<Ipv4Addr> {
     bytes.as_chunks().0.iter().take(ADDRESSES_MAX).map(|address: &[u8; 4]| Ipv4Addr::from(*address)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,3 +162,6 @@ fn kept(bytes: &[u8]) -> Box<[u8]> {
 fn text(bytes: &[u8]) -> Box<str> {
     String::from_utf8_lossy(bytes.get(..TEXT_MAX).unwrap_or(bytes)).into()
 }
+
+#[cfg(test)]
+mod tests;

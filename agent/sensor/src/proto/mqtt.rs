@@ -7,7 +7,7 @@ mod packet;
 mod property;
 
 use self::packet::{Header, header};
-use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
+use super::{Guess, Hint, Recogniser, Side, Sink, Take};
 use crate::counters::Counter;
 use crate::event::mqtt::{MqttBody, MqttKind, MqttPacket};
 use crate::event::{Application, MqttMessage};
@@ -252,3 +252,6 @@ fn step(packet: &MqttPacket, side: Side) -> Step {
         | (MqttKind::Disconnect | MqttKind::Auth, _) => Step::Alone,
     }
 }
+
+#[cfg(test)]
+mod tests;

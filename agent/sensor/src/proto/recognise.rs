@@ -27,6 +27,7 @@ pub(super) const STREAM: &[Recogniser] = &[
     rule(Application::Ajp, stream::ajp),
     rule(Application::Iec104, stream::iec104),
     rule(Application::TeamViewer, stream::teamviewer),
+    rule(Application::Tls, stream::tls_under_way),
 ];
 pub(super) const DATAGRAM: &[Recogniser] = &[
     rule(Application::Stun, datagram::stun),
@@ -38,6 +39,8 @@ pub(super) const DATAGRAM: &[Recogniser] = &[
     rule(Application::Slp, datagram::slp),
     rule(Application::NbDatagram, datagram::netbios),
     rule(Application::BitTorrent, datagram::bittorrent),
+    rule(Application::Quic, datagram::quic),
+    rule(Application::Dtls, datagram::dtls),
 ];
 
 /// All of `magic` is there, or as much of it as there are bytes.

@@ -49,7 +49,15 @@ pub(crate) struct Parser {
     /// The client answers challenges: its lines are secrets.
     secret: bool,
     welcomed: bool,
+    /// Anomalies that were told: each once a connection.
+    told: [bool; 2],
+    /// Mails and sessions without one that were told.
+    transactions: u32,
 }
+
+/// Index of what is told once.
+const TOLD_REPLY: usize = 0;
+const TOLD_SEQUENCE: usize = 1;
 
 /// A command, as far as its reply matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +83,7 @@ impl super::Parser for Parser {
         if side == Side::Originator
             && let Some((left, last)) = self.chunk
         {
-            return self.read_chunk(bytes, left, last, sink);
+            return self.read_chunk(bytes, left, last);
         }
         let max = if side == Side::Originator && self.content.is_some() { message::LINE_MAX } else { LINE_MAX };
         let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, max) {
@@ -139,11 +147,17 @@ impl Parser {
         }
     }
 
-    fn read_chunk(&mut self, bytes: &[u8], left: u32, last: bool, sink: &mut Sink<'_>) -> Take {
+    fn read_chunk(&mut self, bytes: &[u8], left: u32, last: bool) -> Take {
         let shown = usize::try_from(left).map_or(bytes, |left| bytes.get(..left).unwrap_or(bytes));
         let taken = match self.lines[0].next(shown, message::LINE_MAX) {
-            // The end of a chunk need not be the end of a line: the message is not read on from the middle of one.
-            Line::More if shown.len() == usize::try_from(left).unwrap_or(usize::MAX) => shown.len(),
+            // The end of a chunk need not be the end of a line.
+            Line::More if shown.len() == usize::try_from(left).unwrap_or(usize::MAX) => {
+                if let Some(content) = &mut self.content {
+                    content.begin_line(shown);
+                }
+                self.lines[0].lose();
+                shown.len()
+            }
             Line::More => return Take::More,
             Line::Skip(taken) => taken,
             Line::Whole { text, taken } | Line::Cut { text, taken } => {
@@ -156,22 +170,34 @@ impl Parser {
         let left = left.saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
         self.chunk = (left > 0).then_some((left, last));
         if left == 0 {
-            self.end_chunk(last, sink);
+            self.end_chunk(last);
         }
         Take::bytes(taken)
     }
 
-    fn end_chunk(&mut self, last: bool, sink: &mut Sink<'_>) {
+    fn end_chunk(&mut self, last: bool) {
         self.chunk = None;
         if last {
             self.lines[0].lose();
-            self.end_message(sink);
+            self.end_message();
+        }
+    }
+
+    /// Says once a connection that a rule was broken. Suricata tells such things of the transaction, from the client's side.
+    fn tell(&mut self, index: usize, name: &'static str, sink: &mut Sink<'_>) {
+        if let Some(told) = self.told.get_mut(index).filter(|told| !**told) {
+            *told = true;
+            sink.anomaly(Application::Smtp, Side::Originator, name);
         }
     }
 
     fn on_content(&mut self, line: &[u8], sink: &mut Sink<'_>) {
+        if self.awaited.contains(&Command::Data) {
+            // RFC 2920, 3.1: DATA ends a group of commands, the message waits for the server's word.
+            self.tell(TOLD_SEQUENCE, "INVALID_PIPELINED_SEQUENCE", sink);
+        }
         if line == b"." {
-            self.end_message(sink);
+            self.end_message();
             self.expect(Command::End, sink);
             return;
         }
@@ -182,7 +208,7 @@ impl Parser {
         }
     }
 
-    fn end_message(&mut self, _sink: &mut Sink<'_>) {
+    fn end_message(&mut self) {
         if let (Some(content), Some(mail)) = (self.content.take(), self.mail.as_deref_mut()) {
             let message = mail.message.get_or_insert_default();
             content.finish(message);
@@ -202,6 +228,8 @@ impl Parser {
             if let (Some(content), Some(message)) = (self.content.take(), &mut mail.message) {
                 content.finish(message);
             }
+            mail.transaction = self.transactions;
+            self.transactions += 1;
             sink.transaction(*mail);
         }
     }
@@ -222,7 +250,8 @@ impl Parser {
         let is = |name: &[u8]| command.eq_ignore_ascii_case(name);
         let mut awaits = Command::Other;
         if is(b"HELO") || is(b"EHLO") || is(b"LHLO") {
-            if self.mail.as_ref().is_some_and(|mail| mail.helo.is_some()) {
+            if self.helo.is_some() {
+                sink.anomaly(Application::Smtp, Side::Originator, "DUPLICATE_FIELDS");
                 self.flush(sink);
             }
             self.helo = Some(lines::text(argument, PATH_MAX));
@@ -274,7 +303,7 @@ impl Parser {
         }
         self.chunk = Some((size, last));
         if size == 0 {
-            self.end_chunk(last, sink);
+            self.end_chunk(last);
         }
         self.expect(if last { Command::End } else { Command::Other }, sink);
     }
@@ -282,12 +311,13 @@ impl Parser {
     /// A line from the server; true if TLS begins after it.
     fn on_reply(&mut self, line: &[u8], sink: &mut Sink<'_>) -> bool {
         let Some(reply) = Reply::parse(line) else {
-            if !line.is_empty() {
-                sink.counters.count(Counter::ProtoMalformed);
-                sink.anomaly(Application::Smtp, Side::Responder, "INVALID_REPLY");
-            }
+            sink.counters.count(Counter::ProtoMalformed);
+            self.tell(TOLD_REPLY, "INVALID_REPLY", sink);
             return false;
         };
+        if !is_code(reply.code) {
+            self.tell(TOLD_REPLY, "INVALID_REPLY", sink);
+        }
         let reply_text = || Some((reply.code, lines::text(reply.text, LINE_MAX)));
         if !self.welcomed {
             self.welcomed = !reply.continues;
@@ -302,8 +332,8 @@ impl Parser {
             return false;
         }
         let awaited = self.awaited.pop_front();
-        if self.mail.is_some() || awaited.is_some_and(|command| command != Command::End) {
-            self.mail().last_reply = reply_text();
+        if let Some(mail) = &mut self.mail {
+            mail.last_reply = reply_text();
         }
         match awaited {
             Some(Command::StartTls) if reply.code == 220 => {
@@ -334,9 +364,19 @@ impl Parser {
         if let Some(login) = &mut self.login {
             login.succeeded = Some(succeeded);
         }
-        let login = self.login.clone();
-        self.mail().login = login;
+        if let Some(mail) = &mut self.mail {
+            mail.login.clone_from(&self.login);
+        }
     }
+}
+
+/// Codes that a server may answer with (RFC 5321, 4.2.3, and the registered extensions).
+const fn is_code(code: u16) -> bool {
+    matches!(
+        code,
+        211 | 214 | 220 | 221 | 235 | 250..=253 | 334 | 354 | 421 | 432 | 435 | 450..=455 | 500..=504 | 510..=515 | 521..=525 | 530
+            | 534 | 535 | 538 | 541 | 543 | 550..=556 | 571
+    )
 }
 
 /// Has an envelope or a message: another `MAIL` begins another one.

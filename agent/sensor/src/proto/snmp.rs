@@ -3,7 +3,7 @@
 mod oid;
 
 use self::oid::dotted;
-use super::ber::{Ber, OCTETS, SEQUENCE, number};
+use super::ber::{Ber, OCTETS, SEQUENCE};
 use super::{Guess, Hint, Recogniser, Session, Side, Sink};
 use crate::counters::Counter;
 use crate::event::snmp::SnmpCommunity;
@@ -142,3 +142,6 @@ fn pdu(mut ber: Ber<'_>, message: &mut SnmpMessage) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,10 @@ mod tests {
     fn reads_requests() {
         for (bytes, expected) in [
             (&b"\0\x01rfc1350.txt\0octet\0"[..], Some((false, "rfc1350.txt", "octet"))),
-            (b"\0\x02/conf/router-1\0NETASCII\0blksize\x001428\0", Some((true, "/conf/router-1", "netascii"))),
+            (
+                b"\0\x02/conf/router-1\0NETASCII\0blksize\x001428\0",
+                Some((true, "/conf/router-1", "netascii")),
+            ),
             (b"\0\x03\0\x01data", None),
             (b"\0\x01name\0octet", None),
             (b"\0\x01name\0bytes\0", None),

@@ -175,15 +175,11 @@ mod tests {
     use pcap_parser::{parse_block_be, parse_block_le};
     use proptest::prelude::*;
 
-    /// The same block by pcap-parser: `Some` of (start, length, wire length) for a packet.
+    /// The same block by pcap-parser: interface, length and wire length of a packet.
     fn theirs(block: &[u8], big_endian: bool) -> Option<(u32, usize, u32)> {
         let parsed = if big_endian { parse_block_be(block) } else { parse_block_le(block) };
-        match parsed.ok()?.1 {
-            Theirs::EnhancedPacket(packet) => {
-                Some((packet.if_id, packet.packet_data().len(), packet.origlen))
-            }
-            _ => None,
-        }
+        let Theirs::EnhancedPacket(packet) = parsed.ok()?.1 else { return None };
+        Some((packet.if_id, packet.packet_data().len(), packet.origlen))
     }
 
     proptest! {

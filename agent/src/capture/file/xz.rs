@@ -5,6 +5,7 @@
 //! read whole and then decoded. Only the filter LZMA2 is read: the others are for machine code.
 
 use std::io::{self, BufRead, Cursor, Read};
+use std::sync::LazyLock;
 
 use aws_lc_rs::digest;
 use lzma_rust2::Lzma2Reader;
@@ -313,24 +314,16 @@ impl Check {
     }
 }
 
-/// ECMA-182, reflected.
-const CRC64: [u64; 256] = {
-    let mut table = [0_u64; 256];
-    let mut number = 0;
-    let mut seed = 0_u64;
-    while number < table.len() {
-        let mut crc = seed;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xc96c_5795_d787_0f42 } else { crc >> 1 };
-            bit += 1;
-        }
-        table[number] = crc;
-        number += 1;
-        seed += 1;
-    }
-    table
-};
+/// ECMA-182, reflected, by byte.
+static CRC64: LazyLock<[u64; 256]> = LazyLock::new(|| {
+    let mut byte = 0_u64;
+    [(); 256].map(|()| {
+        let entry = (0..8)
+            .fold(byte, |crc, _bit| if crc & 1 == 1 { (crc >> 1) ^ 0xc96c_5795_d787_0f42 } else { crc >> 1 });
+        byte += 1;
+        entry
+    })
+});
 
 fn crc32(bytes: &[u8]) -> [u8; 4] {
     let mut crc = flate2::Crc::new();
@@ -385,7 +378,10 @@ mod tests {
     #[test]
     fn what_xz_utils_write() {
         let bytes = |hex: &str| -> Vec<u8> {
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+            (0..hex.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(hex.get(at..at + 2).unwrap(), 16).unwrap())
+                .collect()
         };
         for hex in [
             "fd377a585a000000ff12d9410200210116000000742fe5a3e00019000f5d00399949b83570b80772b1679277000000000001231a303b4d6306729e7a010000000000595a",

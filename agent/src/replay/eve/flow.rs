@@ -110,6 +110,7 @@ pub(super) fn name(application: Application) -> &'static str {
         | Application::Quic
         | Application::Http
         | Application::Http2
+        | Application::WebSocket
         | Application::Ssh
         | Application::Smtp
         | Application::Ftp
@@ -238,6 +239,7 @@ impl Tally {
 fn application(transaction: &Transaction) -> Option<Application> {
     Some(match transaction {
         Transaction::Tls(_) => Application::Tls,
+        Transaction::NameService(_) => Application::Nbns,
         Transaction::Http(_) => Application::Http,
         Transaction::Ssh(_) => Application::Ssh,
         Transaction::Smtp(_) => Application::Smtp,

@@ -11,7 +11,7 @@ pub(super) fn entries(one: &SmtpMail) -> Vec<Entry> {
     put("helo", one.helo.as_deref().map(Value::from));
     put("mail_from", one.mail_from.as_deref().map(Value::from));
     put("rcpt_to", texts(&one.rcpt_to));
-    let entry = Entry::new("smtp", true, Value::Object(smtp)).with("tx_id", one.depth.saturating_sub(1));
+    let entry = Entry::new("smtp", true, Value::Object(smtp)).with("tx_id", one.transaction);
     vec![match &one.message {
         Some(message) => entry.with("email", email(message)),
         None => entry,

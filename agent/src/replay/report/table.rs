@@ -92,7 +92,8 @@ impl Table {
         let (hosts, forgot) = self.talkers.hosts(LINES_MAX);
         let about = if forgot { ", approximate: there were too many" } else { "" };
         let title = format!("Top talkers (bytes of IP sent and received{about})");
-        self.ranking(&title, hosts.into_iter().map(|(host, share)| (host.to_string(), share)).collect())
+        let rows: Vec<_> = hosts.into_iter().map(|(host, share)| (host.to_string(), share)).collect();
+        self.ranking(&title, &rows)
     }
 
     fn protocols(&self) -> Vec<String> {
@@ -102,14 +103,14 @@ impl Table {
             let application = if application.is_empty() { "-" } else { &application };
             (format!("{} {application}", transport(protocol)), share)
         });
-        let mut out = self.ranking("Protocols by content", named.collect());
+        let mut out = self.ranking("Protocols by content", &named.collect::<Vec<_>>());
         if more > 0 {
             out.push(format!("  … and {more} more"));
         }
         out
     }
 
-    fn ranking(&self, title: &str, rows: Vec<(String, Share)>) -> Vec<String> {
+    fn ranking(&self, title: &str, rows: &[(String, Share)]) -> Vec<String> {
         let Some((_name, first)) = rows.first() else { return Vec::new() };
         let (most, all) = (first.bytes, self.talkers.total.bytes);
         let widest = rows.iter().map(|(name, _share)| width(name)).max().unwrap_or_default();

@@ -139,6 +139,7 @@ fn analyser(protocol: u8, application: Application) -> &'static str {
         Application::DceRpc => "dce_rpc",
         Application::Quic
         | Application::Http
+        | Application::WebSocket
         | Application::Ssh
         | Application::Smtp
         | Application::Ftp

@@ -50,7 +50,7 @@ fn read(bytes: &[u8]) -> Option<Head> {
     let sequence = if is_little { reader.u32_le() } else { reader.u32() }?;
     let mut short = || if is_little { reader.u16_le() } else { reader.u16() };
     let operation = short()?;
-    let (_hints, length, _fragment) = (short()?, short()?, short()?);
+    let (_interface_hint, _activity_hint, length, _fragment) = (short()?, short()?, short()?, short()?);
     // Type of authentication, low byte of the serial number.
     reader.take(2)?;
     Some(Head { kind: RpcType::of(kind)?, flags, interface, activity, sequence, operation, length })

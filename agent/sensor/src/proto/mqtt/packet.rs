@@ -102,13 +102,11 @@ pub(super) fn body(kind: MqttKind, header: Header, version: u8, bytes: &[u8]) ->
             properties: if version == V5 { properties(reader)? } else { Vec::new() },
         },
         MqttKind::Publish => publish(header, version, reader)?,
-        MqttKind::Puback | MqttKind::Pubrec | MqttKind::Pubrel | MqttKind::Pubcomp => {
-            MqttBody::Acknowledge {
-                id: reader.u16()?,
-                code: if version == V5 { reader.u8() } else { None },
-                properties: if version == V5 { properties_if_any(reader)? } else { Vec::new() },
-            }
-        }
+        MqttKind::Puback | MqttKind::Pubrec | MqttKind::Pubrel | MqttKind::Pubcomp => MqttBody::Acknowledge {
+            id: reader.u16()?,
+            code: if version == V5 { reader.u8() } else { None },
+            properties: if version == V5 { properties_if_any(reader)? } else { Vec::new() },
+        },
         MqttKind::Subscribe | MqttKind::Unsubscribe => topics(kind, header, version, reader)?,
         MqttKind::Suback | MqttKind::Unsuback => MqttBody::Codes {
             id: reader.u16()?,

@@ -1,5 +1,7 @@
 //! Rules for datagrams.
 
+use core::net::{IpAddr, Ipv4Addr};
+
 use super::super::reader::Reader;
 use crate::proto::{Guess, Hint};
 
@@ -22,16 +24,14 @@ pub(super) fn is_stun(bytes: &[u8]) -> bool {
     let mut reader = Reader(bytes);
     let read = (|| Some((reader.u16()?, reader.u16()?, reader.u32()?)))();
     read.is_some_and(|(kind, length, cookie)| {
-        kind < 0x4000
-            && length % 4 == 0
-            && cookie == STUN_COOKIE
-            && usize::from(length) + 20 <= bytes.len()
+        kind < 0x4000 && length % 4 == 0 && cookie == STUN_COOKIE && usize::from(length) + 20 <= bytes.len()
     })
 }
 
 /// The messages have fixed lengths, but for the one with data (`WireGuard`, 5.4).
 pub(super) fn wireguard(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    let is_data = |bytes: &[u8]| bytes.starts_with(&[4, 0, 0, 0]) && bytes.len() >= 32 && bytes.len() % 16 == 0;
+    let is_data =
+        |bytes: &[u8]| bytes.starts_with(&[4, 0, 0, 0]) && bytes.len() >= 32 && bytes.len() % 16 == 0;
     let [kind, 0, 0, 0, ..] = bytes else { return Guess::No };
     match (kind, bytes.len()) {
         (1, 148) | (2, 92) => Guess::Yes,
@@ -78,19 +78,23 @@ pub(super) fn is_openvpn_reset(bytes: &[u8]) -> bool {
     })
 }
 
-/// `UPnP` Device Architecture, 1.3.
+/// `UPnP` Device Architecture, 1.3. Answers come from any port: they are told by their search target.
 pub(super) fn ssdp(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    let begins = [&b"M-SEARCH * HTTP/1.1"[..], b"NOTIFY * HTTP/1.1", b"HTTP/1.1 200 OK"]
-        .iter()
-        .any(|beginning| bytes.starts_with(beginning));
+    /// Bytes of a head in which a field is looked for.
+    const HEAD_MAX: usize = 1024;
+    if bytes.starts_with(b"HTTP/1.1 200 OK\r\n") {
+        let head = bytes.get(..HEAD_MAX).unwrap_or(bytes);
+        return head.windows(5).any(|field| field.eq_ignore_ascii_case(b"\r\nst:")).into();
+    }
+    let begins = bytes.starts_with(b"M-SEARCH * HTTP/1.1") || bytes.starts_with(b"NOTIFY * HTTP/1.1");
     (begins && hint.on_port(&[SSDP_PORT])).into()
 }
 
-/// RFC 2865, 3: a known code and a length that fits.
+/// RFC 2865, 3: a known code and a length that fits; what is behind it is padding.
 pub(super) fn radius(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     let [1..=5 | 11..=13 | 40..=45, _, high, low, ..] = bytes else { return Guess::No };
     let length = usize::from(u16::from_be_bytes([*high, *low]));
-    (hint.on_port(&RADIUS_PORTS) && length >= 20 && length == bytes.len()).into()
+    (hint.on_port(&RADIUS_PORTS) && length >= 20 && length <= bytes.len()).into()
 }
 
 /// RFC 7296, 3.1, on port 4500 behind four zero bytes (RFC 3948, 2.2); also version 1 (RFC 2408).
@@ -122,10 +126,16 @@ pub(super) fn slp(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     (hint.on_port(&[SLP_PORT]) && is_one).into()
 }
 
-/// RFC 1002, 4.4: a datagram that repeats its port.
+/// RFC 1002, 4.4: a datagram that repeats its sender's address.
 pub(super) fn netbios(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     const PORT: u16 = 138;
-    let is_one = matches!(bytes, [0x10..=0x16, _, _, _, _, _, _, _, 0, 138, ..]);
+    let ends = [hint.flow.originator.address, hint.flow.responder.address];
+    let is_one = match bytes {
+        [0x10..=0x16, _, _, _, a, b, c, d, _, _, ..] => {
+            ends.contains(&IpAddr::V4(Ipv4Addr::new(*a, *b, *c, *d)))
+        }
+        _ => false,
+    };
     (is_one && hint.on_port(&[PORT])).into()
 }
 
@@ -146,4 +156,54 @@ pub(super) fn bittorrent(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         0x01 | 0x11 | 0x21 => (bytes.len() >= 20 && hint.on_port(&BITTORRENT_PORTS)).into(),
         _ => Guess::No,
     }
+}
+
+/// A long header with a version that was in use (RFC 9000, 17.2), or Google's own form before it.
+pub(super) fn quic(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    /// RFC 9000, 17.2.
+    const CONNECTION_MAX: usize = 20;
+    let is_google = |version: &[u8]| matches!(version, [b'Q' | b'T', b'0', b'0'..=b'9', b'0'..=b'9']);
+    let mut reader = Reader(bytes);
+    let Some(first) = reader.u8() else { return Guess::No };
+    if first & 0xc0 == 0xc0 {
+        let read = (|| Some((reader.take(4)?, reader.0)))();
+        let Some((version, ids)) = read else { return Guess::No };
+        let known = is_google(version)
+            || matches!(
+                version,
+                [0, 0, 0, 1] | [0x6b, 0x33, 0x43, 0xcf] | [0xff, 0, 0, _] | [0xfa, 0xce, 0xb0, _]
+            );
+        // Google's versions up to Q048 put both lengths into one byte.
+        let fits = match ids {
+            [0x50 | 0x05, ..] => is_google(version),
+            [one, ..] => usize::from(*one) <= CONNECTION_MAX,
+            [] => false,
+        };
+        return (known && fits).into();
+    }
+    // Version and a connection of eight bytes in the flags, then both (QUIC wire layout, "Public Header").
+    let is_public = first & 0xc9 == 0x09;
+    let version = reader.take(8).and_then(|_connection| reader.take(4));
+    (is_public && version.is_some_and(is_google)).into()
+}
+
+/// Whole records up to the end of the datagram, of a known type, version and epoch (RFC 6347, 4.1).
+pub(super) fn dtls(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    let mut reader = Reader(bytes);
+    while !reader.0.is_empty() {
+        let read = (|| {
+            let (kind, version) = (reader.u8()?, reader.u16()?);
+            let (epoch, _sequence) = (reader.u16()?, reader.take(6)?);
+            Some((kind, version, epoch, reader.vec16()?))
+        })();
+        let fits = read.is_some_and(|(kind, version, epoch, record)| {
+            matches!((kind, version), (20..=23, 0xfeff | 0xfefd | 0x0100))
+                && epoch < 16
+                && !record.0.is_empty()
+        });
+        if !fits {
+            return Guess::No;
+        }
+    }
+    (!bytes.is_empty()).into()
 }

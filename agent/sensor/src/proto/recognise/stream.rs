@@ -36,7 +36,13 @@ pub(super) fn postgres(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         Some((8, 80_877_103 | 80_877_104) | (16, 80_877_102)) => Guess::Yes,
         Some((9..=10_000, 0x0003_0000)) => starts(bytes.get(8..).unwrap_or_default(), b"user\0"),
         Some(_) => Guess::No,
-        None => if bytes.starts_with(&[0]) { Guess::More } else { Guess::No },
+        None => {
+            if bytes.starts_with(&[0]) {
+                Guess::More
+            } else {
+                Guess::No
+            }
+        }
     }
 }
 
@@ -150,4 +156,22 @@ pub(super) fn teamviewer(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         [0x11, 0x30] => asks(hint.other).into(),
         _ => Guess::No,
     }
+}
+
+/// TLS that began before the capture did: whole records up to exactly the end of a segment (RFC 8446, 5.1).
+pub(super) fn tls_under_way(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    /// RFC 5246, 6.2.3.
+    const RECORD_MAX: usize = (1 << 14) + 2048;
+    let mut reader = Reader(bytes);
+    while !reader.0.is_empty() {
+        let read = (|| Some((reader.u8()?, reader.u16()?, reader.vec16()?)))();
+        let fits = read.is_some_and(|(kind, version, record)| {
+            matches!((kind, version), (20..=23, 0x0301..=0x0303))
+                && (1..=RECORD_MAX).contains(&record.0.len())
+        });
+        if !fits {
+            return Guess::No;
+        }
+    }
+    (!bytes.is_empty()).into()
 }

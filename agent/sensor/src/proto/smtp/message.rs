@@ -23,6 +23,8 @@ pub(super) struct Content {
     headers: u16,
     parts: u16,
     boundaries: Vec<Box<[u8]>>,
+    /// The beginning of a line whose end is in the next chunk.
+    begun: Vec<u8>,
 }
 
 /// Where in the message.
@@ -35,8 +37,24 @@ pub(super) enum Reading {
 }
 
 impl Content {
+    /// A chunk ended within a line.
+    pub(super) fn begin_line(&mut self, bytes: &[u8]) {
+        if self.begun.len().saturating_add(bytes.len()) <= LINE_MAX {
+            self.begun.extend_from_slice(bytes);
+        }
+    }
+
     /// One more line, without its end.
     pub(super) fn line(&mut self, line: &[u8], message: &mut MailMessage) {
+        if self.begun.is_empty() {
+            return self.whole_line(line, message);
+        }
+        let mut whole = core::mem::take(&mut self.begun);
+        whole.extend_from_slice(line);
+        self.whole_line(&whole, message);
+    }
+
+    fn whole_line(&mut self, line: &[u8], message: &mut MailMessage) {
         match self.reading {
             Reading::Body => {
                 if self.is_boundary(line) && self.parts < PARTS_MAX {
@@ -68,6 +86,7 @@ impl Content {
     /// Lines are missing.
     pub(super) fn lose(&mut self) {
         self.header.clear();
+        self.begun.clear();
     }
 
     /// There are no more lines.
