@@ -2,6 +2,7 @@
 
 pub(crate) mod file;
 pub(crate) mod filter;
+mod map;
 #[cfg(feature = "pcap")]
 mod pcap;
 pub(crate) mod record;

@@ -18,7 +18,7 @@ pub(crate) enum Command {
     Enroll(EnrollArgs),
     /// Captures live and ships what it finds.
     Run(ConfigArg),
-    /// Reads capture files (pcap, pcapng; `-` is standard input) as if they were live.
+    /// Reads capture files (pcap, pcapng, also in gzip, zstd or xz; `-` is standard input) as if they were live.
     Replay(ReplayArgs),
     /// Checks a configuration file.
     Check(ConfigArg),
@@ -80,6 +80,7 @@ pub(crate) struct TokenArg {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct ReplayArgs {
     /// Capture files, merged in order of time.
     #[arg(required = true)]
@@ -163,6 +164,10 @@ pub(crate) enum Format {
     Eve,
     /// Zeek's logs: one file each in the folder of `--output`, else one after another.
     Zeek,
+    /// Each flow as a line of comma-separated values, after a header.
+    Csv,
+    /// Each flow as a row of typed columns, in the file of `--output`.
+    Parquet,
 }
 
 /// What to do with packets whose checksum is wrong.

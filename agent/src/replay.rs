@@ -2,7 +2,13 @@
 //!
 //! The same captures and configuration give the same bytes on standard output, whenever and wherever it runs.
 
+mod columns;
+mod csv;
+mod dns_types;
 mod eve;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod progress;
 mod report;
 mod shipping;
 mod zeek;
@@ -16,13 +22,14 @@ use sekimori_sensor::counters::Counters;
 use sekimori_sensor::event::Event;
 use sekimori_sensor::frame::Frame;
 use sekimori_sensor::limits::Limits;
-use sekimori_sensor::observe::Options;
+use sekimori_sensor::observe::{Options, Rules};
 use sekimori_sensor::segment::Policy;
 use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
 use sekimori_wire::id::Digest;
 use sekimori_wire::record::{FlowSummary, Health, Interface, Record};
 use sekimori_wire::time::Timestamp;
 
+use self::csv::Csv;
 use crate::capture::file::Files;
 use crate::capture::filter::{Filter, FilterError};
 use crate::cli::{Checksums, Format, Midstream, ReplayArgs, Speed};
@@ -30,6 +37,7 @@ use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::health;
 use eve::Eve;
+use progress::Progress;
 use report::Report;
 use shipping::Shipping;
 use zeek::Zeek;
@@ -50,6 +58,11 @@ pub(crate) enum ReplayError {
     RebaseStdin,
     #[error("--format zeek writes a file for each log: name a folder with --output")]
     NeedsFolder,
+    #[error("--format parquet cannot be written to standard output: name a file with --output")]
+    NeedsFile,
+    #[cfg(not(feature = "parquet"))]
+    #[error("this build is without Parquet (cargo feature `parquet`)")]
+    NoParquet,
     #[error("cannot write to {}", path.display())]
     Output {
         path: PathBuf,
@@ -70,7 +83,14 @@ pub(crate) enum ReplayError {
 impl ReplayError {
     /// The command line or the configuration is wrong.
     pub(crate) const fn is_usage(&self) -> bool {
-        matches!(self, Self::Config(_) | Self::Filter(_) | Self::RebaseStdin | Self::NeedsFolder)
+        match self {
+            Self::Config(_) | Self::Filter(_) | Self::RebaseStdin | Self::NeedsFolder | Self::NeedsFile => {
+                true
+            }
+            #[cfg(not(feature = "parquet"))]
+            Self::NoParquet => true,
+            Self::Output { .. } | Self::Stdout { .. } | Self::Shipping(_) | Self::Damaged { .. } => false,
+        }
     }
 
     /// The reader of a pipe went away, as `head` does.
@@ -98,13 +118,17 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
         || *Digest::of(b"sekimori-agent replay").as_bytes(),
         |shipping| shipping.identity().user_key(),
     );
+    let sensor = sensor_config(config, args, format, user_key);
     let mut replay = Replay {
-        sensor: Sensor::new(sensor_config(config, args, format, user_key)),
-        writer: writer(args, format)?,
+        writer: writer(args, format, &sensor.segments)?,
+        sensor: Sensor::new(sensor),
         shipping,
         shift,
     };
-    replay.frames(&mut files, args.speed)?;
+    let mut progress = Progress::new(args.quiet, &files);
+    let read = replay.frames(&mut files, args.speed, &mut progress);
+    progress.finish();
+    read?;
     replay.finish(&files)?;
     for problem in files.problems() {
         tracing::error!(error = problem as &dyn std::error::Error);
@@ -148,7 +172,7 @@ trait Writer {
     fn finish(&mut self, files: &Files, counters: &Counters) -> Result<(), ReplayError>;
 }
 
-fn writer(args: &ReplayArgs, format: Format) -> Result<Box<dyn Writer>, ReplayError> {
+fn writer(args: &ReplayArgs, format: Format, policy: &Policy) -> Result<Box<dyn Writer>, ReplayError> {
     Ok(match format {
         Format::Table | Format::Findings | Format::Flows | Format::Summary => {
             Box::new(Report::new(format, output(args)?))
@@ -158,6 +182,14 @@ fn writer(args: &ReplayArgs, format: Format) -> Result<Box<dyn Writer>, ReplayEr
             let folder = args.output.as_deref().ok_or(ReplayError::NeedsFolder)?;
             Box::new(Zeek::new(folder, args.zeek_json)?)
         }
+        Format::Csv => Box::new(Csv::new(output(args)?, policy.clone())?),
+        #[cfg(feature = "parquet")]
+        Format::Parquet => {
+            let path = args.output.as_deref().ok_or(ReplayError::NeedsFile)?;
+            Box::new(parquet::Parquet::new(path, policy.clone())?)
+        }
+        #[cfg(not(feature = "parquet"))]
+        Format::Parquet => return Err(ReplayError::NoParquet),
     })
 }
 
@@ -181,18 +213,55 @@ fn sensor_config(
         || (Limits::gateway(), Policy::default_private()),
         |config| (config.limits, config.policy),
     );
+    timeouts(&mut limits, format);
     // At the end all flows end at once, and every one is wanted.
     limits.pending_records = limits.pending_records.max(limits.flows.saturating_mul(2));
     let keep = match format {
-        Format::Flows => Keep::Flows,
-        Format::Eve | Format::Zeek => Keep::Events,
-        Format::Table | Format::Findings | Format::Summary => Keep::Nothing,
+        Format::Flows | Format::Table => Keep::Flows,
+        Format::Eve | Format::Zeek | Format::Csv | Format::Parquet => Keep::Events,
+        Format::Findings | Format::Summary => Keep::Nothing,
     };
     let observe = Options {
         verify_checksums: args.checksums == Checksums::Verify,
         midstream: args.midstream == Midstream::Yes,
+        rules: match format {
+            Format::Zeek => Rules::Zeek,
+            Format::Eve => Rules::Suricata,
+            Format::Table
+            | Format::Findings
+            | Format::Flows
+            | Format::Summary
+            | Format::Csv
+            | Format::Parquet => Rules::Own,
+        },
     };
     SensorConfig { limits, segments, seed: 0, user_key, observe, keep }
+}
+
+/// The references' own idea of when a flow is over; both report each flow once.
+fn timeouts(limits: &mut Limits, format: Format) {
+    const NEVER: Duration = Duration::from_secs(1 << 32);
+    match format {
+        // Zeek: `tcp_close_delay`; its inactivity timeouts are ours.
+        Format::Zeek => {
+            limits.closed_linger = Duration::from_secs(5);
+            limits.active = NEVER;
+        }
+        // Suricata: `flow-timeouts`, established. Closed flows stay in its table until something looks for old ones, which
+        // for captures of ordinary length is their end.
+        Format::Eve => {
+            limits.tcp_idle = Duration::from_secs(600);
+            limits.other_idle = Duration::from_secs(300);
+            limits.closed_linger = Duration::from_secs(600);
+            limits.active = NEVER;
+        }
+        Format::Table
+        | Format::Findings
+        | Format::Flows
+        | Format::Summary
+        | Format::Csv
+        | Format::Parquet => {}
+    }
 }
 
 /// Where results go.
@@ -217,6 +286,16 @@ impl Output {
             Some(path) => ReplayError::Output { path: path.clone(), cause },
             None => ReplayError::Stdout { cause },
         }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.to.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -247,7 +326,12 @@ struct Replay {
 }
 
 impl Replay {
-    fn frames(&mut self, files: &mut Files, speed: Speed) -> Result<(), ReplayError> {
+    fn frames(
+        &mut self,
+        files: &mut Files,
+        speed: Speed,
+        progress: &mut Progress,
+    ) -> Result<(), ReplayError> {
         let mut pace = Pace { speed, began: None };
         while let Some(frame) = files.next_frame() {
             pace.wait_for(frame.at);
@@ -255,6 +339,7 @@ impl Replay {
             self.writer.frame(at, frame.wire_len);
             self.sensor.handle_frame(&Frame { at, ..frame });
             self.drain()?;
+            progress.frame(files);
         }
         Ok(())
     }

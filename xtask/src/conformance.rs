@@ -141,38 +141,7 @@ impl World<'_> {
 
     /// A table that the agent writes as CSV.
     fn csv(&self, path: &str) -> anyhow::Result<Vec<BTreeMap<String, String>>> {
-        if let Ok(text) = self.replay(path, &["--format", "csv"]) {
-            return Ok(table::comma(&text));
-        }
-        let text = self.replay(path, &["--format", "flows"])?;
-        let mut rows = Vec::new();
-        for line in text.lines() {
-            let flow: Value = serde_json::from_str(line)?;
-            let mut row = BTreeMap::new();
-            for side in ["originator", "responder"] {
-                let end = flow[side].as_str().unwrap_or_default();
-                let (ip, port) = end.rsplit_once(':').unwrap_or((end, "0"));
-                row.insert(format!("{side}_ip"), ip.trim_matches(['[', ']']).to_owned());
-                row.insert(format!("{side}_port"), port.to_owned());
-                row.insert(format!("{side}_packets"), flow[format!("{side}_packets")].to_string());
-                row.insert(format!("{side}_wire_bytes"), flow[format!("{side}_bytes")].to_string());
-            }
-            for key in ["protocol"] {
-                row.insert(key.to_owned(), flow[key].to_string());
-            }
-            row.insert(
-                "applications".to_owned(),
-                flow["application"].as_str().unwrap_or_default().to_owned(),
-            );
-            row.insert("server_name".to_owned(), flow["server_name"].as_str().unwrap_or_default().to_owned());
-            row.insert(
-                "community_id".to_owned(),
-                flow["community_id"].as_str().unwrap_or_default().to_owned(),
-            );
-            row.insert("originator_payload_bytes".to_owned(), "1".to_owned());
-            rows.push(row);
-        }
-        Ok(rows)
+        Ok(table::comma(&self.replay(path, &["--format", "csv"])?))
     }
 
     fn replay(&self, path: &str, words: &[&str]) -> anyhow::Result<String> {

@@ -1,37 +1,115 @@
 //! From a frame to the headers that matter, borrowed; what cannot be read has a reason that is counted.
 //!
-//! Layer by layer over etherparse's slices, which stay behind this module. A packet cut by the snap length is decoded as
-//! far as it goes. One level of IP only: encapsulations are not entered.
+//! A frame is a chain of [`Layer`]s, each of which begins with a network header: its own, and those of the packets that it
+//! encapsulates ([`LAYERS_MAX`] of them). [`Layer::of`] takes the link layer off, [`Layer::step`] reads one layer and says what
+//! comes next; the observer loops. Every step takes at least a header's bytes, so a frame costs time linear in its length.
+//!
+//! etherparse's slices stay behind this module. A packet cut by the snap length is decoded as far as it goes.
 
+mod checksum;
+mod encap;
+pub(crate) mod fragment;
+mod gre;
 mod link;
+mod met;
 mod network;
+mod skip;
+mod tags;
 mod transport;
+mod tunnel;
+mod wireless;
 
 use core::net::IpAddr;
 
-use crate::counters::Counter;
 use crate::event::Arp;
-use crate::frame::{Frame, LinkType};
+use crate::frame::Frame;
+use fragment::Fragment;
+use link::Network;
+pub(crate) use met::{Encapsulation, Met};
+use network::Carried;
+pub use skip::{Reason, Skip};
 
-/// A decoded frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packet<'a> {
-    /// Outermost VLAN identifier; priority tags (identifier 0) name no VLAN.
-    pub vlan: Option<u16>,
-    /// What it carries.
-    pub content: Content<'a>,
+/// Packets in packets that are entered; a frame that holds more is counted (`decode.skip.depth`).
+pub const LAYERS_MAX: u8 = 4;
+
+/// VLAN identifiers of a packet, outermost first; of more than three tags the outer three (as Suricata keeps them).
+/// Priority tags (identifier 0) name no VLAN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vlans([u16; 3]);
+
+impl Vlans {
+    /// The outermost.
+    pub const fn outermost(self) -> Option<u16> {
+        match self.0 {
+            [0, _, _] => None,
+            [first, _, _] => Some(first),
+        }
+    }
+
+    /// All, outermost first.
+    pub fn iter(self) -> impl Iterator<Item = u16> {
+        self.0.into_iter().take_while(|id| *id != 0)
+    }
+
+    /// All, outermost first; 0 ends them.
+    pub(crate) const fn array(self) -> [u16; 3] {
+        self.0
+    }
+
+    fn push(&mut self, id: u16) {
+        if let Some(free) = self.0.iter_mut().find(|id| **id == 0) {
+            *free = id;
+        }
+    }
 }
 
-/// What a frame carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content<'a> {
+/// What is known of a layer from those around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Context {
+    vlans: Vlans,
+    /// Lengths on the wire of the frames that the layer came in.
+    wire_bytes: u32,
+    /// Fragments that the layer was put together from; 1 for a whole packet.
+    fragments: u16,
+    /// Frames whose fate this layer decides: none if a layer around it was decoded already.
+    frames: u32,
+    /// Packets around this one.
+    depth: u8,
+}
+
+/// A packet within a frame, and what is known from the layers around it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layer<'a> {
+    context: Context,
+    content: LayerContent<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum LayerContent<'a> {
+    /// A network header and what follows it. `beyond`: how many bytes were sent and not captured.
+    Network { network: Network, bytes: &'a [u8], beyond: u32 },
+    /// What a whole datagram carries.
+    Carried(Carried<'a>),
+    /// The rest of an aggregate of wireless frames.
+    Aggregate { bytes: &'a [u8], beyond: u32 },
+}
+
+/// What a layer turned out to be.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
     /// ARP for IPv4 over Ethernet.
     Arp(Arp),
-    /// IPv4 or IPv6.
-    Ip(Ip<'a>),
+    /// A packet with a flow of its own, and the packet that it carries if it is of a tunnel over UDP.
+    Ip(Ip<'a>, Option<Layer<'a>>),
+    /// A packet whose only purpose is to carry another.
+    Into(Layer<'a>),
+    /// The first of several packets, and the others.
+    Both(Layer<'a>, Layer<'a>),
+    /// A piece of a datagram.
+    Fragment(Fragment<'a>),
 }
 
-/// An IP packet, or the first fragment of one.
+/// An IP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ip<'a> {
     /// Sender.
@@ -40,6 +118,14 @@ pub struct Ip<'a> {
     pub destination: IpAddr,
     /// Length by the IP header (by the wire where the header has none: segmentation offload).
     pub bytes: u32,
+    /// Lengths on the wire of the frames that it came in; for a packet in a tunnel those of the whole frames.
+    pub wire_bytes: u32,
+    /// Fragments that it was put together from; 1 for a whole packet.
+    pub fragments: u16,
+    /// VLANs around it.
+    pub vlans: Vlans,
+    /// Packets that it is encapsulated in.
+    pub depth: u8,
     /// The transport header.
     pub transport: Transport,
     /// Transport payload as captured.
@@ -48,6 +134,40 @@ pub struct Ip<'a> {
     pub payload_bytes: u32,
     /// Less was captured than the headers announce.
     pub truncated: bool,
+    /// Its TCP, UDP or ICMP checksum is wrong; only if checksums are verified.
+    pub bad_checksum: bool,
+    /// The payload is a packet in this tunnel.
+    pub tunnel: Option<Tunnel>,
+    /// A rule that it breaks, as Suricata names it, though it can be read.
+    pub anomaly: Option<&'static str>,
+}
+
+/// Tunnels over UDP: their packets have a flow of their own beside the flows within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tunnel {
+    /// VXLAN (RFC 7348).
+    Vxlan,
+    /// Geneve (RFC 8926).
+    Geneve,
+    /// Teredo (RFC 4380).
+    Teredo,
+    /// L2TP (RFC 2661, RFC 3931).
+    L2tp,
+    /// AYIYA (draft-massar-v6ops-ayiya).
+    Ayiya,
+}
+
+impl Tunnel {
+    /// Zeek's name of the service.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Teredo => "teredo",
+            Self::L2tp => "l2tp",
+            Self::Ayiya => "ayiya",
+        }
+    }
 }
 
 /// A transport header.
@@ -59,6 +179,17 @@ pub enum Transport {
     Udp(Ports),
     /// ICMP (RFC 792) or `ICMPv6` (RFC 4443).
     Icmp(Icmp),
+    /// Any other.
+    Other(Other),
+}
+
+/// A transport of which only the number is known, and the ports for SCTP (RFC 9260).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Ports; 0 where it has none.
+    pub ports: Ports,
 }
 
 /// The two ports of a packet.
@@ -77,6 +208,10 @@ pub struct Tcp {
     pub ports: Ports,
     /// Sequence number of the first byte (of the SYN, if there is one).
     pub sequence: u32,
+    /// What its sender expects next; means something with ACK.
+    pub acknowledgment: u32,
+    /// Window as announced, not scaled.
+    pub window: u16,
     /// The six classic flags, as in the header's fourteenth byte.
     pub flags: Flags,
 }
@@ -127,72 +262,84 @@ pub struct Quoted {
     pub ports: Ports,
 }
 
-/// Why a frame was not looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Skip {
-    /// A link type that is not decoded.
-    LinkType,
-    /// An `EtherType` (or 802.3 LLC) that is not decoded.
-    EtherType,
-    /// An IP protocol that is not decoded.
-    Transport,
-    /// A fragment other than the first.
-    Fragment,
-    /// Link layer, VLAN tags or ARP too short or contradictory.
-    MalformedLink,
-    /// IP headers that contradict themselves or are cut.
-    MalformedNetwork,
-    /// Transport headers that contradict themselves or are cut.
-    MalformedTransport,
-}
+impl<'a> Layer<'a> {
+    /// The first packet of a frame: what is left without the link layer.
+    pub(crate) fn of(frame: &Frame<'a>, met: &mut Met) -> Result<Self, Skip> {
+        let beyond = frame.wire_len.saturating_sub(len(frame.bytes));
+        let mut vlans = Vlans::default();
+        if let Some(id) = frame.vlan {
+            met.add(Encapsulation::Vlan);
+            vlans.push(id);
+        }
+        let context = Context { vlans, wire_bytes: frame.wire_len, fragments: 1, frames: 1, depth: 0 };
+        link::parse(context, frame.link, Span { bytes: frame.bytes, beyond }, met)
+    }
 
-impl Skip {
-    /// The counter of this reason.
-    pub const fn counter(self) -> Counter {
-        match self {
-            Self::LinkType => Counter::SkipLinkType,
-            Self::EtherType => Counter::SkipEtherType,
-            Self::Transport => Counter::SkipTransport,
-            Self::Fragment => Counter::SkipFragment,
-            Self::MalformedLink => Counter::MalformedLink,
-            Self::MalformedNetwork => Counter::MalformedNetwork,
-            Self::MalformedTransport => Counter::MalformedTransport,
+    /// The outermost VLAN.
+    pub(crate) const fn vlan(&self) -> Option<u16> {
+        self.context.vlans.outermost()
+    }
+
+    /// Frames whose fate this layer decides.
+    pub(crate) const fn frames(&self) -> u32 {
+        self.context.frames
+    }
+
+    /// Reads the layer. `verify`: packets with a wrong checksum are left out.
+    pub(crate) fn step(self, verify: bool, met: &mut Met) -> Result<Step<'a>, Skip> {
+        let context = self.context;
+        match self.content {
+            LayerContent::Network { network: Network::Arp, bytes, .. } => Ok(Step::Arp(link::arp(bytes)?)),
+            LayerContent::Network { network: Network::Ipv4, bytes, beyond } => {
+                let packet = network::ipv4(bytes, beyond, verify)?;
+                network::carried(context, packet, verify, met)
+            }
+            LayerContent::Network { network: Network::Ipv6, bytes, beyond } => {
+                let packet = network::ipv6(bytes, beyond)?;
+                network::carried(context, packet, verify, met)
+            }
+            LayerContent::Carried(packet) => network::carried(context, packet, verify, met),
+            LayerContent::Aggregate { bytes, beyond } => {
+                wireless::aggregate(context, Span { bytes, beyond }, met)
+            }
         }
     }
-}
 
-impl<'a> Packet<'a> {
-    /// Decodes a frame.
-    pub fn parse(frame: &Frame<'a>) -> Result<Self, Skip> {
-        let link = link::parse(frame)?;
-        let payload = link.payload;
-        let beyond = frame.wire_len.saturating_sub(u32::try_from(frame.bytes.len()).unwrap_or(u32::MAX));
-        let content = match link.network {
-            link::Network::Arp => Content::Arp(link::arp(payload)?),
-            link::Network::Ipv4 => Content::Ip(network::ipv4(payload, beyond)?),
-            link::Network::Ipv6 => Content::Ip(network::ipv6(payload, beyond)?),
-        };
-        Ok(Self { vlan: link.vlan, content })
+    const fn new(context: Context, network: Network, span: Span<'a>) -> Self {
+        let Span { bytes, beyond } = span;
+        Self { context, content: LayerContent::Network { network, bytes, beyond } }
     }
 }
 
-/// For the fuzzer and the property tests: the first byte picks the link type.
+/// Captured bytes, and how many more were sent.
+#[derive(Clone, Copy, Debug)]
+struct Span<'a> {
+    bytes: &'a [u8],
+    beyond: u32,
+}
+
+impl Span<'_> {
+    /// Without the first `n` bytes.
+    fn after(self, n: usize) -> Option<Self> {
+        Some(Self { bytes: self.bytes.get(n..)?, ..self })
+    }
+}
+
+fn len(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|pair| u16::from_be_bytes(*pair))
+}
+
+/// For the fuzzer and the property tests: the first byte picks the link type and what is verified, the second how the rest is cut
+/// into frames, so that fragments meet.
 pub fn fuzz(data: &[u8]) {
-    const LINKS: [LinkType; 6] = [
-        LinkType::Ethernet,
-        LinkType::RawIp,
-        LinkType::LinuxSll,
-        LinkType::LinuxSll2,
-        LinkType::Loopback,
-        LinkType::Other(147),
-    ];
-    let Some((first, bytes)) = data.split_first() else { return };
-    let link = LINKS.get(usize::from(*first) % LINKS.len()).copied().unwrap_or(LinkType::Ethernet);
-    let frame = Frame { at: Default::default(), link, bytes, wire_len: 1_500, vlan: None };
-    if let Ok(Packet { content: Content::Ip(ip), .. }) = Packet::parse(&frame) {
-        assert!(ip.payload.len() <= bytes.len(), "a payload lies within its frame");
-    }
+    fuzzing::fuzz(data);
 }
+
+mod fuzzing;
 
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ pub mod imap;
 pub mod kerberos;
 pub mod ldap;
 pub mod mqtt;
+pub mod ntlm;
 pub mod ntp;
 pub mod pop3;
 pub mod quic;
@@ -42,26 +43,26 @@ pub use dcerpc::RpcCall;
 pub use dhcp::DhcpMessage;
 pub use dht::DhtMessage;
 pub use dns::Dns;
-pub use file::FileInfo;
-pub use flow::{ConnState, EndReason, FlowRecord, Volume};
-pub use ftp::FtpCommand;
+pub use file::{FileInfo, FileState};
+pub use flow::{Conduct, ConnState, EndReason, FlowRecord, History, TcpState, Volume, Way};
+pub use ftp::{FtpCommand, FtpDataChannel};
 pub use http::{HttpExchange, HttpRequest};
 pub use imap::ImapCommand;
 pub use kerberos::KerberosExchange;
 pub use ldap::LdapOperation;
 pub use mqtt::MqttMessage;
 pub use ntp::NtpMessage;
-pub use pop3::Pop3Command;
+pub use pop3::{Pop3Command, Pop3Request, Pop3Response};
 pub use quic::QuicHello;
-pub use rdp::RdpNegotiation;
-pub use sip::SipMessage;
+pub use rdp::{RdpNegotiation, RdpStep};
+pub use sip::{SipMessage, SipStart};
 pub use smb::SmbCommand;
-pub use smtp::SmtpMail;
+pub use smtp::{MailMessage, MailProgress, SmtpLogin, SmtpMail};
 pub use snmp::SnmpMessage;
-pub use ssh::SshConnection;
+pub use ssh::{Hassh, SshAgreement, SshConnection, SshEnd};
 pub use telnet::TelnetSession;
 pub use tftp::TftpRequest;
-pub use tls::{ClientHello, TlsConnection};
+pub use tls::{Certificate, ClientHello, TlsConnection};
 pub use transaction::Transaction;
 
 /// Something observed at a point in event time. Events leave the observer in order of time.
@@ -122,6 +123,8 @@ pub struct FlowRef {
     pub protocol: u8,
     /// Outermost VLAN.
     pub vlan: Option<u16>,
+    /// Zeek's logs have the ends exchanged: by its ports the first packet came from a server. Detectors go by who sent first.
+    pub swapped: bool,
 }
 
 impl FlowRef {

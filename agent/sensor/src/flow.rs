@@ -1,23 +1,28 @@
 //! Flows: which packets belong together, who began, how much, and how it went.
 
 pub(crate) mod queues;
+mod servers;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod tcp;
 
 use core::hash::{Hash, Hasher};
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use sekimori_wire::community::icmp_counterpart;
 use sekimori_wire::time::Timestamp;
 
-use crate::decode::{Flags, Icmp, Ip, Ports, Transport};
-use crate::event::{ConnState, EndReason, Endpoint, First, FlowRecord, FlowRef, Volume};
+use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport, Vlans};
+use crate::event::{
+    Conduct, ConnState, EndReason, Endpoint, First, FlowRecord, FlowRef, History, TcpState, Volume, Way,
+};
 use crate::proto::{Notes, Session, Side};
+use servers::is_likely_server;
 use stream::Stream;
-use tcp::Tcp;
+use tcp::{Meaning, Segment, Tcp, cased, scaled};
 
-const TCP: u8 = 6;
+pub(crate) const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMP6: u8 = 58;
@@ -36,9 +41,17 @@ pub(crate) struct FlowKey {
     low: Endpoint,
     high: Endpoint,
     protocol: u8,
-    vlan: Option<u16>,
+    apart: Apart,
     /// An ICMP type that has no counterpart: who sends the same the other way makes another flow.
     one_way: Option<Direction>,
+}
+
+/// What else tells flows between the same ends apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Apart {
+    pub(crate) vlans: Vlans,
+    /// Packets around it.
+    pub(crate) depth: u8,
 }
 
 /// Which way a packet goes through its flow's key.
@@ -55,7 +68,7 @@ impl FlowKey {
     /// Community ID: the type, and the type that answers it.
     pub(crate) fn new(
         protocol: u8,
-        vlan: Option<u16>,
+        apart: Apart,
         source: Endpoint,
         destination: Endpoint,
     ) -> (Self, Direction) {
@@ -69,7 +82,7 @@ impl FlowKey {
         };
         let is_icmp = protocol == ICMP || protocol == ICMP6;
         let one_way = (is_icmp && counterpart.is_none()).then_some(direction);
-        (Self { low, high, protocol, vlan, one_way }, direction)
+        (Self { low, high, protocol, apart, one_way }, direction)
     }
 }
 
@@ -86,7 +99,7 @@ impl Hash for FlowKey {
         }
         let ports = u64::from(self.low.port) << 16 | u64::from(self.high.port);
         // 12 bits hold every VLAN, 0 names none.
-        let vlan = u64::from(self.vlan.unwrap_or_default());
+        let vlan = u64::from(self.apart.vlans.outermost().unwrap_or_default());
         state.write_u64(ports << 32 | vlan << 8 | u64::from(self.protocol));
     }
 }
@@ -99,9 +112,18 @@ pub(crate) fn ends(ip: &Ip<'_>) -> (u8, Endpoint, Endpoint) {
         Transport::Icmp(Icmp { v6, kind, code, .. }) => {
             (if v6 { ICMP6 } else { ICMP }, Ports { source: kind.into(), destination: code.into() })
         }
+        Transport::Other(other) => (other.protocol, other.ports),
     };
     let source = Endpoint { address: ip.source, port: ports.source };
     (protocol, source, Endpoint { address: ip.destination, port: ports.destination })
+}
+
+/// What a packet's frame says about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wire {
+    pub(crate) at: Timestamp,
+    /// Ethernet addresses of sender and receiver.
+    pub(crate) addresses: Option<[[u8; 6]; 2]>,
 }
 
 /// One conversation.
@@ -111,9 +133,19 @@ pub(crate) struct Flow {
     pub(crate) id: u64,
     /// The way of the originator's packets.
     originator: Direction,
+    /// For Zeek it is the other way.
+    swapped: bool,
     icmp_code: u8,
     first: First,
     said: Said,
+    history: History,
+    vlans: Vlans,
+    /// Ethernet addresses (originator's, responder's).
+    macs: Option<[[u8; 6]; 2]>,
+    /// Packets of each side with a wrong checksum, for the history.
+    corrupt: [u32; 2],
+    /// ICMP type and code of each side's first packet.
+    icmp: [Option<(u8, u8)>; 2],
     /// First packet of all.
     pub(crate) began: Timestamp,
     /// Since when it has not been reported.
@@ -122,6 +154,11 @@ pub(crate) struct Flow {
     start: Option<Timestamp>,
     /// Last packet.
     pub(crate) last: Timestamp,
+    /// Last packet that Zeek counts to the duration.
+    active_until: Timestamp,
+    /// The last SYN.
+    attempt: Timestamp,
+    rtt: Option<Duration>,
     volumes: [Volume; 2],
     /// Both sides sent something, payload was seen: over its whole life.
     pub(crate) seen: [Seen; 2],
@@ -129,6 +166,22 @@ pub(crate) struct Flow {
     pub(crate) stream: Stream,
     pub(crate) session: Session,
     pub(crate) notes: Notes,
+}
+
+/// What a flow costs; docs/ARCHITECTURE.md says what that means for a full table.
+const _: () = assert!(size_of::<Flow>() <= 808, "262,144 of them live on an appliance of 512 MiB");
+
+/// What a packet meant for the beginning of its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing.
+    None,
+    /// SYN-ACK of the responder, or its first packet.
+    Answered,
+    /// The originator's answer to the SYN-ACK.
+    Established,
+    /// RST in answer to the SYN.
+    Rejected,
 }
 
 /// What one side ever sent.
@@ -164,7 +217,7 @@ pub(crate) enum Patience {
 
 impl Flow {
     /// A flow that begins with `ip`, which goes `direction`.
-    pub(crate) fn begin(id: u64, key: FlowKey, direction: Direction, ip: &Ip<'_>, at: Timestamp) -> Self {
+    pub(crate) fn begin(id: u64, key: FlowKey, direction: Direction, ip: &Ip<'_>, wire: &Wire) -> Self {
         let reversed = match direction {
             Direction::FromLow => Direction::FromHigh,
             Direction::FromHigh => Direction::FromLow,
@@ -184,18 +237,35 @@ impl Flow {
                 let echo = kind == if v6 { ECHO_REQUEST6 } else { ECHO_REQUEST };
                 (if echo { First::EchoRequest } else { First::Other }, direction, code)
             }
+            Transport::Other(_) => (First::Other, direction, 0),
         };
+        let flips = is_flipped(ip);
+        let mut history = History::default();
+        if flips {
+            history.push(b'^');
+        }
+        let swapped = (originator == direction) == flips;
+        let at = wire.at;
         Self {
             key,
             id,
             originator,
+            swapped,
             icmp_code,
             first,
             said: Said::default(),
+            history,
+            vlans: ip.vlans,
+            macs: wire.addresses.map(|[from, to]| if originator == direction { [from, to] } else { [to, from] }),
+            corrupt: [0; 2],
+            icmp: [None; 2],
             began: at,
             unreported_since: at,
             start: None,
             last: at,
+            active_until: at,
+            attempt: at,
+            rtt: None,
             volumes: [Volume::default(); 2],
             seen: [Seen::default(); 2],
             tcp: Tcp::default(),
@@ -224,7 +294,8 @@ impl Flow {
             originator,
             responder,
             protocol: self.key.protocol,
-            vlan: self.key.vlan,
+            vlan: self.vlans.outermost(),
+            swapped: self.swapped,
         }
     }
 
@@ -238,17 +309,88 @@ impl Flow {
         if direction == self.originator { Side::Originator } else { Side::Responder }
     }
 
+    /// Zeek's name of a side.
+    const fn zeek(&self, side: Side) -> Side {
+        if self.swapped { side.other() } else { side }
+    }
+
     /// Counts a packet.
-    pub(crate) fn count(&mut self, side: Side, ip: &Ip<'_>, at: Timestamp) {
-        self.start.get_or_insert(at);
-        self.last = at;
+    pub(crate) fn count(&mut self, side: Side, ip: &Ip<'_>, wire: &Wire) {
+        self.start.get_or_insert(wire.at);
+        self.last = wire.at;
         let volume = side.of_mut(&mut self.volumes);
         volume.packets += 1;
         volume.bytes = volume.bytes.saturating_add(ip.bytes.into());
+        volume.wire_bytes = volume.wire_bytes.saturating_add(ip.wire_bytes.into());
         volume.payload_bytes = volume.payload_bytes.saturating_add(ip.payload_bytes.into());
+        let zeek = self.zeek(side);
         let seen = side.of_mut(&mut self.seen);
-        seen.packets = true;
+        let first = !core::mem::replace(&mut seen.packets, true);
         seen.payload |= ip.payload_bytes > 0;
+        if first {
+            if let Transport::Icmp(icmp) = ip.transport {
+                *side.of_mut(&mut self.icmp) = Some((icmp.kind, icmp.code));
+            }
+            if matches!(ip.transport, Transport::Udp(_)) {
+                self.history.push(cased(b'd', zeek));
+            }
+        }
+        if !matches!(ip.transport, Transport::Tcp(_)) {
+            self.active_until = wire.at;
+        }
+    }
+
+    /// A packet with a wrong checksum: it is not counted, but told.
+    pub(crate) fn note_corrupt(&mut self, side: Side) {
+        let zeek = self.zeek(side);
+        let corrupt = side.of_mut(&mut self.corrupt);
+        *corrupt = scaled(*corrupt, b'c', zeek, &mut self.history);
+    }
+
+    /// This SYN is not of this connection but opens the next between the same ports.
+    pub(crate) fn is_reopened_by(&self, direction: Direction, ip: &Ip<'_>) -> bool {
+        match ip.transport {
+            Transport::Tcp(tcp) => {
+                let side = self.zeek(self.side(direction));
+                self.tcp.is_reopened_by(side, &segment(&tcp, ip))
+            }
+            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) => false,
+        }
+    }
+
+    /// Follows the handshake, or what comes nearest to one.
+    pub(crate) fn follow(&mut self, side: Side, ip: &Ip<'_>, at: Timestamp) -> (Step, Meaning) {
+        match ip.transport {
+            Transport::Tcp(tcp) => self.follow_tcp(side, &segment(&tcp, ip), at),
+            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) => {
+                let step = if self.is_answered_by(side, ip) { Step::Answered } else { Step::None };
+                (step, Meaning::default())
+            }
+        }
+    }
+
+    fn follow_tcp(&mut self, side: Side, segment: &Segment, at: Timestamp) -> (Step, Meaning) {
+        let flags = segment.flags;
+        let meaning = self.tcp.on_segment(self.zeek(side), segment, &mut self.history);
+        self.swapped ^= meaning.exchanged;
+        if meaning.productive {
+            self.active_until = at;
+        }
+        let (syn, ack) = (flags.has(Flags::SYN), flags.has(Flags::ACK));
+        if syn && !ack {
+            self.attempt = at;
+        }
+        let step = match side {
+            _ if flags.has(Flags::RST) && !(meaning.rejected && side == Side::Responder) => Step::None,
+            Side::Responder if meaning.rejected => Step::Rejected,
+            Side::Responder if syn && ack => Step::Answered,
+            Side::Originator if ack && !syn && self.was_said(Once::Answered) => Step::Established,
+            Side::Originator | Side::Responder => Step::None,
+        };
+        if step == Step::Established && !self.was_said(Once::Established) && self.first == First::Syn {
+            self.rtt = Some(at.since(self.attempt));
+        }
+        (step, meaning)
     }
 
     /// True the first time.
@@ -257,6 +399,10 @@ impl Flow {
         let first = self.said.0 & bit == 0;
         self.said.0 |= bit;
         first
+    }
+
+    const fn was_said(&self, what: Once) -> bool {
+        self.said.0 & what as u8 != 0
     }
 
     /// Someone, somehow, reacted to the first packet.
@@ -294,17 +440,42 @@ impl Flow {
             applications: self.notes.applications,
             server_name: self.notes.server_name.clone(),
             ja4: self.notes.ja4.clone(),
+            conduct: self.conduct([originator.payload_bytes, responder.payload_bytes]),
+        }
+    }
+
+    fn conduct(&self, payload_bytes: [u64; 2]) -> Conduct {
+        let is_tcp = self.key.protocol == TCP;
+        let way = |side: Side| {
+            let mac = self.macs.as_ref().map(|macs| *side.of(macs));
+            if is_tcp {
+                Way { mac, ..self.tcp.way(self.zeek(side)) }
+            } else {
+                Way { mac, stream_bytes: *side.of(&payload_bytes), ..Way::default() }
+            }
+        };
+        let handshake = self.was_said(Once::Established);
+        Conduct {
+            originator: way(Side::Originator),
+            responder: way(Side::Responder),
+            history: self.history,
+            active_until: self.active_until,
+            rtt: self.rtt,
+            tcp_state: if is_tcp { self.tcp.state(handshake) } else { TcpState::None },
+            midstream: self.first == First::Midstream,
+            vlans: self.vlans.array(),
+            icmp: self.icmp,
         }
     }
 
     fn state(&self) -> ConnState {
-        let [originator, responder] = self.seen;
         if self.key.protocol == TCP {
-            return self.tcp.conn_state(originator.payload || responder.payload);
+            return self.tcp.conn_state(&self.history);
         }
+        let [originator, responder] = self.seen;
         match (originator.packets, responder.packets) {
             (_, true) => ConnState::SF,
-            (_, false) if self.awaits_answer() => ConnState::S0,
+            (true, false) if self.awaits_answer() => ConnState::S0,
             (_, false) => ConnState::Oth,
         }
     }
@@ -314,14 +485,44 @@ impl Flow {
     }
 
     /// This packet is an echo reply: what an echo request waits for.
-    pub(crate) fn is_answered_by(&self, side: Side, ip: &Ip<'_>) -> bool {
+    fn is_answered_by(&self, side: Side, ip: &Ip<'_>) -> bool {
         match ip.transport {
             Transport::Tcp(_) => false,
-            Transport::Udp(_) => side == Side::Responder,
+            Transport::Udp(_) | Transport::Other(_) => side == Side::Responder,
             Transport::Icmp(Icmp { v6, kind, .. }) => {
                 side == Side::Responder && kind == if v6 { ECHO_REPLY6 } else { ECHO_REPLY }
             }
         }
+    }
+}
+
+fn segment(tcp: &decode::Tcp, ip: &Ip<'_>) -> Segment {
+    Segment {
+        flags: tcp.flags,
+        sequence: tcp.sequence,
+        acknowledgment: tcp.acknowledgment,
+        window: tcp.window,
+        payload_bytes: ip.payload_bytes,
+        whole: usize::try_from(ip.payload_bytes).is_ok_and(|bytes| bytes <= ip.payload.len()),
+    }
+}
+
+/// Zeek takes the receiver of this first packet for the originator, by the ports.
+fn is_flipped(ip: &Ip<'_>) -> bool {
+    match ip.transport {
+        Transport::Tcp(decode::Tcp { flags, ports, .. }) => {
+            if flags.has(Flags::SYN) && !flags.has(Flags::ACK) {
+                return false;
+            }
+            let to_server = is_likely_server(TCP, ports.destination);
+            is_likely_server(TCP, ports.source) && (!to_server || ports.source < ports.destination)
+        }
+        Transport::Udp(ports) => {
+            is_likely_server(UDP, ports.source)
+                && !is_likely_server(UDP, ports.destination)
+                && ip.destination != IpAddr::V4(Ipv4Addr::BROADCAST)
+        }
+        Transport::Icmp(_) | Transport::Other(_) => false,
     }
 }
 

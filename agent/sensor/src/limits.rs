@@ -6,6 +6,12 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Limits {
     // Observing (decode, flow, proto).
+    /// Datagrams that wait for fragments. Full: the one that waits longest is given up (`decode.fragment.evicted`).
+    pub datagrams: usize,
+    /// Bytes of their fragments. Full: the same.
+    pub datagram_bytes: usize,
+    /// No fragment for this long gives a datagram up (`decode.fragment.timeout`).
+    pub datagram_timeout: Duration,
     /// Flows alive. Full: the least recently seen ends with `LackOfResources` (`flow.evicted`).
     pub flows: usize,
     /// TCP payload kept in order for a parser, per direction. More: parsing ends (`proto.prefix_truncated`).
@@ -50,6 +56,9 @@ impl Limits {
     /// For the gateway appliance of 2 cores and 512 MiB.
     pub const fn gateway() -> Self {
         Self {
+            datagrams: 1_024,
+            datagram_bytes: 4 * 1024 * 1024,
+            datagram_timeout: Duration::from_secs(30),
             flows: 262_144,
             prefix_bytes: 16 * 1024,
             prefixes: 2_048,

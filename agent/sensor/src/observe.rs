@@ -3,19 +3,21 @@
 //! Events leave in order of event time. What timers bring about is said to be at the moment they were due, not at the frame
 //! that moved time on: so it is the same whether [`Observer::handle_timeout`] or the next frame noticed it.
 
+use core::net::IpAddr;
+
 use sekimori_wire::time::Timestamp;
 
 use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
-use crate::decode::{Content, Flags, Ip, Packet, Quoted, Transport};
-use crate::event::{EndReason, Endpoint, Event, FlowEvent};
+use crate::decode::fragment::{Fragment, Fragments, Outcome};
+use crate::decode::{Flags, Ip, Layer, Met, Quoted, Skip, Step as Read, Transport};
+use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First, FlowEvent};
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
-use crate::flow::tcp::{Segment, Step};
-use crate::flow::{Direction, Flow, FlowKey, Once, ends};
-use crate::frame::Frame;
+use crate::flow::{Apart, Direction, Flow, FlowKey, Once, Step, TCP, Wire, ends};
+use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
-use crate::proto::{Side, Sink};
+use crate::proto::{Session, Side, Sink};
 
 /// How an observer looks at packets, beside its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +27,26 @@ pub struct Options {
     pub verify_checksums: bool,
     /// TCP connections whose beginning was not seen are read as well.
     pub midstream: bool,
+    /// What a flow is.
+    pub rules: Rules,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { verify_checksums: false, midstream: true }
+        Self { verify_checksums: false, midstream: true, rules: Rules::Own }
     }
+}
+
+/// Whose idea of a flow: a replay in another tool's format takes that tool's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// VLANs tell flows apart. Packets with a wrong checksum are left out.
+    Own,
+    /// VLANs do not. A TCP flow ends when its SYN was not answered in time. Packets with a wrong checksum are left out, but
+    /// the flow's history has them.
+    Zeek,
+    /// VLANs do, and so does how many packets they came in. A wrong checksum only keeps TCP from being read.
+    Suricata,
 }
 
 /// Turns frames into events.
@@ -39,12 +55,15 @@ pub struct Observer {
     options: Options,
     clock: Clock,
     counters: Counters,
+    fragments: Fragments,
     table: Table,
     pool: Pool,
     /// Flows begun: the last one's id.
     begun: u64,
     /// What `finish` waits for.
     attempt_timeout: std::time::Duration,
+    /// Of the frame that is being read.
+    addresses: Option<[[u8; 6]; 2]>,
 }
 
 impl Observer {
@@ -54,10 +73,12 @@ impl Observer {
             options,
             clock: Clock::default(),
             counters: Counters::default(),
+            fragments: Fragments::new(limits, seed),
             table: Table::new(limits, seed),
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
+            addresses: None,
         }
     }
 
@@ -70,14 +91,88 @@ impl Observer {
         if tick.backwards {
             self.counters.count(Counter::TimeBackwards);
         }
-        let packet = match Packet::parse(frame) {
-            Ok(packet) => packet,
-            Err(skip) => return self.counters.count(skip.counter()),
-        };
-        match packet.content {
-            Content::Arp(arp) => events.push(Event::Arp { at: tick.at, vlan: packet.vlan, arp }),
-            Content::Ip(ip) => self.on_ip(tick.at, packet.vlan, &ip, events),
+        self.addresses = addresses(frame);
+        let mut met = Met::default();
+        match Layer::of(frame, &mut met) {
+            Ok(layer) => {
+                met.count(&mut self.counters);
+                self.on_layer(tick.at, layer, events);
+            }
+            Err(skip) => self.on_skip(tick.at, (frame.vlan, 1), skip, events),
         }
+    }
+
+    /// Reads a packet, and those within it.
+    fn on_layer(&mut self, at: Timestamp, layer: Layer<'_>, events: &mut Vec<Event>) {
+        let mut next = Some(layer);
+        while let Some(layer) = next.take() {
+            let (vlan, frames) = (layer.vlan(), layer.frames());
+            let mut met = Met::default();
+            let step = match layer.step(self.options.verify_checksums, &mut met) {
+                Ok(step) => step,
+                Err(skip) => return self.on_skip(at, (vlan, frames), skip, events),
+            };
+            met.count(&mut self.counters);
+            match step {
+                Read::Arp(arp) => {
+                    self.counters.add(Counter::Decoded, frames.into());
+                    events.push(Event::Arp { at, vlan, arp });
+                }
+                Read::Ip(ip, inner) => {
+                    next = inner;
+                    if let Some(name) = ip.anomaly {
+                        events.push(anomaly(at, vlan, Some((ip.source, ip.destination)), name));
+                    }
+                    let counter =
+                        if ip.bad_checksum { Counter::SkipChecksum } else { Counter::Decoded };
+                    self.counters.add(counter, frames.into());
+                    if !ip.bad_checksum || self.options.rules != Rules::Own {
+                        self.on_ip(&Wire { at, addresses: self.addresses }, &ip, events);
+                    }
+                }
+                Read::Into(layer) => next = Some(layer),
+                Read::Both(first, rest) => {
+                    self.on_layer(at, first, events);
+                    next = Some(rest);
+                }
+                Read::Fragment(fragment) => self.on_fragment(at, vlan, &fragment, events),
+            }
+        }
+    }
+
+    /// Puts a datagram together, and reads it when it is whole. Fragments within a reassembled packet need another packet
+    /// around them: the recursion is as deep as [`LAYERS_MAX`](crate::decode::LAYERS_MAX) allows.
+    fn on_fragment(
+        &mut self,
+        at: Timestamp,
+        vlan: Option<u16>,
+        fragment: &Fragment<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let ends = Some(fragment.ends());
+        let mut overlap = |name: Option<&'static str>| {
+            events.extend(name.map(|name| anomaly(at, vlan, ends, name)));
+        };
+        match self.fragments.add(at, fragment, &mut self.counters) {
+            Outcome::Waits(name) => overlap(name),
+            Outcome::Refused => self.counters.add(Counter::SkipFragment, fragment.frames().into()),
+            Outcome::Whole(whole, name) => {
+                overlap(name);
+                self.on_layer(at, whole.layer(), events);
+            }
+        }
+    }
+
+    /// Counts what `frames` frames were not looked at for.
+    fn on_skip(
+        &mut self,
+        at: Timestamp,
+        (vlan, frames): (Option<u16>, u32),
+        skip: Skip,
+        events: &mut Vec<Event>,
+    ) {
+        self.counters.add(skip.counter(), frames.into());
+        events.extend(skip.anomaly.map(|name| anomaly(at, vlan, skip.ends, name)));
     }
 
     /// The link may be silent: ends what is due by `now`. Event time does not follow `now`, only the timers that were due.
@@ -87,6 +182,7 @@ impl Observer {
 
     /// The capture is over: attempts get their time to be answered, then all flows end, in order of id.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
+        self.fragments.finish(&mut self.counters);
         self.expire(self.clock.now().plus(self.attempt_timeout), events);
         for slot in self.table.slots_by_id() {
             self.end(slot, self.clock.now(), EndReason::Forced, events);
@@ -103,35 +199,37 @@ impl Observer {
         self.clock.now()
     }
 
-    fn on_ip(&mut self, at: Timestamp, vlan: Option<u16>, ip: &Ip<'_>, events: &mut Vec<Event>) {
+    fn on_ip(&mut self, wire: &Wire, ip: &Ip<'_>, events: &mut Vec<Event>) {
         if ip.truncated {
             self.counters.count(Counter::Truncated);
         }
+        let at = wire.at;
         let (protocol, source, destination) = ends(ip);
-        let (key, direction) = FlowKey::new(protocol, vlan, source, destination);
-        let slot = self.slot(at, key, direction, ip, events);
+        let apart = self.apart(ip);
+        let (key, direction) = FlowKey::new(protocol, apart, source, destination);
+        let slot = self.slot(wire, key, direction, ip, events);
         let Some(flow) = self.table.flow_mut(slot) else { return };
         let side = flow.side(direction);
-        flow.count(side, ip, at);
-        let mut say = |flow: &mut Flow, once: Once, what: FlowEvent| {
+        if ip.bad_checksum && self.options.rules == Rules::Zeek {
+            return flow.note_corrupt(side);
+        }
+        flow.count(side, ip, wire);
+        if ip.bad_checksum && protocol == TCP {
+            return self.table.touch(slot);
+        }
+        let (step, meaning) = flow.follow(side, ip, at);
+        self.counters.add(Counter::TcpAcks, meaning.acknowledged.into());
+        self.counters.add(Counter::TcpAckedUnseen, meaning.unseen.into());
+        let mut say = |once: Once, what: FlowEvent| {
             if flow.say_once(once) {
                 events.push(Event::Flow { at, flow: flow.reference(), what });
             }
         };
-        let step = match ip.transport {
-            Transport::Tcp(tcp) => {
-                let segment =
-                    Segment { flags: tcp.flags, sequence: tcp.sequence, payload_bytes: ip.payload_bytes };
-                flow.tcp.on_segment(side, segment)
-            }
-            Transport::Udp(_) | Transport::Icmp(_) if flow.is_answered_by(side, ip) => Step::Answered,
-            Transport::Udp(_) | Transport::Icmp(_) => Step::None,
-        };
         match step {
             Step::None => {}
-            Step::Answered => say(flow, Once::Answered, FlowEvent::Answered),
-            Step::Established => say(flow, Once::Established, FlowEvent::Established),
-            Step::Rejected => say(flow, Once::Rejected, FlowEvent::Rejected),
+            Step::Answered => say(Once::Answered, FlowEvent::Answered),
+            Step::Established => say(Once::Established, FlowEvent::Established),
+            Step::Rejected => say(Once::Rejected, FlowEvent::Rejected),
         }
         let reacted = flow.had_reaction();
         self.parse(at, slot, side, ip, events);
@@ -142,25 +240,31 @@ impl Observer {
         if let Transport::Icmp(icmp) = ip.transport
             && let Some(quoted) = icmp.unreachable
         {
-            self.on_unreachable(at, vlan, quoted, events);
+            self.on_unreachable(at, apart, quoted, events);
+        }
+    }
+
+    /// What tells flows between the same ends apart.
+    fn apart(&self, ip: &Ip<'_>) -> Apart {
+        match self.options.rules {
+            Rules::Own => Apart { vlans: ip.vlans, depth: 0 },
+            Rules::Zeek => Apart::default(),
+            Rules::Suricata => Apart { vlans: ip.vlans, depth: ip.depth },
         }
     }
 
     /// The flow of a packet, begun if need be.
     fn slot(
         &mut self,
-        at: Timestamp,
+        wire: &Wire,
         key: FlowKey,
         direction: Direction,
         ip: &Ip<'_>,
         events: &mut Vec<Event>,
     ) -> u32 {
+        let at = wire.at;
         if let Some(slot) = self.table.find(&key) {
-            let reopened = match (ip.transport, self.table.flow(slot)) {
-                (Transport::Tcp(tcp), Some(flow)) => flow.tcp.is_reopened_by(tcp.flags, tcp.sequence),
-                (Transport::Tcp(_) | Transport::Udp(_) | Transport::Icmp(_), _) => false,
-            };
-            if !reopened {
+            if !self.table.flow(slot).is_some_and(|flow| flow.is_reopened_by(direction, ip)) {
                 return slot;
             }
             self.end(slot, at, EndReason::Closed, events);
@@ -171,7 +275,16 @@ impl Observer {
         }
         self.begun += 1;
         self.counters.count(Counter::FlowsStarted);
-        let flow = Flow::begin(self.begun, key, direction, ip, at);
+        let mut flow = Flow::begin(self.begun, key, direction, ip, wire);
+        let handshake = matches!(ip.transport, Transport::Tcp(tcp) if tcp.flags.has(Flags::SYN));
+        let read = match self.options.rules {
+            // Its analysers read what begins with a SYN-ACK, but nothing later.
+            Rules::Zeek => handshake || flow.first() != First::Midstream,
+            Rules::Own | Rules::Suricata => self.options.midstream || flow.first() != First::Midstream,
+        };
+        if !read {
+            flow.session = Session::Opaque;
+        }
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Started(flow.first()) });
         self.table.insert(flow)
     }
@@ -179,7 +292,7 @@ impl Observer {
     /// Shows the payload to the flow's parser.
     fn parse(&mut self, at: Timestamp, slot: u32, side: Side, ip: &Ip<'_>, events: &mut Vec<Event>) {
         let Some(flow) = self.table.flow_mut(slot) else { return };
-        if flow.session.is_opaque() {
+        if flow.session.is_opaque() || ip.tunnel.is_some() {
             return;
         }
         let reference = flow.reference();
@@ -194,19 +307,23 @@ impl Observer {
                     flow.stream.begin(side, sequence);
                 }
                 let payload = Payload { sequence, bytes: ip.payload, wire_bytes: ip.payload_bytes };
-                flow.stream.deliver(side, payload, &mut flow.session, &mut self.pool, &mut sink);
+                let (session, pool) = (&mut flow.session, &mut self.pool);
+                if tcp.flags.has(Flags::ACK) {
+                    flow.stream.acknowledge(side.other(), tcp.acknowledgment, session, pool, &mut sink);
+                }
+                flow.stream.deliver(side, payload, session, pool, &mut sink);
             }
             Transport::Udp(_) if ip.payload.is_empty() => {}
             Transport::Udp(_) => flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink),
-            Transport::Icmp(_) => {}
+            Transport::Icmp(_) | Transport::Other(_) => {}
         }
     }
 
     /// A router or the host itself says that the originator's packets do not arrive.
-    fn on_unreachable(&mut self, at: Timestamp, vlan: Option<u16>, quoted: Quoted, events: &mut Vec<Event>) {
+    fn on_unreachable(&mut self, at: Timestamp, apart: Apart, quoted: Quoted, events: &mut Vec<Event>) {
         let source = Endpoint { address: quoted.source, port: quoted.ports.source };
         let destination = Endpoint { address: quoted.destination, port: quoted.ports.destination };
-        let (key, direction) = FlowKey::new(quoted.protocol, vlan, source, destination);
+        let (key, direction) = FlowKey::new(quoted.protocol, apart, source, destination);
         let Some(slot) = self.table.find(&key) else { return };
         let Some(flow) = self.table.flow_mut(slot) else { return };
         if flow.side(direction) == Side::Originator && !flow.had_reaction() && flow.say_once(Once::Rejected) {
@@ -227,6 +344,10 @@ impl Observer {
                     {
                         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Unanswered });
                     }
+                    let attempt = self.table.flow(slot).is_some_and(|flow| flow.first() == First::Syn);
+                    if self.options.rules == Rules::Zeek && attempt {
+                        self.end(slot, at, EndReason::Idle, events);
+                    }
                 }
                 Timer::Active => {
                     self.table.restart_active(slot, at);
@@ -246,10 +367,11 @@ impl Observer {
 
     fn end(&mut self, slot: u32, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
         let Some(mut flow) = self.table.remove(slot) else { return };
-        flow.stream.release(&mut self.pool);
         let reference = flow.reference();
         let (counters, notes) = (&mut self.counters, &mut flow.notes);
-        flow.session.finish(&mut Sink { at, flow: reference, notes, counters, events });
+        let mut sink = Sink { at, flow: reference, notes, counters, events };
+        flow.stream.finish(&mut flow.session, &mut self.pool, &mut sink);
+        flow.session.finish(&mut sink);
         self.counters.count(Counter::FlowsEnded);
         let reason =
             if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };
@@ -258,5 +380,34 @@ impl Observer {
     }
 }
 
+/// The Ethernet addresses of a frame: sender, receiver.
+fn addresses(frame: &Frame<'_>) -> Option<[[u8; 6]; 2]> {
+    match frame.link {
+        LinkType::Ethernet => {
+            let (destination, rest) = frame.bytes.split_first_chunk::<6>()?;
+            Some([*rest.first_chunk::<6>()?, *destination])
+        }
+        _ => None,
+    }
+}
+
+/// A rule that a frame breaks.
+const fn anomaly(
+    at: Timestamp,
+    vlan: Option<u16>,
+    ends: Option<(IpAddr, IpAddr)>,
+    name: &'static str,
+) -> Event {
+    let anomaly = Anomaly {
+        layer: event::Layer::Decode,
+        application: Application::Unknown,
+        name,
+        from_originator: true,
+    };
+    Event::Anomaly { at, vlan, ends, anomaly }
+}
+
+#[cfg(test)]
+mod layers;
 #[cfg(test)]
 mod tests;

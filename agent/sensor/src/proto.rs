@@ -4,6 +4,8 @@
 //! that lost its place (a gap in the capture) does not guess: it takes up again only where a segment begins with what it
 //! knows how to read.
 
+#[cfg(test)]
+mod bench;
 mod ber;
 mod dcerpc;
 mod dhcp;
@@ -14,9 +16,12 @@ pub mod fuzz;
 mod http;
 mod http2;
 mod imap;
+mod irc;
 mod kerberos;
 mod ldap;
+mod lines;
 mod mqtt;
+mod ntlm;
 mod ntp;
 mod pop3;
 mod ports;
@@ -24,6 +29,8 @@ mod quic;
 mod rdp;
 mod reader;
 mod recognise;
+#[cfg(test)]
+mod script;
 mod session;
 mod sip;
 mod smb;
@@ -36,6 +43,7 @@ mod tftp;
 mod tls;
 #[cfg(test)]
 mod trial;
+mod xmpp;
 
 use sekimori_wire::time::Timestamp;
 

@@ -74,11 +74,14 @@ pub(super) struct Eve {
     now: Timestamp,
     /// Of the Community IDs.
     seed: u16,
+    tally: flow::Tally,
+    parted: file::Parted,
 }
 
 impl Eve {
-    pub(super) const fn new(output: Output, seed: u16) -> Self {
-        Self { output, now: Timestamp::ZERO, seed }
+    pub(super) fn new(output: Output, seed: u16) -> Self {
+        let (tally, parted) = (flow::Tally::default(), file::Parted::default());
+        Self { output, now: Timestamp::ZERO, seed, tally, parted }
     }
 
     fn write(&mut self, at: Timestamp, flow: Option<&FlowRef>, entry: Entry) -> Result<(), ReplayError> {
@@ -109,25 +112,29 @@ impl Writer for Eve {
                 self.write(*at, None, anomaly::of_frame(*vlan, *ends, anomaly))
             }
             Event::Flow { at, flow, what } => {
-                entries(flow, what).into_iter().try_for_each(|entry| self.write(*at, Some(flow), entry))
+                self.tally.count(flow, what);
+                let entries = entries(flow, what, &mut self.parted);
+                entries.into_iter().try_for_each(|entry| self.write(*at, Some(flow), entry))
             }
         }
     }
 
     fn finish(&mut self, _files: &Files, counters: &Counters) -> Result<(), ReplayError> {
-        self.write(self.now, None, flow::stats(counters))?;
+        self.write(self.now, None, flow::stats(counters, &self.tally))?;
         self.output.flush()
     }
 }
 
-fn entries(flow: &FlowRef, what: &FlowEvent) -> Vec<Entry> {
+fn entries(flow: &FlowRef, what: &FlowEvent, parted: &mut file::Parted) -> Vec<Entry> {
     match what {
         FlowEvent::Dns(dns) => dns::entries(dns),
         FlowEvent::Ended(record) => flow::entries(flow, record),
         FlowEvent::Anomaly(anomaly) => vec![anomaly::of_flow(anomaly)],
         FlowEvent::Transaction(transaction) => match &**transaction {
             Transaction::Tls(one) => tls::entries(one),
-            Transaction::Http(one) => http::entries(one),
+            // Suricata does not read it.
+            Transaction::NameService(_) => Vec::new(),
+            Transaction::Http(one) => http::entries(one, parted),
             Transaction::Ssh(one) => ssh::entries(one),
             Transaction::Smtp(one) => smtp::entries(one),
             Transaction::Ftp(one) => ftp::entries(one),
@@ -177,7 +184,7 @@ fn share(flow: &FlowRef, seed: u16, from_originator: bool, line: &mut Map<String
         put("dest_port", to.port.into());
     }
     if let Some(vlan) = flow.vlan {
-        put("vlan", json!([vlan]));
+        line.entry("vlan").or_insert_with(|| json!([vlan]));
     }
 }
 

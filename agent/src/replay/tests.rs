@@ -5,6 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::cli::ReplayArgs;
 use clap::Parser;
+use sekimori_sensor::counters::Counter;
 
 /// Ethernet, IPv4, TCP SYN from 192.0.2.66 to port `port` of 192.168.0.1.
 fn syn(port: u16) -> Vec<u8> {
@@ -122,15 +123,18 @@ fn a_cut_capture_gives_what_could_be_read_and_fails() {
     assert_eq!(std::fs::read_to_string(out).unwrap().lines().count(), 29);
 }
 
-/// Every capture of the corpora, where they are: ends, with each frame accounted for.
+/// Every capture of the corpora, where they are: ends soon, with each frame decoded or left out for a reason.
 #[test]
 fn every_capture_of_the_corpora_is_read_to_its_end() {
+    /// However hostile it is.
+    const TIME_MAX: Duration = Duration::from_secs(5);
     let Some(corpora) = std::env::var_os("SEKIMORI_CORPORA") else {
         println!("SKIPPED: SEKIMORI_CORPORA does not name the folder of captures");
         return;
     };
     let mut folders = vec![PathBuf::from(corpora)];
     let mut captures = 0;
+    let mut wrong = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -138,18 +142,162 @@ fn every_capture_of_the_corpora_is_read_to_its_end() {
                 folders.push(path);
                 continue;
             }
-            let mut files = Files::open(&[path], None);
-            let mut sensor = Sensor::new(sensor_config(None, &args(&["x"]), Format::Findings, [0; 32]));
-            let mut frames = 0;
-            while let Some(frame) = files.next_frame() {
-                frames += 1;
-                sensor.handle_frame(&frame);
-                while sensor.poll_record().is_some() {}
+            let began = Instant::now();
+            let (frames, counters) = read_to_the_end(&path);
+            let accounted: u64 =
+                counters.iter().filter(|(name, _count)| is_fate(name)).map(|(_name, count)| count).sum();
+            let took = began.elapsed();
+            // What is not hostile may be long.
+            let is_bounded =
+                ["malformed", "formats"].iter().any(|kind| path.iter().any(|part| part == *kind));
+            if counters.value(Counter::Frames) != frames || accounted != frames {
+                wrong.push(format!("{}: {accounted} of {frames} frames accounted for", path.display()));
             }
-            sensor.finish();
-            assert_eq!(sensor.counters().value(sekimori_sensor::counters::Counter::Frames), frames);
+            if is_bounded && took > TIME_MAX {
+                wrong.push(format!("{}: {took:?}", path.display()));
+            }
             captures += 1;
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(captures > 100, "{captures} captures");
+}
+
+/// Counters of which each frame has exactly one.
+fn is_fate(name: &str) -> bool {
+    name == "decode.decoded" || name.starts_with("decode.skip.") || name.starts_with("decode.malformed.")
+}
+
+fn read_to_the_end(path: &Path) -> (u64, Counters) {
+    let mut files = Files::open(&[path.to_owned()], None);
+    let mut sensor = Sensor::new(sensor_config(None, &args(&["x"]), Format::Findings, [0; 32]));
+    let mut frames = 0;
+    while let Some(frame) = files.next_frame() {
+        frames += 1;
+        sensor.handle_frame(&frame);
+        while sensor.poll_record().is_some() {}
+    }
+    sensor.finish();
+    (frames, sensor.counters())
+}
+
+/// Each format of flows holds the same flows.
+#[test]
+fn csv_is_a_table_of_the_flows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.pcap");
+    capture(&path, 1_700_000_000, 1..51);
+    let path = path.to_str().unwrap();
+    let text = replayed(dir.path(), &["--format", "csv", path]);
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let rows: Vec<::csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
+    assert_eq!((rows.len(), header.len()), (50, columns::COLUMNS.len()));
+    let cell = |row: usize, name: &str| {
+        rows[row].get(header.iter().position(|column| column == name).unwrap()).unwrap().to_owned()
+    };
+    let flows = replayed(dir.path(), &["--format", "flows", path]);
+    for (row, line) in flows.lines().enumerate() {
+        let flow: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(flow["community_id"], cell(row, "community_id"));
+        assert_eq!(flow["start"], cell(row, "start"));
+        let responder = format!("{}:{}", cell(row, "responder_address"), cell(row, "responder_port"));
+        assert_eq!(flow["responder"], responder);
+    }
+    assert_eq!((cell(0, "server_name"), cell(0, "originator_packets")), (String::new(), "1".to_owned()));
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn parquet_holds_what_csv_holds() {
+    use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use ::parquet::record::Field;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.pcap");
+    capture(&path, 1_700_000_000, 1..51);
+    let (path, out) = (path.to_str().unwrap(), dir.path().join("flows.parquet"));
+    replay(&args(&["--format", "parquet", "--output", out.to_str().unwrap(), path])).unwrap();
+    let reader = SerializedFileReader::new(File::open(&out).unwrap()).unwrap();
+    let rows = reader.get_row_iter(None).unwrap().map(|row| {
+        let cells = row.unwrap().into_columns().into_iter().map(|(name, field)| {
+            let text = if let Field::Str(text) = &field {
+                text.clone()
+            } else if let Field::Long(nanos) = &field {
+                Timestamp::from_nanos(nanos.cast_unsigned()).to_string()
+            } else if field == Field::Null {
+                String::new()
+            } else {
+                assert!(
+                    matches!(field, Field::ULong(_) | Field::UShort(_) | Field::Bool(_)),
+                    "{name}: {field:?}"
+                );
+                field.to_string()
+            };
+            (name, text)
+        });
+        cells.unzip()
+    });
+    let rows: Vec<(Vec<String>, Vec<String>)> = rows.collect();
+    let text = replayed(dir.path(), &["--format", "csv", path]);
+    let mut csv = ::csv::Reader::from_reader(text.as_bytes());
+    let header: Vec<String> = csv.headers().unwrap().iter().map(ToOwned::to_owned).collect();
+    let lines: Vec<Vec<String>> =
+        csv.records().map(|line| line.unwrap().iter().map(ToOwned::to_owned).collect()).collect();
+    assert_eq!(rows.len(), 50);
+    for ((names, cells), line) in rows.iter().zip(&lines) {
+        assert_eq!((names, cells), (&header, line));
+    }
+    assert!(replay(&args(&["--format", "parquet", path])).unwrap_err().is_usage());
+}
+
+/// A capture compressed in each way, and in several parts, is the capture.
+#[test]
+fn compressed_captures_are_read_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = dir.path().join("a.pcap");
+    capture(&plain, 1_700_000_000, 1..41);
+    let flows = replayed(dir.path(), &["--format", "flows", plain.to_str().unwrap()]);
+    let bytes = std::fs::read(&plain).unwrap();
+    let gzip = |bytes: &[u8]| {
+        let mut to = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        to.write_all(bytes).unwrap();
+        to.finish().unwrap()
+    };
+    let members = [gzip(&bytes[..100]), gzip(&bytes[100..])].concat();
+    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    xz.write_all(&bytes).unwrap();
+    let packed = [gzip(&bytes), members, zstd::bulk::compress(&bytes, 3).unwrap(), xz.finish().unwrap()];
+    // Names tell nothing.
+    let path = dir.path().join("a.pcap.txt");
+    for (number, packed) in packed.into_iter().enumerate() {
+        std::fs::write(&path, &packed).unwrap();
+        let path = path.to_str().unwrap();
+        assert_eq!(replayed(dir.path(), &["--format", "flows", path]), flows, "{number}");
+        std::fs::write(path, &packed[..packed.len() - 5]).unwrap();
+        let out = dir.path().join("cut");
+        let cut = replay(&args(&["--format", "flows", "--output", out.to_str().unwrap(), path]));
+        assert!(matches!(cut, Err(ReplayError::Damaged { .. })), "{number}");
+        assert!(flows.starts_with(&std::fs::read_to_string(out).unwrap()));
+    }
+}
+
+#[test]
+fn the_report_tells_totals_times_talkers_and_protocols() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("関守.pcap");
+    capture(&path, 1_700_000_000, 1..120);
+    let report = replayed(dir.path(), &["--format", "table", path.to_str().unwrap()]);
+    for expected in [
+        "         119 packets  ",
+        "関守.pcap\n",
+        "from 2023-11-14T22:13:20.000000000Z to 2023-11-14T22:13:31.800000000Z (11.8 s)",
+        "119 frames, 6426 bytes on the wire (6.4 kB), 119 flows",
+        "Over time (one column: 200 ms)",
+        "  192.0.2.66      4.7 kB  100.0 %        119 packets      119 flows  ████████████████████████\n",
+        "  tcp -     4.7 kB  100.0 %",
+        "scan.port",
+        "  nothing: every frame was",
+    ] {
+        assert!(report.contains(expected), "{expected} is not in\n{report}");
+    }
 }

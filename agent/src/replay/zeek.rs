@@ -10,7 +10,7 @@ mod smtp;
 mod ssh;
 mod ssl;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,9 @@ struct Log {
     fields: &'static [(&'static str, &'static str)],
 }
 
+/// Certificates that are remembered as written.
+const CERTIFICATES_MAX: usize = 1 << 18;
+
 /// The columns that logs of connections begin with.
 const FIRST: [(&str, &str); 6] = [
     ("ts", "time"),
@@ -39,6 +42,13 @@ const FIRST: [(&str, &str); 6] = [
     ("id.resp_h", "addr"),
     ("id.resp_p", "port"),
 ];
+
+impl Log {
+    /// The columns before its own.
+    fn first(&self) -> &'static [(&'static str, &'static str)] {
+        if core::ptr::eq(self, &ssl::X509) { FIRST.split_at(1).0 } else { &FIRST }
+    }
+}
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +60,8 @@ enum Cell {
     Count(u64),
     Bool(bool),
     Time(Timestamp),
+    /// A time in whole seconds since 1970, or before.
+    Seconds(i64),
     /// Seconds.
     Interval(core::time::Duration),
     /// A set or a vector.
@@ -75,7 +87,11 @@ impl Cell {
             Self::Bool(true) => "T".to_owned(),
             Self::Bool(false) => "F".to_owned(),
             Self::Time(at) => seconds(at.nanos()),
-            Self::Interval(span) => seconds(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)),
+            Self::Seconds(at) => format!("{at}.000000"),
+            // Rounded: Zeek's are floating.
+            Self::Interval(span) => {
+                seconds(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX).saturating_add(500))
+            }
             Self::Many(cells) if cells.is_empty() => "(empty)".to_owned(),
             Self::Many(cells) => {
                 let inner = cells.iter().map(|cell| cell.tsv().replace(',', "\\x2c"));
@@ -90,7 +106,9 @@ impl Cell {
             Self::Text(text) => text.as_str().into(),
             Self::Count(count) => (*count).into(),
             Self::Bool(yes) => (*yes).into(),
-            Self::Time(_) | Self::Interval(_) => self.tsv().parse().map_or(Value::Null, Value::Number),
+            Self::Time(_) | Self::Seconds(_) | Self::Interval(_) => {
+                self.tsv().parse().map_or(Value::Null, Value::Number)
+            }
             Self::Many(cells) => Value::Array(cells.iter().filter_map(Self::json).collect()),
         })
     }
@@ -128,6 +146,10 @@ pub(super) struct Zeek {
     folder: PathBuf,
     json: bool,
     logs: BTreeMap<&'static str, Open>,
+    /// DNS messages that wait for their counterparts.
+    dns: dns::Pending,
+    /// Certificates that `x509.log` has: each stands there once.
+    certificates: BTreeSet<String>,
 }
 
 /// A log that has lines.
@@ -140,22 +162,31 @@ impl Zeek {
     pub(super) fn new(folder: &Path, json: bool) -> Result<Self, ReplayError> {
         std::fs::create_dir_all(folder)
             .map_err(|cause| ReplayError::Output { path: folder.to_owned(), cause })?;
-        Ok(Self { folder: folder.to_owned(), json, logs: BTreeMap::new() })
+        let (logs, certificates, dns) = (BTreeMap::new(), BTreeSet::new(), dns::Pending::default());
+        Ok(Self { folder: folder.to_owned(), json, logs, dns, certificates })
     }
 
     fn write(&mut self, flow: &FlowRef, row: &Row) -> Result<(), ReplayError> {
+        if core::ptr::eq(row.log, &ssl::X509)
+            && let Some(Cell::Text(fingerprint)) = row.cells.first()
+            && self.certificates.len() < CERTIFICATES_MAX
+            && !self.certificates.insert(fingerprint.clone())
+        {
+            return Ok(());
+        }
+        let (originator, responder) = conn::ends(flow);
         let first = [
             Cell::Time(row.at),
             Cell::text(uid(flow)),
-            Cell::text(flow.originator.address.to_string()),
-            Cell::Count(flow.originator.port.into()),
-            Cell::text(flow.responder.address.to_string()),
-            Cell::Count(flow.responder.port.into()),
+            Cell::text(originator.address.to_string()),
+            Cell::Count(originator.port.into()),
+            Cell::text(responder.address.to_string()),
+            Cell::Count(responder.port.into()),
         ];
         let json = self.json;
-        let cells = || first.iter().chain(&row.cells);
+        let cells = || first.iter().take(row.log.first().len()).chain(&row.cells);
         let line = if json {
-            let names = FIRST.iter().chain(row.log.fields).map(|(name, _)| (*name).to_owned());
+            let names = row.log.first().iter().chain(row.log.fields).map(|(name, _)| (*name).to_owned());
             let pairs = names.zip(cells()).filter_map(|(name, cell)| Some((name, cell.json()?)));
             Value::Object(pairs.collect::<Map<_, _>>()).to_string()
         } else {
@@ -179,8 +210,8 @@ impl Zeek {
             }
         };
         if !self.json {
-            let names: Vec<&str> = FIRST.iter().chain(log.fields).map(|(name, _)| *name).collect();
-            let types: Vec<&str> = FIRST.iter().chain(log.fields).map(|(_, kind)| *kind).collect();
+            let names: Vec<&str> = log.first().iter().chain(log.fields).map(|(name, _)| *name).collect();
+            let types: Vec<&str> = log.first().iter().chain(log.fields).map(|(_, kind)| *kind).collect();
             open.line("#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-")?;
             open.line(&format!("#path\t{}", log.name))?;
             open.line(&format!("#fields\t{}\n#types\t{}", names.join("\t"), types.join("\t")))?;
@@ -204,6 +235,8 @@ impl Writer for Zeek {
     fn event(&mut self, event: &Event) -> Result<(), ReplayError> {
         match event {
             Event::Flow { at, flow, what } => {
+                let of_dns = self.dns.of(*at, flow, what);
+                of_dns.iter().try_for_each(|(flow, row)| self.write(flow, row))?;
                 rows(*at, flow, what).iter().try_for_each(|row| self.write(flow, row))
             }
             Event::Arp { .. } | Event::Anomaly { .. } => Ok(()),
@@ -211,6 +244,8 @@ impl Writer for Zeek {
     }
 
     fn finish(&mut self, _files: &Files, _counters: &Counters) -> Result<(), ReplayError> {
+        let left = self.dns.finish();
+        left.iter().try_for_each(|(flow, row)| self.write(flow, row))?;
         for open in self.logs.values_mut() {
             if !self.json {
                 open.line("#close")?;
@@ -235,23 +270,24 @@ fn uid(flow: &FlowRef) -> String {
 
 fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
     match what {
-        FlowEvent::Dns(dns) => dns::rows(at, flow, dns),
         FlowEvent::Ended(record) => conn::rows(flow, record),
         FlowEvent::Transaction(transaction) => match &**transaction {
             Transaction::Tls(one) => ssl::rows(at, one),
             Transaction::Http(one) => http::rows(at, one),
-            Transaction::Ssh(one) => ssh::rows(at, one),
-            Transaction::Smtp(one) => smtp::rows(at, one),
-            Transaction::Ftp(one) => ftp::rows(at, one),
-            Transaction::Quic(one) => ssl::of_quic(at, one),
-            Transaction::Pop3(_)
+            Transaction::Ssh(one) => ssh::rows(at, flow, one),
+            Transaction::Smtp(one) => smtp::rows(at, flow, one),
+            Transaction::Ftp(one) => ftp::rows(at, flow, one),
+            Transaction::Rdp(one) => ssl::of_rdp(at, one),
+            // A line of `dns.log` is more than one event.
+            Transaction::NameService(_)
+            | Transaction::Quic(_)
+            | Transaction::Pop3(_)
             | Transaction::Imap(_)
             | Transaction::Telnet(_)
             | Transaction::Smb(_)
             | Transaction::DceRpc(_)
             | Transaction::Kerberos(_)
             | Transaction::Ldap(_)
-            | Transaction::Rdp(_)
             | Transaction::Ntp(_)
             | Transaction::Dhcp(_)
             | Transaction::Snmp(_)
@@ -261,7 +297,8 @@ fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
             | Transaction::Dht(_)
             | Transaction::File(_) => Vec::new(),
         },
-        FlowEvent::Started(_)
+        FlowEvent::Dns(_)
+        | FlowEvent::Started(_)
         | FlowEvent::Answered
         | FlowEvent::Established
         | FlowEvent::Rejected

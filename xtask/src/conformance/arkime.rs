@@ -76,8 +76,8 @@ fn one(world: &World<'_>, path: &str, rows: &[Row]) -> anyhow::Result<Scores> {
         let icmp = matches!(row["protocol"].as_str(), "1" | "58");
         let port = |name: &str| if icmp { "0".to_owned() } else { row[name].clone() };
         let ends = [
-            (address(&row["originator_ip"]), port("originator_port")),
-            (address(&row["responder_ip"]), port("responder_port")),
+            (address(&row["originator_address"]), port("originator_port")),
+            (address(&row["responder_address"]), port("responder_port")),
         ];
         let names =
             ["originator_packets", "responder_packets", "originator_wire_bytes", "responder_wire_bytes"];

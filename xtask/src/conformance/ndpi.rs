@@ -73,8 +73,8 @@ fn one(
         let icmp = matches!(row["protocol"].as_str(), "1" | "58");
         let port = |name: &str| if icmp { "0".to_owned() } else { row[name].clone() };
         let ends = [
-            (address(&row["originator_ip"]), port("originator_port")),
-            (address(&row["responder_ip"]), port("responder_port")),
+            (address(&row["originator_address"]), port("originator_port")),
+            (address(&row["responder_address"]), port("responder_port")),
         ];
         let [one, other] = ends;
         ours.entry(key(&row["protocol"], one, other)).or_default().push(row);

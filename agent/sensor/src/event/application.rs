@@ -36,6 +36,7 @@ applications! {
     Quic "quic" "QUIC (RFC 9000).",
     Http "http" "HTTP/1 (RFC 9112).",
     Http2 "http2" "HTTP/2 in clear text (RFC 9113).",
+    WebSocket "websocket" "`WebSocket` (RFC 6455).",
     Ssh "ssh" "Secure Shell (RFC 4253).",
     Smtp "smtp" "Mail submission and relay (RFC 5321).",
     Ftp "ftp" "File Transfer Protocol, control connection (RFC 959).",

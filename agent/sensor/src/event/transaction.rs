@@ -3,6 +3,7 @@
 use super::dcerpc::RpcCall;
 use super::dhcp::DhcpMessage;
 use super::dht::DhtMessage;
+use super::dns::Dns;
 use super::file::FileInfo;
 use super::ftp::FtpCommand;
 use super::http::HttpExchange;
@@ -28,6 +29,8 @@ use super::tls::TlsConnection;
 pub enum Transaction {
     /// See [`TlsConnection`].
     Tls(Box<TlsConnection>),
+    /// A message of the `NetBIOS` name service, which the detectors of DNS do not want.
+    NameService(Box<Dns>),
     /// See [`HttpExchange`].
     Http(Box<HttpExchange>),
     /// See [`SshConnection`].
@@ -84,6 +87,7 @@ macro_rules! from {
 
 from! {
     Tls TlsConnection,
+    NameService Dns,
     Http HttpExchange,
     Ssh SshConnection,
     Smtp SmtpMail,

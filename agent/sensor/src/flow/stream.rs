@@ -72,36 +72,91 @@ impl Stream {
         if distance(next, end) <= 0 {
             return;
         }
-        // Bytes before the next wanted one are known already.
-        let ahead = distance(next, payload.sequence);
-        let known = if ahead < 0 { usize_of(ahead.unsigned_abs()) } else { 0 };
-        let hole = if ahead > 0 { usize_of(ahead.unsigned_abs()) } else { 0 };
-        let bytes = payload.bytes.get(known..).unwrap_or_default();
-
-        let waiting =
-            self.windows.and_then(|lease| pool.window(lease, side)).is_some_and(|window| window.holds());
-        if hole == 0 && !waiting {
-            self.read_direct(side, bytes, session, pool, sink);
-        } else if (waiting || session.needs_order(side)) && self.keep(side, hole, bytes, pool, sink.counters)
-        {
-            self.read_window(side, session, pool, sink);
-        } else {
-            if waiting {
-                sink.counters.count(Counter::PrefixTruncated);
-            }
-            self.lose(side, payload.sequence, session, pool, sink);
-            *side.of_mut(&mut self.next) = Some(payload.sequence);
-            self.read_direct(side, payload.bytes, session, pool, sink);
-        }
-        let next = side.of(&self.next).unwrap_or(end);
-        if payload.bytes.len() < usize_of(payload.wire_bytes) && distance(next, end) > 0 {
+        self.take_in(side, payload, session, pool, sink);
+        let reached = self.reached(side, pool).unwrap_or(end);
+        let captured = payload.sequence.wrapping_add(u32::try_from(payload.bytes.len()).unwrap_or(u32::MAX));
+        if distance(reached, captured) <= 0 && distance(reached, end) > 0 {
             // The capture cut this segment: what it lacks will never come.
-            self.lose(side, end, session, pool, sink);
-            *side.of_mut(&mut self.next) = Some(end);
+            self.give_up(side, end, session, pool, sink);
         }
         if session.is_opaque() {
             self.release(pool);
         }
+    }
+
+    /// The other end has all bytes of `side` before `sequence`: those that the capture lacks will not come again.
+    pub(crate) fn acknowledge(
+        &mut self,
+        side: Side,
+        sequence: u32,
+        session: &mut Session,
+        pool: &mut Pool,
+        sink: &mut Sink<'_>,
+    ) {
+        if self.windows.is_none() || session.is_opaque() {
+            return;
+        }
+        let Some(next) = *side.of(&self.next) else { return };
+        if let Ok(until) = u32::try_from(distance(next, sequence)) {
+            self.pass_holes(side, usize_of(until), session, pool, sink);
+        }
+    }
+
+    /// The flow is over: what waits for missing bytes is shown without them.
+    pub(crate) fn finish(&mut self, session: &mut Session, pool: &mut Pool, sink: &mut Sink<'_>) {
+        if self.windows.is_some() && !session.is_opaque() {
+            for side in [Side::Originator, Side::Responder] {
+                self.pass_holes(side, usize::MAX, session, pool, sink);
+                // What a parser still waits for more of: it says what it can of it.
+                if let Some(window) = self.windows.and_then(|lease| pool.window(lease, side))
+                    && window.ready() > 0
+                {
+                    session.lose(side, window.bytes.get(..window.ready()).unwrap_or_default(), Some(0), sink);
+                    window.clear();
+                }
+            }
+        }
+        self.release(pool);
+    }
+
+    fn take_in(
+        &mut self,
+        side: Side,
+        payload: Payload<'_>,
+        session: &mut Session,
+        pool: &mut Pool,
+        sink: &mut Sink<'_>,
+    ) {
+        // Where it cannot be kept, what was kept is given up: then it can be read where it lies.
+        for _ in 0..2 {
+            let next = side.of(&self.next).unwrap_or(payload.sequence);
+            // Bytes before the next wanted one are known already.
+            let ahead = distance(next, payload.sequence);
+            let known = if ahead < 0 { usize_of(ahead.unsigned_abs()) } else { 0 };
+            let hole = if ahead > 0 { usize_of(ahead.unsigned_abs()) } else { 0 };
+            let bytes = payload.bytes.get(known..).unwrap_or_default();
+            let waiting =
+                self.windows.and_then(|lease| pool.window(lease, side)).is_some_and(|window| window.holds());
+            if hole == 0 && !waiting {
+                return self.read_direct(side, bytes, session, pool, sink);
+            }
+            let wanted = waiting || session.needs_order(side);
+            if wanted && self.keep(side, hole, bytes, pool, sink.counters) {
+                return self.read_window(side, session, pool, sink);
+            }
+            if waiting {
+                sink.counters.count(Counter::PrefixTruncated);
+            }
+            self.give_up(side, payload.sequence, session, pool, sink);
+        }
+    }
+
+    /// The sequence number up to which there is no hole.
+    fn reached(&self, side: Side, pool: &mut Pool) -> Option<u32> {
+        let next = (*side.of(&self.next))?;
+        let ready =
+            self.windows.and_then(|lease| pool.window(lease, side)).map_or(0, |window| window.ready());
+        Some(next.wrapping_add(u32::try_from(ready).unwrap_or_default()))
     }
 
     /// Shows the parser bytes where they lie and keeps what it wants to see again.
@@ -137,23 +192,61 @@ impl Stream {
         }
     }
 
-    /// Gives up on the missing bytes: the parser says what it can of those before, the window is emptied. It goes on at
-    /// sequence number `until`.
-    fn lose(&mut self, side: Side, until: u32, session: &mut Session, pool: &mut Pool, sink: &mut Sink<'_>) {
-        let next = *side.of(&self.next);
-        let missing = |shown: usize| {
-            let gap = next.map(|next| distance(next, until))?;
-            u32::try_from(gap).ok()?.checked_sub(u32::try_from(shown).ok()?)
-        };
+    /// Shows the parser what lies behind the holes that begin before `until`, counted from the next wanted byte.
+    fn pass_holes(
+        &mut self,
+        side: Side,
+        until: usize,
+        session: &mut Session,
+        pool: &mut Pool,
+        sink: &mut Sink<'_>,
+    ) {
+        let mut left = until;
+        while let Some(window) = self.windows.and_then(|lease| pool.window(lease, side)) {
+            let ready = window.ready();
+            let Some(behind) = window.after_hole().filter(|behind| *behind <= left) else { return };
+            let missing = u32::try_from(behind - ready).ok();
+            session.lose(side, window.bytes.get(..ready).unwrap_or_default(), missing, sink);
+            window.advance(behind);
+            self.advance(side, u32::try_from(behind).unwrap_or_default());
+            let before = *side.of(&self.next);
+            self.read_window(side, session, pool, sink);
+            let (Some(before), Some(next)) = (before, *side.of(&self.next)) else { return };
+            left = left.saturating_sub(behind).saturating_sub(usize_of(next.wrapping_sub(before)));
+        }
+    }
+
+    /// Gives up what is missing before sequence number `until`, where reading goes on: shows the parser what there is, and
+    /// keeps nothing.
+    fn give_up(
+        &mut self,
+        side: Side,
+        until: u32,
+        session: &mut Session,
+        pool: &mut Pool,
+        sink: &mut Sink<'_>,
+    ) {
+        let offset = |next: Option<u32>| next.and_then(|next| u32::try_from(distance(next, until)).ok());
+        self.pass_holes(side, offset(*side.of(&self.next)).map_or(0, usize_of), session, pool, sink);
+        let left = offset(*side.of(&self.next));
+        let mut shown = 0;
         match self.windows.and_then(|lease| pool.window(lease, side)) {
             Some(window) => {
-                let (ready, all) = (window.ready(), window.bytes.len());
-                session.lose(side, window.bytes.get(..ready).unwrap_or_default(), missing(ready), sink);
+                let ready = window.ready();
+                shown = u32::try_from(ready).unwrap_or_default();
+                let missing = left.unwrap_or_default().saturating_sub(shown);
+                if shown > 0 || missing > 0 {
+                    session.lose(side, window.bytes.get(..ready).unwrap_or_default(), Some(missing), sink);
+                }
                 window.clear();
-                self.advance(side, u32::try_from(all).unwrap_or_default());
             }
-            None => session.lose(side, &[], missing(0), sink),
+            None => {
+                if let Some(missing) = left.filter(|missing| *missing > 0) {
+                    session.lose(side, &[], Some(missing), sink);
+                }
+            }
         }
+        self.advance(side, shown.max(left.unwrap_or_default()));
     }
 
     /// Keeps bytes that begin `hole` after the next wanted one; false if there is no room.
@@ -271,6 +364,11 @@ impl Window {
     /// How many bytes are there without a hole.
     fn ready(&self) -> usize {
         self.pieces.first().filter(|(start, _)| *start == 0).map_or(0, |(_, end)| *end)
+    }
+
+    /// Where the first piece behind a hole begins.
+    fn after_hole(&self) -> Option<usize> {
+        self.pieces.iter().map(|(start, _)| *start).find(|start| *start > 0)
     }
 
     fn holds(&self) -> bool {

@@ -6,7 +6,7 @@ use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::First;
+use crate::event::{First, FlowRecord, FlowRef};
 use crate::frame::LinkType;
 
 /// An observer and a clock in milliseconds.
@@ -146,7 +146,7 @@ fn attempts_without_answer_and_with_refusal() {
     world.at += 10_000;
     world.tcp(A, B, "A", 101, b"");
     let world = world.finish();
-    assert_eq!(world.said(), "1:Syn 2:Syn 2:Rejected 2:REJ/Closed 1:Unanswered 1:OTH/Forced");
+    assert_eq!(world.said(), "1:Syn 2:Syn 2:Rejected 2:REJ/Closed 1:Unanswered 1:S0/Forced");
 }
 
 #[test]
@@ -303,15 +303,131 @@ fn ports_used_again_make_a_new_flow() {
 }
 
 #[test]
-fn vlans_tell_flows_apart() {
+fn attempts_may_be_forgotten_when_nobody_answers() {
     let mut world = World::new(&World::small());
+    world.observer =
+        Observer::new(&World::small(), Options { rules: Rules::Zeek, ..Options::default() }, 7);
+    world.tcp(A, B, "S", 1, b"");
+    world.at += 6_000;
+    world.tcp(A, B, "S", 1, b"");
+    world.tcp(B, A, "SA", 1, b"");
+    world.at += 6_000;
+    world.tcp(A, B, "A", 2, b"");
+    assert_eq!(world.said(), "1:Syn 1:Unanswered 1:S0/Idle 2:Syn 2:Answered 2:Established");
+}
+
+#[test]
+fn a_connection_met_midstream_may_be_left_alone() {
+    let mut world = World::new(&World::small());
+    world.observer = Observer::new(&World::small(), Options { midstream: false, ..Options::default() }, 7);
+    world.tcp(A, B, "A", 1, b"GET /a HTTP/1.1\r\n\r\n");
+    world.tcp(A, (2, 80), "S", 1, b"");
+    world.tcp(A, (2, 80), "A", 2, b"GET /b HTTP/1.1\r\n\r\n");
+    assert_eq!(world.said(), "1:Midstream 2:Syn 2:GET(/b)");
+}
+
+#[test]
+fn what_a_wrong_checksum_means_depends_on_the_rules() {
+    let ended = |rules: Rules| {
+        let mut world = World::new(&World::small());
+        let options = Options { verify_checksums: true, rules, ..Options::default() };
+        world.observer = Observer::new(&World::small(), options, 7);
+        for damaged in [true, false, true] {
+            let mut bytes = Vec::new();
+            PacketBuilder::ipv4(HOSTS[0], HOSTS[1], 64)
+                .tcp(40_000, 8_081, 7, 9_000)
+                .ack(1)
+                .write(&mut bytes, b"GET / HTTP/1.1\r\n\r\n")
+                .unwrap();
+            bytes[36] ^= u8::from(damaged);
+            world.frame(&bytes);
+        }
+        let world = world.finish();
+        assert_eq!(world.observer.counters().value(Counter::SkipChecksum), 2);
+        let (_, record) = record(&world);
+        (record.originator.packets, record.conduct.history.as_str().to_owned())
+    };
+    assert_eq!(ended(Rules::Own), (1, "D".to_owned()));
+    assert_eq!(ended(Rules::Zeek), (1, "CD".to_owned()));
+    assert_eq!(ended(Rules::Suricata), (3, "D".to_owned()));
+}
+
+/// The record of the only flow.
+fn record(world: &World) -> (FlowRef, FlowRecord) {
+    let mut records = world.events.iter().filter_map(|event| match event {
+        Event::Flow { flow, what: FlowEvent::Ended(record), .. } => Some((*flow, (**record).clone())),
+        _ => None,
+    });
+    let first = records.next().unwrap();
+    assert!(records.next().is_none());
+    first
+}
+
+#[test]
+fn zeek_exchanges_the_ends_of_what_a_server_sends_first() {
+    let swapped = |from: (usize, u16), to: (usize, u16)| {
+        let mut world = World::new(&World::small());
+        world.udp(from, to, b"x");
+        world.udp(to, from, b"x");
+        let (flow, record) = record(&world.finish());
+        assert_eq!(flow.originator.port, from.1, "detectors go by who sent first");
+        (flow.swapped, record.conduct.history.as_str().to_owned())
+    };
+    assert_eq!(swapped((0, 53), (1, 40_000)), (true, "^dD".to_owned()));
+    assert_eq!(swapped((0, 40_000), (1, 53)), (false, "Dd".to_owned()));
+    assert_eq!(swapped((0, 53), (1, 123)), (false, "Dd".to_owned()));
+
+    let swapped = |from: (usize, u16), to: (usize, u16), flags: &str| {
+        let mut world = World::new(&World::small());
+        world.tcp(from, to, flags, 9_000, b"");
+        let (flow, record) = record(&world.finish());
+        (flow.originator.port, flow.swapped, record.conduct.history.as_str().to_owned())
+    };
+    assert_eq!(swapped((0, 80), A, "SA"), (40_000, false, "^h".to_owned()));
+    assert_eq!(swapped((0, 50_000), A, "SA"), (40_000, true, "H".to_owned()), "Zeek takes no SYN-ACK's word");
+    assert_eq!(swapped((0, 80), A, "A"), (40_000, false, "^a".to_owned()));
+    assert_eq!(swapped((0, 50_000), A, "A"), (50_000, false, "A".to_owned()));
+}
+
+#[test]
+fn a_record_tells_how_the_connection_went() {
+    let mut world = World::new(&World::small());
+    world.tcp(A, B, "S", 100, b"");
+    world.at += 29;
+    world.tcp(B, A, "SA", 500, b"");
+    world.at += 9;
+    world.tcp(A, B, "A", 101, b"");
+    world.tcp(A, B, "A", 101, b"hello");
+    world.tcp(A, B, "A", 101, b"hello");
+    world.tcp(A, B, "R", 106, b"");
+    let (_, record) = record(&world.finish());
+    let conduct = record.conduct;
+    assert_eq!(conduct.rtt, Some(Duration::from_millis(40)));
+    assert_eq!(conduct.tcp_state.as_str(), "closed");
+    assert_eq!((record.originator.wire_bytes, record.responder.wire_bytes), (4 * 40 + 50, 40));
+    assert_eq!((conduct.originator.stream_bytes, conduct.responder.stream_bytes), (5, 0));
+    assert_eq!((conduct.originator.retransmissions, conduct.originator.resets), (1, 1));
+    assert_eq!((conduct.originator.flags, conduct.responder.flags), (0x16, 0x12));
+    assert_eq!((record.state.as_str(), conduct.history.as_str()), ("RSTO", "ShADTR"));
+    assert!(!conduct.midstream);
+}
+
+#[test]
+fn vlans_tell_flows_apart() {
     let mut bytes = Vec::new();
     PacketBuilder::ipv4(HOSTS[0], HOSTS[1], 64).udp(1, 2).write(&mut bytes, b"x").unwrap();
-    for vlan in [None, Some(1), Some(2), Some(1)] {
-        let frame = Frame { at: world.time(), link: LinkType::RawIp, bytes: &bytes, wire_len: 29, vlan };
-        world.observer.handle_frame(&frame, &mut world.events);
-    }
-    assert_eq!(world.said(), "1:Datagram 2:Datagram 3:Datagram");
+    let mut said = |rules: Rules| {
+        let mut world = World::new(&World::small());
+        world.observer = Observer::new(&World::small(), Options { rules, ..Options::default() }, 7);
+        for vlan in [None, Some(1), Some(2), Some(1)] {
+            let frame = Frame { at: world.time(), link: LinkType::RawIp, bytes: &bytes, wire_len: 29, vlan };
+            world.observer.handle_frame(&frame, &mut world.events);
+        }
+        world.said()
+    };
+    assert_eq!(said(Rules::Own), "1:Datagram 2:Datagram 3:Datagram");
+    assert_eq!(said(Rules::Suricata), "1:Datagram 2:Datagram 3:Datagram");
+    assert_eq!(said(Rules::Zeek), "1:Datagram");
 }
 
 proptest! {

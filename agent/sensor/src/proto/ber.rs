@@ -49,17 +49,31 @@ pub(super) fn total_length(bytes: &[u8]) -> Total {
     }
 }
 
+/// The length of an element's tag and length.
+fn head_length(element: &[u8]) -> Option<usize> {
+    match element.get(1)? {
+        short if *short < 0x80 => Some(2),
+        long => Some(usize::from(long & 0x7f).saturating_add(2)),
+    }
+}
+
 impl<'a> Ber<'a> {
     /// The next element's tag and content; none at the end, and where what follows is broken or cut short.
     pub(super) fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let Total::Bytes(total) = total_length(self.0) else { return None };
         let (element, rest) = self.0.split_at_checked(total)?;
-        let head = match element.get(1)? {
-            short if *short < 0x80 => 2,
-            long => usize::from(long & 0x7f).saturating_add(2),
-        };
         self.0 = rest;
-        Some((*element.first()?, element.get(head..)?))
+        Some((*element.first()?, element.get(head_length(element)?..)?))
+    }
+
+    /// The next element's tag and content, or as much of it as there is where it was cut short.
+    pub(super) fn rest(&mut self) -> Option<(u8, &'a [u8])> {
+        if let Some(whole) = self.next() {
+            return Some(whole);
+        }
+        let Total::Bytes(_) = total_length(self.0) else { return None };
+        let element = core::mem::take(&mut self.0);
+        Some((*element.first()?, element.get(head_length(element)?..)?))
     }
 
     /// The next element's tag, without taking it.
@@ -171,6 +185,8 @@ mod tests {
         let mut ber = Ber(b"\x04\x05ab");
         assert_eq!(ber.next(), None);
         assert_eq!(ber.0.len(), 4);
+        assert_eq!(ber.rest(), Some((OCTETS, &b"ab"[..])), "unless what there is will do");
+        assert_eq!(ber.rest(), None);
     }
 
     proptest! {

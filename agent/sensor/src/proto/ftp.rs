@@ -1,21 +1,188 @@
-//! FTP (RFC 959), control connection.
+//! FTP (RFC 959), control connection: commands with their replies, and where the data goes.
 
-use super::{Guess, Hint, Recogniser, Session, Side};
-use crate::event::Application;
+mod path;
+mod pending;
 
-pub(super) const STREAM: &[Recogniser] =
-    &[Recogniser { application: Application::Ftp, probe, begin: |_hint| Session::Opaque }];
+use super::lines::{self, Line, Lines, Reply, after, word};
+use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
+use crate::counters::Counter;
+use crate::event::{Application, FtpCommand};
+use pending::Pending;
+
+pub(super) const STREAM: &[Recogniser] = &[Recogniser { application: Application::Ftp, probe, begin }];
 pub(super) const DATAGRAM: &[Recogniser] = &[];
+
+/// Longest line (Suricata's default).
+const LINE_MAX: usize = 4096;
+/// Longest word that is believed to be a command.
+const COMMAND_MAX: usize = 100;
+/// Longest user name kept.
+const USER_MAX: usize = 128;
+/// Users whose password is no secret.
+const GUESTS: [&str; 4] = ["anonymous", "ftp", "ftpuser", "guest"];
+/// Ports of FTP.
+const PORTS: [u16; 2] = [21, 2121];
 
 /// State of a connection.
 #[derive(Debug, Default)]
-pub(crate) struct Parser;
+pub(crate) struct Parser {
+    greeting: Box<[u8]>,
+    lines: [Lines; 2],
+    user: Option<Box<str>>,
+    password_given: bool,
+    guest_password: Option<Box<str>>,
+    pending: Pending,
+    /// The code that ends a reply of several lines.
+    unfinished: Option<u16>,
+    /// `AUTH TLS` or its like was sent.
+    tls_asked: bool,
+    broken: bool,
+}
 
-impl super::Parser for Parser {}
+fn begin(hint: &Hint<'_>) -> Session {
+    let greeting = if hint.side == Side::Originator { hint.other.into() } else { Box::default() };
+    Parser { greeting, ..Parser::default() }.into()
+}
+
+impl super::Parser for Parser {
+    fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        self.read_greeting(sink);
+        let (text, taken, cut) = match side.of_mut(&mut self.lines).next(bytes, LINE_MAX) {
+            Line::More => return Take::More,
+            Line::Skip(taken) => return Take::bytes(taken),
+            Line::Whole { text, taken } => (text, taken, false),
+            Line::Cut { text, taken } => (text, taken, true),
+        };
+        match side {
+            Side::Originator => self.on_command(text, cut, sink),
+            Side::Responder => {
+                if self.on_reply(text, cut, sink) {
+                    return Take::Switch(u32::try_from(taken).unwrap_or(u32::MAX), Session::default());
+                }
+            }
+        }
+        Take::bytes(taken)
+    }
+
+    fn lose(&mut self, side: Side, _bytes: &[u8], _missing: Option<u32>, _sink: &mut Sink<'_>) {
+        side.of_mut(&mut self.lines).lose();
+        if side == Side::Responder {
+            self.unfinished = None;
+        }
+    }
+
+    fn finish(&mut self, sink: &mut Sink<'_>) {
+        self.read_greeting(sink);
+        for command in self.pending.drain() {
+            self.emit(command, sink);
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.broken
+    }
+}
+
+impl Parser {
+    /// What the server said before anybody knew what this is.
+    fn read_greeting(&mut self, sink: &mut Sink<'_>) {
+        let greeting = core::mem::take(&mut self.greeting);
+        for line in greeting.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let _never = self.on_reply(line.trim_ascii_end(), false, sink);
+        }
+    }
+
+    fn emit(&self, mut command: FtpCommand, sink: &mut Sink<'_>) {
+        command.user.clone_from(&self.user);
+        command.password_given = self.password_given;
+        command.guest_password.clone_from(&self.guest_password);
+        sink.transaction(command);
+    }
+
+    fn is_guest(&self) -> bool {
+        self.user.as_ref().is_some_and(|user| GUESTS.iter().any(|guest| user.eq_ignore_ascii_case(guest)))
+    }
+
+    fn on_command(&mut self, line: &[u8], cut: bool, sink: &mut Sink<'_>) {
+        // Telnet's negotiation may precede a command (RFC 959, 4.1.3: ABOR).
+        let (name, argument) = word(line);
+        if !(3..=COMMAND_MAX).contains(&name.len()) || !name.iter().all(u8::is_ascii_graphic) {
+            return sink.counters.count(Counter::ProtoMalformed);
+        }
+        if cut {
+            sink.anomaly(Application::Ftp, Side::Originator, "FtpEventRequestCommandTooLong");
+        }
+        if let Some(command) = self.pending.answered() {
+            self.emit(command, sink);
+        }
+        let name = lines::text(name, COMMAND_MAX).to_ascii_uppercase();
+        let mut command = FtpCommand { command_cut: cut, ..FtpCommand::default() };
+        match name.as_str() {
+            "USER" => {
+                self.user = Some(lines::text(argument, USER_MAX));
+                (self.password_given, self.guest_password) = (false, None);
+                command.argument = lines::text(argument, LINE_MAX);
+            }
+            "PASS" => {
+                self.password_given = true;
+                self.guest_password = self.is_guest().then(|| lines::text(argument, USER_MAX));
+                command.argument = self.guest_password.clone().unwrap_or_default();
+            }
+            "ACCT" | "ADAT" => {}
+            "AUTH" => {
+                self.tls_asked = [&b"TLS"[..], b"TLS-C", b"SSL"].iter().any(|one| argument.eq_ignore_ascii_case(one));
+                command.argument = lines::text(argument, LINE_MAX);
+            }
+            _ => command.argument = lines::text(argument, LINE_MAX),
+        }
+        if name == "PORT" || name == "EPRT" {
+            command.data = path::active(argument, sink.flow.responder.address);
+        }
+        command.command = Some(name.into());
+        if !self.pending.push(command) {
+            sink.counters.count(Counter::ProtoMalformed);
+        }
+    }
+
+    /// A line from the server; true if TLS begins after it.
+    fn on_reply(&mut self, line: &[u8], cut: bool, sink: &mut Sink<'_>) -> bool {
+        if line.is_empty() {
+            return false;
+        }
+        let parsed = Reply::parse(line);
+        let (code, text, last) = match (self.unfinished, parsed) {
+            (Some(code), Some(reply)) if reply.code == code && !reply.continues => (Some(code), reply.text, true),
+            // Servers that end a reply of several lines with another code: RFC 959, 4.2 forbids such lines within one.
+            (Some(_), Some(reply)) if !reply.continues && reply.text.len() >= 10 => (Some(reply.code), reply.text, true),
+            (Some(_), reply) => (reply.map(|reply| reply.code), reply.map_or(line, |reply| reply.text), false),
+            (None, Some(reply)) => (Some(reply.code), reply.text, !reply.continues),
+            (None, None) => {
+                sink.counters.count(Counter::ProtoMalformed);
+                self.broken = true;
+                return false;
+            }
+        };
+        if cut {
+            sink.anomaly(Application::Ftp, Side::Responder, "FtpEventResponseCommandTooLong");
+        }
+        let first = self.unfinished.is_none();
+        self.unfinished = if last { None } else { self.unfinished.or(code) };
+        let text = lines::text(text, LINE_MAX);
+        let reply = pending::ReplyLine { code, text, cut, first, last };
+        if let Some(command) = self.pending.answer(reply, &sink.flow) {
+            self.emit(command, sink);
+        }
+        last && code == Some(234) && self.tls_asked
+    }
+}
 
 fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    let greeted = hint.side == Side::Originator && is_greeting(hint.other);
-    (is_ftp_greeting(bytes) || (greeted && is_ftp_command(bytes))).into()
+    if hint.side == Side::Responder {
+        return is_ftp_greeting(bytes).into();
+    }
+    let clear = is_greeting(hint.other) && is_ftp_command(bytes);
+    let on_port = hint.on_port(&PORTS) && (is_greeting(hint.other) || hint.other.is_empty());
+    (clear || (on_port && (is_ftp_command(bytes) || is_any_command(bytes)))).into()
 }
 
 /// A greeting with code 220: FTP (RFC 959) or SMTP.
@@ -31,22 +198,17 @@ fn is_ftp_greeting(bytes: &[u8]) -> bool {
 
 /// What an FTP client says after a greeting, and no SMTP client does.
 fn is_ftp_command(bytes: &[u8]) -> bool {
-    [&b"USER "[..], b"AUTH TLS", b"AUTH SSL", b"FEAT\r\n"]
+    [&b"USER "[..], b"AUTH TLS", b"AUTH SSL", b"FEAT\r\n", b"SYST\r\n", b"OPTS ", b"HOST ", b"CLNT "]
         .iter()
-        .any(|command| bytes.get(..command.len()).is_some_and(|start| start.eq_ignore_ascii_case(command)))
+        .any(|command| after(bytes, command).is_some())
+}
+
+/// What an FTP client may say and others as well.
+fn is_any_command(bytes: &[u8]) -> bool {
+    [&b"QUIT\r\n"[..], b"PASS ", b"PASV\r\n", b"EPSV\r\n", b"PORT ", b"CWD ", b"PWD\r\n", b"TYPE ", b"NOOP\r\n"]
+        .iter()
+        .any(|command| after(bytes, command).is_some())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_ftp_from_smtp() {
-        assert!(is_ftp_greeting(b"220 (vsFTPd 3.0.3)\r\n"));
-        assert!(
-            is_greeting(b"220 mail.example.jp ESMTP\r\n")
-                && !is_ftp_greeting(b"220 mail.example.jp ESMTP\r\n")
-        );
-        assert!(is_ftp_command(b"user anonymous\r\n") && !is_ftp_command(b"EHLO x\r\n"));
-    }
-}
+mod tests;

@@ -69,6 +69,7 @@ fn flow(port: u16) -> FlowRef {
         responder: end(port),
         protocol: 6,
         vlan: None,
+        swapped: false,
     }
 }
 

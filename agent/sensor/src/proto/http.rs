@@ -1,40 +1,28 @@
-//! Heads of HTTP/1 messages (RFC 9112) over httparse, and how far their bodies reach.
+//! HTTP/1 (RFC 9112): requests and responses in order, with bodies counted and not kept.
 
-use httparse::{EMPTY_HEADER, Header, ParserConfig, Status};
-use sekimori_wire::text::prefix;
+mod body;
+mod exchange;
+mod file;
+mod head;
 
-use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
+use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take, http2};
 use crate::counters::Counter;
+use crate::event::http::{Body, Request, Response};
 use crate::event::{Application, FlowEvent, HttpRequest};
+use body::{Chunk, Framing, Step};
+use exchange::{Exchanges, Part};
+use file::Content;
+use head::{Head, Kind, Length, TARGET_MAX, WORD_MAX, probe};
 
-/// A head with more header fields is malformed; servers' own limits are about as high.
-const HEADERS_MAX: usize = 100;
-const TEXT_MAX: usize = 256;
-/// Methods that a stream may begin with: RFC 9110, RFC 5789, and those of `WebDAV` (RFC 4918, 3253).
-const METHODS: [&str; 18] = [
-    "GET ",
-    "POST ",
-    "HEAD ",
-    "PUT ",
-    "DELETE ",
-    "OPTIONS ",
-    "PATCH ",
-    "CONNECT ",
-    "TRACE ",
-    "PROPFIND ",
-    "PROPPATCH ",
-    "MKCOL ",
-    "COPY ",
-    "MOVE ",
-    "LOCK ",
-    "UNLOCK ",
-    "REPORT ",
-    "SEARCH ",
-];
-const RESPONSE: &str = "HTTP/1.";
+pub(super) use file::{Transfer, name_of as file_name, range_of as file_range};
+pub(super) use head::{field_text, is_secret};
 
-/// Bodies longer than this are not skipped by counting: sequence numbers wrap.
-const SKIP_MAX: u64 = 1 << 30;
+/// What a response begins with.
+const STATUS: &[u8] = b"HTTP/";
+/// Bytes behind the announced end of a body that still belong to it when they are no message.
+const SURPLUS_MAX: usize = 256;
+/// Heads of one connection that may be unreadable before it is left alone.
+const MALFORMED_MAX: u8 = 16;
 
 pub(super) const STREAM: &[Recogniser] =
     &[Recogniser { application: Application::Http, probe: recognise, begin }];
@@ -43,9 +31,13 @@ pub(super) const DATAGRAM: &[Recogniser] = &[];
 /// State of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
+    /// Who asks.
+    client: Option<Side>,
     places: [Place; 2],
-    method: Method,
-    upgraded: bool,
+    /// Bytes of a head that were searched for its end.
+    searched: [usize; 2],
+    exchanges: Exchanges,
+    malformed: u8,
 }
 
 /// Where in its messages one side is.
@@ -53,20 +45,13 @@ pub(crate) struct Parser {
 enum Place {
     /// A head begins here.
     Head,
+    /// In the body of a message.
+    Body(Framing),
+    /// Behind a CONNECT: what comes depends on the answer.
+    Tunnel,
     /// Somewhere: the next head is looked for where segments begin.
     #[default]
     Lost,
-}
-
-/// The methods whose responses end in another way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Method {
-    #[default]
-    Usual,
-    /// RFC 9112, 6.3: its response has no body whatever the head says.
-    Head,
-    /// After its success the connection carries something else.
-    Connect,
 }
 
 /// `side` is at a head; where the other is, a midstream pick-up does not know.
@@ -86,71 +71,317 @@ fn recognise(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
 
 impl super::Parser for Parser {
     fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
-        let (length, body) = match probe(bytes) {
-            Ok(Kind::Request) => match request(bytes) {
-                Read::Head(request, length, body) => {
-                    self.method = match &*request.method {
-                        "HEAD" => Method::Head,
-                        "CONNECT" => Method::Connect,
-                        _ => Method::Usual,
-                    };
-                    push(request, sink);
-                    (length, body)
-                }
-                Read::Partial => return Take::More,
-                Read::Malformed => return self.lost(side, sink),
+        match *side.of(&self.places) {
+            Place::Head => self.read_head(side, bytes, sink),
+            Place::Body(framing) => self.read_body(side, framing, bytes, sink),
+            Place::Tunnel => match blank(bytes) {
+                0 => Take::More,
+                blank => Take::bytes(blank),
             },
-            Ok(Kind::Response) => match response(bytes) {
-                Read::Head(status, length, body) => {
-                    sink.push(FlowEvent::HttpResponse { status });
-                    if status == 101 {
-                        self.upgraded = true;
-                        return Take::All;
-                    }
-                    if self.method == Method::Connect && (200..300).contains(&status) {
-                        return u32::try_from(length)
-                            .map_or(Take::All, |length| Take::Switch(length, Session::default()));
-                    }
-                    (length, if self.method == Method::Head { Body::Length(0) } else { body })
+            Place::Lost => match probe(bytes) {
+                Ok(kind) if self.client.is_none_or(|client| (client == side) == (kind == Kind::Request)) => {
+                    *side.of_mut(&mut self.places) = Place::Head;
+                    self.read_head(side, bytes, sink)
                 }
-                Read::Partial => return Take::More,
-                Read::Malformed => return self.lost(side, sink),
+                Err(_) if self.awaits_old_response(side) => self.old_response(side, bytes, sink),
+                Err(true) => Take::More,
+                Ok(_) | Err(false) => Take::All,
             },
-            Err(true) if *side.of(&self.places) == Place::Head => return Take::More,
-            Err(_) if *side.of(&self.places) == Place::Head => return self.lost(side, sink),
-            Err(_) => return Take::All,
-        };
-        let skip = match body {
-            Body::Length(bytes) if bytes <= SKIP_MAX => usize::try_from(bytes).ok(),
-            Body::Length(_) | Body::Unknown => None,
-        };
-        *side.of_mut(&mut self.places) = if skip.is_some() { Place::Head } else { Place::Lost };
-        // A body of unknown length: the head is taken, the rest of this segment is body.
-        skip.map_or(Take::All, |skip| Take::bytes(length.saturating_add(skip)))
+        }
     }
 
-    fn lose(&mut self, side: Side, bytes: &[u8], _missing: Option<u32>, sink: &mut Sink<'_>) {
-        if let Some(request) = cut_request(bytes) {
-            push(request, sink);
+    fn lose(&mut self, side: Side, bytes: &[u8], missing: Option<u32>, sink: &mut Sink<'_>) {
+        *side.of_mut(&mut self.searched) = 0;
+        let gone = missing.map(|missing| u64::from(missing) + u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        match *side.of(&self.places) {
+            Place::Head => {
+                if !bytes.is_empty() {
+                    self.cut_head(side, bytes, sink);
+                }
+                self.lost(side, sink);
+            }
+            Place::Body(mut framing) => {
+                let part = self.part(side);
+                let left = framing.left();
+                match gone.and_then(|gone| framing.skip(gone)) {
+                    Some(content) => {
+                        self.exchanges.miss(part, content);
+                        *side.of_mut(&mut self.places) = Place::Body(framing);
+                        if framing.is_over() {
+                            self.message_over(side, sink);
+                        }
+                    }
+                    None => {
+                        self.exchanges.miss(part, left);
+                        self.lost(side, sink);
+                    }
+                }
+            }
+            Place::Tunnel | Place::Lost => self.lost(side, sink),
         }
-        *side.of_mut(&mut self.places) = Place::Lost;
     }
 
     fn needs_order(&self, side: Side) -> bool {
-        *side.of(&self.places) == Place::Head
+        *side.of(&self.places) != Place::Lost
+    }
+
+    fn finish(&mut self, sink: &mut Sink<'_>) {
+        let client = self.client.unwrap_or(Side::Originator);
+        let framing = |side: Side| match side.of(&self.places) {
+            Place::Body(framing) => Some(*framing),
+            Place::Head | Place::Tunnel | Place::Lost => None,
+        };
+        let framings = [framing(client), framing(client.other())];
+        self.exchanges.finish(framings, sink);
     }
 
     fn is_done(&self) -> bool {
-        self.upgraded
+        self.malformed >= MALFORMED_MAX
     }
 }
 
 impl Parser {
-    fn lost(&mut self, side: Side, sink: &mut Sink<'_>) -> Take {
-        sink.counters.count(Counter::ProtoMalformed);
+    fn part(&self, side: Side) -> Part {
+        if self.client == Some(side) { Part::Request } else { Part::Response }
+    }
+
+    /// Where this side is, nobody knows: its message has no end.
+    fn lost(&mut self, side: Side, sink: &mut Sink<'_>) {
+        let part = self.part(side);
+        self.exchanges.end(part, false, sink);
         *side.of_mut(&mut self.places) = Place::Lost;
+    }
+
+    fn malformed(&mut self, side: Side, sink: &mut Sink<'_>) -> Take {
+        sink.counters.count(Counter::ProtoMalformed);
+        self.malformed = self.malformed.saturating_add(1);
+        self.lost(side, sink);
         Take::All
     }
+
+    fn message_over(&mut self, side: Side, sink: &mut Sink<'_>) {
+        let part = self.part(side);
+        self.exchanges.end(part, true, sink);
+        *side.of_mut(&mut self.places) = Place::Head;
+    }
+
+    fn read_body(&mut self, side: Side, mut framing: Framing, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        let part = self.part(side);
+        let mut taken = match framing.step(bytes) {
+            Step::Framing(n) => {
+                self.exchanges.framing(part, n);
+                n
+            }
+            Step::Content(content) => {
+                self.exchanges.content(part, content);
+                content.len()
+            }
+            Step::Broken => return self.malformed(side, sink),
+        };
+        *side.of_mut(&mut self.places) = Place::Body(framing);
+        if framing.is_over() {
+            let rest = bytes.get(taken..).unwrap_or_default();
+            if part == Part::Response && framing == Framing::Length(0) {
+                let surplus = surplus(rest);
+                self.exchanges.surplus(part, surplus);
+                taken += surplus.len();
+            }
+            self.message_over(side, sink);
+        }
+        Take::bytes(taken)
+    }
+
+    fn read_head(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        let blank = blank(bytes);
+        if blank > 0 {
+            return Take::bytes(blank);
+        }
+        let (is_response, may_be) =
+            (bytes.starts_with(STATUS), STATUS.starts_with(bytes.get(..5).unwrap_or(bytes)));
+        let client = *self.client.get_or_insert(if is_response { side.other() } else { side });
+        let searched = core::mem::take(side.of_mut(&mut self.searched));
+        if side == client {
+            if is_response || !bytes.first().is_some_and(u8::is_ascii_alphanumeric) {
+                return self.malformed(side, sink);
+            }
+            let Some(length) = old_request(bytes).or_else(|| head::end(bytes, searched)) else {
+                *side.of_mut(&mut self.searched) = bytes.len();
+                return Take::More;
+            };
+            let head = head::read(bytes.get(..length).unwrap_or_default());
+            return self.request(side, &head, length, sink);
+        }
+        if !may_be {
+            return self.old_response(side, bytes, sink);
+        }
+        let Some(length) = head::end(bytes, searched) else {
+            *side.of_mut(&mut self.searched) = bytes.len();
+            return Take::More;
+        };
+        let head = head::read(bytes.get(..length).unwrap_or_default());
+        self.response(side, &head, length, sink)
+    }
+
+    fn request(&mut self, side: Side, head: &Head<'_>, length: usize, sink: &mut Sink<'_>) -> Take {
+        self.say_request(side, head, false, sink);
+        let connect = head::request_line(head.line).method == b"CONNECT";
+        let place = match head.length() {
+            _ if connect => Place::Tunnel,
+            Length::Unsaid | Length::Bytes(0) => Place::Head,
+            Length::Bytes(bytes) => Place::Body(Framing::Length(bytes)),
+            Length::Chunked => Place::Body(Framing::Chunked(Chunk::FIRST)),
+            Length::Unclear => Place::Lost,
+        };
+        *side.of_mut(&mut self.places) = place;
+        match place {
+            Place::Head | Place::Tunnel => self.exchanges.end(Part::Request, true, sink),
+            Place::Lost => self.exchanges.end(Part::Request, false, sink),
+            Place::Body(_) => {}
+        }
+        Take::bytes(length)
+    }
+
+    /// A request begins: for the detectors at once, for its exchange.
+    fn say_request(&mut self, side: Side, head: &Head<'_>, is_cut: bool, sink: &mut Sink<'_>) {
+        let line = head::request_line(head.line);
+        // A target that is cut is none for the detectors.
+        if !is_cut || !line.protocol.is_empty() {
+            push(head.summary(&line), sink);
+        }
+        if line.protocol.is_empty() {
+            sink.anomaly(Application::Http, side, "REQUEST_LINE_MISSING_PROTOCOL");
+        } else if head.value("host").is_none() && line.protocol.ends_with(b"1.1") {
+            sink.anomaly(Application::Http, side, "MISSING_HOST_HEADER");
+        }
+        let target = head::text(line.target, TARGET_MAX);
+        let (_, path) = head::split_target(&target, line.method == b"CONNECT");
+        let content = Content::of_request(head, line.method, path);
+        let request = Request {
+            method: head::text(line.method, WORD_MAX),
+            protocol: head::text(line.protocol, WORD_MAX),
+            fields: head.kept(),
+            user: head.user(),
+            body: Body::default(),
+            target,
+        };
+        self.exchanges.request(side, request, content, sink);
+    }
+
+    fn response(&mut self, side: Side, head: &Head<'_>, length: usize, sink: &mut Sink<'_>) -> Take {
+        let line = head::status_line(head.line);
+        let status = str::from_utf8(line.status).ok().and_then(|status| status.parse::<u16>().ok());
+        if let Some(status) = status.filter(|status| (100..600).contains(status)) {
+            sink.push(FlowEvent::HttpResponse { status });
+        }
+        if let Some(status @ (100 | 102..=199)) = status {
+            self.exchanges.interim(status, &head::text(line.reason, TARGET_MAX));
+            return Take::bytes(length);
+        }
+        let asked = self.exchanges.asked().map_or("", |request| &*request.method);
+        let (is_head, is_connect) = (asked == "HEAD", asked == "CONNECT");
+        let upgraded = status == Some(101);
+        let next = upgraded.then(|| self.upgrade(head, sink));
+        self.say_response(side, head, sink);
+        let tunnel = (is_connect && matches!(status, Some(200..=299))) || upgraded;
+        let framing = match (status, head.length()) {
+            _ if is_head || tunnel => None,
+            (Some(204 | 304), _) | (_, Length::Bytes(0)) => None,
+            (_, Length::Bytes(bytes)) => Some(Framing::Length(bytes)),
+            (_, Length::Chunked) => Some(Framing::Chunked(Chunk::FIRST)),
+            (_, Length::Unsaid | Length::Unclear) => Some(Framing::Close),
+        };
+        if let Some(framing) = framing {
+            *side.of_mut(&mut self.places) = Place::Body(framing);
+        } else {
+            self.message_over(side, sink);
+        }
+        if tunnel {
+            let length = u32::try_from(length).unwrap_or(u32::MAX);
+            return Take::Switch(length, next.unwrap_or_default());
+        }
+        let client = side.other();
+        if *client.of(&self.places) == Place::Tunnel {
+            *client.of_mut(&mut self.places) = Place::Head;
+        }
+        Take::bytes(length)
+    }
+
+    /// A final response begins.
+    fn say_response(&mut self, side: Side, head: &Head<'_>, sink: &mut Sink<'_>) {
+        let line = head::status_line(head.line);
+        let target = self.exchanges.asked().map_or("", |request| &*request.target);
+        let (_, path) = head::split_target(target, false);
+        let content = Content::of_response(head, path);
+        let response = Response {
+            protocol: head::text(line.protocol, WORD_MAX),
+            status: head::text(line.status, WORD_MAX),
+            reason: head::text(line.reason, TARGET_MAX),
+            fields: head.kept(),
+            body: Body::default(),
+        };
+        self.exchanges.response(side.other(), response, content, sink);
+    }
+
+    /// What the connection goes on as.
+    fn upgrade(&self, head: &Head<'_>, sink: &mut Sink<'_>) -> Session {
+        let to = head.value("upgrade").unwrap_or_default();
+        if to.eq_ignore_ascii_case(b"h2c") {
+            sink.is(Application::Http2);
+            let client = self.client.unwrap_or(Side::Originator);
+            http2::upgraded(client, self.exchanges.asked().cloned(), sink.at)
+        } else if to.eq_ignore_ascii_case(b"websocket") {
+            sink.is(Application::WebSocket);
+            Session::Opaque
+        } else {
+            Session::default()
+        }
+    }
+
+    /// The next response answers a request before HTTP/1.0.
+    fn awaits_old_response(&self, side: Side) -> bool {
+        self.client == Some(side.other())
+            && self.exchanges.asked().is_some_and(|request| request.protocol.is_empty())
+    }
+
+    /// What no status line begins answers a request before HTTP/1.0, or nothing.
+    fn old_response(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
+        if !self.awaits_old_response(side) {
+            return self.malformed(side, sink);
+        }
+        self.say_response(side, &Head::default(), sink);
+        self.read_body(side, Framing::Close, bytes, sink)
+    }
+
+    /// A head of which no more will come: what its first lines say.
+    fn cut_head(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) {
+        let head = head::read(bytes);
+        if self.client.is_none_or(|client| client == side) && probe(bytes) == Ok(Kind::Request) {
+            self.client = Some(side);
+            self.say_request(side, &head, true, sink);
+        }
+    }
+}
+
+/// Line ends in front of a head.
+fn blank(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
+}
+
+/// A request line without a version, and nothing behind it that could be fields: HTTP/0.9 ends there.
+fn old_request(bytes: &[u8]) -> Option<usize> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')? + 1;
+    let line = bytes.get(..end)?;
+    let rest = bytes.get(end..)?;
+    (rest.is_empty() && head::request_line(line).protocol.is_empty()).then_some(end)
+}
+
+/// What stands behind a body and is no head: usually one line end too many.
+fn surplus(rest: &[u8]) -> &[u8] {
+    if STATUS.starts_with(rest.get(..5).unwrap_or(rest)) {
+        return &[];
+    }
+    let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+    rest.get(..end).filter(|rest| rest.len() <= SURPLUS_MAX).unwrap_or_default()
 }
 
 fn push(request: HttpRequest, sink: &mut Sink<'_>) {
@@ -160,226 +391,5 @@ fn push(request: HttpRequest, sink: &mut Sink<'_>) {
     sink.push(FlowEvent::HttpRequest(request.into()));
 }
 
-/// Which kind of head bytes begin with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Request,
-    Response,
-}
-
-/// Looks at the first bytes; `Err(true)` if more bytes could still make a head of them.
-pub(super) fn probe(bytes: &[u8]) -> Result<Kind, bool> {
-    let begins = |with: &str| bytes.starts_with(with.as_bytes());
-    if begins(RESPONSE) {
-        return Ok(Kind::Response);
-    }
-    if METHODS.iter().any(|method| begins(method)) {
-        return Ok(Kind::Request);
-    }
-    let may = |with: &str| with.as_bytes().starts_with(bytes);
-    Err(may(RESPONSE) || METHODS.iter().any(|method| may(method)))
-}
-
-/// What bytes that begin with a head hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Read<T> {
-    /// The head, its length and its body.
-    Head(T, usize, Body),
-    /// More is needed.
-    Partial,
-    /// Not HTTP/1 after all.
-    Malformed,
-}
-
-/// How the body of a message ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
-    /// After this many bytes.
-    Length(u64),
-    /// Somewhere: chunked, or with the connection.
-    Unknown,
-}
-
-pub(super) fn request(bytes: &[u8]) -> Read<HttpRequest> {
-    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
-    let mut head = httparse::Request::new(&mut headers);
-    match ParserConfig::default().parse_request(&mut head, bytes) {
-        Ok(Status::Complete(length)) => {
-            let body = body(head.headers).unwrap_or(Body::Length(0));
-            Read::Head(summary(&head), length, body)
-        }
-        Ok(Status::Partial) => Read::Partial,
-        Err(_) => Read::Malformed,
-    }
-}
-
-/// A request of which no more will come: what its first lines say.
-pub(super) fn cut_request(bytes: &[u8]) -> Option<HttpRequest> {
-    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
-    let mut head = httparse::Request::new(&mut headers);
-    let cut = ParserConfig::default().parse_request(&mut head, bytes);
-    (cut == Ok(Status::Partial) && head.version.is_some()).then(|| summary(&head))
-}
-
-/// Status and body of a response.
-pub(super) fn response(bytes: &[u8]) -> Read<u16> {
-    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
-    let mut head = httparse::Response::new(&mut headers);
-    let mut config = ParserConfig::default();
-    config.allow_spaces_after_header_name_in_responses(true);
-    config.allow_obsolete_multiline_headers_in_responses(true);
-    match (config.parse_response(&mut head, bytes), head.code) {
-        (Ok(Status::Complete(length)), Some(status @ 100..=599)) => {
-            let body = match status {
-                100..=199 | 204 | 304 => Body::Length(0),
-                _ => body(head.headers).unwrap_or(Body::Unknown),
-            };
-            Read::Head(status, length, body)
-        }
-        (Ok(Status::Partial), _) => Read::Partial,
-        (Ok(Status::Complete(_)) | Err(_), _) => Read::Malformed,
-    }
-}
-
-fn value<'h>(headers: &[Header<'h>], name: &str) -> Option<&'h [u8]> {
-    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
-}
-
-/// What the head says about its body, if it says anything. RFC 9112, 6.3: a transfer coding overrides a length.
-fn body(headers: &[Header<'_>]) -> Option<Body> {
-    if value(headers, "transfer-encoding").is_some() {
-        return Some(Body::Unknown);
-    }
-    let length = str::from_utf8(value(headers, "content-length")?).ok();
-    Some(length.and_then(|text| text.trim().parse().ok()).map_or(Body::Unknown, Body::Length))
-}
-
-fn summary(head: &httparse::Request<'_, '_>) -> HttpRequest {
-    let method = head.method.unwrap_or_default();
-    let target = head.path.unwrap_or_default();
-    let target = target.split(['?', '#']).next().unwrap_or_default();
-    // RFC 9112, 3.2: the authority of an absolute or CONNECT target goes before the Host header.
-    let (authority, path) = match target.split_once("://") {
-        _ if method == "CONNECT" => (Some(target), ""),
-        Some((_scheme, rest)) => rest.split_once('/').map_or((Some(rest), "/"), |(authority, _)| {
-            (Some(authority), rest.split_at_checked(authority.len()).map_or("/", |(_, path)| path))
-        }),
-        None => (None, target),
-    };
-    let in_header = || value(head.headers, "host").map(String::from_utf8_lossy);
-    let host = authority.map(Into::into).or_else(in_header);
-    let agent = value(head.headers, "user-agent").map(String::from_utf8_lossy);
-    HttpRequest {
-        method: method.into(),
-        host: host.as_deref().map(host_name).filter(|host| !host.is_empty()),
-        path: prefix(path, TEXT_MAX).into(),
-        user_agent: agent.as_deref().map(|agent| prefix(agent, TEXT_MAX).into()),
-        has_authorization: value(head.headers, "authorization").is_some(),
-    }
-}
-
-/// A host without user, port and brackets, lower case.
-fn host_name(authority: &str) -> Box<str> {
-    let host = authority.trim().rsplit('@').next().unwrap_or_default();
-    let host = match host.strip_prefix('[') {
-        Some(literal) => literal.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    prefix(&host.to_lowercase(), TEXT_MAX).into()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_requests() {
-        let check = |text: &str, method: &str, host: Option<&str>, path: &str, body: Body| {
-            let Read::Head(head, length, read) = request(text.as_bytes()) else { panic!("{text}") };
-            assert_eq!(
-                (&*head.method, head.host.as_deref(), &*head.path, read, length),
-                (method, host, path, body, text.len()),
-                "{text}"
-            );
-        };
-        let none = Body::Length(0);
-        check(
-            "GET /a/b?q=secret HTTP/1.1\r\nHost: WWW.Example.JP:8080\r\n\r\n",
-            "GET",
-            Some("www.example.jp"),
-            "/a/b",
-            none,
-        );
-        check(
-            "GET http://u:p@proxy.test:3128/x?y HTTP/1.1\r\nHost: other\r\n\r\n",
-            "GET",
-            Some("proxy.test"),
-            "/x",
-            none,
-        );
-        check("GET http://proxy.test HTTP/1.1\r\n\r\n", "GET", Some("proxy.test"), "/", none);
-        check("CONNECT mail.test:443 HTTP/1.1\r\n\r\n", "CONNECT", Some("mail.test"), "", none);
-        check("GET / HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n", "GET", Some("2001:db8::1"), "/", none);
-        check("GET / HTTP/1.0\r\n\r\n", "GET", None, "/", none);
-        check("POST /f HTTP/1.1\r\nContent-Length: 12\r\n\r\n", "POST", None, "/f", Body::Length(12));
-        check(
-            "PUT /f HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n",
-            "PUT",
-            None,
-            "/f",
-            Body::Unknown,
-        );
-        check("POST /f HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "POST", None, "/f", Body::Unknown);
-        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "関".repeat(200));
-        let Read::Head(head, ..) = request(long.as_bytes()) else { panic!("long") };
-        assert_eq!(head.path.len(), 256);
-    }
-
-    #[test]
-    fn notices_credentials_and_agents_but_keeps_no_secret() {
-        let text = "GET /?token=1 HTTP/1.1\r\nAuthorization: Basic c2VjcmV0\r\nUser-Agent: curl/8ÿ\r\n\r\n";
-        let bytes: Vec<u8> = text.chars().map(|ch| u8::try_from(ch).unwrap()).collect();
-        let Read::Head(head, ..) = request(&bytes) else { panic!("head") };
-        assert!(head.has_authorization);
-        assert_eq!(head.user_agent.as_deref(), Some("curl/8\u{fffd}"));
-        assert!(!format!("{head:?}").contains("token"));
-        assert!(!format!("{head:?}").contains("c2Vj"));
-    }
-
-    #[test]
-    fn reads_responses() {
-        for (text, expected) in [
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Read::Head(200, 38, Body::Length(5))),
-            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", Read::Head(304, 48, Body::Length(0))),
-            ("HTTP/1.0 401 \r\n\r\n", Read::Head(401, 17, Body::Unknown)),
-            ("HTTP/1.1 200 OK\r\n", Read::Partial),
-            ("HTTP/1.1 999 No\r\n\r\n", Read::Malformed),
-            ("HTTP/1.1 2x0 OK\r\n\r\n", Read::Malformed),
-        ] {
-            assert_eq!(response(text.as_bytes()), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn probes_by_content() {
-        for (text, expected) in [
-            ("GET / HTTP/1.1", Ok(Kind::Request)),
-            ("HTTP/1.1 200", Ok(Kind::Response)),
-            ("PROPF", Err(true)),
-            ("HTT", Err(true)),
-            ("", Err(true)),
-            ("GETX", Err(false)),
-            ("HTTP/2", Err(false)),
-            ("\x16\x03", Err(false)),
-        ] {
-            assert_eq!(probe(text.as_bytes()), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_cut_request_gives_what_its_first_lines_say() {
-        let cut = cut_request(b"GET /a HTTP/1.1\r\nHost: h.test\r\nUser-Ag").unwrap();
-        assert_eq!((&*cut.path, cut.host.as_deref()), ("/a", Some("h.test")));
-        assert_eq!(cut_request(b"GET /a HT"), None);
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*taken)
@@ -25,13 +25,28 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
+    pub(super) fn u24(&mut self) -> Option<usize> {
+        let [a, b, c] = self.array()?;
+        Some(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
+    }
+
     pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_be_bytes)
     }
 
-    pub(super) fn u24(&mut self) -> Option<usize> {
-        let [a, b, c] = self.array()?;
-        Some(usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c))
+    /// Sixteen bits, the low byte first.
+    pub(super) fn u16_le(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    /// 32 bits, the low byte first.
+    pub(super) fn u32_le(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// 64 bits, the low byte first.
+    pub(super) fn u64_le(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
     }
 
     /// A vector with a length of one byte before it.

@@ -2,8 +2,8 @@
 
 use crate::event::{Application, FlowRef};
 use crate::proto::{
-    Side, Sink, dcerpc, dhcp, dht, dns, ftp, http, http2, imap, kerberos, ldap, mqtt, ntp, pop3, quic, rdp,
-    recognise, sip, smb, smtp, snmp, ssh, syslog, telnet, tftp, tls,
+    Side, Sink, dcerpc, dhcp, dht, dns, ftp, http, http2, imap, irc, kerberos, ldap, mqtt, ntp, pop3, quic, rdp,
+    recognise, sip, smb, smtp, snmp, ssh, syslog, telnet, tftp, tls, xmpp,
 };
 
 /// Units (segments, datagrams) without a recognised beginning before a flow is left alone.
@@ -139,6 +139,7 @@ impl Hint<'_> {
             responder: end(port),
             protocol: 6,
             vlan: None,
+            swapped: false,
         };
         Self { side: Side::Originator, flow, other: &[] }
     }
@@ -177,6 +178,8 @@ const STREAM: &[&[Recogniser]] = &[
     snmp::STREAM,
     tftp::STREAM,
     sip::STREAM,
+    xmpp::STREAM,
+    irc::STREAM,
     mqtt::STREAM,
     dht::STREAM,
     syslog::STREAM,
@@ -315,6 +318,7 @@ sessions! {
     Mqtt mqtt,
     Dht dht,
     Syslog syslog,
+    Xmpp xmpp,
 }
 
 impl Default for Session {

@@ -1,101 +1,173 @@
-//! TLS `ClientHello` (RFC 8446, 4.1.2) from the first records of a stream, whole or cut.
+//! TLS 1.0 to 1.3 and SSL 3 (RFC 8446, RFC 5246, RFC 6101) in both directions, as far as they are in clear text: hellos,
+//! certificates, alerts; also the SSL 2 form of a hello (RFC 5246, E.2), and DTLS (RFC 6347, RFC 9147).
+//!
+//! Records are read as their bytes come, however they are cut; nothing is kept but the message that is being read.
+//! A parser whose protocol goes on as TLS (STARTTLS, AUTH TLS, the confirmation of RDP) says so with
+//! `Take::Switch(n, tls::session())`.
 
+mod dtls;
+pub(super) mod handshake;
+pub(super) mod hello;
+mod ja3;
 mod ja4;
+pub(super) mod message;
+mod quic;
+mod sslv2;
+pub(super) mod x509;
 
 use super::reader::Reader;
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::counters::Counter;
-use crate::event::{Application, ClientHello, FlowEvent};
+use crate::event::Application;
+use crate::event::tls::Carrier;
+use handshake::{CLIENT_HELLO, Handshake, SERVER_HELLO};
+use message::Message;
 
-const RECORD_HANDSHAKE: u8 = 22;
-const CLIENT_HELLO: u8 = 1;
-const SERVER_HELLO: u8 = 2;
-const RECORD_CHANGE_CIPHER_SPEC: u8 = 20;
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const APPLICATION_DATA: u8 = 23;
+const HEARTBEAT: u8 = 24;
 const RECORD_HEADER: usize = 5;
+/// Beginning of a handshake message.
 const HANDSHAKE_HEADER: usize = 4;
-/// A hello larger than this is none: browsers' reach some 2 KiB with post-quantum key shares.
-const HELLO_MAX: usize = 16 * 1024;
-const SERVER_NAME: u16 = 0;
-const SIGNATURE_ALGORITHMS: u16 = 13;
-const ALPN: u16 = 16;
-const SUPPORTED_VERSIONS: u16 = 43;
-
-/// A server may ask for a second hello, once (RFC 8446, 4.1.4).
-const HELLOS_MAX: u8 = 2;
+/// Longest fragment of a record: 2^14 and what encryption adds (RFC 5246, 6.2.3).
+const FRAGMENT_MAX: usize = (1 << 14) + 2_048;
+/// Where TLS is expected from the first byte: a stream that is joined in the middle of a record is believed only there.
+const PORTS: [u16; 12] = [443, 465, 563, 636, 853, 989, 990, 992, 993, 995, 5_061, 8_443];
 
 pub(super) const STREAM: &[Recogniser] =
     &[Recogniser { application: Application::Tls, probe: recognise, begin }];
-pub(super) const DATAGRAM: &[Recogniser] = &[];
+pub(super) const DATAGRAM: &[Recogniser] =
+    &[Recogniser { application: Application::Dtls, probe: dtls::recognise, begin: dtls::begin }];
+
+/// TLS from the next byte on, in both directions.
+pub(super) fn session() -> Session {
+    Parser::new(Carrier::Tls).into()
+}
+
+fn begin(_hint: &Hint<'_>) -> Session {
+    session()
+}
 
 /// State of a connection.
 #[derive(Debug)]
 pub(crate) struct Parser {
-    /// Who sent the first hello of a client.
-    client: Option<Side>,
-    /// Seen so far.
-    hellos: u8,
+    handshake: Handshake,
+    directions: [Direction; 2],
+    datagrams: dtls::Datagrams,
     done: bool,
 }
 
-fn begin(_hint: &Hint<'_>) -> Session {
-    Parser { client: None, hellos: 0, done: false }.into()
+impl Parser {
+    fn new(carrier: Carrier) -> Self {
+        Self {
+            handshake: Handshake::new(carrier),
+            directions: Default::default(),
+            datagrams: dtls::Datagrams::default(),
+            done: false,
+        }
+    }
+
+    /// Something broke the rules of records: nothing after it can be trusted.
+    fn fail(&mut self, side: Side, name: &'static str, sink: &mut Sink<'_>) {
+        sink.counters.count(Counter::ProtoMalformed);
+        sink.anomaly(Application::Tls, side, name);
+        self.done = true;
+    }
 }
 
-fn recognise(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    match probe(bytes) {
-        Ok(_) => Guess::Yes,
-        Err(true) => Guess::More,
-        Err(false) => Guess::No,
-    }
+/// One direction of a connection.
+#[derive(Debug, Default)]
+struct Direction {
+    /// Header of the record, and where the next may be a message in clear text after all the message's header too.
+    header: [u8; RECORD_HEADER + HANDSHAKE_HEADER],
+    filled: usize,
+    /// What the fragment that is being read is.
+    fragment: Fragment,
+    /// Bytes of it that have not come yet.
+    left: usize,
+    /// The first bytes of an alert or a heartbeat.
+    start: Vec<u8>,
+    message: Message,
+    /// A gap: bytes are records again where they look like it.
+    is_lost: bool,
+    began: bool,
+}
+
+/// What a record's fragment is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fragment {
+    /// There is none: the next byte is a record's first.
+    #[default]
+    None,
+    Handshake,
+    Alert,
+    Heartbeat,
+    /// A hello of SSL 2, which has no record around it.
+    Version2,
+    /// Encrypted, or of no interest.
+    Skipped,
 }
 
 impl super::Parser for Parser {
     fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
-        if self.client.is_none() && probe(bytes) == Ok(Hello::Server) {
-            self.done = true;
+        let direction = side.of_mut(&mut self.directions);
+        if direction.is_lost {
+            if !looks_like_record(bytes) {
+                return Take::All;
+            }
+            direction.is_lost = false;
+        }
+        let mut reader = Reader(bytes);
+        while !reader.0.is_empty() && !self.done {
+            if side.of(&self.directions).fragment == Fragment::None {
+                self.header(side, &mut reader, sink);
+            } else {
+                self.fragment(side, &mut reader, sink);
+            }
+        }
+        let direction = side.of_mut(&mut self.directions);
+        if self.done || direction.fragment != Fragment::Skipped {
             return Take::All;
         }
-        if *self.client.get_or_insert(side) != side {
-            return Take::All;
-        }
-        if self.hellos > 0 {
-            match (change_cipher_spec(bytes), probe(bytes)) {
-                (Ok(length), _) => return Take::bytes(length),
-                (_, Ok(Hello::Client)) => {}
-                (Err(true), _) | (_, Err(true)) => return Take::More,
-                (Err(false), Ok(Hello::Server) | Err(false)) => {
-                    self.done = true;
-                    return Take::All;
-                }
-            }
-        }
-        match client_hello(bytes) {
-            Read::Whole(hello, length) => {
-                push(hello, sink);
-                self.hellos += 1;
-                self.done = self.hellos >= HELLOS_MAX;
-                Take::bytes(length)
-            }
-            Read::Partial => Take::More,
-            Read::Malformed => {
-                sink.counters.count(Counter::ProtoMalformed);
-                self.done = true;
-                Take::All
-            }
-        }
+        // What is left of this record need not be seen.
+        let left = core::mem::take(&mut direction.left);
+        direction.fragment = Fragment::None;
+        Take::bytes(bytes.len() + left)
     }
 
-    fn lose(&mut self, side: Side, bytes: &[u8], _missing: Option<u32>, sink: &mut Sink<'_>) {
-        if self.client == Some(side) {
-            if let Some(hello) = cut_hello(bytes) {
-                push(hello, sink);
-            }
-            self.done = true;
-        }
+    fn read_datagram(&mut self, side: Side, bytes: &[u8], _wire_bytes: u32, sink: &mut Sink<'_>) {
+        self.done |= self.datagrams.read(side, bytes, &mut self.handshake, sink);
     }
 
-    fn needs_order(&self, side: Side) -> bool {
-        self.client == Some(side)
+    fn lose(&mut self, side: Side, _bytes: &[u8], missing: Option<u32>, sink: &mut Sink<'_>) {
+        let direction = side.of_mut(&mut self.directions);
+        if let Some(body) = direction.message.cut_hello() {
+            self.handshake.cut_hello(side, body, sink);
+        }
+        direction.message = Message::default();
+        direction.start.clear();
+        let missing = missing.and_then(|missing| usize::try_from(missing).ok());
+        match missing.and_then(|missing| direction.left.checked_sub(missing)) {
+            Some(left) if direction.fragment != Fragment::None => {
+                direction.fragment = if left > 0 { Fragment::Skipped } else { Fragment::None };
+                direction.left = left;
+            }
+            Some(_) | None => {
+                direction.is_lost = true;
+                direction.fragment = Fragment::None;
+            }
+        }
+        direction.filled = 0;
+    }
+
+    fn needs_order(&self, _side: Side) -> bool {
+        !self.done
+    }
+
+    fn finish(&mut self, sink: &mut Sink<'_>) {
+        self.handshake.finish(sink);
     }
 
     fn is_done(&self) -> bool {
@@ -103,299 +175,218 @@ impl super::Parser for Parser {
     }
 }
 
-fn push(hello: ClientHello, sink: &mut Sink<'_>) {
-    sink.notes.server_name = hello.server_name.clone().or_else(|| sink.notes.server_name.take());
-    if sink.notes.ja4.is_none() && !hello.ja4.is_empty() {
-        sink.notes.ja4 = Some(hello.ja4.clone());
-    }
-    sink.push(FlowEvent::Tls(hello.into()));
-}
-
-/// Whose hello a stream begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hello {
-    Client,
-    Server,
-}
-
-/// Looks at the first bytes; `Err(true)` if more bytes could still make a hello of them.
-pub(super) fn probe(bytes: &[u8]) -> Result<Hello, bool> {
-    let fits = |at: usize, holds: fn(u8) -> bool| bytes.get(at).copied().is_none_or(holds);
-    let hello = fits(0, |byte| byte == RECORD_HANDSHAKE)
-        && fits(1, |major| major == 3)
-        && fits(2, |minor| minor <= 4)
-        && fits(5, |kind| kind == CLIENT_HELLO || kind == SERVER_HELLO)
-        && fits(6, |length| length == 0);
-    match bytes.get(5) {
-        Some(_) | None if !hello => Err(false),
-        Some(&CLIENT_HELLO) => Ok(Hello::Client),
-        Some(_) => Ok(Hello::Server),
-        None => Err(true),
-    }
-}
-
-/// What the records so far hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Read {
-    /// The whole hello, and how many bytes of records it took.
-    Whole(ClientHello, usize),
-    /// So far in order, but not all there.
-    Partial,
-    /// Not a hello after all.
-    Malformed,
-}
-
-/// Reads the hello that `bytes` begin with; it may span records.
-pub(super) fn client_hello(bytes: &[u8]) -> Read {
-    // The usual case: the hello lies whole in the first record.
-    if let Some(fragment) = Reader(bytes).record(RECORD_HANDSHAKE)
-        && handshake_length(fragment).is_some_and(|length| fragment.len() >= length)
-    {
-        return read_handshake(fragment, RECORD_HEADER + fragment.len());
-    }
-    let mut joined = Vec::new();
-    let mut reader = Reader(bytes);
-    while let Some(kind) = reader.0.first() {
-        if *kind != RECORD_HANDSHAKE {
-            return Read::Malformed;
-        }
-        let Some(fragment) = reader.record(RECORD_HANDSHAKE) else { break };
-        joined.extend_from_slice(fragment);
-        match handshake_length(&joined) {
-            Some(length) if length > HELLO_MAX => return Read::Malformed,
-            Some(length) if joined.len() >= length => {
-                return read_handshake(&joined, bytes.len() - reader.0.len());
-            }
-            Some(_) | None => {}
-        }
-    }
-    Read::Partial
-}
-
-/// Length of the `ChangeCipherSpec` record that `bytes` begin with: clients send one between two hellos to look like
-/// TLS 1.2 (RFC 8446, D.4). `Err(true)` if more bytes could still make one.
-pub(super) fn change_cipher_spec(bytes: &[u8]) -> Result<usize, bool> {
-    let fragment = Reader(bytes).record(RECORD_CHANGE_CIPHER_SPEC);
-    let more = bytes.first() == Some(&RECORD_CHANGE_CIPHER_SPEC) && bytes.len() < RECORD_HEADER + 1;
-    fragment.filter(|fragment| fragment.len() == 1).map(|_| RECORD_HEADER + 1).ok_or(more)
-}
-
-/// What can be said of a hello of which no more will come: the names, but no fingerprint.
-pub(super) fn cut_hello(bytes: &[u8]) -> Option<ClientHello> {
-    let body = bytes.get(RECORD_HEADER + HANDSHAKE_HEADER..).filter(|_| probe(bytes) == Ok(Hello::Client))?;
-    let fields = Fields::read(Reader(body)).0;
-    fields.server_name.is_some().then(|| fields.hello(Box::default()))
-}
-
-/// Length of a handshake message with its header.
-fn handshake_length(message: &[u8]) -> Option<usize> {
-    Reader(message.get(1..)?).u24().map(|length| HANDSHAKE_HEADER + length)
-}
-
-/// The whole message, which took `used` bytes of records.
-fn read_handshake(message: &[u8], used: usize) -> Read {
-    let mut reader = Reader(message);
-    if reader.u8() != Some(CLIENT_HELLO) {
-        return Read::Malformed;
-    }
-    let body = reader.u24().and_then(|length| reader.take(length)).unwrap_or_default();
-    match Fields::read(Reader(body)) {
-        (fields, true) => {
-            let ja4 = ja4::fingerprint(&fields);
-            Read::Whole(fields.hello(ja4.into()), used)
-        }
-        (_, false) => Read::Malformed,
-    }
-}
-
-impl<'a> Reader<'a> {
-    /// The fragment of the next record, if it is whole and of this type.
-    fn record(&mut self, kind: u8) -> Option<&'a [u8]> {
-        let _version = (self.u8()? == kind).then(|| self.u16())??;
-        self.vec16().map(|fragment| fragment.0)
-    }
-}
-
-/// The fields of a hello that matter, borrowed.
-#[derive(Debug, Default)]
-struct Fields<'a> {
-    /// Highest version offered.
-    version: u16,
-    ciphers: Vec<u16>,
-    /// Types, in wire order.
-    extensions: Vec<u16>,
-    signature_algorithms: Vec<u16>,
-    server_name: Option<&'a [u8]>,
-    /// First protocol.
-    alpn: Option<&'a [u8]>,
-}
-
-impl<'a> Fields<'a> {
-    /// As far as it goes; true if it went to the end.
-    fn read(mut reader: Reader<'a>) -> (Self, bool) {
-        let mut fields = Self::default();
-        let whole = fields.fill(&mut reader).is_some();
-        (fields, whole)
-    }
-
-    fn fill(&mut self, reader: &mut Reader<'a>) -> Option<()> {
-        self.version = reader.u16()?;
-        let _random = reader.take(32)?;
-        let _session = reader.vec8()?;
-        self.ciphers.extend(reader.vec16()?.u16s().filter(|cipher| !is_grease(*cipher)));
-        let _compression = reader.vec8()?;
-        if reader.0.is_empty() {
-            // Extensions came with TLS 1.2 and are optional (RFC 5246, 7.4.1.2).
-            return Some(());
-        }
-        let announced = reader.u16()?;
-        let mut extensions = Reader(reader.0.get(..announced.into()).unwrap_or(reader.0));
-        while !extensions.0.is_empty() {
-            let kind = extensions.u16()?;
-            self.extension(kind, extensions.vec16()?);
-        }
-        (reader.0.len() >= announced.into()).then_some(())
-    }
-
-    fn extension(&mut self, kind: u16, mut data: Reader<'a>) {
-        if is_grease(kind) {
+impl Parser {
+    /// Reads on in a record's header.
+    fn header(&mut self, side: Side, reader: &mut Reader<'_>, sink: &mut Sink<'_>) {
+        let direction = side.of_mut(&mut self.directions);
+        let first = if direction.filled > 0 { direction.header.first() } else { reader.0.first() };
+        let is_version_2 = !direction.began && first.is_some_and(|first| first & 0x80 != 0);
+        let wanted = if is_version_2 { sslv2::HEADER } else { RECORD_HEADER };
+        if !direction.fill(wanted, reader) {
             return;
         }
-        self.extensions.push(kind);
-        match kind {
-            SERVER_NAME => self.server_name = first_host_name(data),
-            ALPN => self.alpn = data.vec16().and_then(|mut list| list.vec8()).map(|protocol| protocol.0),
-            SIGNATURE_ALGORITHMS => {
-                let listed = data.vec16().map(Reader::u16s);
-                self.signature_algorithms =
-                    listed.into_iter().flatten().filter(|one| !is_grease(*one)).collect();
+        let [kind, major, minor, high, low, ..] = direction.header;
+        if is_version_2 {
+            direction.begin(Fragment::Version2, sslv2::length([kind, major]));
+            return;
+        }
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if !(CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&kind) {
+            return self.fail(side, "INVALID_RECORD_TYPE", sink);
+        }
+        if major != 3 || minor > 4 {
+            // The drafts of TLS 1.3 wrote their own number here.
+            if major != 0x7f {
+                return self.fail(side, "INVALID_TLS_HEADER", sink);
             }
-            SUPPORTED_VERSIONS => {
-                let listed = data.vec8().map(Reader::u16s);
-                let highest = listed.into_iter().flatten().filter(|version| !is_grease(*version)).max();
-                self.version = highest.unwrap_or(self.version);
+        }
+        if length > FRAGMENT_MAX {
+            return self.fail(side, "INVALID_RECORD_LENGTH", sink);
+        }
+        if self.handshake.is_encrypted(side) {
+            self.encrypted_record(side, kind, length, reader);
+        } else {
+            self.clear_record(side, kind, length);
+        }
+    }
+
+    /// After `ChangeCipherSpec` a hello may still come: clients send one between two hellos to look like TLS 1.2
+    /// (RFC 8446, D.4).
+    fn encrypted_record(&mut self, side: Side, kind: u8, length: usize, reader: &mut Reader<'_>) {
+        let direction = side.of_mut(&mut self.directions);
+        if kind == HANDSHAKE && length > HANDSHAKE_HEADER {
+            if !direction.fill(RECORD_HEADER + HANDSHAKE_HEADER, reader) {
+                return;
+            }
+            let [.., kind, a, b, c] = direction.header;
+            let inner = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            if [CLIENT_HELLO, SERVER_HELLO].contains(&kind) && inner + HANDSHAKE_HEADER == length {
+                direction.message.begin(kind, inner);
+                direction.begin(Fragment::Handshake, inner);
+                return;
+            }
+            direction.begin(Fragment::Skipped, length - HANDSHAKE_HEADER);
+        } else {
+            direction.begin(Fragment::Skipped, length);
+        }
+        if kind != CHANGE_CIPHER_SPEC {
+            self.done = self.handshake.ciphertext();
+        }
+    }
+
+    fn clear_record(&mut self, side: Side, kind: u8, length: usize) {
+        let direction = side.of_mut(&mut self.directions);
+        let fragment = match kind {
+            HANDSHAKE => Fragment::Handshake,
+            ALERT if length == 2 => Fragment::Alert,
+            HEARTBEAT => Fragment::Heartbeat,
+            _ => Fragment::Skipped,
+        };
+        direction.begin(fragment, length);
+        match kind {
+            CHANGE_CIPHER_SPEC => self.handshake.change_cipher_spec(side),
+            // Without `ChangeCipherSpec` this is how encryption shows; an alert longer than two bytes is encrypted too.
+            APPLICATION_DATA | ALERT if fragment == Fragment::Skipped => {
+                self.handshake.encrypts(side);
+                self.done = self.handshake.ciphertext();
             }
             _ => {}
         }
     }
 
-    fn hello(self, ja4: Box<str>) -> ClientHello {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        ClientHello {
-            server_name: self.server_name.map(|name| text(name).to_lowercase().into_boxed_str()),
-            alpn: self.alpn.map(|alpn| text(alpn).into_boxed_str()),
-            ja4,
-            version: self.version,
+    /// Reads on in a record's fragment.
+    fn fragment(&mut self, side: Side, reader: &mut Reader<'_>, sink: &mut Sink<'_>) {
+        let direction = side.of_mut(&mut self.directions);
+        let Some(bytes) = reader.take(direction.left.min(reader.0.len())) else { return };
+        direction.left -= bytes.len();
+        let is_whole = direction.left == 0;
+        match direction.fragment {
+            Fragment::None | Fragment::Skipped => {}
+            Fragment::Handshake => {
+                if !direction.message.read(side, bytes, &mut self.handshake, sink) {
+                    self.handshake.encrypts(side);
+                    direction.message = Message::default();
+                    direction.fragment = Fragment::Skipped;
+                }
+            }
+            Fragment::Alert => {
+                direction.start.extend_from_slice(bytes);
+                if let &[_level, description] = &*direction.start {
+                    self.handshake.alert(side, description);
+                    direction.start.clear();
+                }
+            }
+            Fragment::Heartbeat => {
+                let length = direction.left + bytes.len() + direction.start.len();
+                if direction.heartbeat(bytes) {
+                    self.handshake.heartbeat(side);
+                    if direction.claims_more_than(length) {
+                        sink.anomaly(Application::Tls, side, "OVERFLOW_HEARTBEAT_MESSAGE");
+                    }
+                    direction.start.clear();
+                    direction.fragment = Fragment::Skipped;
+                }
+            }
+            Fragment::Version2 => {
+                direction.start.extend_from_slice(bytes);
+                if is_whole {
+                    let hello = core::mem::take(&mut direction.start);
+                    if !sslv2::read(side, &hello, &mut self.handshake, sink) {
+                        return self.fail(side, "INVALID_SSLV2_HEADER", sink);
+                    }
+                }
+            }
+        }
+        if is_whole {
+            let direction = side.of_mut(&mut self.directions);
+            direction.fragment = Fragment::None;
+            direction.start.clear();
         }
     }
 }
 
-/// RFC 6066, 3: a list of (type, name), type 0 is a host name.
-fn first_host_name(mut data: Reader<'_>) -> Option<&[u8]> {
-    let mut list = data.vec16()?;
-    while let Some(kind) = list.u8() {
-        let name = list.vec16()?.0;
-        if kind == 0 && !name.is_empty() {
-            return Some(name);
+impl Direction {
+    /// Fills the header up to `wanted`; true if that many are there.
+    fn fill(&mut self, wanted: usize, reader: &mut Reader<'_>) -> bool {
+        while self.filled < wanted {
+            let (Some(byte), Some(place)) = (reader.u8(), self.header.get_mut(self.filled)) else {
+                return false;
+            };
+            *place = byte;
+            self.filled += 1;
         }
+        true
     }
-    None
+
+    fn begin(&mut self, fragment: Fragment, length: usize) {
+        self.began = true;
+        self.filled = 0;
+        self.left = length;
+        self.fragment = if length == 0 { Fragment::None } else { fragment };
+    }
+
+    /// Keeps the three bytes of a heartbeat that matter; true once they are there.
+    fn heartbeat(&mut self, bytes: &[u8]) -> bool {
+        let wanted = 3_usize.saturating_sub(self.start.len());
+        self.start.extend_from_slice(bytes.get(..wanted).unwrap_or(bytes));
+        self.start.len() == 3
+    }
+
+    /// A heartbeat's payload is longer than its record (RFC 6520, 4).
+    fn claims_more_than(&self, record: usize) -> bool {
+        matches!(&*self.start, &[_, high, low] if usize::from(u16::from_be_bytes([high, low])) + 3 > record)
+    }
 }
 
-/// RFC 8701: 0x0a0a, 0x1a1a, … 0xfafa are reserved and mean nothing.
-const fn is_grease(value: u16) -> bool {
-    value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
+fn recognise(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    match probe(bytes) {
+        Guess::No if hint.on_port(&PORTS) && looks_like_record(bytes) => Guess::Yes,
+        Guess::No if is_whole_records(bytes) => Guess::Yes,
+        Guess::No => sslv2::recognise(bytes),
+        guess => guess,
+    }
+}
+
+/// Bytes begin with the record of a hello.
+fn probe(bytes: &[u8]) -> Guess {
+    let fits = |at: usize, holds: fn(u8) -> bool| bytes.get(at).copied().is_none_or(holds);
+    let hello = fits(0, |byte| byte == HANDSHAKE)
+        && fits(1, |major| major == 3)
+        && fits(2, |minor| minor <= 4)
+        && fits(5, |kind| kind == CLIENT_HELLO || kind == SERVER_HELLO)
+        && fits(6, |length| length == 0);
+    match bytes.get(5) {
+        _ if !hello => Guess::No,
+        Some(_) => Guess::Yes,
+        None => Guess::More,
+    }
+}
+
+/// Bytes are records of encrypted data and nothing else: a stream that is joined in the middle, on whatever port.
+fn is_whole_records(bytes: &[u8]) -> bool {
+    let mut reader = Reader(bytes);
+    while !reader.0.is_empty() {
+        let kind = reader.0.first();
+        if !matches!(kind, Some(&(ALERT | APPLICATION_DATA))) || !looks_like_record(reader.0) {
+            return false;
+        }
+        let _header = reader.take(RECORD_HEADER - 2);
+        if reader.vec16().is_none() {
+            return false;
+        }
+    }
+    !bytes.is_empty()
+}
+
+/// Bytes begin with a header that a record may have.
+fn looks_like_record(bytes: &[u8]) -> bool {
+    let Some((&[kind, major, minor, high, low], _)) = bytes.split_first_chunk() else { return false };
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    (CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&kind)
+        && major == 3
+        && minor <= 4
+        && (1..=FRAGMENT_MAX).contains(&length)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A hello of TLS 1.3 with a GREASE cipher, SNI, ALPN, two signature algorithms and versions.
-    fn hello() -> Vec<u8> {
-        let mut extensions = Vec::new();
-        for (kind, data) in [
-            (0x0000, &b"\0\x10\0\0\x0dWww.Example.C"[..]),
-            (0x2a2a, b""),
-            (0x0010, b"\0\x03\x02h2"),
-            (0x000d, b"\0\x04\x04\x03\x08\x04"),
-            (0x002b, b"\x06\x7a\x7a\x03\x04\x03\x03"),
-        ] {
-            extensions.extend(u16::to_be_bytes(kind));
-            extensions.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
-            extensions.extend(data);
-        }
-        let mut body = vec![3, 3];
-        body.extend([0; 32]);
-        body.extend([0, 0, 6, 0x1a, 0x1a, 0x13, 0x02, 0x13, 0x01, 1, 0]);
-        body.extend(u16::try_from(extensions.len()).unwrap().to_be_bytes());
-        body.extend(extensions);
-        let mut handshake = vec![CLIENT_HELLO, 0, 0, u8::try_from(body.len()).unwrap()];
-        handshake.extend(body);
-        handshake
-    }
-
-    fn record(fragment: &[u8]) -> Vec<u8> {
-        let mut record = vec![RECORD_HANDSHAKE, 3, 1];
-        record.extend(u16::try_from(fragment.len()).unwrap().to_be_bytes());
-        record.extend(fragment);
-        record
-    }
-
-    #[test]
-    fn reads_a_hello_in_one_record_or_many() {
-        let hello = hello();
-        let Read::Whole(read, _) = client_hello(&record(&hello)) else { panic!("not whole") };
-        assert_eq!(read.server_name.as_deref(), Some("www.example.c"));
-        assert_eq!((read.alpn.as_deref(), read.version), (Some("h2"), 0x0304));
-        assert!(read.ja4.starts_with("t13d0204h2_"), "{}", read.ja4);
-        for cut in 1..hello.len() {
-            let (first, second) = hello.split_at(cut);
-            let mut records = record(first);
-            assert_eq!(client_hello(&records), Read::Partial, "cut at {cut}");
-            records.extend(record(second));
-            let used = records.len();
-            records.extend(b"\x14\x03\x03\x00\x01\x01");
-            assert_eq!(client_hello(&records), Read::Whole(read.clone(), used), "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_cut_hello_gives_its_name_only() {
-        let whole = record(&hello());
-        for cut in 0..whole.len() {
-            let Some(read) = cut_hello(&whole[..cut]) else { continue };
-            assert_eq!(read.server_name.as_deref(), Some("www.example.c"));
-            assert_eq!(&*read.ja4, "");
-        }
-        assert!(cut_hello(&whole[..90]).is_some());
-    }
-
-    #[test]
-    fn probes_by_content() {
-        for (bytes, expected) in [
-            (&b"\x16\x03\x01\x02\x00\x01\x00"[..], Ok(Hello::Client)),
-            (b"\x16\x03\x03\x00\x7a\x02\x00", Ok(Hello::Server)),
-            (b"\x16", Err(true)),
-            (b"\x16\x03\x01\x02\x00", Err(true)),
-            (b"\x16\x03\x09", Err(false)),
-            (b"\x17\x03\x03\x00\x20", Err(false)),
-            (b"\x16\x03\x01\x02\x00\x0b", Err(false)),
-            (b"", Err(true)),
-        ] {
-            assert_eq!(probe(bytes), expected, "{bytes:x?}");
-        }
-    }
-
-    #[test]
-    fn lies_about_lengths_are_malformed() {
-        let mut hello = hello();
-        // The cipher list claims more than the hello holds.
-        hello[4 + 2 + 32 + 1] = 0xff;
-        assert_eq!(client_hello(&record(&hello)), Read::Malformed);
-        // Application data follows half a hello.
-        let mut half = record(&hello[..20]);
-        half.extend(b"\x17\x03\x03\x00\x01x");
-        assert_eq!(client_hello(&half), Read::Malformed);
-    }
-}
+mod tests;

@@ -26,11 +26,12 @@ fn flow(n: u64) -> FlowRef {
         responder: end(0xfd00_ffff, 443),
         protocol: 6,
         vlan: Some(100),
+        swapped: false,
     }
 }
 
 fn record(bytes: u64) -> FlowRecord {
-    let volume = Volume { packets: 10, bytes, payload_bytes: bytes };
+    let volume = Volume { packets: 10, bytes, payload_bytes: bytes, ..Volume::default() };
     FlowRecord {
         start: at(0),
         end: at(5),
@@ -42,6 +43,7 @@ fn record(bytes: u64) -> FlowRecord {
         applications: [Application::Tls, Application::Unknown, Application::Unknown, Application::Unknown],
         server_name: Some("www.a-rather-long-name-that-somebody-registered.example.co.jp".into()),
         ja4: Some("t13d1516h2_8daaf6152771_e5627efa2ab1".into()),
+        conduct: crate::event::Conduct::default(),
     }
 }
 

@@ -7,11 +7,18 @@ use serde_json::{Value, json};
 
 use super::{Entry, text};
 
+/// Events of recognising a protocol begin with this, all others are of reading it.
+const DETECTION: &str = "APPLAYER_";
+
 fn fields(anomaly: &Anomaly) -> Value {
     let mut fields = match anomaly.layer {
         Layer::Decode => json!({"type": "decode"}),
         Layer::Stream => json!({"type": "stream"}),
-        Layer::Application => json!({"type": "applayer", "app_proto": anomaly.application.as_str()}),
+        Layer::Application => json!({
+            "type": "applayer",
+            "app_proto": anomaly.application.as_str(),
+            "layer": if anomaly.name.starts_with(DETECTION) { "proto_detect" } else { "proto_parser" },
+        }),
     };
     if let Some(map) = fields.as_object_mut() {
         map.insert("event".to_owned(), anomaly.name.into());

@@ -6,14 +6,13 @@ use serde_json::json;
 use super::Entry;
 
 pub(super) fn entry(vlan: Option<u16>, arp: &Arp) -> Entry {
-    let operation = if arp.operation == 1 { "request" } else { "reply" };
     let mut entry = Entry::new(
         "arp",
         true,
         json!({
             "hw_type": "ethernet",
             "proto_type": "ipv4",
-            "opcode": operation,
+            "opcode": operation(arp.operation),
             "src_mac": mac(arp.sender_mac),
             "src_ip": arp.sender_ip.to_string(),
             "dest_mac": mac(arp.target_mac),
@@ -24,6 +23,20 @@ pub(super) fn entry(vlan: Option<u16>, arp: &Arp) -> Entry {
         entry = entry.with("vlan", vec![vlan]);
     }
     entry
+}
+
+/// Operation codes as IANA registers them, in the manner of Suricata's first two.
+fn operation(code: u16) -> &'static str {
+    match code {
+        1 => "request",
+        2 => "reply",
+        3 => "request_reverse",
+        4 => "reply_reverse",
+        8 => "request_inverse",
+        9 => "reply_inverse",
+        10 => "arp_nak",
+        _ => "unknown",
+    }
 }
 
 fn mac(address: [u8; 6]) -> String {

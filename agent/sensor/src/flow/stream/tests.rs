@@ -33,6 +33,22 @@ impl Bench {
     }
 
     fn deliver(&mut self, at: usize, bytes: &[u8], wire_bytes: usize) {
+        let sequence = START.wrapping_add(u32::try_from(at).unwrap());
+        let payload = Payload { sequence, bytes, wire_bytes: u32::try_from(wire_bytes).unwrap() };
+        self.with(|stream, session, pool, sink| {
+            stream.deliver(Side::Originator, payload, session, pool, sink);
+        });
+    }
+
+    /// The responder has everything before `at`.
+    fn acknowledge(&mut self, at: usize) {
+        let sequence = START.wrapping_add(u32::try_from(at).unwrap());
+        self.with(|stream, session, pool, sink| {
+            stream.acknowledge(Side::Originator, sequence, session, pool, sink);
+        });
+    }
+
+    fn with(&mut self, what: impl FnOnce(&mut Stream, &mut Session, &mut Pool, &mut Sink<'_>)) {
         let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
         let flow = FlowRef {
             id: 1,
@@ -41,12 +57,11 @@ impl Bench {
             responder: end(8_080),
             protocol: 6,
             vlan: None,
+            swapped: false,
         };
         let (counters, notes, events) = (&mut self.counters, &mut self.notes, &mut self.events);
         let mut sink = Sink { at: Default::default(), flow, notes, counters, events };
-        let sequence = START.wrapping_add(u32::try_from(at).unwrap());
-        let payload = Payload { sequence, bytes, wire_bytes: u32::try_from(wire_bytes).unwrap() };
-        self.stream.deliver(Side::Originator, payload, &mut self.session, &mut self.pool, &mut sink);
+        what(&mut self.stream, &mut self.session, &mut self.pool, &mut sink);
     }
 
     /// Paths of the requests seen.
@@ -158,4 +173,54 @@ fn the_oldest_windows_are_lent_again() {
     pool.give_back(second);
     assert_eq!(pool.lend(&mut counters).index, second.index, "a void lease gives nothing back");
     assert_eq!(counters.value(Counter::PrefixTruncated), 1);
+}
+
+const HEADS: [&[u8]; 3] =
+    [b"GET /1 HTTP/1.1\r\n\r\n", b"GET /2 HTTP/1.1\r\n\r\n", b"GET /3 HTTP/1.1\r\n\r\n"];
+
+#[test]
+fn what_was_acknowledged_and_never_seen_is_not_waited_for() {
+    let mut bench = Bench::new(1_024);
+    bench.deliver(0, HEADS[0], 19);
+    bench.deliver(30, HEADS[1], 19);
+    bench.deliver(60, HEADS[2], 19);
+    assert_eq!(bench.paths(), ["/1"], "two holes");
+    bench.acknowledge(30);
+    assert_eq!(bench.paths(), ["/1", "/2"]);
+    bench.acknowledge(79);
+    assert_eq!(bench.paths(), ["/1", "/2", "/3"]);
+    assert_eq!(bench.counters.value(Counter::PrefixTruncated), 0);
+    bench.deliver(79, b"GET /4 HTTP/1.1\r\n\r\n", 19);
+    assert_eq!(bench.paths().len(), 4, "the place is known");
+}
+
+#[test]
+fn at_the_end_nothing_is_waited_for() {
+    let mut bench = Bench::new(1_024);
+    bench.deliver(0, HEADS[0], 19);
+    bench.deliver(30, HEADS[1], 19);
+    bench.with(Stream::finish);
+    assert_eq!(bench.paths(), ["/1", "/2"]);
+}
+
+#[test]
+fn many_holes_are_passed_in_order_and_the_last_segment_is_read() {
+    let mut bench = Bench::new(16_384);
+    bench.deliver(0, HEADS[0], 19);
+    for nth in 1..40 {
+        bench.deliver(nth * 30, HEADS[1], 19);
+    }
+    bench.acknowledge(40 * 30);
+    assert_eq!(bench.paths().len(), 40);
+}
+
+/// The largest windows, the worst order: every other byte, backwards. Each segment costs at most one window's bytes.
+#[test]
+fn the_worst_order_is_bounded() {
+    let mut bench = Bench::new(16_384);
+    bench.deliver(0, b"GET / HTTP/1.1\r\nX: ", 19);
+    for at in (20..20_000).rev().step_by(2) {
+        bench.deliver(at, b"x", 1);
+    }
+    assert!(bench.counters.value(Counter::PrefixTruncated) > 0);
 }

@@ -1,34 +1,35 @@
 //! JA4, the fingerprint of a TLS client (`FoxIO`'s technical details, BSD-3; none of the other JA4+ methods).
 //!
-//! Only TCP is read here, so the first letter is always `t`.
+//! The first letter says what carries the handshake: `t` TCP, `q` QUIC, `d` DTLS.
 
 use core::fmt::Write as _;
 
 use sekimori_wire::id::Digest;
 
-use super::{ALPN, Fields, SERVER_NAME};
+use super::hello::{ALPN, ClientFields, SERVER_NAME};
 
 /// Two digits are all that a count has.
 const COUNT_MAX: usize = 99;
 /// Hexadecimal digits of a SHA-256 that are kept.
 const HASH_LEN: usize = 12;
 
-pub(super) fn fingerprint(fields: &Fields<'_>) -> String {
+pub(super) fn fingerprint(fields: &ClientFields<'_>, carrier: char) -> String {
     let mut text = String::with_capacity(36);
-    let server_name = if fields.extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
+    let server_name = if fields.kinds().any(|kind| kind == SERVER_NAME) { 'd' } else { 'i' };
     let ciphers = fields.ciphers.len().min(COUNT_MAX);
-    let extensions = fields.extensions.len().min(COUNT_MAX);
-    let (first, last) = alpn_ends(fields.alpn.unwrap_or_default());
+    let extensions = fields.kinds().count().min(COUNT_MAX);
+    let (first, last) = alpn_ends(fields.protocols.first().copied().unwrap_or_default());
     // Writing to a String cannot fail.
     let version = version(fields.version);
-    write!(text, "t{version}{server_name}{ciphers:02}{extensions:02}{first}{last}_").unwrap_or_default();
+    write!(text, "{carrier}{version}{server_name}{ciphers:02}{extensions:02}{first}{last}_")
+        .unwrap_or_default();
 
     let mut sorted = fields.ciphers.clone();
     sorted.sort_unstable();
     text.push_str(&hash(&hex_list(&sorted)));
 
     sorted.clear();
-    sorted.extend(fields.extensions.iter().filter(|kind| ![SERVER_NAME, ALPN].contains(kind)));
+    sorted.extend(fields.kinds().filter(|kind| ![SERVER_NAME, ALPN].contains(kind)));
     sorted.sort_unstable();
     let mut list = hex_list(&sorted);
     if !fields.signature_algorithms.is_empty() {
@@ -95,26 +96,28 @@ mod tests {
     /// The worked example of `FoxIO`'s technical details.
     #[test]
     fn agrees_with_the_specification() {
-        let fields = Fields {
+        let fields = ClientFields {
             version: 0x0304,
             ciphers: vec![
                 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014,
                 0x009c, 0x009d, 0x002f, 0x0035,
             ],
-            extensions: vec![
+            extensions: [
                 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012,
                 0x002b, 0xff01, 0x000b, 0x000a, 0x0015,
-            ],
+            ]
+            .map(|kind| (kind, &[][..]))
+            .to_vec(),
             signature_algorithms: vec![0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
-            server_name: None,
-            alpn: Some(b"h2"),
+            protocols: vec![b"h2"],
+            ..ClientFields::default()
         };
-        assert_eq!(fingerprint(&fields), "t13d1516h2_8daaf6152771_e5627efa2ab1");
+        assert_eq!(fingerprint(&fields, 't'), "t13d1516h2_8daaf6152771_e5627efa2ab1");
     }
 
     #[test]
     fn says_zero_where_there_is_nothing() {
-        assert_eq!(fingerprint(&Fields::default()), "t00i000000_000000000000_000000000000");
+        assert_eq!(fingerprint(&ClientFields::default(), 'q'), "q00i000000_000000000000_000000000000");
     }
 
     #[test]
