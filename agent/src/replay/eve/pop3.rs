@@ -15,7 +15,8 @@ pub(super) fn entries(one: &Pop3Command) -> Vec<Entry> {
     if let Some(response) = &one.response {
         let data: Vec<&str> = response.data.iter().map(|line| &**line).collect();
         let status = if response.success { "OK" } else { "ERR" };
-        let response = json!({"success": response.success, "status": status, "header": &*response.header, "data": data});
+        let response =
+            json!({"success": response.success, "status": status, "header": &*response.header, "data": data});
         pop3.insert("response".to_owned(), response);
     }
     vec![Entry::new("pop3", true, Value::Object(pop3))]

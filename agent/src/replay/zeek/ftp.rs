@@ -27,8 +27,7 @@ static LOG: Log = Log {
 };
 
 /// Commands that have a line.
-const LOGGED: [&str; 10] =
-    ["APPE", "DELE", "RETR", "STOR", "STOU", "ACCT", "PORT", "PASV", "EPRT", "EPSV"];
+const LOGGED: [&str; 10] = ["APPE", "DELE", "RETR", "STOR", "STOU", "ACCT", "PORT", "PASV", "EPRT", "EPSV"];
 /// Those of them whose argument is a file.
 const OF_FILES: [&str; 5] = ["APPE", "DELE", "RETR", "STOR", "STOU"];
 
@@ -42,7 +41,8 @@ pub(super) fn rows(at: Timestamp, flow: &FlowRef, one: &FtpCommand) -> Vec<Row> 
         one.argument.to_string()
     };
     let password = one.guest_password.as_deref().or(one.password_given.then_some("<hidden>"));
-    let data = |of: fn(&sekimori_sensor::event::FtpDataChannel) -> Cell| one.data.as_ref().map_or(Cell::Unset, of);
+    let data =
+        |of: fn(&sekimori_sensor::event::FtpDataChannel) -> Cell| one.data.as_ref().map_or(Cell::Unset, of);
     vec![Row {
         log: &LOG,
         at,
