@@ -75,6 +75,8 @@ struct Context {
     frames: u32,
     /// Packets around this one.
     depth: u8,
+    /// Length of the frame within a packet that it came in; 0 if there was none.
+    inner_frame: u32,
 }
 
 /// A packet within a frame, and what is known from the layers around it.
@@ -120,6 +122,8 @@ pub struct Ip<'a> {
     pub bytes: u32,
     /// Lengths on the wire of the frames that it came in; for a packet in a tunnel those of the whole frames.
     pub wire_bytes: u32,
+    /// Its own length with the frame that it came in: within another packet, of the frame within, or of itself alone.
+    pub packet_bytes: u32,
     /// Fragments that it was put together from; 1 for a whole packet.
     pub fragments: u16,
     /// VLANs around it.
@@ -271,7 +275,7 @@ impl<'a> Layer<'a> {
             met.add(Encapsulation::Vlan);
             vlans.push(id);
         }
-        let context = Context { vlans, wire_bytes: frame.wire_len, fragments: 1, frames: 1, depth: 0 };
+        let context = Context { vlans, wire_bytes: frame.wire_len, fragments: 1, frames: 1, depth: 0, inner_frame: 0 };
         link::parse(context, frame.link, Span { bytes: frame.bytes, beyond }, met)
     }
 

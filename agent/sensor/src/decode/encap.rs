@@ -22,7 +22,7 @@ const ETHER_IP_HEADER: [u8; 2] = [0x30, 0];
 impl Context {
     /// Of a packet within.
     pub(super) const fn deeper(self) -> Option<Self> {
-        if self.depth < LAYERS_MAX { Some(Self { depth: self.depth + 1, ..self }) } else { None }
+        if self.depth < LAYERS_MAX { Some(Self { depth: self.depth + 1, inner_frame: 0, ..self }) } else { None }
     }
 }
 
@@ -67,7 +67,8 @@ pub(super) fn within<'a>(
 
 /// An Ethernet frame within, if it carries what is decoded.
 pub(super) fn ethernet<'a>(context: Context, span: Span<'a>, met: &mut Met) -> Option<Layer<'a>> {
-    walk(context, Next::Ethernet, span, met).ok().filter(parses)
+    let inner_frame = len(span.bytes).saturating_add(span.beyond);
+    walk(Context { inner_frame, ..context }, Next::Ethernet, span, met).ok().filter(parses)
 }
 
 /// Whether the layer's header can be read: what a guess must stand up to.
