@@ -45,7 +45,8 @@ pub enum Rules {
     /// VLANs do not. A TCP flow ends when its SYN was not answered in time. Packets with a wrong checksum are left out, but
     /// the flow's history has them.
     Zeek,
-    /// VLANs do, and so does how many packets they came in. A wrong checksum only keeps TCP from being read.
+    /// VLANs do, and so does how many packets they came in. A packet in a packet has its own length only. A wrong checksum
+    /// only keeps TCP from being read.
     Suricata,
 }
 
@@ -127,7 +128,9 @@ impl Observer {
                         if ip.bad_checksum { Counter::SkipChecksum } else { Counter::Decoded };
                     self.counters.add(counter, frames.into());
                     if !ip.bad_checksum || self.options.rules != Rules::Own {
-                        self.on_ip(&Wire { at, addresses: self.addresses }, &ip, events);
+                        let inner = self.options.rules == Rules::Suricata;
+                        let bytes = if inner { ip.framed_bytes } else { ip.wire_bytes };
+                        self.on_ip(&Wire { at, bytes, addresses: self.addresses }, &ip, events);
                     }
                 }
                 Read::Into(layer) => next = Some(layer),

@@ -136,18 +136,21 @@ fn one(world: &World<'_>, path: &str, rows: &[Row]) -> anyhow::Result<Scores> {
         }
         let events = read.get(&words).map_or(&[][..], Vec::as_slice);
         let mut wanted: Map<String, Value> = serde_json::from_str(&row["match_json"])?;
+        // A packet's number picks one of several records that are else alike: without it, one or more will match.
+        let picks = wanted.contains_key("pcap_cnt");
         wanted.retain(|key, _| !DROPPED.contains(&key.as_str()));
         let count = events.iter().filter(|event| wanted.iter().all(|(key, value)| holds(event, key, value)));
         let (count, expected) = (u64::try_from(count.count())?, row["count"].parse::<u64>()?);
         let key = format!("{} {}", row["test"], row["match_json"]);
-        if count != expected && world.reviewed.has("suricata", &key) {
+        let right = count == expected || (picks && count > expected && expected > 0);
+        if !right && world.reviewed.has("suricata", &key) {
             scores.of("all").left_out += 1;
             continue;
         }
         let note =
             || format!("{key} {words:?} expected {expected} found {count}{}", nearest(events, &wanted));
-        scores.of("all").count(count == expected, || String::new());
-        scores.of(kind(row)).count(count == expected, note);
+        scores.of("all").count(right, String::new);
+        scores.of(kind(row)).count(right, note);
     }
     scores.of("all").notes.clear();
     Ok(scores)
