@@ -248,7 +248,9 @@ impl Flow {
             said: Said::default(),
             history,
             vlans: ip.vlans,
-            macs: wire.addresses.map(|[from, to]| if originator == direction { [from, to] } else { [to, from] }),
+            macs: wire
+                .addresses
+                .map(|[from, to]| if originator == direction { [from, to] } else { [to, from] }),
             icmp: [None; 2],
             began: at,
             unreported_since: at,

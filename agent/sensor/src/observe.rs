@@ -364,8 +364,12 @@ const fn anomaly(
     ends: Option<(IpAddr, IpAddr)>,
     name: &'static str,
 ) -> Event {
-    let anomaly =
-        Anomaly { layer: event::Layer::Decode, application: Application::Unknown, name, from_originator: true };
+    let anomaly = Anomaly {
+        layer: event::Layer::Decode,
+        application: Application::Unknown,
+        name,
+        from_originator: true,
+    };
     Event::Anomaly { at, vlan, ends, anomaly }
 }
 

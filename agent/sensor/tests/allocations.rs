@@ -67,11 +67,17 @@ mod tests {
         push(out(from + 300).ack(to + 100), &[]);
         for (source, destination) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
             let mut bytes = Vec::new();
-            PacketBuilder::ipv4(source, destination, 64).udp(7_777, 7_777).write(&mut bytes, &[0xcc; 50]).unwrap();
+            PacketBuilder::ipv4(source, destination, 64)
+                .udp(7_777, 7_777)
+                .write(&mut bytes, &[0xcc; 50])
+                .unwrap();
             frames.push(bytes);
         }
         let mut bytes = Vec::new();
-        PacketBuilder::ipv4(CLIENT, SERVER, 64).icmpv4_echo_request(1, 2).write(&mut bytes, &[0; 20]).unwrap();
+        PacketBuilder::ipv4(CLIENT, SERVER, 64)
+            .icmpv4_echo_request(1, 2)
+            .write(&mut bytes, &[0; 20])
+            .unwrap();
         frames.push(bytes);
         let mut bytes = Vec::new();
         PacketBuilder::ipv4(SERVER, CLIENT, 64).icmpv4_echo_reply(1, 2).write(&mut bytes, &[0; 20]).unwrap();
@@ -91,7 +97,9 @@ mod tests {
             };
             vec![
                 write(PacketBuilder::ipv4(CLIENT, SERVER, 64).tcp(40_000, 9_999, 1_000, 1_000).syn()),
-                write(PacketBuilder::ipv4(SERVER, CLIENT, 64).tcp(9_999, 40_000, 5_000, 1_000).syn().ack(1_001)),
+                write(
+                    PacketBuilder::ipv4(SERVER, CLIENT, 64).tcp(9_999, 40_000, 5_000, 1_000).syn().ack(1_001),
+                ),
             ]
         };
         let rounds: Vec<Vec<u8>> = (0..300).flat_map(round).collect();
@@ -102,7 +110,13 @@ mod tests {
             for bytes in frames {
                 at += 1_000_000;
                 let wire_len = u32::try_from(bytes.len()).unwrap();
-                let frame = Frame { at: Timestamp::from_nanos(at), link: LinkType::RawIp, bytes, wire_len, vlan: None };
+                let frame = Frame {
+                    at: Timestamp::from_nanos(at),
+                    link: LinkType::RawIp,
+                    bytes,
+                    wire_len,
+                    vlan: None,
+                };
                 observer.handle_frame(&frame, events);
                 events.clear();
             }

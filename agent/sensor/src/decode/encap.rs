@@ -6,7 +6,8 @@ use super::link::Network;
 use super::network::Carried;
 use super::tags::{Next, walk};
 use super::{
-    Context, Encapsulation, LAYERS_MAX, Layer, LayerContent, Met, Reason, Skip, Span, gre, link, network, tunnel,
+    Context, Encapsulation, LAYERS_MAX, Layer, LayerContent, Met, Reason, Skip, Span, gre, link, network,
+    tunnel,
 };
 
 const IPV4: u8 = 4;

@@ -123,9 +123,8 @@ pub(super) fn arp(payload: &[u8]) -> Result<Arp, Skip> {
     if slice.hw_addr_type() != ArpHardwareId::ETHERNET || slice.proto_addr_type() != EtherType::IPV4 {
         return Err(Skip::of(Reason::EtherType));
     }
-    let mac = |bytes: &[u8]| {
-        bytes.try_into().map_err(|_cause| Skip::link("decoder.arp.invalid_hardware_size"))
-    };
+    let mac =
+        |bytes: &[u8]| bytes.try_into().map_err(|_cause| Skip::link("decoder.arp.invalid_hardware_size"));
     let ip = |bytes: &[u8]| {
         <[u8; 4]>::try_from(bytes)
             .map(Ipv4Addr::from)

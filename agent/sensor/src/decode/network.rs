@@ -243,8 +243,7 @@ fn piece<'a>(context: Context, packet: &mut Carried<'a>) -> Result<Option<Fragme
     let v6 = packet.source.is_ipv6();
     let end = offset.saturating_add(packet.payload_bytes);
     if end > u16::MAX.into() {
-        let anomaly =
-            if v6 { "decoder.ipv6.frag_pkt_too_large" } else { "decoder.ipv4.frag_pkt_too_large" };
+        let anomaly = if v6 { "decoder.ipv6.frag_pkt_too_large" } else { "decoder.ipv4.frag_pkt_too_large" };
         return Err(packet.fails(anomaly));
     }
     if packet.payload_bytes == 0 || more && packet.payload_bytes % 8 != 0 {

@@ -181,11 +181,8 @@ fn ppp(span: Span<'_>) -> Result<(Next, Span<'_>), Skip> {
     const SMALL: &str = "decoder.ppp.pkt_too_small";
     let span = if span.bytes.starts_with(&PPP_ADDRESS) { after(span, 2, SMALL)? } else { span };
     let first = *span.bytes.first().ok_or(Skip::link(SMALL))?;
-    let (protocol, header) = if first & 1 == 1 {
-        (first.into(), 1)
-    } else {
-        (half(span.bytes, 0).ok_or(Skip::link(SMALL))?, 2)
-    };
+    let (protocol, header) =
+        if first & 1 == 1 { (first.into(), 1) } else { (half(span.bytes, 0).ok_or(Skip::link(SMALL))?, 2) };
     let ether_type = match protocol {
         PPP_IPV4 => EtherType::IPV4,
         PPP_IPV6 => EtherType::IPV6,

@@ -134,7 +134,11 @@ fn link_layers() {
     let macs = "020000000001 020000000002";
     check(LinkType::Ethernet, &format!("{macs} 0800"), udp);
     check(LinkType::Ethernet, &format!("{macs} 8100 200a 0800"), &format!("vlan 10 {udp}"));
-    check(LinkType::Ethernet, &format!("{macs} 88a8 0064 8100 000a 0800"), &format!("vlan 100 vlan 10 {udp}"));
+    check(
+        LinkType::Ethernet,
+        &format!("{macs} 88a8 0064 8100 000a 0800"),
+        &format!("vlan 100 vlan 10 {udp}"),
+    );
     check(
         LinkType::Ethernet,
         &format!("{macs} 9100 0064 9200 000a 8100 000b 8100 000c 0800"),
@@ -325,10 +329,14 @@ fn packets_in_datagrams() {
     check(1_701, "4a02 0030 0001 0001 0000 0000 0002 0000 21", &inner, &format!(" l2tp | {INNER}"));
     check(1_701, &format!("0003 0000 00000001 00000000 {MACS} 0800"), &inner, &format!(" l2tp | {INNER}"));
     check(1_701, "c802 0020 0001 0001 0000 0000", &inner, "");
-    check(5_072, "4152 1104 00000001 20010db8000000000000000000000001 00000000000000000000000000000000 00000000", &inner, &format!(" ayiya | {INNER}"));
-    let bubble = |source: &str| {
-        hex(&format!("60000000 0000 3b 40 {source} 20010db8000000000000000000000002"))
-    };
+    check(
+        5_072,
+        "4152 1104 00000001 20010db8000000000000000000000001 00000000000000000000000000000000 00000000",
+        &inner,
+        &format!(" ayiya | {INNER}"),
+    );
+    let bubble =
+        |source: &str| hex(&format!("60000000 0000 3b 40 {source} 20010db8000000000000000000000002"));
     let teredo = bubble("20010000000000000000000000000001");
     let found = " teredo | 2001::1>2001:db8::2 59 0 0/0 of 40";
     check(3_544, "", &teredo, found);
@@ -357,7 +365,11 @@ fn wireless_frames() {
     check(LinkType::Wireless, &wireless("0801", &format!("0100 {llc}")), "Fragment");
     check(LinkType::Wireless, &wireless("8000", "0000"), "EtherType");
     check(LinkType::Wireless, &wireless("4801", "0000"), "EtherType");
-    check(LinkType::Radiotap, &format!("0000 0a00 00000000 0000 {}", wireless("0801", &format!("0000 {llc}"))), INNER);
+    check(
+        LinkType::Radiotap,
+        &format!("0000 0a00 00000000 0000 {}", wireless("0801", &format!("0000 {llc}"))),
+        INNER,
+    );
     let avs = format!("80211001 00000008 {}", wireless("0801", &format!("0000 {llc}")));
     check(LinkType::PrismOrAvs, &avs, INNER);
     let prism = format!("44000000 08000000 {}", wireless("0801", &format!("0000 {llc}")));
@@ -495,7 +507,11 @@ fn broken_packets_have_suricatas_names() {
     check(LinkType::RawIp, "45", "decoder.ipv4.pkt_too_small");
     check(LinkType::RawIp, "44000014", "decoder.ipv4.hlen_too_small");
     check(LinkType::RawIp, "55", "decoder.ipraw.invalid_ip_version");
-    check(LinkType::RawIp, "4500 0013 0001 0000 4011 0000 c0000201 c6336402", "decoder.ipv4.iplen_smaller_than_hlen");
+    check(
+        LinkType::RawIp,
+        "4500 0013 0001 0000 4011 0000 c0000201 c6336402",
+        "decoder.ipv4.iplen_smaller_than_hlen",
+    );
     check(LinkType::RawIp, "4500 0020 0001 0000 4011 0000 c0000201 c6336402", "decoder.ipv4.trunc_pkt");
     check(LinkType::RawIp, "60", "decoder.ipv6.pkt_too_small");
     let six = |next: &str| format!("60000000 0001 {next} 40 {} {} 00", "01".repeat(16), "02".repeat(16));

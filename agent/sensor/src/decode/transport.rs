@@ -4,8 +4,8 @@ use etherparse::{IpNumber, TcpSlice, UdpSlice};
 
 use super::network::{Carried, Shape, quoted};
 use super::{
-    Context, Encapsulation, Flags, Icmp, Ip, Met, Other, Ports, Skip, Span, Step, Tcp, Transport, checksum, half,
-    tunnel,
+    Context, Encapsulation, Flags, Icmp, Ip, Met, Other, Ports, Skip, Span, Step, Tcp, Transport, checksum,
+    half, tunnel,
 };
 
 const ICMP_HEADER: u32 = 8;
@@ -50,13 +50,15 @@ pub(super) fn parse<'a>(
         }
     };
     let read = read.map_err(|skip| skip.between(carried.source, carried.destination))?;
-    let bad_checksum = verify && carried.shape == Shape::Whole && read.covered.is_some_and(|covered| {
-        let (source, destination) = (carried.source, carried.destination);
-        match IpNumber(carried.protocol) {
-            IpNumber::ICMP => checksum::of(covered) != 0,
-            _ => checksum::with_pseudo_header(source, destination, carried.protocol, covered) != 0,
-        }
-    });
+    let bad_checksum = verify
+        && carried.shape == Shape::Whole
+        && read.covered.is_some_and(|covered| {
+            let (source, destination) = (carried.source, carried.destination);
+            match IpNumber(carried.protocol) {
+                IpNumber::ICMP => checksum::of(covered) != 0,
+                _ => checksum::with_pseudo_header(source, destination, carried.protocol, covered) != 0,
+            }
+        });
     let (tunnel, inner) = match read.transport {
         Transport::Udp(ports) if !bad_checksum => {
             let beyond = match carried.shape {

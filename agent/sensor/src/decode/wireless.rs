@@ -35,8 +35,7 @@ pub(super) fn radiotap(span: Span<'_>) -> Result<Span<'_>, Skip> {
 pub(super) fn prism_or_avs(span: Span<'_>) -> Result<Span<'_>, Skip> {
     let length = *span.bytes.get(4..).and_then(<[u8]>::first_chunk).ok_or(SMALL)?;
     let big = u32::from_be_bytes(length);
-    let length =
-        if span.bytes.starts_with(&AVS) { big } else { big.min(u32::from_le_bytes(length)) };
+    let length = if span.bytes.starts_with(&AVS) { big } else { big.min(u32::from_le_bytes(length)) };
     span.after(usize::try_from(length).map_err(|_cause| SMALL)?).ok_or(SMALL)
 }
 

@@ -146,7 +146,8 @@ impl Stream {
     /// The sequence number up to which there is no hole.
     fn reached(&self, side: Side, pool: &mut Pool) -> Option<u32> {
         let next = (*side.of(&self.next))?;
-        let ready = self.windows.and_then(|lease| pool.window(lease, side)).map_or(0, |window| window.ready());
+        let ready =
+            self.windows.and_then(|lease| pool.window(lease, side)).map_or(0, |window| window.ready());
         Some(next.wrapping_add(u32::try_from(ready).unwrap_or_default()))
     }
 

@@ -349,7 +349,11 @@ impl Tcp {
             (own, State::Reset) if quiet(own) => ConnState::Rstrh,
             (_, State::Reset) => ConnState::Rstr,
             (State::Reset, other) if quiet(other) => {
-                if is_abandoned(history.as_str()) { ConnState::Rstos0 } else { ConnState::Oth }
+                if is_abandoned(history.as_str()) {
+                    ConnState::Rstos0
+                } else {
+                    ConnState::Oth
+                }
             }
             (State::Reset, _) => ConnState::Rsto,
             (State::Closed, State::Closed) => ConnState::SF,
@@ -403,7 +407,8 @@ struct Acknowledged {
 /// SYN, perhaps again or without a window, then RST: nothing in between.
 fn is_abandoned(history: &str) -> bool {
     let rest = history.strip_prefix('^').unwrap_or(history).strip_prefix('S');
-    rest.and_then(|rest| rest.split_once('R')).is_some_and(|(between, _)| !between.contains(['H', 'A', 'F', 'G', 'I', 'Q']))
+    rest.and_then(|rest| rest.split_once('R'))
+        .is_some_and(|(between, _)| !between.contains(['H', 'A', 'F', 'G', 'I', 'Q']))
 }
 
 /// Kinds of segments that a history tells once of each end (those with SYN, FIN or RST again if their numbers differ).

@@ -317,8 +317,7 @@ fn attempts_may_be_forgotten_when_nobody_answers() {
 #[test]
 fn a_connection_met_midstream_may_be_left_alone() {
     let mut world = World::new(&World::small());
-    world.observer =
-        Observer::new(&World::small(), Options { midstream: false, ..Options::default() }, 7);
+    world.observer = Observer::new(&World::small(), Options { midstream: false, ..Options::default() }, 7);
     world.tcp(A, B, "A", 1, b"GET /a HTTP/1.1\r\n\r\n");
     world.tcp(A, (2, 80), "S", 1, b"");
     world.tcp(A, (2, 80), "A", 2, b"GET /b HTTP/1.1\r\n\r\n");

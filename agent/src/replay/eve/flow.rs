@@ -297,15 +297,7 @@ mod tests {
     fn flow(protocol: u8) -> FlowRef {
         let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
         let (originator, responder) = (end(40_000), end(80));
-        FlowRef {
-            id: 1,
-            began: Timestamp::ZERO,
-            originator,
-            responder,
-            protocol,
-            vlan: None,
-            swapped: false,
-        }
+        FlowRef { id: 1, began: Timestamp::ZERO, originator, responder, protocol, vlan: None, swapped: false }
     }
 
     #[test]

@@ -46,11 +46,8 @@ pub(super) fn rows(flow: &FlowRef, record: &FlowRecord) -> Vec<Row> {
         return Vec::new();
     }
     let conduct = &record.conduct;
-    let originator = Side {
-        address: flow.originator.address,
-        volume: &record.originator,
-        way: &conduct.originator,
-    };
+    let originator =
+        Side { address: flow.originator.address, volume: &record.originator, way: &conduct.originator };
     let responder =
         Side { address: flow.responder.address, volume: &record.responder, way: &conduct.responder };
     let [originator, responder] =
@@ -184,7 +181,10 @@ fn is_local(address: IpAddr) -> bool {
                 || v4.is_loopback()
                 || v4.is_link_local()
                 || v4.is_documentation()
-                || matches!((a, b, c), (0 | 240..=255, ..) | (100, 64..=127, _) | (198, 18 | 19, _) | (192, 0, 0))
+                || matches!(
+                    (a, b, c),
+                    (0 | 240..=255, ..) | (100, 64..=127, _) | (198, 18 | 19, _) | (192, 0, 0)
+                )
         }
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();
@@ -203,7 +203,9 @@ mod tests {
 
     #[test]
     fn local_is_what_is_not_routed() {
-        for local in ["10.1.2.3", "172.16.0.1", "100.64.0.1", "255.255.255.255", "0.0.0.0", "::", "fe80::1", "fd00::1"] {
+        for local in
+            ["10.1.2.3", "172.16.0.1", "100.64.0.1", "255.255.255.255", "0.0.0.0", "::", "fe80::1", "fd00::1"]
+        {
             assert!(is_local(local.parse().unwrap()), "{local}");
         }
         for global in ["172.32.0.1", "100.128.0.1", "8.8.8.8", "239.1.1.1", "2001:4860::1", "ff02::1"] {

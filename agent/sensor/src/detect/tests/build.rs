@@ -69,7 +69,12 @@ impl Script {
         payload: (u64, u64),
     ) {
         let flow = self.syn(ms, from, to, &[FlowEvent::Answered, FlowEvent::Established]);
-        let volume = |payload_bytes| Volume { packets: 5, bytes: payload_bytes + 200, payload_bytes, ..Volume::default() };
+        let volume = |payload_bytes| Volume {
+            packets: 5,
+            bytes: payload_bytes + 200,
+            payload_bytes,
+            ..Volume::default()
+        };
         let record = FlowRecord {
             start: at(ms),
             end: at(ms + ms_long),
@@ -90,7 +95,12 @@ impl Script {
             start: at(ms),
             end: at(ms),
             originator: Volume { packets: 1, bytes: 40, payload_bytes: 0, ..Volume::default() },
-            responder: Volume { packets: answers, bytes: 40 * answers, payload_bytes: 0, ..Volume::default() },
+            responder: Volume {
+                packets: answers,
+                bytes: 40 * answers,
+                payload_bytes: 0,
+                ..Volume::default()
+            },
             state: ConnState::Oth,
             reason: EndReason::Idle,
             ..FlowRecord::default()

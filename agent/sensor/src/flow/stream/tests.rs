@@ -175,7 +175,8 @@ fn the_oldest_windows_are_lent_again() {
     assert_eq!(counters.value(Counter::PrefixTruncated), 1);
 }
 
-const HEADS: [&[u8]; 3] = [b"GET /1 HTTP/1.1\r\n\r\n", b"GET /2 HTTP/1.1\r\n\r\n", b"GET /3 HTTP/1.1\r\n\r\n"];
+const HEADS: [&[u8]; 3] =
+    [b"GET /1 HTTP/1.1\r\n\r\n", b"GET /2 HTTP/1.1\r\n\r\n", b"GET /3 HTTP/1.1\r\n\r\n"];
 
 #[test]
 fn what_was_acknowledged_and_never_seen_is_not_waited_for() {

@@ -236,8 +236,7 @@ impl End {
 
     /// Handshake seen, and nothing since but perhaps its own FIN.
     pub(super) fn is_clean(&self) -> bool {
-        self.state == State::Established
-            || (self.state == State::Closed && self.before == State::Established)
+        self.state == State::Established || (self.state == State::Closed && self.before == State::Established)
     }
 
     /// It closed, or broke off.

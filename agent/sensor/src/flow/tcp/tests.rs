@@ -16,8 +16,12 @@ impl Talk {
     /// `S>` is a segment of the originator, `<SA` one of the responder. Letters: S, A, F, R, D (ten bytes of payload), W (no
     /// window); `+n` moves the sequence number n further, `-n` back; `L` loses the segment on its way to us.
     fn run(segments: &str) -> Self {
-        let mut talk =
-            Self { tcp: Tcp::default(), history: History::default(), next: [1_000, u32::MAX - 12], meanings: Vec::new() };
+        let mut talk = Self {
+            tcp: Tcp::default(),
+            history: History::default(),
+            next: [1_000, u32::MAX - 12],
+            meanings: Vec::new(),
+        };
         segments.split_whitespace().for_each(|text| talk.segment(text));
         talk
     }
@@ -165,10 +169,15 @@ fn acknowledged_and_unseen_is_the_loss_of_the_capture() {
 
 #[test]
 fn after_both_ends_closed_nothing_is_productive() {
-    let productive = |segments: &str| Talk::run(segments).meanings.iter().filter(|one| one.productive).count();
+    let productive =
+        |segments: &str| Talk::run(segments).meanings.iter().filter(|one| one.productive).count();
     assert_eq!(productive("S> <SA A> FA> <FA A> <A"), 5);
     assert_eq!(productive("S> <SA A> R> <A A>"), 6, "one end only");
-    assert_eq!(productive("S> <SA A> DAL> FA> <FA A>"), 5, "a FIN that leaves a hole before it is not the end, its ACK is");
+    assert_eq!(
+        productive("S> <SA A> DAL> FA> <FA A>"),
+        5,
+        "a FIN that leaves a hole before it is not the end, its ACK is"
+    );
 }
 
 #[test]
@@ -232,9 +241,11 @@ fn segments() -> impl Strategy<Value = Vec<(bool, Segment)>> {
     let one = (any::<bool>(), 0_u8..64, 0_u32..80, 0_u32..80, 0_u16..2, 0_u32..30).prop_map(
         |(from_responder, flags, sequence, acknowledgment, window, payload_bytes)| {
             let whole = window == 0 || payload_bytes % 3 != 0;
-            let (sequence, acknowledgment) =
-                (sequence.wrapping_sub(40), acknowledgment.wrapping_sub(40));
-            (from_responder, Segment { flags: Flags(flags), sequence, acknowledgment, window, payload_bytes, whole })
+            let (sequence, acknowledgment) = (sequence.wrapping_sub(40), acknowledgment.wrapping_sub(40));
+            (
+                from_responder,
+                Segment { flags: Flags(flags), sequence, acknowledgment, window, payload_bytes, whole },
+            )
         },
     );
     proptest::collection::vec(one, 0..60)
