@@ -8,14 +8,14 @@ use sekimori_wire::time::Timestamp;
 use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::decode::{Content, Flags, Ip, Packet, Quoted, Transport};
-use crate::event::{EndReason, Endpoint, Event, FlowEvent};
+use crate::event::{Application, EndReason, Endpoint, Event, FlowEvent};
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
 use crate::flow::tcp::{Segment, Step};
 use crate::flow::{Direction, Flow, FlowKey, Once, ends};
 use crate::frame::Frame;
 use crate::limits::Limits;
-use crate::proto::{Side, Sink};
+use crate::proto::{Expected, Session, Side, Sink};
 
 /// How an observer looks at packets, beside its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +41,8 @@ pub struct Observer {
     counters: Counters,
     table: Table,
     pool: Pool,
+    /// FTP's data connections that were announced.
+    expected: Expected,
     /// Flows begun: the last one's id.
     begun: u64,
     /// What `finish` waits for.
@@ -56,6 +58,7 @@ impl Observer {
             counters: Counters::default(),
             table: Table::new(limits, seed),
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
+            expected: Expected::default(),
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
         }
@@ -185,6 +188,11 @@ impl Observer {
         let reference = flow.reference();
         let (counters, notes) = (&mut self.counters, &mut flow.notes);
         let mut sink = Sink { at, flow: reference, notes, counters, events };
+        if !ip.payload.is_empty() && flow.session.is_fresh() && self.expected.has(reference.responder) {
+            sink.is(Application::FtpData);
+            flow.session = Session::Opaque;
+            return;
+        }
         match ip.transport {
             Transport::Tcp(tcp) if tcp.flags.has(Flags::RST) => {}
             Transport::Tcp(tcp) => {
@@ -199,6 +207,9 @@ impl Observer {
             Transport::Udp(_) if ip.payload.is_empty() => {}
             Transport::Udp(_) => flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink),
             Transport::Icmp(_) => {}
+        }
+        if !flow.notes.ftp.is_empty() {
+            self.expected.note(reference.id, &mut flow.notes.ftp);
         }
     }
 
@@ -249,7 +260,13 @@ impl Observer {
         flow.stream.release(&mut self.pool);
         let reference = flow.reference();
         let (counters, notes) = (&mut self.counters, &mut flow.notes);
-        flow.session.finish(&mut Sink { at, flow: reference, notes, counters, events });
+        let mut sink = Sink { at, flow: reference, notes, counters, events };
+        flow.session.finish(&mut sink);
+        if sink.notes.application() == Application::FtpData
+            && let Some(transfer) = self.expected.take(reference.responder)
+        {
+            sink.transaction(transfer);
+        }
         self.counters.count(Counter::FlowsEnded);
         let reason =
             if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };
