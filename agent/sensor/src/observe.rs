@@ -17,7 +17,7 @@ use crate::flow::table::{Table, Timer};
 use crate::flow::{Apart, Direction, Flow, FlowKey, Once, Step, TCP, Wire, ends};
 use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
-use crate::proto::{Session, Side, Sink};
+use crate::proto::{Expected, Session, Side, Sink};
 
 /// How an observer looks at packets, beside its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +59,8 @@ pub struct Observer {
     fragments: Fragments,
     table: Table,
     pool: Pool,
+    /// FTP's data connections that were announced.
+    expected: Expected,
     /// Flows begun: the last one's id.
     begun: u64,
     /// What `finish` waits for.
@@ -77,6 +79,7 @@ impl Observer {
             fragments: Fragments::new(limits, seed),
             table: Table::new(limits, seed),
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
+            expected: Expected::default(),
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
             addresses: None,
@@ -301,6 +304,11 @@ impl Observer {
         let reference = flow.reference();
         let (counters, notes) = (&mut self.counters, &mut flow.notes);
         let mut sink = Sink { at, flow: reference, notes, counters, events };
+        if !ip.payload.is_empty() && flow.session.is_fresh() && self.expected.has(reference.responder) {
+            sink.is(Application::FtpData);
+            flow.session = Session::Opaque;
+            return;
+        }
         match ip.transport {
             Transport::Tcp(tcp) if tcp.flags.has(Flags::RST) => {}
             Transport::Tcp(tcp) => {
@@ -319,6 +327,9 @@ impl Observer {
             Transport::Udp(_) if ip.payload.is_empty() => {}
             Transport::Udp(_) => flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink),
             Transport::Icmp(_) | Transport::Other(_) => {}
+        }
+        if !flow.notes.ftp.is_empty() {
+            self.expected.note(reference.id, &mut flow.notes.ftp);
         }
     }
 
@@ -375,6 +386,11 @@ impl Observer {
         let mut sink = Sink { at, flow: reference, notes, counters, events };
         flow.stream.finish(&mut flow.session, &mut self.pool, &mut sink);
         flow.session.finish(&mut sink);
+        if sink.notes.application() == Application::FtpData
+            && let Some(transfer) = self.expected.take(reference.responder)
+        {
+            sink.transaction(transfer);
+        }
         self.counters.count(Counter::FlowsEnded);
         let reason =
             if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };

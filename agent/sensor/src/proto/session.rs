@@ -333,6 +333,11 @@ impl Session {
         matches!(self, Self::Opaque)
     }
 
+    /// Nothing was read yet.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        matches!(self, Self::Probing(Probe { tries: 0, first: None }))
+    }
+
     /// Bytes from `side` are useless where some before them are missing: worth waiting for those.
     pub(crate) fn needs_order(&self, side: Side) -> bool {
         match self {

@@ -151,7 +151,7 @@ fn reads_chunks() {
     for piece in [1, 3, 4096] {
         let played = play(25, &turns, piece);
         let mails = mails(&played);
-        assert_eq!(mails.len(), 2);
+        assert_eq!(mails.len(), 2, "{piece}: {mails:?}");
         assert_eq!(mails[0].message.as_ref().unwrap().subject.as_deref(), Some("in two chunks"));
         assert_eq!(mails[0].last_reply, Some((250, "queued".into())));
         assert_eq!((mails[1].depth, mails[1].transaction), (2, 1));
