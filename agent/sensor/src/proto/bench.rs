@@ -76,6 +76,19 @@ impl Bench {
         self
     }
 
+    /// Both sides in turn, in pieces; then a gap, then all of it once more, then the end.
+    pub(super) fn torture(&mut self, bytes: &[u8], piece: usize) -> &mut Self {
+        for _ in 0..2 {
+            let mut side = Side::Originator;
+            for piece in bytes.chunks(piece.max(1)) {
+                self.stream(side, piece).datagram(side, piece);
+                side = side.other();
+            }
+            self.lose(Side::Originator, Some(9)).lose(Side::Responder, None);
+        }
+        self.finish()
+    }
+
     /// A gap.
     pub(super) fn lose(&mut self, side: Side, missing: Option<u32>) -> &mut Self {
         let kept = core::mem::take(side.of_mut(&mut self.kept));

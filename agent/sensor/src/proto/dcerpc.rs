@@ -233,4 +233,13 @@ mod tests {
         bench.finish();
         assert_eq!(calls(&bench).len(), 1, "a bind of nonsense is one all the same");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics(kind in 0_u8..20, flags: u8, body: Vec<u8>, piece in 1_usize..300) {
+            let all = [message(kind, flags, 1, &body), bind(), message(2, 3, 1, &body), body].concat();
+            Bench::to_port(135).torture(&all, piece);
+            Bench::to_port(135).torture(&all, all.len());
+        }
+    }
 }

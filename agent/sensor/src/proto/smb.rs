@@ -147,7 +147,7 @@ impl Parser {
         let place = side.of_mut(&mut self.places);
         match kind {
             // A keep-alive of TCP repeats a byte from before a capture's begin.
-            0 if length == 0 && bytes.get(1..).is_some_and(begins_message) => Take::bytes(1),
+            0 if !begins_message(bytes) && bytes.get(1..).is_some_and(begins_message) => Take::bytes(1),
             0 => {
                 place.left = u32::try_from(length).unwrap_or_default();
                 Take::bytes(NBSS)

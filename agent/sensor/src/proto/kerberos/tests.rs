@@ -262,3 +262,15 @@ fn large_and_many_messages_are_bounded() {
     }
     assert_eq!(exchanges(&bench).len(), 1 + 1000 - 32);
 }
+
+proptest::proptest! {
+    #[test]
+    fn nothing_panics(at in 0_usize..200, byte: u8, piece in 1_usize..300) {
+        let parts = [request(10, Some("a"), &["b"], Some(2)), reply(11, 9), error(6), request(12, None, &["c"], None)];
+        let mut all = parts.map(|one| marked(&one)).concat();
+        let at = at % all.len();
+        all[at] = byte;
+        Bench::to_port(88).torture(&all, piece);
+        Bench::to_port(88).torture(&all, all.len());
+    }
+}

@@ -267,3 +267,17 @@ fn a_place_that_was_lost_is_found_again() {
     bench.stream(Originator, &[0x55; 100]).stream(Originator, &search(2, &tlv(0x87, b"a"))).finish();
     assert_eq!((operations(&bench).len(), bench.malformed()), (2, 0));
 }
+
+proptest::proptest! {
+    #[test]
+    fn nothing_panics(at in 0_usize..200, byte: u8, piece in 1_usize..300, body: Vec<u8>) {
+        let filter = tlv(0xa0, &tlv(0xa3, &[text("a"), text("b")].concat()));
+        let entry = message(1, 0x64, &[text("cn=a"), tlv(0x30, &attribute("cn", &["a"]))]);
+        let change = message(2, 0x66, &[text("cn=x"), tlv(0x30, &body)]);
+        let mut all = [search(1, &filter), entry, result(1, 0x65, 0), change, tlv(0x30, &body)].concat();
+        let at = at % all.len();
+        all[at] = byte;
+        Bench::to_port(389).torture(&all, piece);
+        Bench::to_port(389).torture(&all, all.len());
+    }
+}

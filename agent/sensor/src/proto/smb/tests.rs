@@ -397,6 +397,15 @@ fn the_session_service_may_come_first() {
 }
 
 #[test]
+fn a_byte_that_keeps_tcp_alive_does_not_shift_what_follows() {
+    let mut bench = Bench::to_port(445);
+    bench.stream(Originator, &ask(13, 1, &[4, 0, 0, 0])).stream(Responder, &[0]);
+    bench.stream(Responder, &tell(13, 0, 1, &[4, 0, 0, 0]));
+    assert_eq!(only(&bench).status, Some(SmbStatus::Nt(0)));
+    assert_eq!(bench.malformed(), 0);
+}
+
+#[test]
 fn encryption_is_noted_once() {
     let mut bench = Bench::to_port(445);
     let sealed = nbss(&[b"\xfdSMB".to_vec(), vec![0x5a; 100]].concat());
@@ -467,4 +476,19 @@ fn garbage_is_malformed() {
     let mut bench = Bench::to_port(445);
     bench.stream(Originator, &ask(99, 1, &[4, 0, 0, 0]));
     assert_eq!(bench.anomalies(), ["malformed_data"], "no such command");
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_panics(code in 0_u16..20, flags in 0_u32..8, body: Vec<u8>, piece in 1_usize..300) {
+        let two = command(code, flags, 0, 0, &body);
+        let mut one = b"\xffSMB".to_vec();
+        one.push(u8::try_from(code).unwrap() + 0x70);
+        one.extend([0; 4]);
+        one.push(if flags & 1 == 0 { 0x18 } else { 0x98 });
+        one.extend([0; 22]);
+        one.extend(&body);
+        let all = [nbss(&two), nbss(&one), chain(&[two.clone(), two]), body].concat();
+        Bench::to_port(445).torture(&all, piece);
+    }
 }
