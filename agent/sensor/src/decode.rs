@@ -69,14 +69,14 @@ struct Context {
     vlans: Vlans,
     /// Lengths on the wire of the frames that the layer came in.
     wire_bytes: u32,
+    /// Length of the innermost frame, or of the packet if a tunnel carries it without one.
+    framed_bytes: u32,
     /// Fragments that the layer was put together from; 1 for a whole packet.
     fragments: u16,
     /// Frames whose fate this layer decides: none if a layer around it was decoded already.
     frames: u32,
     /// Packets around this one.
     depth: u8,
-    /// Length of the frame within a packet that it came in; 0 if there was none.
-    inner_frame: u32,
 }
 
 /// A packet within a frame, and what is known from the layers around it.
@@ -122,8 +122,9 @@ pub struct Ip<'a> {
     pub bytes: u32,
     /// Lengths on the wire of the frames that it came in; for a packet in a tunnel those of the whole frames.
     pub wire_bytes: u32,
-    /// Its own length with the frame that it came in: within another packet, of the frame within, or of itself alone.
-    pub packet_bytes: u32,
+    /// Length of its own frame; in a tunnel, of the frame or packet that the tunnel carries; put together from fragments, of
+    /// the datagram. What Suricata counts.
+    pub framed_bytes: u32,
     /// Fragments that it was put together from; 1 for a whole packet.
     pub fragments: u16,
     /// VLANs around it.
@@ -275,7 +276,8 @@ impl<'a> Layer<'a> {
             met.add(Encapsulation::Vlan);
             vlans.push(id);
         }
-        let context = Context { vlans, wire_bytes: frame.wire_len, fragments: 1, frames: 1, depth: 0, inner_frame: 0 };
+        let (wire_bytes, framed_bytes) = (frame.wire_len, frame.wire_len);
+        let context = Context { vlans, wire_bytes, framed_bytes, fragments: 1, frames: 1, depth: 0 };
         link::parse(context, frame.link, Span { bytes: frame.bytes, beyond }, met)
     }
 

@@ -129,7 +129,7 @@ impl Observer {
                     self.counters.add(counter, frames.into());
                     if !ip.bad_checksum || self.options.rules != Rules::Own {
                         let inner = self.options.rules == Rules::Suricata;
-                        let bytes = if inner { ip.packet_bytes } else { ip.wire_bytes };
+                        let bytes = if inner { ip.framed_bytes } else { ip.wire_bytes };
                         self.on_ip(&Wire { at, bytes, addresses: self.addresses }, &ip, events);
                     }
                 }

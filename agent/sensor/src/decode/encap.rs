@@ -6,8 +6,8 @@ use super::link::Network;
 use super::network::Carried;
 use super::tags::{Next, walk};
 use super::{
-    Context, Encapsulation, LAYERS_MAX, Layer, LayerContent, Met, Reason, Skip, Span, gre, link, network,
-    tunnel,
+    Context, Encapsulation, LAYERS_MAX, Layer, LayerContent, Met, Reason, Skip, Span, gre, len, link,
+    network, tunnel,
 };
 
 const IPV4: u8 = 4;
@@ -22,7 +22,17 @@ const ETHER_IP_HEADER: [u8; 2] = [0x30, 0];
 impl Context {
     /// Of a packet within.
     pub(super) const fn deeper(self) -> Option<Self> {
-        if self.depth < LAYERS_MAX { Some(Self { depth: self.depth + 1, inner_frame: 0, ..self }) } else { None }
+        if self.depth < LAYERS_MAX { Some(Self { depth: self.depth + 1, ..self }) } else { None }
+    }
+
+    /// Of what a tunnel carries.
+    pub(super) fn framed(self, span: Span<'_>) -> Self {
+        if self.depth == 0 {
+            return self;
+        }
+        // What is beyond the first fragment is not known.
+        let beyond = if span.beyond == u32::MAX { 0 } else { span.beyond };
+        Self { framed_bytes: len(span.bytes).saturating_add(beyond), ..self }
     }
 }
 
@@ -39,6 +49,7 @@ pub(super) fn within<'a>(
         return Err(Skip::of(Reason::Depth).between(packet.source, packet.destination));
     };
     let span = Span { bytes: packet.payload, beyond: packet.beyond() };
+    let context = context.framed(span);
     let mut inside = Met::default();
     let layer = match packet.protocol {
         IPV4 => {
@@ -67,8 +78,7 @@ pub(super) fn within<'a>(
 
 /// An Ethernet frame within, if it carries what is decoded.
 pub(super) fn ethernet<'a>(context: Context, span: Span<'a>, met: &mut Met) -> Option<Layer<'a>> {
-    let inner_frame = len(span.bytes).saturating_add(span.beyond);
-    walk(Context { inner_frame, ..context }, Next::Ethernet, span, met).ok().filter(parses)
+    walk(context, Next::Ethernet, span, met).ok().filter(parses)
 }
 
 /// Whether the layer's header can be read: what a guess must stand up to.

@@ -76,11 +76,7 @@ pub(super) fn parse<'a>(
         destination: carried.destination,
         bytes: carried.bytes,
         wire_bytes: context.wire_bytes,
-        packet_bytes: match (context.depth, context.inner_frame) {
-            (0, _) => context.wire_bytes,
-            (_, 0) => carried.bytes,
-            (_, frame) => frame,
-        },
+        framed_bytes: context.framed_bytes,
         fragments: context.fragments,
         vlans: context.vlans,
         depth: context.depth,

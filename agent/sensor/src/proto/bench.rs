@@ -35,6 +35,7 @@ impl Bench {
             responder: end(port),
             protocol: 6,
             vlan: None,
+            swapped: false,
         };
         Self {
             session: Session::default(),
@@ -96,22 +97,23 @@ impl Bench {
         self
     }
 
+    fn said(&self) -> impl Iterator<Item = &FlowEvent> {
+        self.events
+            .iter()
+            .filter_map(|event| if let Event::Flow { what, .. } = event { Some(what) } else { None })
+    }
+
     /// What was read so far.
-    pub(super) fn transactions(&self) -> Vec<&Transaction> {
-        let transaction = |event| match event {
-            &Event::Flow { what: FlowEvent::Transaction(ref one), .. } => Some(&**one),
-            _ => None,
-        };
-        self.events.iter().filter_map(transaction).collect()
+    pub(super) fn transactions(&self) -> impl Iterator<Item = &Transaction> {
+        self.said()
+            .filter_map(|what| if let FlowEvent::Transaction(one) = what { Some(&**one) } else { None })
     }
 
     /// Rules that were broken so far.
     pub(super) fn anomalies(&self) -> Vec<&'static str> {
-        let anomaly = |event: &Event| match event {
-            Event::Flow { what: FlowEvent::Anomaly(one), .. } => Some(one.name),
-            _ => None,
-        };
-        self.events.iter().filter_map(anomaly).collect()
+        self.said()
+            .filter_map(|what| if let FlowEvent::Anomaly(one) = what { Some(one.name) } else { None })
+            .collect()
     }
 
     /// Messages that could not be read so far.

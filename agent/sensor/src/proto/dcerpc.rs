@@ -101,12 +101,11 @@ mod tests {
     use crate::proto::Side::{Originator, Responder};
     use crate::proto::bench::Bench;
 
-    fn calls(bench: &Bench) -> Vec<&RpcCall> {
-        let call = |one| match one {
-            &Transaction::DceRpc(ref call) => &**call,
-            other => panic!("{other:?}"),
+    fn calls(bench: &Bench) -> Vec<RpcCall> {
+        let call = |one: &Transaction| {
+            if let Transaction::DceRpc(call) = one { Some((**call).clone()) } else { None }
         };
-        bench.transactions().into_iter().map(call).collect()
+        bench.transactions().filter_map(call).collect()
     }
 
     /// A message of version 5, low bytes first.

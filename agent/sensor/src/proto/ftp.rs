@@ -20,6 +20,8 @@ const COMMAND_MAX: usize = 100;
 const USER_MAX: usize = 128;
 /// Users whose password is no secret.
 const GUESTS: [&str; 4] = ["anonymous", "ftp", "ftpuser", "guest"];
+/// Longest beginning of a command that is waited for.
+const COMMAND_BYTES_MAX: usize = 6;
 /// Ports of FTP.
 const PORTS: [u16; 2] = [21, 2121];
 
@@ -130,7 +132,8 @@ impl Parser {
             }
             "ACCT" | "ADAT" => {}
             "AUTH" => {
-                self.tls_asked = [&b"TLS"[..], b"TLS-C", b"SSL"].iter().any(|one| argument.eq_ignore_ascii_case(one));
+                self.tls_asked =
+                    [&b"TLS"[..], b"TLS-C", b"SSL"].iter().any(|one| argument.eq_ignore_ascii_case(one));
                 command.argument = lines::text(argument, LINE_MAX);
             }
             _ => command.argument = lines::text(argument, LINE_MAX),
@@ -151,10 +154,16 @@ impl Parser {
         }
         let parsed = Reply::parse(line);
         let (code, text, last) = match (self.unfinished, parsed) {
-            (Some(code), Some(reply)) if reply.code == code && !reply.continues => (Some(code), reply.text, true),
+            (Some(code), Some(reply)) if reply.code == code && !reply.continues => {
+                (Some(code), reply.text, true)
+            }
             // Servers that end a reply of several lines with another code: RFC 959, 4.2 forbids such lines within one.
-            (Some(_), Some(reply)) if !reply.continues && reply.text.len() >= 10 => (Some(reply.code), reply.text, true),
-            (Some(_), reply) => (reply.map(|reply| reply.code), reply.map_or(line, |reply| reply.text), false),
+            (Some(_), Some(reply)) if !reply.continues && reply.text.len() >= 10 => {
+                (Some(reply.code), reply.text, true)
+            }
+            (Some(_), reply) => {
+                (reply.map(|reply| reply.code), reply.map_or(line, |reply| reply.text), false)
+            }
             (None, Some(reply)) => (Some(reply.code), reply.text, !reply.continues),
             (None, None) => {
                 sink.counters.count(Counter::ProtoMalformed);
@@ -178,22 +187,22 @@ impl Parser {
 
 fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     if hint.side == Side::Responder {
-        return is_ftp_greeting(bytes).into();
+        return match lines::greeting(bytes) {
+            None => Guess::No,
+            Some(None) => Guess::More,
+            Some(Some(line)) => line.windows(3).any(|word| word.eq_ignore_ascii_case(b"ftp")).into(),
+        };
     }
-    let clear = is_greeting(hint.other) && is_ftp_command(bytes);
-    let on_port = hint.on_port(&PORTS) && (is_greeting(hint.other) || hint.other.is_empty());
-    (clear || (on_port && (is_ftp_command(bytes) || is_any_command(bytes)))).into()
-}
-
-/// A greeting with code 220: FTP (RFC 959) or SMTP.
-fn is_greeting(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"220 ") || bytes.starts_with(b"220-")
-}
-
-/// A greeting that names FTP in its first line.
-fn is_ftp_greeting(bytes: &[u8]) -> bool {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    is_greeting(bytes) && line.windows(3).any(|word| word.eq_ignore_ascii_case(b"ftp"))
+    let greeted = lines::greeting(hint.other).is_some() && !hint.other.is_empty();
+    let clear = greeted && is_ftp_command(bytes);
+    let on_port = hint.on_port(&PORTS) && (greeted || hint.other.is_empty());
+    if clear || (on_port && (is_ftp_command(bytes) || is_any_command(bytes))) {
+        return Guess::Yes;
+    }
+    let short = bytes.len() < COMMAND_BYTES_MAX
+        && !bytes.contains(&b'\n')
+        && bytes.iter().all(u8::is_ascii_alphabetic);
+    if (greeted || on_port) && short { Guess::More } else { Guess::No }
 }
 
 /// What an FTP client says after a greeting, and no SMTP client does.
@@ -205,9 +214,19 @@ fn is_ftp_command(bytes: &[u8]) -> bool {
 
 /// What an FTP client may say and others as well.
 fn is_any_command(bytes: &[u8]) -> bool {
-    [&b"QUIT\r\n"[..], b"PASS ", b"PASV\r\n", b"EPSV\r\n", b"PORT ", b"CWD ", b"PWD\r\n", b"TYPE ", b"NOOP\r\n"]
-        .iter()
-        .any(|command| after(bytes, command).is_some())
+    [
+        &b"QUIT\r\n"[..],
+        b"PASS ",
+        b"PASV\r\n",
+        b"EPSV\r\n",
+        b"PORT ",
+        b"CWD ",
+        b"PWD\r\n",
+        b"TYPE ",
+        b"NOOP\r\n",
+    ]
+    .iter()
+    .any(|command| after(bytes, command).is_some())
 }
 
 #[cfg(test)]

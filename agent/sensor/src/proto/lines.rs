@@ -45,7 +45,10 @@ impl Lines {
         match end.and_then(|end| window.get(..end)) {
             Some(line) => {
                 self.scanned = 0;
-                Line::Whole { text: line.strip_suffix(b"\r").unwrap_or(line), taken: line.len().saturating_add(1) }
+                Line::Whole {
+                    text: line.strip_suffix(b"\r").unwrap_or(line),
+                    taken: line.len().saturating_add(1),
+                }
             }
             None if window.len() > max.saturating_add(1) => {
                 (self.scanned, self.cut) = (0, true);
@@ -57,6 +60,11 @@ impl Lines {
                 Line::More
             }
         }
+    }
+
+    /// The rest of a cut line has not ended yet.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Bytes are missing: the next ones are believed to begin a line.
@@ -98,9 +106,20 @@ pub(super) fn number(bytes: &[u8], digits: usize) -> Option<u32> {
     if bytes.is_empty() || bytes.len() > digits.min(9) {
         return None;
     }
-    bytes.iter().try_fold(0_u32, |sum, byte| {
-        byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0'))
-    })
+    bytes.iter().try_fold(0_u32, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
+}
+
+/// A server's greeting with code 220, FTP's or SMTP's: its first line, or `None` while that is not whole.
+pub(super) fn greeting(bytes: &[u8]) -> Option<Option<&[u8]>> {
+    const LONGEST: usize = 512;
+    let begins =
+        |code: &[u8]| code.get(..bytes.len().min(code.len())).is_some_and(|start| bytes.starts_with(start));
+    if !begins(b"220 ") && !begins(b"220-") {
+        return None;
+    }
+    let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
+    let line = lines.next().unwrap_or_default();
+    Some((bytes.len() >= LONGEST || lines.next().is_some()).then_some(line))
 }
 
 /// One line of a reply as FTP and SMTP write it (RFC 959, 4.2): the code and the text.
@@ -167,7 +186,8 @@ mod tests {
         assert_eq!(word(b" MAIL  FROM:<a> \r"), (&b"MAIL"[..], &b"FROM:<a>"[..]));
         assert_eq!(word(b""), (&b""[..], &b""[..]));
         assert_eq!(after(b"from:<a>", b"FROM:"), Some(&b"<a>"[..]));
-        let reply = |code, continues, text: &'static str| Some(Reply { code, continues, text: text.as_bytes() });
+        let reply =
+            |code, continues, text: &'static str| Some(Reply { code, continues, text: text.as_bytes() });
         for (line, expected) in [
             ("220 a b", reply(220, false, "a b")),
             ("220-a", reply(220, true, "a")),

@@ -2,8 +2,8 @@
 
 use crate::event::{Application, FlowRef};
 use crate::proto::{
-    Side, Sink, dcerpc, dhcp, dht, dns, ftp, http, http2, imap, irc, kerberos, ldap, mqtt, ntp, pop3, quic, rdp,
-    recognise, sip, smb, smtp, snmp, ssh, syslog, telnet, tftp, tls, xmpp,
+    Side, Sink, dcerpc, dhcp, dht, dns, ftp, http, http2, imap, irc, kerberos, ldap, mqtt, ntp, pop3, quic,
+    rdp, recognise, sip, smb, smtp, snmp, ssh, syslog, telnet, tftp, tls, xmpp,
 };
 
 /// Units (segments, datagrams) without a recognised beginning before a flow is left alone.
@@ -160,6 +160,7 @@ const STREAM: &[&[Recogniser]] = &[
     dns::STREAM,
     tls::STREAM,
     quic::STREAM,
+    sip::STREAM,
     http::STREAM,
     http2::STREAM,
     ssh::STREAM,
@@ -177,7 +178,6 @@ const STREAM: &[&[Recogniser]] = &[
     dhcp::STREAM,
     snmp::STREAM,
     tftp::STREAM,
-    sip::STREAM,
     xmpp::STREAM,
     irc::STREAM,
     mqtt::STREAM,

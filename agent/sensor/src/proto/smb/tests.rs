@@ -151,19 +151,17 @@ const CALL: &[u8] =
 const RESULT: &[u8] =
     b"\x05\x00\x02\x03\x10\x00\x00\x00\x1e\x00\x00\x00\x03\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00abcdef";
 
-fn commands(bench: &Bench) -> Vec<&SmbCommand> {
-    let smb = |one: &&Transaction| matches!(one, Transaction::Smb(_));
-    let command = |one| match one {
-        &Transaction::Smb(ref command) => &**command,
-        other => panic!("{other:?}"),
+fn commands(bench: &Bench) -> Vec<SmbCommand> {
+    let command = |one: &Transaction| {
+        if let Transaction::Smb(command) = one { Some((**command).clone()) } else { None }
     };
-    bench.transactions().into_iter().filter(smb).map(command).collect()
+    bench.transactions().filter_map(command).collect()
 }
 
-fn only(bench: &Bench) -> &SmbCommand {
-    let all = commands(bench);
+fn only(bench: &Bench) -> SmbCommand {
+    let mut all = commands(bench);
     assert_eq!(all.len(), 1, "{all:?}");
-    all[0]
+    all.remove(0)
 }
 
 #[test]
@@ -325,9 +323,9 @@ fn calls_go_through_pipes() {
     bench.stream(Originator, &ask(11, 5, &transceive(FILE, CALL)));
     bench.stream(Responder, &tell(11, 0, 5, &transceived(FILE, RESULT)));
     let all = commands(&bench);
-    let rpc = |at: usize| match &all[at].detail {
-        SmbDetail::Rpc(call) => (all[at].command, &**call),
-        other => panic!("{other:?}"),
+    let rpc = |at: usize| {
+        let SmbDetail::Rpc(call) = &all[at].detail else { panic!("{all:?}") };
+        (all[at].command, &**call)
     };
     let (carrier, bind) = rpc(2);
     assert_eq!(
