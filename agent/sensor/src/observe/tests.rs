@@ -305,8 +305,7 @@ fn ports_used_again_make_a_new_flow() {
 #[test]
 fn attempts_may_be_forgotten_when_nobody_answers() {
     let mut world = World::new(&World::small());
-    world.observer =
-        Observer::new(&World::small(), Options { rules: Rules::Zeek, ..Options::default() }, 7);
+    world.observer = Observer::new(&World::small(), Options { rules: Rules::Zeek, ..Options::default() }, 7);
     world.tcp(A, B, "S", 1, b"");
     world.at += 6_000;
     world.tcp(A, B, "S", 1, b"");
