@@ -95,11 +95,12 @@ fn connect(one: &MqttConnect, mut map: Map<String, Value>) -> Map<String, Value>
     );
     put("client_id", (*one.client_id).into());
     if let Some(topic) = &one.will_topic {
-        let mut will = json!({"topic": **topic});
+        let mut will = Map::new();
+        will.insert("topic".to_owned(), (**topic).into());
         if !one.will_properties.is_empty() {
-            will["properties"] = of_properties(&one.will_properties);
+            will.insert("properties".to_owned(), of_properties(&one.will_properties));
         }
-        put("will", will);
+        put("will", Value::Object(will));
     }
     if let Some(name) = &one.username {
         put("username", (**name).into());

@@ -30,8 +30,9 @@ pub(super) fn is_stun(bytes: &[u8]) -> bool {
 
 /// The messages have fixed lengths, but for the one with data (`WireGuard`, 5.4).
 pub(super) fn wireguard(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    let is_data =
-        |bytes: &[u8]| bytes.starts_with(&[4, 0, 0, 0]) && bytes.len() >= 32 && bytes.len() % 16 == 0;
+    let is_data = |bytes: &[u8]| {
+        bytes.starts_with(&[4, 0, 0, 0]) && bytes.len() >= 32 && bytes.len().is_multiple_of(16)
+    };
     let [kind, 0, 0, 0, ..] = bytes else { return Guess::No };
     match (kind, bytes.len()) {
         (1, 148) | (2, 92) => Guess::Yes,
@@ -45,7 +46,7 @@ pub(super) fn openvpn(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     is_openvpn_reset(bytes).into()
 }
 
-/// A hard reset of either side, which begins every session, plain or with an HMAC of a usual length (OpenVPN, "Network
+/// A hard reset of either side, which begins every session, plain or with an HMAC of a usual length (`OpenVPN`, "Network
 /// protocol"; `ssl_pkt.h`).
 pub(super) fn is_openvpn_reset(bytes: &[u8]) -> bool {
     /// Operation and the sender's session.

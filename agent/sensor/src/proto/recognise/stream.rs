@@ -46,7 +46,7 @@ pub(super) fn postgres(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     }
 }
 
-/// The server's greeting, protocol version 10 (`MySQL`, "Protocol::HandshakeV10").
+/// The server's greeting, protocol version 10 (`MySQL`, "`Protocol::HandshakeV10`").
 pub(super) fn mysql(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     let [low, middle, 0, 0, 10, rest @ ..] = bytes else { return Guess::No };
     let length = usize::from(*low) | usize::from(*middle) << 8;
@@ -57,7 +57,7 @@ pub(super) fn mysql(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     (length + 4 == bytes.len() && is_version).into()
 }
 
-/// JSON-RPC of mining: a line that names one of its methods.
+/// `JSON-RPC` of mining: a line that names one of its methods.
 pub(super) fn stratum(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     const METHODS: [&[u8]; 6] = [
         b"\"mining.subscribe\"",
@@ -98,7 +98,7 @@ pub(super) fn mongodb(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     (fits && matches!(answers, 0 | u32::MAX) && body).into()
 }
 
-/// A reset with its length before it (OpenVPN, "Network protocol").
+/// A reset with its length before it (`OpenVPN`, "Network protocol").
 pub(super) fn openvpn(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     let mut reader = Reader(bytes);
     match reader.vec16() {
@@ -174,4 +174,12 @@ pub(super) fn tls_under_way(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         }
     }
     (!bytes.is_empty()).into()
+}
+
+/// XMPP that began before the capture did: a stanza, or the end of the stream (RFC 6120, 4.4 and 8).
+pub(super) fn xmpp_under_way(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+    const PORTS: [u16; 2] = [5222, 5269];
+    const BEGINNINGS: [&[u8]; 4] = [b"<presence ", b"<iq ", b"<message ", b"</stream:stream>"];
+    let begins = BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning));
+    (begins && bytes.ends_with(b">") && hint.on_port(&PORTS)).into()
 }
