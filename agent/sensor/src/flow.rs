@@ -256,7 +256,9 @@ impl Flow {
             said: Said::default(),
             history,
             vlans: ip.vlans,
-            macs: wire.addresses.map(|[from, to]| if originator == direction { [from, to] } else { [to, from] }),
+            macs: wire
+                .addresses
+                .map(|[from, to]| if originator == direction { [from, to] } else { [to, from] }),
             corrupt: [0; 2],
             icmp: [None; 2],
             began: at,

@@ -123,8 +123,7 @@ impl Observer {
                     if let Some(name) = ip.anomaly {
                         events.push(anomaly(at, vlan, Some((ip.source, ip.destination)), name));
                     }
-                    let counter =
-                        if ip.bad_checksum { Counter::SkipChecksum } else { Counter::Decoded };
+                    let counter = if ip.bad_checksum { Counter::SkipChecksum } else { Counter::Decoded };
                     self.counters.add(counter, frames.into());
                     if !ip.bad_checksum || self.options.rules != Rules::Own {
                         self.on_ip(&Wire { at, addresses: self.addresses }, &ip, events);

@@ -130,7 +130,8 @@ impl Parser {
             }
             "ACCT" | "ADAT" => {}
             "AUTH" => {
-                self.tls_asked = [&b"TLS"[..], b"TLS-C", b"SSL"].iter().any(|one| argument.eq_ignore_ascii_case(one));
+                self.tls_asked =
+                    [&b"TLS"[..], b"TLS-C", b"SSL"].iter().any(|one| argument.eq_ignore_ascii_case(one));
                 command.argument = lines::text(argument, LINE_MAX);
             }
             _ => command.argument = lines::text(argument, LINE_MAX),
@@ -151,10 +152,16 @@ impl Parser {
         }
         let parsed = Reply::parse(line);
         let (code, text, last) = match (self.unfinished, parsed) {
-            (Some(code), Some(reply)) if reply.code == code && !reply.continues => (Some(code), reply.text, true),
+            (Some(code), Some(reply)) if reply.code == code && !reply.continues => {
+                (Some(code), reply.text, true)
+            }
             // Servers that end a reply of several lines with another code: RFC 959, 4.2 forbids such lines within one.
-            (Some(_), Some(reply)) if !reply.continues && reply.text.len() >= 10 => (Some(reply.code), reply.text, true),
-            (Some(_), reply) => (reply.map(|reply| reply.code), reply.map_or(line, |reply| reply.text), false),
+            (Some(_), Some(reply)) if !reply.continues && reply.text.len() >= 10 => {
+                (Some(reply.code), reply.text, true)
+            }
+            (Some(_), reply) => {
+                (reply.map(|reply| reply.code), reply.map_or(line, |reply| reply.text), false)
+            }
             (None, Some(reply)) => (Some(reply.code), reply.text, !reply.continues),
             (None, None) => {
                 sink.counters.count(Counter::ProtoMalformed);
@@ -205,9 +212,19 @@ fn is_ftp_command(bytes: &[u8]) -> bool {
 
 /// What an FTP client may say and others as well.
 fn is_any_command(bytes: &[u8]) -> bool {
-    [&b"QUIT\r\n"[..], b"PASS ", b"PASV\r\n", b"EPSV\r\n", b"PORT ", b"CWD ", b"PWD\r\n", b"TYPE ", b"NOOP\r\n"]
-        .iter()
-        .any(|command| after(bytes, command).is_some())
+    [
+        &b"QUIT\r\n"[..],
+        b"PASS ",
+        b"PASV\r\n",
+        b"EPSV\r\n",
+        b"PORT ",
+        b"CWD ",
+        b"PWD\r\n",
+        b"TYPE ",
+        b"NOOP\r\n",
+    ]
+    .iter()
+    .any(|command| after(bytes, command).is_some())
 }
 
 #[cfg(test)]

@@ -89,7 +89,9 @@ impl Parser {
         }
         let command = lines::text(name, TEXT_MAX).to_ascii_uppercase();
         let argument = match command.as_str() {
-            "LOGIN" | "SELECT" | "EXAMINE" | "STATUS" | "CREATE" | "DELETE" | "RENAME" | "APPEND" => first(argument),
+            "LOGIN" | "SELECT" | "EXAMINE" | "STATUS" | "CREATE" | "DELETE" | "RENAME" | "APPEND" => {
+                first(argument)
+            }
             "AUTHENTICATE" => {
                 self.secret = true;
                 first(argument)
@@ -101,7 +103,12 @@ impl Parser {
             self.pending.pop_front();
         }
         let tag = lines::text(tag, TEXT_MAX);
-        self.pending.push_back(ImapCommand { tag, command: command.into(), argument, ..ImapCommand::default() });
+        self.pending.push_back(ImapCommand {
+            tag,
+            command: command.into(),
+            argument,
+            ..ImapCommand::default()
+        });
     }
 
     /// A line from the server; true if TLS begins after it.
@@ -110,7 +117,9 @@ impl Parser {
         if matches!(tag, b"*" | b"+") {
             return false;
         }
-        let Some(at) = self.pending.iter().position(|command| command.tag.as_bytes() == tag) else { return false };
+        let Some(at) = self.pending.iter().position(|command| command.tag.as_bytes() == tag) else {
+            return false;
+        };
         let Some(mut command) = self.pending.remove(at) else { return false };
         let (status, text) = word(rest);
         let ok = status.eq_ignore_ascii_case(b"OK");
@@ -146,11 +155,16 @@ fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         if greets.iter().any(|greeting| after(bytes, greeting).is_some()) {
             return Guess::Yes;
         }
-        return if greets.iter().any(|greeting| greeting.starts_with(bytes)) { Guess::More } else { Guess::No };
+        return if greets.iter().any(|greeting| greeting.starts_with(bytes)) {
+            Guess::More
+        } else {
+            Guess::No
+        };
     }
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let (_tag, rest) = word(line);
-    let commands = [&b"CAPABILITY"[..], b"LOGIN ", b"AUTHENTICATE ", b"STARTTLS", b"SELECT ", b"NOOP", b"ID "];
+    let commands =
+        [&b"CAPABILITY"[..], b"LOGIN ", b"AUTHENTICATE ", b"STARTTLS", b"SELECT ", b"NOOP", b"ID "];
     (hint.on_port(&PORTS) && commands.iter().any(|command| after(rest, command).is_some())).into()
 }
 

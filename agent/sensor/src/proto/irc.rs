@@ -16,7 +16,8 @@ fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         return (after(line, b"NOTICE AUTH ").is_some() || numbered).into();
     }
     let words = || line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-    let registers = after(line, b"USER ").is_some() && words().count() >= 5 && line.windows(2).any(|at| at == b" :");
+    let registers =
+        after(line, b"USER ").is_some() && words().count() >= 5 && line.windows(2).any(|at| at == b" :");
     let names = after(line, b"NICK ").is_some() && words().count() <= 3;
     let asks = after(line, b"CAP LS").is_some() || after(line, b"CAP REQ ").is_some();
     (registers || names || asks).into()
@@ -30,11 +31,16 @@ mod tests {
     fn knows_a_client_and_a_server() {
         let client = Hint::of_port(6667);
         let server = Hint { side: Side::Responder, ..client };
-        for line in [&b"NICK joe\r\nUSER joe 0 * :Joe\r\n"[..], b"USER joe 0 * :Joe Doe\r\n", b"CAP LS 302\r\n"] {
+        for line in
+            [&b"NICK joe\r\nUSER joe 0 * :Joe\r\n"[..], b"USER joe 0 * :Joe Doe\r\n", b"CAP LS 302\r\n"]
+        {
             assert_eq!(probe(&client, line), Guess::Yes);
         }
         assert_eq!(probe(&client, b"USER anonymous\r\n"), Guess::No);
-        assert_eq!(probe(&server, b":irc.example.net NOTICE * :*** Looking up your hostname\r\n"), Guess::Yes);
+        assert_eq!(
+            probe(&server, b":irc.example.net NOTICE * :*** Looking up your hostname\r\n"),
+            Guess::Yes
+        );
         assert_eq!(probe(&server, b"220 ftp\r\n"), Guess::No);
     }
 }

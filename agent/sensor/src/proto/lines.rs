@@ -45,7 +45,10 @@ impl Lines {
         match end.and_then(|end| window.get(..end)) {
             Some(line) => {
                 self.scanned = 0;
-                Line::Whole { text: line.strip_suffix(b"\r").unwrap_or(line), taken: line.len().saturating_add(1) }
+                Line::Whole {
+                    text: line.strip_suffix(b"\r").unwrap_or(line),
+                    taken: line.len().saturating_add(1),
+                }
             }
             None if window.len() > max.saturating_add(1) => {
                 (self.scanned, self.cut) = (0, true);
@@ -98,9 +101,7 @@ pub(super) fn number(bytes: &[u8], digits: usize) -> Option<u32> {
     if bytes.is_empty() || bytes.len() > digits.min(9) {
         return None;
     }
-    bytes.iter().try_fold(0_u32, |sum, byte| {
-        byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0'))
-    })
+    bytes.iter().try_fold(0_u32, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
 }
 
 /// One line of a reply as FTP and SMTP write it (RFC 959, 4.2): the code and the text.
@@ -167,7 +168,8 @@ mod tests {
         assert_eq!(word(b" MAIL  FROM:<a> \r"), (&b"MAIL"[..], &b"FROM:<a>"[..]));
         assert_eq!(word(b""), (&b""[..], &b""[..]));
         assert_eq!(after(b"from:<a>", b"FROM:"), Some(&b"<a>"[..]));
-        let reply = |code, continues, text: &'static str| Some(Reply { code, continues, text: text.as_bytes() });
+        let reply =
+            |code, continues, text: &'static str| Some(Reply { code, continues, text: text.as_bytes() });
         for (line, expected) in [
             ("220 a b", reply(220, false, "a b")),
             ("220-a", reply(220, true, "a")),

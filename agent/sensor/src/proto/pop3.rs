@@ -134,14 +134,18 @@ impl Parser {
                 let command = core::mem::take(command);
                 self.open = None;
                 sink.transaction(command);
-            } else if let Some(response) = command.response.as_mut().filter(|one| !*message && one.data.len() < DATA_MAX) {
+            } else if let Some(response) =
+                command.response.as_mut().filter(|one| !*message && one.data.len() < DATA_MAX)
+            {
                 response.data.push(lines::text(line.strip_prefix(b".").unwrap_or(line), LINE_MAX));
             }
             return false;
         }
         let header = after(line, b"+OK").map(|rest| (true, true, rest));
         let header = header.or_else(|| after(line, b"-ERR").map(|rest| (false, true, rest)));
-        let Some((success, whole, header)) = header.or_else(|| line.strip_prefix(b"+").map(|rest| (true, false, rest))) else {
+        let Some((success, whole, header)) =
+            header.or_else(|| line.strip_prefix(b"+").map(|rest| (true, false, rest)))
+        else {
             sink.counters.count(Counter::ProtoMalformed);
             // Something else than POP3: no use in reading on if not even the greeting was one.
             self.broken = !self.greeted;
@@ -149,12 +153,15 @@ impl Parser {
         };
         let header = lines::text(header.strip_prefix(b" ").unwrap_or(header), LINE_MAX);
         let response = Pop3Response { success, header, data: Vec::new() };
-        let command = if self.greeted { self.pending.pop_front().unwrap_or_default() } else { Pop3Command::default() };
+        let command =
+            if self.greeted { self.pending.pop_front().unwrap_or_default() } else { Pop3Command::default() };
         self.greeted = true;
         self.secret &= !whole || command.request.is_none();
         let command = Pop3Command { response: Some(response), ..command };
         let (lines, message) = command.request.as_ref().map_or((false, false), lines_follow);
-        let tls = success && self.tls_asked && command.request.as_ref().is_some_and(|request| &*request.command == "STLS");
+        let tls = success
+            && self.tls_asked
+            && command.request.as_ref().is_some_and(|request| &*request.command == "STLS");
         if success && lines {
             self.open = Some((command, message));
         } else {

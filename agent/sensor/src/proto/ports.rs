@@ -62,7 +62,15 @@ mod tests {
     fn flow(from: u16, to: u16, protocol: u8) -> FlowRef {
         let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
         let began = sekimori_wire::time::Timestamp::ZERO;
-        FlowRef { id: 1, began, originator: end(from), responder: end(to), protocol, vlan: None, swapped: false }
+        FlowRef {
+            id: 1,
+            began,
+            originator: end(from),
+            responder: end(to),
+            protocol,
+            vlan: None,
+            swapped: false,
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use crate::event::{Application, FlowRef};
 use crate::proto::{
-    Side, Sink, dcerpc, dhcp, dht, dns, ftp, http, http2, imap, irc, kerberos, ldap, mqtt, ntp, pop3, quic, rdp,
-    recognise, sip, smb, smtp, snmp, ssh, syslog, telnet, tftp, tls, xmpp,
+    Side, Sink, dcerpc, dhcp, dht, dns, ftp, http, http2, imap, irc, kerberos, ldap, mqtt, ntp, pop3, quic,
+    rdp, recognise, sip, smb, smtp, snmp, ssh, syslog, telnet, tftp, tls, xmpp,
 };
 
 /// Units (segments, datagrams) without a recognised beginning before a flow is left alone.

@@ -18,12 +18,33 @@ const HEADERS_MAX: usize = 128;
 /// Longest value kept.
 const VALUE_MAX: usize = 1024;
 const METHODS: [&[u8]; 14] = [
-    b"INVITE", b"ACK", b"BYE", b"CANCEL", b"REGISTER", b"OPTIONS", b"PRACK", b"SUBSCRIBE", b"NOTIFY", b"PUBLISH", b"INFO",
-    b"REFER", b"MESSAGE", b"UPDATE",
+    b"INVITE",
+    b"ACK",
+    b"BYE",
+    b"CANCEL",
+    b"REGISTER",
+    b"OPTIONS",
+    b"PRACK",
+    b"SUBSCRIBE",
+    b"NOTIFY",
+    b"PUBLISH",
+    b"INFO",
+    b"REFER",
+    b"MESSAGE",
+    b"UPDATE",
 ];
 const RTSP_METHODS: [&[u8]; 11] = [
-    b"OPTIONS", b"DESCRIBE", b"ANNOUNCE", b"SETUP", b"PLAY", b"PAUSE", b"TEARDOWN", b"GET_PARAMETER", b"SET_PARAMETER",
-    b"REDIRECT", b"RECORD",
+    b"OPTIONS",
+    b"DESCRIBE",
+    b"ANNOUNCE",
+    b"SETUP",
+    b"PLAY",
+    b"PAUSE",
+    b"TEARDOWN",
+    b"GET_PARAMETER",
+    b"SET_PARAMETER",
+    b"REDIRECT",
+    b"RECORD",
 ];
 
 /// State of a connection.
@@ -87,7 +108,8 @@ impl super::Parser for Parser {
 impl Parser {
     /// Says what a head holds; the length of the body, none if it is not SIP.
     fn read_head(&self, side: Side, head: &[u8], sink: &mut Sink<'_>) -> Option<u32> {
-        let mut lines = head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let mut lines =
+            head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let line = lines.next().unwrap_or_default();
         let Some((start, version)) = start(line) else {
             sink.counters.count(Counter::ProtoMalformed);
@@ -134,7 +156,8 @@ fn start(line: &[u8]) -> Option<(SipStart, &[u8])> {
         return Some((start, first));
     }
     let (uri, version) = word(rest);
-    let token = (1..=32).contains(&first.len()) && first.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte));
+    let token = (1..=32).contains(&first.len())
+        && first.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte));
     (token && !uri.is_empty() && after(version, b"SIP/").is_some()).then(|| {
         (SipStart::Request { method: lines::text(first, 32), uri: lines::text(uri, VALUE_MAX) }, version)
     })

@@ -85,7 +85,8 @@ impl super::Parser for Parser {
         {
             return self.read_chunk(bytes, left, last);
         }
-        let max = if side == Side::Originator && self.content.is_some() { message::LINE_MAX } else { LINE_MAX };
+        let max =
+            if side == Side::Originator && self.content.is_some() { message::LINE_MAX } else { LINE_MAX };
         let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, max) {
             Line::More => return Take::More,
             Line::Skip(taken) => return Take::bytes(taken),
@@ -219,7 +220,12 @@ impl Parser {
     /// The mail that is being put together, begun if need be.
     fn mail(&mut self) -> &mut SmtpMail {
         self.mail.get_or_insert_with(|| {
-            Box::new(SmtpMail { depth: self.mails + 1, helo: self.helo.clone(), login: self.login.clone(), ..SmtpMail::default() })
+            Box::new(SmtpMail {
+                depth: self.mails + 1,
+                helo: self.helo.clone(),
+                login: self.login.clone(),
+                ..SmtpMail::default()
+            })
         })
     }
 
@@ -278,7 +284,10 @@ impl Parser {
             awaits = Command::StartTls;
         } else if is(b"AUTH") {
             let (mechanism, _secret) = word(argument);
-            self.login = Some(SmtpLogin { mechanism: lines::text(mechanism, 32).to_ascii_uppercase().into(), succeeded: None });
+            self.login = Some(SmtpLogin {
+                mechanism: lines::text(mechanism, 32).to_ascii_uppercase().into(),
+                succeeded: None,
+            });
             self.mail().login = self.login.clone();
             (self.secret, awaits) = (true, Command::Auth);
         } else if is(b"RSET") {
@@ -350,7 +359,9 @@ impl Parser {
             }
             Some(Command::End) => {
                 self.mails += 1;
-                if self.mail.as_ref().is_some_and(|mail| mail.message.as_ref().is_some_and(|one| one.progress == MailProgress::Done)) {
+                if self.mail.as_ref().is_some_and(|mail| {
+                    mail.message.as_ref().is_some_and(|one| one.progress == MailProgress::Done)
+                }) {
                     self.flush(sink);
                 }
             }
@@ -400,7 +411,11 @@ fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     if hint.side == Side::Responder {
         if bytes.len() < 4 {
-            return if b"220 ".starts_with(bytes) || b"220-".starts_with(bytes) { Guess::More } else { Guess::No };
+            return if b"220 ".starts_with(bytes) || b"220-".starts_with(bytes) {
+                Guess::More
+            } else {
+                Guess::No
+            };
         }
         let named = line.windows(4).any(|at| at.eq_ignore_ascii_case(b"smtp")) || has_word(line, b"mail");
         let ftp = line.windows(3).any(|at| at.eq_ignore_ascii_case(b"ftp"));
@@ -411,11 +426,13 @@ fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         return Guess::Yes;
     }
     let after_greeting = greeting(hint.other) && hint.on_port(&PORTS);
-    if after_greeting && says(&[b"EHLO", b"HELO", b"QUIT", b"NOOP", b"RSET", b"STARTTLS", b"AUTH ", b"HELP"]) {
+    if after_greeting && says(&[b"EHLO", b"HELO", b"QUIT", b"NOOP", b"RSET", b"STARTTLS", b"AUTH ", b"HELP"])
+    {
         return Guess::Yes;
     }
     let could = [&b"EHLO "[..], b"HELO "].iter().any(|command| {
-        bytes.len() < command.len() && command.get(..bytes.len()).is_some_and(|start| start.eq_ignore_ascii_case(bytes))
+        bytes.len() < command.len()
+            && command.get(..bytes.len()).is_some_and(|start| start.eq_ignore_ascii_case(bytes))
     });
     if could { Guess::More } else { Guess::No }
 }

@@ -12,11 +12,8 @@ use crate::counters::Counter;
 use crate::event::{Application, SshConnection};
 use offer::Offer;
 
-pub(super) const STREAM: &[Recogniser] = &[Recogniser {
-    application: Application::Ssh,
-    probe,
-    begin: |_hint| Parser::default().into(),
-}];
+pub(super) const STREAM: &[Recogniser] =
+    &[Recogniser { application: Application::Ssh, probe, begin: |_hint| Parser::default().into() }];
 pub(super) const DATAGRAM: &[Recogniser] = &[];
 
 /// Longest banner (RFC 4253, 4.2), and room for those who break the rule.
@@ -132,7 +129,8 @@ impl Parser {
             return Take::bytes(taken);
         }
         // SSH 1 goes on in packets of another kind.
-        self.done |= text.starts_with(b"SSH-1.") && !text.starts_with(b"SSH-1.99-") && self.has_banner(side.other());
+        self.done |=
+            text.starts_with(b"SSH-1.") && !text.starts_with(b"SSH-1.99-") && self.has_banner(side.other());
         self.end_mut(side).banner = Some(lines::text(text, BANNER_MAX));
         side.of_mut(&mut self.ends).stage = Stage::Packets;
         Take::bytes(taken)

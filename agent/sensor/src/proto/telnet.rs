@@ -3,8 +3,11 @@
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::event::{Application, TelnetSession};
 
-pub(super) const STREAM: &[Recogniser] =
-    &[Recogniser { application: Application::Telnet, probe, begin: |_hint| Session::from(Parser::default()) }];
+pub(super) const STREAM: &[Recogniser] = &[Recogniser {
+    application: Application::Telnet,
+    probe,
+    begin: |_hint| Session::from(Parser::default()),
+}];
 pub(super) const DATAGRAM: &[Recogniser] = &[];
 
 const IAC: u8 = 255;
@@ -145,10 +148,14 @@ impl Parser {
     fn look(&mut self) {
         let end = self.tail.trim_ascii_end();
         let has = |what: &[u8]| self.tail.windows(what.len()).any(|at| at == what);
-        let asks_user = [&b"login:"[..], b"username:", b"user:", b"user name:", b"login name:"].iter().any(|one| end.ends_with(one));
+        let asks_user = [&b"login:"[..], b"username:", b"user:", b"user name:", b"login name:"]
+            .iter()
+            .any(|one| end.ends_with(one));
         let asks_password = end.ends_with(b"password:") || end.ends_with(b"passwd:");
-        let refused = has(b"incorrect") || has(b"login failed") || has(b"failed") || has(b"denied") || has(b"invalid");
-        let prompt = end.last().is_some_and(|byte| matches!(byte, b'$' | b'#' | b'>' | b'%')) || has(b"last login:");
+        let refused =
+            has(b"incorrect") || has(b"login failed") || has(b"failed") || has(b"denied") || has(b"invalid");
+        let prompt =
+            end.last().is_some_and(|byte| matches!(byte, b'$' | b'#' | b'>' | b'%')) || has(b"last login:");
         if self.asked == Asked::Outcome && refused {
             self.session.succeeded = Some(false);
         }
@@ -176,7 +183,11 @@ impl Parser {
 fn probe(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     match bytes {
         [IAC] | [IAC, WILL..=DONT] => Guess::More,
-        [IAC, WILL..=DONT, option, rest @ ..] if *option <= 49 && rest.first().is_none_or(|byte| *byte == IAC || byte.is_ascii()) => Guess::Yes,
+        [IAC, WILL..=DONT, option, rest @ ..]
+            if *option <= 49 && rest.first().is_none_or(|byte| *byte == IAC || byte.is_ascii()) =>
+        {
+            Guess::Yes
+        }
         _ => Guess::No,
     }
 }

@@ -277,7 +277,11 @@ fn names(application: Application) -> [String; 2] {
         application,
         Application::Dns | Application::DceRpc | Application::Kerberos | Application::Ldap | Application::Sip
     ) || name == "failed";
-    if over_both { [format!("{name}_tcp"), format!("{name}_udp")] } else { [name.to_owned(), name.to_owned()] }
+    if over_both {
+        [format!("{name}_tcp"), format!("{name}_udp")]
+    } else {
+        [name.to_owned(), name.to_owned()]
+    }
 }
 
 pub(super) fn stats(counters: &Counters, tally: &Tally) -> Entry {

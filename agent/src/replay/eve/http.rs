@@ -31,7 +31,8 @@ pub(super) fn entries(one: &HttpExchange, parted: &mut file::Parted) -> Vec<Entr
     let protocol = one.application.as_str();
     let whole = parted.add(one);
     let files = one.files.iter().chain(&whole);
-    entries.extend(files.map(|info| file::entry(info).with("http", fields.clone()).with("app_proto", protocol)));
+    entries
+        .extend(files.map(|info| file::entry(info).with("http", fields.clone()).with("app_proto", protocol)));
     entries
 }
 

@@ -46,7 +46,9 @@ impl Pending {
     /// One more command; false if too many wait.
     pub(super) fn push(&mut self, command: FtpCommand) -> bool {
         // Without a greeting (the capture began later) nothing waits for one.
-        if self.numbered == 0 && self.commands.front().is_some_and(|(_, greeting)| greeting.replies.is_empty()) {
+        if self.numbered == 0
+            && self.commands.front().is_some_and(|(_, greeting)| greeting.replies.is_empty())
+        {
             self.commands.pop_front();
         }
         self.numbered += 1;
@@ -80,7 +82,11 @@ impl Pending {
     /// A line of a reply: the command that is over with it.
     pub(super) fn answer(&mut self, line: ReplyLine, flow: &FlowRef) -> Option<FtpCommand> {
         if line.first {
-            self.current = self.commands.iter().max_by_key(|(number, command)| (score(command, &line), u64::MAX - number)).map(|(number, _)| *number);
+            self.current = self
+                .commands
+                .iter()
+                .max_by_key(|(number, command)| (score(command, &line), u64::MAX - number))
+                .map(|(number, _)| *number);
         }
         if let Some(code) = line.code.filter(|_| line.first || line.last) {
             self.last_reply = Some((code, line.text.clone()));
@@ -88,7 +94,9 @@ impl Pending {
         let many = self.commands.len() > 1;
         let number = self.current?;
         let (_, command) = self.commands.iter_mut().find(|(one, _)| *one == number)?;
-        if line.last && let Some(code) = line.code {
+        if line.last
+            && let Some(code) = line.code
+        {
             note(command, code, &line.text, flow);
             if let Some(directory) = path::changed(&self.directory, command, code, &line.text) {
                 self.directory = directory;
@@ -132,13 +140,19 @@ fn answers(command: &str, code: u16) -> bool {
         "CDUP" => (&[200, 250, 502, 530, 550], true),
         "REIN" => (&[120, 220, 421, 502], false),
         "QUIT" => (&[221], false),
-        "PORT" | "TYPE" | "STRU" | "MODE" | "ALLO" | "OPTS" | "CLNT" | "NOOP" | "SITE" => (&[200, 202, 214, 451, 502, 504, 530], true),
+        "PORT" | "TYPE" | "STRU" | "MODE" | "ALLO" | "OPTS" | "CLNT" | "NOOP" | "SITE" => {
+            (&[200, 202, 214, 451, 502, 504, 530], true)
+        }
         "PASV" => (&[227, 502, 530], true),
         "EPSV" => (&[229], true),
         "EPRT" => (&[200, 522], true),
         "REST" => (&[200, 350, 502, 530], true),
-        "STOR" | "STOU" | "APPE" => (&[110, 125, 150, 226, 250, 425, 426, 450, 451, 452, 530, 532, 550, 551, 552, 553], true),
-        "RETR" | "LIST" | "NLST" | "MLST" | "MLSD" => (&[110, 125, 150, 226, 250, 425, 426, 450, 451, 502, 530, 550], true),
+        "STOR" | "STOU" | "APPE" => {
+            (&[110, 125, 150, 226, 250, 425, 426, 450, 451, 452, 530, 532, 550, 551, 552, 553], true)
+        }
+        "RETR" | "LIST" | "NLST" | "MLST" | "MLSD" => {
+            (&[110, 125, 150, 226, 250, 425, 426, 450, 451, 502, 530, 550], true)
+        }
         "RNFR" => (&[350, 450, 502, 530, 550], true),
         "RNTO" => (&[250, 502, 503, 530, 532, 553], true),
         "MKD" | "PWD" | "XPWD" => (&[257, 502, 530, 550], true),

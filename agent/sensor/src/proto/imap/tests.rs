@@ -9,7 +9,13 @@ fn texts(played: &Played) -> Vec<String> {
     });
     let text = |one: &&ImapCommand| {
         let argument = one.argument.as_deref().unwrap_or("-");
-        format!("{} {} {argument} {} {}", one.tag, one.command, one.status.as_deref().unwrap_or("-"), one.text)
+        format!(
+            "{} {} {argument} {} {}",
+            one.tag,
+            one.command,
+            one.status.as_deref().unwrap_or("-"),
+            one.text
+        )
     };
     all.iter().map(text).collect()
 }
@@ -46,7 +52,12 @@ fn reads_commands_with_responses_in_pieces_of_any_size() {
 
 #[test]
 fn goes_on_in_tls() {
-    let turns = [(S, &b"* OK\r\n"[..]), (C, b"a STARTTLS\r\n"), (S, b"a OK begin\r\n"), (C, b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03")];
+    let turns = [
+        (S, &b"* OK\r\n"[..]),
+        (C, b"a STARTTLS\r\n"),
+        (S, b"a OK begin\r\n"),
+        (C, b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03"),
+    ];
     assert_eq!(play(143, &turns, 4096).applications(), [Application::Imap, Application::Tls]);
 }
 

@@ -13,14 +13,20 @@ fn commands(played: &Played) -> Vec<&Pop3Command> {
 fn texts(played: &Played) -> Vec<String> {
     let text = |one: &&Pop3Command| {
         let request = one.request.as_ref().map(|one| format!("{} {}", one.command, one.arguments.join(" ")));
-        let response = one.response.as_ref().map(|one| format!("{} {} {:?}", one.success, one.header, one.data));
+        let response =
+            one.response.as_ref().map(|one| format!("{} {} {:?}", one.success, one.header, one.data));
         format!("{}: {}", request.unwrap_or_default().trim(), response.unwrap_or_default())
     };
     commands(played).iter().map(text).collect()
 }
 
-const LOGIN: [(Side, &[u8]); 5] =
-    [(S, b"+OK ready\r\n"), (C, b"USER joe\r\n"), (S, b"+OK joe?\r\n"), (C, b"PASS s3cret word\r\n"), (S, b"+OK\r\n")];
+const LOGIN: [(Side, &[u8]); 5] = [
+    (S, b"+OK ready\r\n"),
+    (C, b"USER joe\r\n"),
+    (S, b"+OK joe?\r\n"),
+    (C, b"PASS s3cret word\r\n"),
+    (S, b"+OK\r\n"),
+];
 
 #[test]
 fn reads_commands_with_responses_in_pieces_of_any_size() {
@@ -59,15 +65,33 @@ fn reads_commands_with_responses_in_pieces_of_any_size() {
 
 #[test]
 fn challenges_are_answered_in_secret() {
-    let turns = [(S, &b"+OK\r\n"[..]), (C, b"AUTH LOGIN\r\n"), (S, b"+ VXNlcg==\r\n"), (C, b"c2VjcmV0\r\n"), (S, b"+ UGFzcw==\r\n"), (C, b"c2VjcmV0\r\n"), (S, b"+OK in\r\n"), (C, b"NOOP\r\n"), (S, b"+OK\r\n")];
+    let turns = [
+        (S, &b"+OK\r\n"[..]),
+        (C, b"AUTH LOGIN\r\n"),
+        (S, b"+ VXNlcg==\r\n"),
+        (C, b"c2VjcmV0\r\n"),
+        (S, b"+ UGFzcw==\r\n"),
+        (C, b"c2VjcmV0\r\n"),
+        (S, b"+OK in\r\n"),
+        (C, b"NOOP\r\n"),
+        (S, b"+OK\r\n"),
+    ];
     let played = play(110, &turns, 4096);
-    assert_eq!(texts(&played)[1..], ["AUTH LOGIN: true VXNlcg== []", ": true UGFzcw== []", ": true in []", "NOOP: true  []"]);
+    assert_eq!(
+        texts(&played)[1..],
+        ["AUTH LOGIN: true VXNlcg== []", ": true UGFzcw== []", ": true in []", "NOOP: true  []"]
+    );
     assert!(!played.text().contains("c2Vj"));
 }
 
 #[test]
 fn goes_on_in_tls() {
-    let turns = [(S, &b"+OK\r\n"[..]), (C, b"STLS\r\n"), (S, b"+OK begin\r\n"), (C, b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03")];
+    let turns = [
+        (S, &b"+OK\r\n"[..]),
+        (C, b"STLS\r\n"),
+        (S, b"+OK begin\r\n"),
+        (C, b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03"),
+    ];
     assert_eq!(play(110, &turns, 4096).applications(), [Application::Pop3, Application::Tls]);
 }
 
@@ -80,7 +104,12 @@ fn hostile_input_costs_no_more_than_its_length() {
         for piece in [1, 1460] {
             let played = play(110, &[&LOGIN[..], &[(C, b"LIST\r\n"), (side, hostile)]].concat(), piece);
             assert!(commands(&played).len() < 80);
-            assert!(commands(&played).iter().filter_map(|one| one.response.as_ref()).all(|one| one.data.len() <= DATA_MAX));
+            assert!(
+                commands(&played)
+                    .iter()
+                    .filter_map(|one| one.response.as_ref())
+                    .all(|one| one.data.len() <= DATA_MAX)
+            );
         }
     }
 }

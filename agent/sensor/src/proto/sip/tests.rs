@@ -18,9 +18,15 @@ fn reads_heads_in_pieces_of_any_size() {
     for piece in [100, 4096] {
         let played = play(5060, &turns, piece);
         let lines: Vec<&str> = messages(&played).iter().map(|one| &*one.line).collect();
-        assert_eq!(lines, ["INVITE sip:b@example.jp SIP/2.0", "REGISTER sip:x SIP/2.0", "SIP/2.0 180 Ringing now"]);
+        assert_eq!(
+            lines,
+            ["INVITE sip:b@example.jp SIP/2.0", "REGISTER sip:x SIP/2.0", "SIP/2.0 180 Ringing now"]
+        );
         assert_eq!(messages(&played)[0].to.as_deref(), Some("B"));
-        assert_eq!(messages(&played)[2].start, SipStart::Response { code: "180".into(), reason: "Ringing now".into() });
+        assert_eq!(
+            messages(&played)[2].start,
+            SipStart::Response { code: "180".into(), reason: "Ringing now".into() }
+        );
         assert_eq!(messages(&played)[2].call_id.as_deref(), Some("7"));
     }
 }

@@ -75,7 +75,10 @@ fn addresses(text: &[u8]) -> Vec<IpAddr> {
     let parsed = words.filter_map(|word| {
         let word = str::from_utf8(word).ok()?;
         let bare = word.trim_end_matches(['.', ':']);
-        word.parse().or_else(|_not_an_address| bare.parse()).or_else(|_not_yet| bare.trim_start_matches(':').parse()).ok()
+        word.parse()
+            .or_else(|_not_an_address| bare.parse())
+            .or_else(|_not_yet| bare.trim_start_matches(':').parse())
+            .ok()
     });
     parsed.take(2).collect()
 }

@@ -103,7 +103,8 @@ impl Content {
         if self.reading == Reading::Headers {
             headers::keep(&header, message);
         }
-        if let Some(boundary) = headers::boundary(&header).filter(|_| self.boundaries.len() < BOUNDARIES_MAX) {
+        if let Some(boundary) = headers::boundary(&header).filter(|_| self.boundaries.len() < BOUNDARIES_MAX)
+        {
             self.boundaries.push(boundary);
         }
         headers::keep_attachment(&header, message);
@@ -112,6 +113,8 @@ impl Content {
     /// `--boundary`, but not the one that closes.
     fn is_boundary(&self, line: &[u8]) -> bool {
         let Some(rest) = line.strip_prefix(b"--") else { return false };
-        self.boundaries.iter().any(|boundary| rest.strip_prefix(&**boundary).is_some_and(|rest| rest.trim_ascii().is_empty()))
+        self.boundaries
+            .iter()
+            .any(|boundary| rest.strip_prefix(&**boundary).is_some_and(|rest| rest.trim_ascii().is_empty()))
     }
 }

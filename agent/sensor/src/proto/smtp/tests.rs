@@ -86,12 +86,21 @@ fn a_greeting_that_came_before_the_recognition_is_read() {
 
 #[test]
 fn goes_on_in_tls() {
-    let turns = [&HELLO[..], &[(C, b"STARTTLS\r\n"), (S, b"220 2.0.0 Ready\r\n"), (C, b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03")]].concat();
+    let turns = [
+        &HELLO[..],
+        &[
+            (C, b"STARTTLS\r\n"),
+            (S, b"220 2.0.0 Ready\r\n"),
+            (C, b"\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03"),
+        ],
+    ]
+    .concat();
     let played = play(25, &turns, 4096);
     assert!(mails(&played)[0].tls);
     assert_eq!(mails(&played)[0].last_reply, Some((220, "2.0.0 Ready".into())));
     assert_eq!(played.applications(), [Application::Smtp, Application::Tls]);
-    let refused = play(25, &[&HELLO[..], &[(C, b"STARTTLS\r\n"), (S, b"454 no\r\n")], &ENVELOPE, &DATA].concat(), 4096);
+    let refused =
+        play(25, &[&HELLO[..], &[(C, b"STARTTLS\r\n"), (S, b"454 no\r\n")], &ENVELOPE, &DATA].concat(), 4096);
     assert_eq!(refused.anomalies(), ["TLS_REJECTED"]);
     assert_eq!(mails(&refused).len(), 1);
 }
@@ -99,8 +108,20 @@ fn goes_on_in_tls() {
 #[test]
 fn keeps_no_password() {
     for turns in [
-        &[(C, &b"AUTH LOGIN\r\n"[..]), (S, b"334 VXNlcm5hbWU6\r\n"), (C, b"c2VjcmV0\r\n"), (S, b"334 UGFzc3dvcmQ6\r\n"), (C, b"c2VjcmV0\r\n"), (S, b"235 ok\r\n")][..],
-        &[(C, b"AUTH LOGIN c2VjcmV0\r\n"), (S, b"334 UGFzc3dvcmQ6\r\n"), (C, b"c2VjcmV0\r\n"), (S, b"235 ok\r\n")],
+        &[
+            (C, &b"AUTH LOGIN\r\n"[..]),
+            (S, b"334 VXNlcm5hbWU6\r\n"),
+            (C, b"c2VjcmV0\r\n"),
+            (S, b"334 UGFzc3dvcmQ6\r\n"),
+            (C, b"c2VjcmV0\r\n"),
+            (S, b"235 ok\r\n"),
+        ][..],
+        &[
+            (C, b"AUTH LOGIN c2VjcmV0\r\n"),
+            (S, b"334 UGFzc3dvcmQ6\r\n"),
+            (C, b"c2VjcmV0\r\n"),
+            (S, b"235 ok\r\n"),
+        ],
     ] {
         let played = play(25, &[&HELLO[..], turns, &ENVELOPE, &DATA].concat(), 5);
         let expected = SmtpLogin { mechanism: "LOGIN".into(), succeeded: Some(true) };
@@ -108,7 +129,8 @@ fn keeps_no_password() {
         assert_eq!(mails(&played)[0].rcpt_to.len(), 2, "commands are read again");
         assert!(!played.text().contains("c2Vjc"));
     }
-    let refused = play(25, &[&HELLO[..], &[(C, b"AUTH PLAIN AGEAYg==\r\n"), (S, b"535 no\r\n")]].concat(), 4096);
+    let refused =
+        play(25, &[&HELLO[..], &[(C, b"AUTH PLAIN AGEAYg==\r\n"), (S, b"535 no\r\n")]].concat(), 4096);
     assert_eq!(mails(&refused)[0].login.as_ref().unwrap().succeeded, Some(false));
     assert!(!refused.text().contains("AGEAYg"));
 }
@@ -116,8 +138,16 @@ fn keeps_no_password() {
 #[test]
 fn reads_chunks() {
     let chunk = |text: &str, last: &str| format!("BDAT {}{last}\r\n{text}", text.len()).into_bytes();
-    let (first, second) = (chunk("From: a@example.jp\r\nSubject: in tw", ""), chunk("o chunks\r\n\r\nsecret body", " LAST"));
-    let turns: Vec<(Side, &[u8])> = [&HELLO[..], &ENVELOPE, &[(C, &first), (S, b"250 ok\r\n"), (C, &second), (S, b"250 queued\r\n")], &ENVELOPE, &DATA].concat();
+    let (first, second) =
+        (chunk("From: a@example.jp\r\nSubject: in tw", ""), chunk("o chunks\r\n\r\nsecret body", " LAST"));
+    let turns: Vec<(Side, &[u8])> = [
+        &HELLO[..],
+        &ENVELOPE,
+        &[(C, &first), (S, b"250 ok\r\n"), (C, &second), (S, b"250 queued\r\n")],
+        &ENVELOPE,
+        &DATA,
+    ]
+    .concat();
     for piece in [1, 3, 4096] {
         let played = play(25, &turns, piece);
         let mails = mails(&played);
@@ -128,7 +158,8 @@ fn reads_chunks() {
         assert!(!played.text().contains("secret"));
     }
     for bad in [&b"BDAT 5 X\r\n"[..], b"BDAT -1 LAST\r\n", b"BDAT 99999999999 LAST\r\n", b"BDAT\r\n"] {
-        let played = play(25, &[&HELLO[..], &[(C, bad), (S, b"521 no\r\n")], &ENVELOPE, &DATA].concat(), 4096);
+        let played =
+            play(25, &[&HELLO[..], &[(C, bad), (S, b"521 no\r\n")], &ENVELOPE, &DATA].concat(), 4096);
         assert_eq!(played.anomalies(), ["INVALID_BDAT"], "{bad:?}");
         assert_eq!(mails(&played)[0].message.as_ref().unwrap().progress, MailProgress::Done);
     }
@@ -158,7 +189,8 @@ fn commands_without_waiting_find_their_replies() {
     ]
     .concat();
     let played = play(25, &turns, 4096);
-    let subjects: Vec<_> = mails(&played).iter().map(|mail| mail.message.as_ref().unwrap().subject.clone().unwrap()).collect();
+    let subjects: Vec<_> =
+        mails(&played).iter().map(|mail| mail.message.as_ref().unwrap().subject.clone().unwrap()).collect();
     assert_eq!(subjects, [Box::from("one"), "two".into()]);
     assert_eq!(mails(&played)[1].last_reply, Some((250, "queued too".into())));
     assert_eq!(mails(&played)[1].depth, 2);
@@ -187,7 +219,10 @@ fn names_attachments_and_the_path() {
     let played = play(25, &turns, 9);
     let message = mails(&played)[0].message.clone().unwrap();
     assert_eq!(message.attachments, [Box::from("a;b.pdf")]);
-    assert_eq!(message.received, [Box::from("from x [10.1.2.3] (helo y) by [IPv6:2001:db8::1]"), "by z".into()]);
+    assert_eq!(
+        message.received,
+        [Box::from("from x [10.1.2.3] (helo y) by [IPv6:2001:db8::1]"), "by z".into()]
+    );
     let path: Vec<String> = message.path.iter().map(ToString::to_string).collect();
     assert_eq!(path, ["198.51.100.7", "2001:db8::1"], "of two addresses the second is where it was");
     assert_eq!(message.originating_ip, Some("203.0.113.9".parse().unwrap()));
@@ -196,9 +231,12 @@ fn names_attachments_and_the_path() {
 
 #[test]
 fn says_what_breaks_the_rules_once() {
-    let played = play(25, &[&HELLO[..], &[(C, b"EHLO pc\r\n"), (S, b"402 what\r\nnonsense\r\n")]].concat(), 4096);
+    let played =
+        play(25, &[&HELLO[..], &[(C, b"EHLO pc\r\n"), (S, b"402 what\r\nnonsense\r\n")]].concat(), 4096);
     assert_eq!(played.anomalies(), ["DUPLICATE_FIELDS", "INVALID_REPLY"]);
-    let turns = [&HELLO[..], &[(C, b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nSubject: now\r\n\r\n.\r\n")]].concat();
+    let turns =
+        [&HELLO[..], &[(C, b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nSubject: now\r\n\r\n.\r\n")]]
+            .concat();
     assert_eq!(play(25, &turns, 4096).anomalies(), ["INVALID_PIPELINED_SEQUENCE"]);
 }
 
@@ -208,7 +246,11 @@ fn hostile_input_costs_no_more_than_its_length() {
     let endless = [b"EHLO ".as_slice(), &[b'a'; 300_000]].concat();
     let commands = b"RCPT TO:<b@example.com>\r\n".repeat(20_000);
     let folded = [b"DATA\r\nSubject: x\r\n".as_slice(), &b" folded\r\n".repeat(50_000)].concat();
-    let boundaries = [b"DATA\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n".as_slice(), &b"--b\r\nContent-Type: a; name=n\r\n\r\n".repeat(10_000)].concat();
+    let boundaries = [
+        b"DATA\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n".as_slice(),
+        &b"--b\r\nContent-Type: a; name=n\r\n\r\n".repeat(10_000),
+    ]
+    .concat();
     let quotes = [b"DATA\r\nTo: ".as_slice(), &b"\",".repeat(2_000), b"\r\n"].concat();
     for hostile in [&endless, &commands, &folded, &boundaries, &quotes] {
         for piece in [1, 1460] {

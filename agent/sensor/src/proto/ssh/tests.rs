@@ -31,7 +31,16 @@ const CLIENT_BANNER: (Side, &[u8]) = (C, b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n");
 const SERVER_BANNER: (Side, &[u8]) = (S, b"SSH-2.0-OpenSSH_8.9\r\n");
 
 fn client_offer() -> Vec<u8> {
-    offer(["curve25519-sha256,ext-info-c", "ssh-ed25519,rsa-sha2-256", "aes128-ctr", "aes256-ctr,aes128-ctr", "hmac-sha2-256", "hmac-sha2-256", "none", "none,zlib"])
+    offer([
+        "curve25519-sha256,ext-info-c",
+        "ssh-ed25519,rsa-sha2-256",
+        "aes128-ctr",
+        "aes256-ctr,aes128-ctr",
+        "hmac-sha2-256",
+        "hmac-sha2-256",
+        "none",
+        "none,zlib",
+    ])
 }
 
 fn server_offer() -> Vec<u8> {
@@ -55,7 +64,15 @@ fn key_reply() -> Vec<u8> {
 fn with_sizes(sizes: &[usize], piece: usize) -> Played {
     let (client, server, key, new_keys) = (client_offer(), server_offer(), key_reply(), packet(&[NEWKEYS]));
     let encrypted: Vec<Vec<u8>> = sizes.iter().map(|size| vec![0xa5; *size]).collect();
-    let mut turns: Vec<(Side, &[u8])> = vec![CLIENT_BANNER, SERVER_BANNER, (C, &client), (S, &server), (S, &key), (S, &new_keys), (C, &new_keys)];
+    let mut turns: Vec<(Side, &[u8])> = vec![
+        CLIENT_BANNER,
+        SERVER_BANNER,
+        (C, &client),
+        (S, &server),
+        (S, &key),
+        (S, &new_keys),
+        (C, &new_keys),
+    ];
     for bytes in &encrypted {
         turns.push((C, &[0x5a; 52]));
         turns.push((S, bytes));
@@ -74,7 +91,10 @@ fn reads_offers_and_what_they_come_down_to() {
         assert_eq!(&*hassh.text, "curve25519-sha256,ext-info-c;aes128-ctr;hmac-sha2-256;none");
         assert_eq!(&*hassh.hash, "cafb69eb1dbb2a4a505b5b25342a4940", "as md5sum says");
         let hassh = one.server.hassh.as_ref().unwrap();
-        assert_eq!(&*hassh.hash, "54e6e4495205ee338a730ed4cfe7cfc4", "of what the server sends, as md5sum says");
+        assert_eq!(
+            &*hassh.hash, "54e6e4495205ee338a730ed4cfe7cfc4",
+            "of what the server sends, as md5sum says"
+        );
         let expected = SshAgreement {
             key_exchange: Some("curve25519-sha256".into()),
             host_key: Some("rsa-sha2-256".into()),
@@ -84,7 +104,10 @@ fn reads_offers_and_what_they_come_down_to() {
         };
         assert_eq!(one.agreed.as_ref(), Some(&expected), "the client's first that the server has");
         let digest: String = one.host_key_sha256.unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(digest, "0398a1fc5f77517a66417b1c6fedf2cc54e1457f9e42c48bd3b1ffb922013d4c", "as sha256sum says");
+        assert_eq!(
+            digest, "0398a1fc5f77517a66417b1c6fedf2cc54e1457f9e42c48bd3b1ffb922013d4c",
+            "as sha256sum says"
+        );
         assert_eq!(played.applications(), [Application::Ssh]);
     }
 }
@@ -124,7 +147,8 @@ fn tells_the_login_by_the_sizes() {
 fn compression_hides_the_login() {
     let zlib = offer(["a", "b", "c", "c", "d", "d", "zlib@openssh.com", "zlib@openssh.com"]);
     let new_keys = packet(&[NEWKEYS]);
-    let turns = [CLIENT_BANNER, SERVER_BANNER, (C, &zlib), (S, &zlib), (S, &new_keys), (S, &[1; 44]), (S, &[1; 28])];
+    let turns =
+        [CLIENT_BANNER, SERVER_BANNER, (C, &zlib), (S, &zlib), (S, &new_keys), (S, &[1; 44]), (S, &[1; 28])];
     let played = play(22, &turns, 1460);
     assert_eq!(connection(&played).unwrap().login, None);
 }
@@ -136,7 +160,11 @@ fn a_group_is_not_a_host_key() {
     let reply = packet(&[&[KEX_GEX_REPLY][..], &string(b"host key blob"), &string(&[2])].concat());
     let before = play(22, &[CLIENT_BANNER, SERVER_BANNER, (C, &group), (S, &group), (S, &kex_group)], 1460);
     assert_eq!(connection(&before).unwrap().host_key_sha256, None);
-    let after = play(22, &[CLIENT_BANNER, SERVER_BANNER, (C, &group), (S, &group), (S, &kex_group), (S, &reply)], 1460);
+    let after = play(
+        22,
+        &[CLIENT_BANNER, SERVER_BANNER, (C, &group), (S, &group), (S, &kex_group), (S, &reply)],
+        1460,
+    );
     assert!(connection(&after).unwrap().host_key_sha256.is_some());
 }
 
@@ -148,7 +176,11 @@ fn lines_may_stand_before_the_servers_banner() {
 
 #[test]
 fn an_old_version_has_no_offers() {
-    let played = play(22, &[(S, b"SSH-1.5-1.2.27\n"), (C, b"SSH-1.5-client\n"), (S, b"\0\0\x01\x0b\0\0\0\0\0\x02")], 1460);
+    let played = play(
+        22,
+        &[(S, b"SSH-1.5-1.2.27\n"), (C, b"SSH-1.5-client\n"), (S, b"\0\0\x01\x0b\0\0\0\0\0\x02")],
+        1460,
+    );
     let one = connection(&played).unwrap();
     assert_eq!(one.server.banner.as_deref(), Some("SSH-1.5-1.2.27"));
     assert_eq!((&one.agreed, played.anomalies().len()), (&None, 0));

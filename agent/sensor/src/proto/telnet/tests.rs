@@ -9,10 +9,14 @@ fn session(turns: &[(Side, &[u8])]) -> TelnetSession {
     for piece in [1, 4096] {
         let played = play(23, turns, piece);
         assert!(!played.text().contains("s3cret"), "passwords are not kept");
-        sessions = played.all(|one| match one {
-            Transaction::Telnet(one) => Some(&**one),
-            _ => None,
-        }).into_iter().cloned().collect();
+        sessions = played
+            .all(|one| match one {
+                Transaction::Telnet(one) => Some(&**one),
+                _ => None,
+            })
+            .into_iter()
+            .cloned()
+            .collect();
     }
     assert_eq!(sessions.len(), 1);
     sessions.remove(0)
@@ -25,7 +29,15 @@ fn reads_a_login() {
         (b"\r\nLogin incorrect\r\nhost login: ", Some(false)),
         (b"\r\n", None),
     ] {
-        let turns = [OPTIONS, (C, b"\xff\xfb\x18\xff\xfc\x20"), (S, b"Welcome\r\nhost login: "), (C, b"jox\x7fe\r\0"), (S, b"joe\r\nPassword: "), (C, b"s3cret\r\0"), (S, end)];
+        let turns = [
+            OPTIONS,
+            (C, b"\xff\xfb\x18\xff\xfc\x20"),
+            (S, b"Welcome\r\nhost login: "),
+            (C, b"jox\x7fe\r\0"),
+            (S, b"joe\r\nPassword: "),
+            (C, b"s3cret\r\0"),
+            (S, end),
+        ];
         let session = session(&turns);
         assert_eq!(session.user.as_deref(), Some("joe"));
         assert_eq!((session.password_given, session.succeeded), (true, succeeded), "{end:?}");
