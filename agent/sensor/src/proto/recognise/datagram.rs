@@ -171,7 +171,7 @@ pub(super) fn quic(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         let known = is_google(version)
             || matches!(
                 version,
-                [0, 0, 0, 1] | [0x6b, 0x33, 0x43, 0xcf] | [0xff, 0, 0, _] | [0xfa, 0xce, 0xb0, _]
+                [0, 0, 0, 1] | [0x6b, 0x33, 0x43, 0xcf] | [0xff, 0, 0, 0x17..=0x22] | [0xfa, 0xce, 0xb0, _]
             );
         // Google's versions up to Q048 put both lengths into one byte.
         let fits = match ids {

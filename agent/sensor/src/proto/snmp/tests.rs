@@ -41,7 +41,7 @@ fn reads_versions_1_and_2c() {
     assert!(!format!("{read:?}").contains("secret"), "a community is not kept");
     // linkDown of version 1.
     let read = check(
-        "302c020100040770726976617465a41e06062b06010401094004c0000201020102020100430164300730050601290500",
+        "302e020100040770726976617465a42006062b06010401094004c0000201020102020100430164300730050601290500",
     );
     let read = read.unwrap();
     assert_eq!((read.community, read.pdu_type), (Some(SnmpCommunity::Private), Some("trap_v1")));
