@@ -6,7 +6,7 @@ use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{First, FlowRecord, FlowRef};
+use crate::event::{First, FlowRecord, FlowRef, Layer};
 use crate::frame::LinkType;
 
 /// An observer and a clock in milliseconds.
