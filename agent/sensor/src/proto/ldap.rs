@@ -8,7 +8,7 @@ mod tests;
 use std::collections::VecDeque;
 
 use super::ber::{Total, total_length};
-use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
+use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take, tls};
 use crate::counters::Counter;
 use crate::event::Application;
 use crate::event::ldap::{LdapMechanism, LdapOperation, LdapRequest, LdapResponse, LdapResponseKind};
@@ -87,7 +87,7 @@ impl super::Parser for Parser {
         *side.of_mut(&mut self.lost) = false;
         let Some(message) = bytes.get(..length.min(MESSAGE_MAX)) else { return Take::More };
         if self.read(side, message, sink) {
-            return Take::Switch(u32::try_from(length).unwrap_or_default(), Session::default());
+            return Take::Switch(u32::try_from(length).unwrap_or_default(), tls::session());
         }
         Take::bytes(length)
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::NO_COMMAND;
 use super::files::{Carried, Data, Files};
-use crate::event::Application;
+use crate::event::{Application, FileInfo, FileState};
 use crate::event::smb::{SmbCode, SmbCommand, SmbDetail, SmbStatus};
 use crate::proto::{Side, Sink};
 
@@ -89,10 +89,21 @@ impl Connection {
         if request.id == 0 {
             return;
         }
-        let client = self.client_side();
+        let from_originator = self.client_side() == Side::Originator;
+        if let SmbDetail::Transfer(transfer) = &request.detail {
+            sink.transaction(FileInfo {
+                application: Application::Smb,
+                from_originator: transfer.is_write == from_originator,
+                transaction: request.id,
+                name: transfer.name.clone(),
+                size: transfer.bytes,
+                state: if transfer.is_closed { FileState::Closed } else { FileState::Truncated },
+                ..FileInfo::default()
+            });
+        }
         sink.transaction(SmbCommand {
             id: request.id,
-            from_originator: client == Side::Originator,
+            from_originator,
             dialect: self.dialect.clone(),
             command: request.command,
             status: request.status,
