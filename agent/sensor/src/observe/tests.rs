@@ -126,9 +126,11 @@ fn a_connection_from_syn_to_fin() {
         world.said(),
         "1:Syn 1:Answered 1:Established 1:GET(/a) 1:404 1:GET(/b) 1:200 1:SF/Closed 2:Datagram"
     );
-    let Some(Event::Flow { what: FlowEvent::Ended(record), at, flow }) = world.events.get(7) else {
-        panic!("ended")
-    };
+    let mut ends = world.events.iter().filter_map(|event| match event {
+        Event::Flow { what: FlowEvent::Ended(record), at, flow } => Some((record, at, flow)),
+        _ => None,
+    });
+    let (record, at, flow) = ends.next().unwrap();
     assert_eq!(at.since(record.end), Duration::from_secs(2), "the linger counts from the last packet");
     assert_eq!((record.originator.packets, record.responder.packets), (6, 4));
     assert_eq!((record.originator.payload_bytes, record.responder.payload_bytes), (38, 59));
