@@ -69,6 +69,8 @@ struct Context {
     vlans: Vlans,
     /// Lengths on the wire of the frames that the layer came in.
     wire_bytes: u32,
+    /// Length of the innermost frame, or of the packet if a tunnel carries it without one.
+    framed_bytes: u32,
     /// Fragments that the layer was put together from; 1 for a whole packet.
     fragments: u16,
     /// Frames whose fate this layer decides: none if a layer around it was decoded already.
@@ -120,6 +122,9 @@ pub struct Ip<'a> {
     pub bytes: u32,
     /// Lengths on the wire of the frames that it came in; for a packet in a tunnel those of the whole frames.
     pub wire_bytes: u32,
+    /// Length of its own frame; in a tunnel, of the frame or packet that the tunnel carries; put together from fragments, of
+    /// the datagram. What Suricata counts.
+    pub framed_bytes: u32,
     /// Fragments that it was put together from; 1 for a whole packet.
     pub fragments: u16,
     /// VLANs around it.
@@ -271,7 +276,8 @@ impl<'a> Layer<'a> {
             met.add(Encapsulation::Vlan);
             vlans.push(id);
         }
-        let context = Context { vlans, wire_bytes: frame.wire_len, fragments: 1, frames: 1, depth: 0 };
+        let (wire_bytes, framed_bytes) = (frame.wire_len, frame.wire_len);
+        let context = Context { vlans, wire_bytes, framed_bytes, fragments: 1, frames: 1, depth: 0 };
         link::parse(context, frame.link, Span { bytes: frame.bytes, beyond }, met)
     }
 

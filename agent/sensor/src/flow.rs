@@ -122,6 +122,8 @@ pub(crate) fn ends(ip: &Ip<'_>) -> (u8, Endpoint, Endpoint) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wire {
     pub(crate) at: Timestamp,
+    /// Length on the wire.
+    pub(crate) bytes: u32,
     /// Ethernet addresses of sender and receiver.
     pub(crate) addresses: Option<[[u8; 6]; 2]>,
 }
@@ -323,7 +325,7 @@ impl Flow {
         let volume = side.of_mut(&mut self.volumes);
         volume.packets += 1;
         volume.bytes = volume.bytes.saturating_add(ip.bytes.into());
-        volume.wire_bytes = volume.wire_bytes.saturating_add(ip.wire_bytes.into());
+        volume.wire_bytes = volume.wire_bytes.saturating_add(wire.bytes.into());
         volume.payload_bytes = volume.payload_bytes.saturating_add(ip.payload_bytes.into());
         let zeek = self.zeek(side);
         let seen = side.of_mut(&mut self.seen);

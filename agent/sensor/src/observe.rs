@@ -17,7 +17,7 @@ use crate::flow::table::{Table, Timer};
 use crate::flow::{Apart, Direction, Flow, FlowKey, Once, Step, TCP, Wire, ends};
 use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
-use crate::proto::{Session, Side, Sink};
+use crate::proto::{Expected, Session, Side, Sink};
 
 /// How an observer looks at packets, beside its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,8 @@ pub enum Rules {
     /// VLANs do not. A TCP flow ends when its SYN was not answered in time. Packets with a wrong checksum are left out, but
     /// the flow's history has them.
     Zeek,
-    /// VLANs do, and so does how many packets they came in. A wrong checksum only keeps TCP from being read.
+    /// VLANs do, and so does how many packets they came in. A packet in a packet has its own length only. A wrong checksum
+    /// only keeps TCP from being read.
     Suricata,
 }
 
@@ -58,6 +59,8 @@ pub struct Observer {
     fragments: Fragments,
     table: Table,
     pool: Pool,
+    /// FTP's data connections that were announced.
+    expected: Expected,
     /// Flows begun: the last one's id.
     begun: u64,
     /// What `finish` waits for.
@@ -76,6 +79,7 @@ impl Observer {
             fragments: Fragments::new(limits, seed),
             table: Table::new(limits, seed),
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
+            expected: Expected::default(),
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
             addresses: None,
@@ -126,7 +130,9 @@ impl Observer {
                     let counter = if ip.bad_checksum { Counter::SkipChecksum } else { Counter::Decoded };
                     self.counters.add(counter, frames.into());
                     if !ip.bad_checksum || self.options.rules != Rules::Own {
-                        self.on_ip(&Wire { at, addresses: self.addresses }, &ip, events);
+                        let inner = self.options.rules == Rules::Suricata;
+                        let bytes = if inner { ip.framed_bytes } else { ip.wire_bytes };
+                        self.on_ip(&Wire { at, bytes, addresses: self.addresses }, &ip, events);
                     }
                 }
                 Read::Into(layer) => next = Some(layer),
@@ -297,6 +303,11 @@ impl Observer {
         let reference = flow.reference();
         let (counters, notes) = (&mut self.counters, &mut flow.notes);
         let mut sink = Sink { at, flow: reference, notes, counters, events };
+        if !ip.payload.is_empty() && flow.session.is_fresh() && self.expected.has(reference.responder) {
+            sink.is(Application::FtpData);
+            flow.session = Session::Opaque;
+            return;
+        }
         match ip.transport {
             Transport::Tcp(tcp) if tcp.flags.has(Flags::RST) => {}
             Transport::Tcp(tcp) => {
@@ -315,6 +326,9 @@ impl Observer {
             Transport::Udp(_) if ip.payload.is_empty() => {}
             Transport::Udp(_) => flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink),
             Transport::Icmp(_) | Transport::Other(_) => {}
+        }
+        if !flow.notes.ftp.is_empty() {
+            self.expected.note(reference.id, &mut flow.notes.ftp);
         }
     }
 
@@ -371,6 +385,11 @@ impl Observer {
         let mut sink = Sink { at, flow: reference, notes, counters, events };
         flow.stream.finish(&mut flow.session, &mut self.pool, &mut sink);
         flow.session.finish(&mut sink);
+        if sink.notes.application() == Application::FtpData
+            && let Some(transfer) = self.expected.take(reference.responder)
+        {
+            sink.transaction(transfer);
+        }
         self.counters.count(Counter::FlowsEnded);
         let reason =
             if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };

@@ -49,6 +49,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::counters::Counters;
 use crate::event::{Anomaly, Application, Event, FlowEvent, FlowRef, Layer, Transaction};
+pub(crate) use ftp::{Expected, FtpNote};
 pub(crate) use session::{Guess, Hint, Parser, Recogniser, Session, Take, Taken};
 
 /// Which end of a flow sent something.
@@ -93,6 +94,8 @@ pub(crate) struct Notes {
     pub(crate) applications: [Application; APPLICATIONS_MAX],
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) ja4: Option<Box<str>>,
+    /// What an FTP control connection says of its data connections, until the observer takes it.
+    pub(crate) ftp: Vec<FtpNote>,
 }
 
 /// Applications of one flow that are kept: SMTP, then TLS, then SMTP again is more than is ever seen.

@@ -1,3 +1,4 @@
+//! The parser of kerberos.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sekimori_sensor::proto::fuzz::kerberos(data));

@@ -1,3 +1,4 @@
+//! The parser of quic.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sekimori_sensor::proto::fuzz::quic(data));

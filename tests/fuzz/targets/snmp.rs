@@ -1,3 +1,4 @@
+//! The parser of snmp.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sekimori_sensor::proto::fuzz::snmp(data));

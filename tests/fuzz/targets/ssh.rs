@@ -1,3 +1,4 @@
+//! The parser of ssh.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sekimori_sensor::proto::fuzz::ssh(data));

@@ -1,3 +1,4 @@
+//! The parser of telnet.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sekimori_sensor::proto::fuzz::telnet(data));

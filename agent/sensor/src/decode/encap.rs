@@ -6,8 +6,8 @@ use super::link::Network;
 use super::network::Carried;
 use super::tags::{Next, walk};
 use super::{
-    Context, Encapsulation, LAYERS_MAX, Layer, LayerContent, Met, Reason, Skip, Span, gre, link, network,
-    tunnel,
+    Context, Encapsulation, LAYERS_MAX, Layer, LayerContent, Met, Reason, Skip, Span, gre, len, link,
+    network, tunnel,
 };
 
 const IPV4: u8 = 4;
@@ -24,6 +24,16 @@ impl Context {
     pub(super) const fn deeper(self) -> Option<Self> {
         if self.depth < LAYERS_MAX { Some(Self { depth: self.depth + 1, ..self }) } else { None }
     }
+
+    /// Of what a tunnel carries.
+    pub(super) fn framed(self, span: Span<'_>) -> Self {
+        if self.depth == 0 {
+            return self;
+        }
+        // What is beyond the first fragment is not known.
+        let beyond = if span.beyond == u32::MAX { 0 } else { span.beyond };
+        Self { framed_bytes: len(span.bytes).saturating_add(beyond), ..self }
+    }
 }
 
 /// The packet within `packet`; nothing if it is no tunnel, or holds nothing that is decoded.
@@ -39,6 +49,7 @@ pub(super) fn within<'a>(
         return Err(Skip::of(Reason::Depth).between(packet.source, packet.destination));
     };
     let span = Span { bytes: packet.payload, beyond: packet.beyond() };
+    let context = context.framed(span);
     let mut inside = Met::default();
     let layer = match packet.protocol {
         IPV4 => {

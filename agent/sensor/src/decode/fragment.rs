@@ -122,7 +122,8 @@ impl Whole {
             shape: Shape::Whole,
             anomaly: None,
         };
-        Layer { context: self.context, content: LayerContent::Carried(packet) }
+        let context = Context { framed_bytes: packet.bytes, ..self.context };
+        Layer { context, content: LayerContent::Carried(packet) }
     }
 }
 

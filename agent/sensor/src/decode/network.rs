@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{LaxIpv4Slice, LaxIpv6Slice};
+use etherparse::{IpNumber, LaxIpv4Slice, LaxIpv6Slice};
 
 use super::fragment::{Fragment, Place};
 use super::{
@@ -157,7 +157,10 @@ pub(super) fn ipv6(bytes: &[u8], beyond: u32) -> Result<Carried<'_>, Skip> {
     };
     let (source, destination) = (address(0), address(16));
     let announced = u16::from_be_bytes([l0, l1]);
-    let total = (announced != 0).then_some(u32::from(announced) + len(fixed));
+    // A jumbogram (RFC 2675) or segmentation offload: anything else that announces nothing holds nothing.
+    let unknown = announced == 0
+        && matches!(IpNumber(protocol), IpNumber::TCP | IpNumber::UDP | IpNumber::IPV6_HEADER_HOP_BY_HOP);
+    let total = (!unknown).then_some(u32::from(announced) + len(fixed));
     let extent = extent(total, len(bytes), beyond)
         .ok_or_else(|| Skip::network("decoder.ipv6.trunc_pkt").between(source, destination))?;
     let end = usize::try_from(extent.total).unwrap_or(usize::MAX).min(bytes.len());

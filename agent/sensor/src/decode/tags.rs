@@ -56,6 +56,7 @@ pub(super) fn walk<'a>(
     mut span: Span<'a>,
     met: &mut Met,
 ) -> Result<Layer<'a>, Skip> {
+    context = context.framed(span);
     for _ in 0..=TAGS_MAX {
         let network = match next {
             Next::Ethernet => {

@@ -224,6 +224,9 @@ fn network_and_transport_layers() {
     check(&ipv6(51, &authenticated), &format!("{six} udp 40000>53 4/4 of 76"));
     check(&ipv4(51, "0000", &authenticated), &format!("{four} udp 40000>53 4/4 of 56"));
     check(&ipv6(0, &hex("3cff")), "MalformedNetwork");
+    // Without a payload the link's padding is none.
+    let empty = [ipv6(59, &[]), vec![0; 6]].concat();
+    check(&empty, &format!("{six} 59 0 0/0 of 40"));
     check(&hex("45"), "MalformedNetwork");
     check(&hex("55000000"), "MalformedNetwork");
     check(&[], "MalformedNetwork");
@@ -344,6 +347,31 @@ fn packets_in_datagrams() {
     check(3_544, "0001 0000 0000000000000000 00 0000 9c40 c0000201", &teredo, found);
     check(4_000, "", &teredo, found);
     check(4_000, "", &bubble("20010db8000000000000000000000001"), "");
+}
+
+#[test]
+fn lengths_of_frames_in_frames() {
+    let lengths = |bytes: &[u8]| {
+        let layer = Layer::of(&frame(LinkType::Ethernet, bytes), &mut Met::default());
+        let (mut next, mut lengths) = (layer.ok(), Vec::new());
+        while let Some(layer) = next.take() {
+            match layer.step(false, &mut Met::default()) {
+                Ok(Step::Ip(ip, inner)) => {
+                    lengths.push((ip.bytes, ip.framed_bytes, ip.wire_bytes));
+                    next = inner;
+                }
+                Ok(Step::Into(layer)) => next = Some(layer),
+                other => panic!("{other:?}"),
+            }
+        }
+        lengths
+    };
+    let inner = ipv4(17, "0000", &UDP);
+    let ethernet = |bytes: &[u8]| [hex(&format!("{MACS} 0800")), bytes.to_vec()].concat();
+    assert_eq!(lengths(&ethernet(&inner)), [(32, 46, 46)]);
+    assert_eq!(lengths(&ethernet(&ipv4(4, "0000", &inner))), [(32, 32, 66)]);
+    let vxlan = udp(40_000, 4_789, &[hex("0800000000000100"), ethernet(&inner)].concat());
+    assert_eq!(lengths(&ethernet(&ipv4(17, "0000", &vxlan))), [(82, 96, 96), (32, 46, 96)]);
 }
 
 #[test]

@@ -76,6 +76,7 @@ pub(super) fn parse<'a>(
         destination: carried.destination,
         bytes: carried.bytes,
         wire_bytes: context.wire_bytes,
+        framed_bytes: context.framed_bytes,
         fragments: context.fragments,
         vlans: context.vlans,
         depth: context.depth,

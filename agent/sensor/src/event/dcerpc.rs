@@ -94,7 +94,7 @@ macro_rules! types {
     ($($variant:ident $number:literal $name:literal,)*) => {
         /// Type of a message (C706, 12.6.4; MS-RPCE).
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum RpcType { $(#[doc = $name] $variant,)* }
+        pub enum RpcType { $(#[doc = concat!("`", $name, "`.")] $variant,)* }
 
         impl RpcType {
             /// By number.

@@ -7,6 +7,8 @@ use super::Endpoint;
 /// A command with its reply, or a greeting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FtpCommand {
+    /// This is the data connection of the command, when it is over; replies are told on the control connection.
+    pub transfer: bool,
     /// Who is logged in or trying to.
     pub user: Option<Box<str>>,
     /// A password was given in this connection.

@@ -35,6 +35,7 @@ impl Bench {
             responder: end(port),
             protocol: 6,
             vlan: None,
+            swapped: false,
         };
         Self {
             session: Session::default(),
@@ -76,6 +77,19 @@ impl Bench {
         self
     }
 
+    /// Both sides in turn, in pieces; then a gap, then all of it once more, then the end.
+    pub(super) fn torture(&mut self, bytes: &[u8], piece: usize) -> &mut Self {
+        for _ in 0..2 {
+            let mut side = Side::Originator;
+            for piece in bytes.chunks(piece.max(1)) {
+                self.stream(side, piece).datagram(side, piece);
+                side = side.other();
+            }
+            self.lose(Side::Originator, Some(9)).lose(Side::Responder, None);
+        }
+        self.finish()
+    }
+
     /// A gap.
     pub(super) fn lose(&mut self, side: Side, missing: Option<u32>) -> &mut Self {
         let kept = core::mem::take(side.of_mut(&mut self.kept));
@@ -96,22 +110,23 @@ impl Bench {
         self
     }
 
+    fn said(&self) -> impl Iterator<Item = &FlowEvent> {
+        self.events
+            .iter()
+            .filter_map(|event| if let Event::Flow { what, .. } = event { Some(what) } else { None })
+    }
+
     /// What was read so far.
-    pub(super) fn transactions(&self) -> Vec<&Transaction> {
-        let transaction = |event| match event {
-            &Event::Flow { what: FlowEvent::Transaction(ref one), .. } => Some(&**one),
-            _ => None,
-        };
-        self.events.iter().filter_map(transaction).collect()
+    pub(super) fn transactions(&self) -> impl Iterator<Item = &Transaction> {
+        self.said()
+            .filter_map(|what| if let FlowEvent::Transaction(one) = what { Some(&**one) } else { None })
     }
 
     /// Rules that were broken so far.
     pub(super) fn anomalies(&self) -> Vec<&'static str> {
-        let anomaly = |event: &Event| match event {
-            Event::Flow { what: FlowEvent::Anomaly(one), .. } => Some(one.name),
-            _ => None,
-        };
-        self.events.iter().filter_map(anomaly).collect()
+        self.said()
+            .filter_map(|what| if let FlowEvent::Anomaly(one) = what { Some(one.name) } else { None })
+            .collect()
     }
 
     /// Messages that could not be read so far.

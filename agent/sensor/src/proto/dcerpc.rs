@@ -101,12 +101,11 @@ mod tests {
     use crate::proto::Side::{Originator, Responder};
     use crate::proto::bench::Bench;
 
-    fn calls(bench: &Bench) -> Vec<&RpcCall> {
-        let call = |one| match one {
-            &Transaction::DceRpc(ref call) => &**call,
-            other => panic!("{other:?}"),
+    fn calls(bench: &Bench) -> Vec<RpcCall> {
+        let call = |one: &Transaction| {
+            if let Transaction::DceRpc(call) = one { Some((**call).clone()) } else { None }
         };
-        bench.transactions().into_iter().map(call).collect()
+        bench.transactions().filter_map(call).collect()
     }
 
     /// A message of version 5, low bytes first.
@@ -233,5 +232,14 @@ mod tests {
         bench.stream(Originator, &message(11, 3, 1, &[0xff; 60_000]));
         bench.finish();
         assert_eq!(calls(&bench).len(), 1, "a bind of nonsense is one all the same");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics(kind in 0_u8..20, flags: u8, body: Vec<u8>, piece in 1_usize..300) {
+            let all = [message(kind, flags, 1, &body), bind(), message(2, 3, 1, &body), body].concat();
+            Bench::to_port(135).torture(&all, piece);
+            Bench::to_port(135).torture(&all, all.len());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! FTP (RFC 959), control connection: commands with their replies, and where the data goes.
 
+mod expected;
 mod path;
 mod pending;
 
@@ -7,6 +8,7 @@ use super::lines::{self, Line, Lines, Reply, after, word};
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::counters::Counter;
 use crate::event::{Application, FtpCommand};
+pub(crate) use expected::{Expected, FtpNote};
 use pending::Pending;
 
 pub(super) const STREAM: &[Recogniser] = &[Recogniser { application: Application::Ftp, probe, begin }];
@@ -20,6 +22,12 @@ const COMMAND_MAX: usize = 100;
 const USER_MAX: usize = 128;
 /// Users whose password is no secret.
 const GUESTS: [&str; 4] = ["anonymous", "ftp", "ftpuser", "guest"];
+/// Longest beginning of a command that is waited for.
+const COMMAND_BYTES_MAX: usize = 6;
+/// Commands that use a data connection.
+const TRANSFERS: [&str; 8] = ["RETR", "STOR", "STOU", "APPE", "LIST", "NLST", "MLSD", "MLST"];
+/// Notes of one flow that wait to be taken.
+const NOTES_MAX: usize = 8;
 /// Ports of FTP.
 const PORTS: [u16; 2] = [21, 2121];
 
@@ -139,6 +147,12 @@ impl Parser {
         if name == "PORT" || name == "EPRT" {
             command.data = path::active(argument, sink.flow.responder.address);
         }
+        if let Some(data) = command.data {
+            note(FtpNote::Channel(data.to), sink);
+        }
+        if TRANSFERS.contains(&name.as_str()) {
+            note(FtpNote::Transfer(name.as_str().into(), command.argument.clone()), sink);
+        }
         command.command = Some(name.into());
         if !self.pending.push(command) {
             sink.counters.count(Counter::ProtoMalformed);
@@ -176,31 +190,42 @@ impl Parser {
         self.unfinished = if last { None } else { self.unfinished.or(code) };
         let text = lines::text(text, LINE_MAX);
         let reply = pending::ReplyLine { code, text, cut, first, last };
-        if let Some(command) = self.pending.answer(reply, &sink.flow) {
+        let (command, channel) = self.pending.answer(reply, &sink.flow);
+        if let Some(channel) = channel {
+            note(FtpNote::Channel(channel.to), sink);
+        }
+        if let Some(command) = command {
             self.emit(command, sink);
         }
         last && code == Some(234) && self.tls_asked
     }
 }
 
+/// Leaves word of a data connection for whoever sees it begin.
+fn note(note: FtpNote, sink: &mut Sink<'_>) {
+    if sink.notes.ftp.len() < NOTES_MAX {
+        sink.notes.ftp.push(note);
+    }
+}
+
 fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     if hint.side == Side::Responder {
-        return is_ftp_greeting(bytes).into();
+        return match lines::greeting(bytes) {
+            None => Guess::No,
+            Some(None) => Guess::More,
+            Some(Some(line)) => line.windows(3).any(|word| word.eq_ignore_ascii_case(b"ftp")).into(),
+        };
     }
-    let clear = is_greeting(hint.other) && is_ftp_command(bytes);
-    let on_port = hint.on_port(&PORTS) && (is_greeting(hint.other) || hint.other.is_empty());
-    (clear || (on_port && (is_ftp_command(bytes) || is_any_command(bytes)))).into()
-}
-
-/// A greeting with code 220: FTP (RFC 959) or SMTP.
-fn is_greeting(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"220 ") || bytes.starts_with(b"220-")
-}
-
-/// A greeting that names FTP in its first line.
-fn is_ftp_greeting(bytes: &[u8]) -> bool {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    is_greeting(bytes) && line.windows(3).any(|word| word.eq_ignore_ascii_case(b"ftp"))
+    let greeted = lines::greeting(hint.other).is_some() && !hint.other.is_empty();
+    let clear = greeted && is_ftp_command(bytes);
+    let on_port = hint.on_port(&PORTS) && (greeted || hint.other.is_empty());
+    if clear || (on_port && (is_ftp_command(bytes) || is_any_command(bytes))) {
+        return Guess::Yes;
+    }
+    let short = bytes.len() < COMMAND_BYTES_MAX
+        && !bytes.contains(&b'\n')
+        && bytes.iter().all(u8::is_ascii_alphabetic);
+    if (greeted || on_port) && short { Guess::More } else { Guess::No }
 }
 
 /// What an FTP client says after a greeting, and no SMTP client does.

@@ -49,8 +49,10 @@ enum Place {
     Body(Framing),
     /// Behind a CONNECT: what comes depends on the answer.
     Tunnel,
-    /// Somewhere: the next head is looked for where segments begin.
+    /// Nothing was seen of it yet: a head, or the middle of a connection that was joined late.
     #[default]
+    Start,
+    /// Somewhere: the next head is looked for where segments begin.
     Lost,
 }
 
@@ -78,14 +80,17 @@ impl super::Parser for Parser {
                 0 => Take::More,
                 blank => Take::bytes(blank),
             },
-            Place::Lost => match probe(bytes) {
+            Place::Start | Place::Lost => match probe(bytes) {
                 Ok(kind) if self.client.is_none_or(|client| (client == side) == (kind == Kind::Request)) => {
                     *side.of_mut(&mut self.places) = Place::Head;
                     self.read_head(side, bytes, sink)
                 }
                 Err(_) if self.awaits_old_response(side) => self.old_response(side, bytes, sink),
                 Err(true) => Take::More,
-                Ok(_) | Err(false) => Take::All,
+                Ok(_) | Err(false) => {
+                    *side.of_mut(&mut self.places) = Place::Lost;
+                    Take::All
+                }
             },
         }
     }
@@ -117,7 +122,7 @@ impl super::Parser for Parser {
                     }
                 }
             }
-            Place::Tunnel | Place::Lost => self.lost(side, sink),
+            Place::Tunnel | Place::Start | Place::Lost => self.lost(side, sink),
         }
     }
 
@@ -129,7 +134,7 @@ impl super::Parser for Parser {
         let client = self.client.unwrap_or(Side::Originator);
         let framing = |side: Side| match side.of(&self.places) {
             Place::Body(framing) => Some(*framing),
-            Place::Head | Place::Tunnel | Place::Lost => None,
+            Place::Head | Place::Tunnel | Place::Start | Place::Lost => None,
         };
         let framings = [framing(client), framing(client.other())];
         self.exchanges.finish(framings, sink);
@@ -236,7 +241,7 @@ impl Parser {
         match place {
             Place::Head | Place::Tunnel => self.exchanges.end(Part::Request, true, sink),
             Place::Lost => self.exchanges.end(Part::Request, false, sink),
-            Place::Body(_) => {}
+            Place::Body(_) | Place::Start => {}
         }
         Take::bytes(length)
     }

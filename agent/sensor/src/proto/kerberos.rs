@@ -50,9 +50,11 @@ fn recognise_stream(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     }
 }
 
-fn recognise_datagram(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
+fn recognise_datagram(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     let whole = matches!(total_length(bytes), Total::Bytes(length) if length == bytes.len());
-    (whole && messages::begins(bytes)).into()
+    // Some servers leave the version of an error out.
+    let short_error = || hint.on_port(&[PORT]) && matches!(messages::read(bytes), Some(Message::Reply(_)));
+    (whole && (messages::begins(bytes) || short_error())).into()
 }
 
 /// The length of the message behind the mark that `bytes` begin with; `Some(None)`: more bytes are needed.

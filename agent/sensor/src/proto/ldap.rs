@@ -125,14 +125,14 @@ impl super::Parser for Parser {
 impl Parser {
     /// Sealed by SASL, garbage, or the middle of a message.
     fn not_a_message(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
-        if self.may_seal
-            && let Some(mark) = bytes.first_chunk::<SEAL>()
-        {
-            let length = usize::try_from(u32::from_be_bytes(*mark)).unwrap_or(usize::MAX);
-            if length > 0 && length < LENGTH_MAX {
-                *side.of_mut(&mut self.lost) = false;
-                return Take::bytes(length.saturating_add(SEAL));
+        if let Some(sealed) = Sealed::read(bytes, self.may_seal) {
+            *side.of_mut(&mut self.lost) = false;
+            if let Some(at) = sealed.open_at {
+                let wanted = sealed.length.min(MESSAGE_MAX);
+                let Some(message) = bytes.get(..wanted) else { return Take::More };
+                self.read(side, message.get(at..).unwrap_or_default(), sink);
             }
+            return Take::bytes(sealed.length);
         }
         if !core::mem::replace(side.of_mut(&mut self.lost), true) {
             sink.counters.count(Counter::ProtoMalformed);
@@ -214,6 +214,35 @@ impl Parser {
         }
         sink.transaction(operation);
         starts_tls
+    }
+}
+
+/// A message as SASL wraps it.
+struct Sealed {
+    /// Of the whole.
+    length: usize,
+    /// Where it can be read: it is signed, not encrypted.
+    open_at: Option<usize>,
+}
+
+impl Sealed {
+    /// Reads the length, and the head of a token of Kerberos (RFC 4121, 4.2.6.2), which is believed without a bind too.
+    fn read(bytes: &[u8], may_seal: bool) -> Option<Self> {
+        const HEAD: usize = 16;
+        const IS_ENCRYPTED: u8 = 2;
+        let (mark, token) = bytes.split_first_chunk::<SEAL>()?;
+        let length = usize::try_from(u32::from_be_bytes(*mark))
+            .ok()
+            .filter(|length| (1..LENGTH_MAX).contains(length))?;
+        let mut open_at = None;
+        if let [5, 4, flags, 0xff, _, _, high, low, ..] = token {
+            let rotated = usize::from(u16::from_be_bytes([*high, *low]));
+            let at = SEAL.saturating_add(HEAD).saturating_add(rotated);
+            open_at = (flags & IS_ENCRYPTED == 0).then_some(at);
+        } else if !may_seal {
+            return None;
+        }
+        Some(Self { length: length.saturating_add(SEAL), open_at })
     }
 }
 

@@ -62,6 +62,11 @@ impl Lines {
         }
     }
 
+    /// The rest of a cut line has not ended yet.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     /// Bytes are missing: the next ones are believed to begin a line.
     pub(super) fn lose(&mut self) {
         *self = Self::default();
@@ -102,6 +107,19 @@ pub(super) fn number(bytes: &[u8], digits: usize) -> Option<u32> {
         return None;
     }
     bytes.iter().try_fold(0_u32, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0')))
+}
+
+/// A server's greeting with code 220, FTP's or SMTP's: its first line, or `None` while that is not whole.
+pub(super) fn greeting(bytes: &[u8]) -> Option<Option<&[u8]>> {
+    const LONGEST: usize = 512;
+    let begins =
+        |code: &[u8]| code.get(..bytes.len().min(code.len())).is_some_and(|start| bytes.starts_with(start));
+    if !begins(b"220 ") && !begins(b"220-") {
+        return None;
+    }
+    let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
+    let line = lines.next().unwrap_or_default();
+    Some((bytes.len() >= LONGEST || lines.next().is_some()).then_some(line))
 }
 
 /// One line of a reply as FTP and SMTP write it (RFC 959, 4.2): the code and the text.

@@ -160,6 +160,7 @@ const STREAM: &[&[Recogniser]] = &[
     dns::STREAM,
     tls::STREAM,
     quic::STREAM,
+    sip::STREAM,
     http::STREAM,
     http2::STREAM,
     ssh::STREAM,
@@ -177,7 +178,6 @@ const STREAM: &[&[Recogniser]] = &[
     dhcp::STREAM,
     snmp::STREAM,
     tftp::STREAM,
-    sip::STREAM,
     xmpp::STREAM,
     irc::STREAM,
     mqtt::STREAM,
@@ -331,6 +331,11 @@ impl Session {
     /// Nothing will ever be read from this flow again.
     pub(crate) const fn is_opaque(&self) -> bool {
         matches!(self, Self::Opaque)
+    }
+
+    /// Nothing was read yet.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        matches!(self, Self::Probing(Probe { tries: 0, first: None }))
     }
 
     /// Bytes from `side` are useless where some before them are missing: worth waiting for those.

@@ -97,7 +97,7 @@ impl super::Parser for Parser {
         let inside = place.left.saturating_add(place.skip);
         let Some(gone) = gone.filter(|gone| !place.is_lost && *gone <= inside) else {
             *place = Place { is_lost: true, ..Place::default() };
-            self.connection.lose(side);
+            self.connection.lose();
             return;
         };
         if gone <= place.skip {
@@ -116,7 +116,7 @@ impl super::Parser for Parser {
                 is_lost: false,
             };
         }
-        self.connection.lose(side);
+        self.connection.lose();
         self.command(side, bytes, length, sink);
     }
 
@@ -146,6 +146,8 @@ impl Parser {
         let (Some(kind), Some(length)) = (reader.u8(), reader.u24()) else { return Take::More };
         let place = side.of_mut(&mut self.places);
         match kind {
+            // A keep-alive of TCP repeats a byte from before a capture's begin.
+            0 if !begins_message(bytes) && bytes.get(1..).is_some_and(begins_message) => Take::bytes(1),
             0 => {
                 place.left = u32::try_from(length).unwrap_or_default();
                 Take::bytes(NBSS)
@@ -166,8 +168,14 @@ impl Parser {
         let understood = match bytes.first_chunk() {
             Some(b"\xffSMB") => v1::read(&mut self.connection, side, bytes, sink),
             Some(b"\xfeSMB") => v2::read(&mut self.connection, side, bytes, length, sink),
-            Some(b"\xfdSMB") => self.connection.once(side, SmbDetail::Encrypted, sink),
-            Some(b"\xfcSMB") => self.connection.once(side, SmbDetail::Compressed, sink),
+            Some(b"\xfdSMB") => {
+                self.connection.once(side, SmbDetail::Encrypted, sink);
+                Some(())
+            }
+            Some(b"\xfcSMB") => {
+                self.connection.once(side, SmbDetail::Compressed, sink);
+                Some(())
+            }
             Some(_) | None => None,
         };
         if understood.is_none() {

@@ -42,8 +42,10 @@ pub(crate) struct Parser {
     helo: Option<Box<str>>,
     login: Option<SmtpLogin>,
     mail: Option<Box<SmtpMail>>,
-    /// The message that the client sends right now.
+    /// The message that the client sends.
     content: Option<Content>,
+    /// It sends it line by line (`DATA`), not in chunks.
+    in_data: bool,
     /// Bytes left of a chunk (`BDAT`), and whether it is the last.
     chunk: Option<(u32, bool)>,
     /// The client answers challenges: its lines are secrets.
@@ -85,8 +87,7 @@ impl super::Parser for Parser {
         {
             return self.read_chunk(bytes, left, last);
         }
-        let max =
-            if side == Side::Originator && self.content.is_some() { message::LINE_MAX } else { LINE_MAX };
+        let max = if side == Side::Originator && self.in_data { message::LINE_MAX } else { LINE_MAX };
         let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, max) {
             Line::More => return Take::More,
             Line::Skip(taken) => return Take::bytes(taken),
@@ -103,7 +104,7 @@ impl super::Parser for Parser {
                     return Take::Switch(u32::try_from(taken).unwrap_or(u32::MAX), Session::default());
                 }
             }
-            Side::Originator if self.content.is_some() => self.on_content(text, sink),
+            Side::Originator if self.in_data => self.on_content(text, sink),
             Side::Originator => {
                 if !whole {
                     sink.anomaly(Application::Smtp, side, "MAX_COMMAND_LINE_LEN_EXCEEDED");
@@ -125,11 +126,11 @@ impl super::Parser for Parser {
                 let shown = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 *left = left.saturating_sub(shown.saturating_add(missing.unwrap_or_default()));
             }
-            (None, Some(content)) => {
+            (None, Some(content)) if self.in_data => {
                 content.lose();
                 lines.lose_inside();
             }
-            (None, None) => lines.lose(),
+            (None, _) => lines.lose(),
         }
     }
 
@@ -210,10 +211,12 @@ impl Parser {
     }
 
     fn end_message(&mut self) {
+        self.in_data = false;
         if let (Some(content), Some(mail)) = (self.content.take(), self.mail.as_deref_mut()) {
             let message = mail.message.get_or_insert_default();
             content.finish(message);
             message.progress = MailProgress::Done;
+            self.mails += 1;
         }
     }
 
@@ -274,7 +277,7 @@ impl Parser {
                 mail.rcpt_to.push(path_of(path));
             }
         } else if is(b"DATA") {
-            self.content = Some(Content::default());
+            (self.content, self.in_data) = (Some(Content::default()), true);
             self.mail();
             awaits = Command::Data;
         } else if is(b"BDAT") {
@@ -354,11 +357,10 @@ impl Parser {
             Some(Command::Auth) => self.on_login(reply.code == 235),
             Some(Command::Data) if reply.code != 354 => {
                 sink.anomaly(Application::Smtp, Side::Responder, "DATA_COMMAND_REJECTED");
-                self.content = None;
+                (self.content, self.in_data) = (None, false);
                 self.lines[0].lose();
             }
             Some(Command::End) => {
-                self.mails += 1;
                 if self.mail.as_ref().is_some_and(|mail| {
                     mail.message.as_ref().is_some_and(|one| one.progress == MailProgress::Done)
                 }) {
@@ -407,25 +409,24 @@ fn path_of(argument: &[u8]) -> Box<str> {
 }
 
 fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    let greeting = |bytes: &[u8]| bytes.starts_with(b"220 ") || bytes.starts_with(b"220-");
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     if hint.side == Side::Responder {
-        if bytes.len() < 4 {
-            return if b"220 ".starts_with(bytes) || b"220-".starts_with(bytes) {
-                Guess::More
-            } else {
-                Guess::No
-            };
-        }
-        let named = line.windows(4).any(|at| at.eq_ignore_ascii_case(b"smtp")) || has_word(line, b"mail");
-        let ftp = line.windows(3).any(|at| at.eq_ignore_ascii_case(b"ftp"));
-        return (greeting(bytes) && named && !ftp).into();
+        return match lines::greeting(bytes) {
+            None => Guess::No,
+            Some(None) => Guess::More,
+            Some(Some(line)) => {
+                let named =
+                    line.windows(4).any(|at| at.eq_ignore_ascii_case(b"smtp")) || has_word(line, b"mail");
+                let ftp = line.windows(3).any(|at| at.eq_ignore_ascii_case(b"ftp"));
+                (named && !ftp).into()
+            }
+        };
     }
     let says = |commands: &[&[u8]]| commands.iter().any(|command| after(line, command).is_some());
     if says(&[b"EHLO ", b"HELO ", b"MAIL FROM:", b"RCPT TO:"]) {
         return Guess::Yes;
     }
-    let after_greeting = greeting(hint.other) && hint.on_port(&PORTS);
+    let after_greeting = hint.other.starts_with(b"220") && hint.on_port(&PORTS);
     if after_greeting && says(&[b"EHLO", b"HELO", b"QUIT", b"NOOP", b"RSET", b"STARTTLS", b"AUTH ", b"HELP"])
     {
         return Guess::Yes;

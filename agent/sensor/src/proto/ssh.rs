@@ -112,7 +112,13 @@ impl Parser {
         let end = side.of_mut(&mut self.ends);
         let (text, taken) = match end.lines.next(bytes, BANNER_MAX) {
             Line::More => return Take::More,
-            Line::Skip(taken) => return Take::bytes(taken),
+            Line::Skip(taken) => {
+                // The rest of a banner that was too long.
+                if !end.lines.is_cut() && self.has_banner(side) {
+                    side.of_mut(&mut self.ends).stage = Stage::Packets;
+                }
+                return Take::bytes(taken);
+            }
             Line::Whole { text, taken } => (text, taken),
             Line::Cut { text, taken } => {
                 sink.anomaly(Application::Ssh, side, "LONG_BANNER");
@@ -132,7 +138,10 @@ impl Parser {
         self.done |=
             text.starts_with(b"SSH-1.") && !text.starts_with(b"SSH-1.99-") && self.has_banner(side.other());
         self.end_mut(side).banner = Some(lines::text(text, BANNER_MAX));
-        side.of_mut(&mut self.ends).stage = Stage::Packets;
+        let end = side.of_mut(&mut self.ends);
+        if !end.lines.is_cut() {
+            end.stage = Stage::Packets;
+        }
         Take::bytes(taken)
     }
 

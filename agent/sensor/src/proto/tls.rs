@@ -389,4 +389,4 @@ fn looks_like_record(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -180,11 +180,16 @@ fn tcp(originator: &Way, responder: &Way, state: TcpState) -> Value {
     Value::Object(fields)
 }
 
+/// Application events after which Suricata's parser reads no more of a flow.
+const GIVES_UP: [(Application, &str); 1] = [(Application::Smtp, "INVALID_REPLY")];
+
 /// What `stats` counts of flows.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// By Suricata's name of the protocol: flows and transactions.
     protocols: BTreeMap<String, (u64, u64)>,
+    /// Messages at which Suricata's parser gives a flow up.
+    errors: BTreeMap<&'static str, u64>,
     /// Flows by transport.
     transports: [u64; 4],
 }
@@ -209,8 +214,12 @@ impl Tally {
             | FlowEvent::HttpRequest(_)
             | FlowEvent::HttpResponse { .. }
             | FlowEvent::Syslog(_)
-            | FlowEvent::Anomaly(_)
             | FlowEvent::Ended(_) => {}
+            FlowEvent::Anomaly(anomaly) => {
+                if GIVES_UP.contains(&(anomaly.application, anomaly.name)) {
+                    *self.errors.entry(name(anomaly.application)).or_default() += 1;
+                }
+            }
         }
     }
 
@@ -292,10 +301,14 @@ pub(super) fn stats(counters: &Counters, tally: &Tally) -> Entry {
         all.extend(tally.protocols.iter().map(|(name, both)| (name.clone(), which(both).into())));
         Value::Object(all)
     };
+    let errors: Map<String, Value> = Application::ALL
+        .iter()
+        .map(|one| (name(*one).to_owned(), json!({"parser": tally.errors.get(name(*one)).unwrap_or(&0)})))
+        .collect();
     let [tcp, udp, icmp, icmp6] = tally.transports;
     let fields = json!({
         "sekimori": Value::Object(ours.collect()),
-        "app_layer": {"flow": by(|both| both.0), "tx": by(|both| both.1)},
+        "app_layer": {"flow": by(|both| both.0), "tx": by(|both| both.1), "error": errors},
         "flow": {"total": tcp + udp + icmp + icmp6, "tcp": tcp, "udp": udp, "icmpv4": icmp, "icmpv6": icmp6},
     });
     Entry::new("stats", true, fields)

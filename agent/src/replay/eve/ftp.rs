@@ -1,11 +1,16 @@
 //! EVE of ftp.
 
 use sekimori_sensor::event::FtpCommand;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Entry;
 
 pub(super) fn entries(one: &FtpCommand) -> Vec<Entry> {
+    if one.transfer {
+        let fields =
+            json!({"filename": &*one.argument, "command": one.command.as_deref().unwrap_or_default()});
+        return vec![Entry::new("ftp_data", true, fields)];
+    }
     let mut ftp = Map::new();
     let mut put = |key: &str, value: Value| ftp.insert(key.to_owned(), value);
     if let Some(command) = &one.command {

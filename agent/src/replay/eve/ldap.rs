@@ -137,10 +137,18 @@ fn response(one: &LdapResponse) -> Value {
         LdapResponseKind::SearchReference => {
             fields.insert("uris".to_owned(), json!([one.name]));
         }
-        LdapResponseKind::Extended | LdapResponseKind::Intermediate if !one.name.is_empty() => {
-            fields.insert("name".to_owned(), (*one.name).into());
+        LdapResponseKind::Extended | LdapResponseKind::Intermediate => {
+            if !one.name.is_empty() {
+                fields.insert("name".to_owned(), (*one.name).into());
+            }
         }
-        _ => {}
+        LdapResponseKind::Bind
+        | LdapResponseKind::SearchDone
+        | LdapResponseKind::Modify
+        | LdapResponseKind::Add
+        | LdapResponseKind::Delete
+        | LdapResponseKind::ModifyDn
+        | LdapResponseKind::Compare => {}
     }
     json!({"operation": name, name: fields})
 }

@@ -32,7 +32,8 @@ const LOGGED: [&str; 10] = ["APPE", "DELE", "RETR", "STOR", "STOU", "ACCT", "POR
 const OF_FILES: [&str; 5] = ["APPE", "DELE", "RETR", "STOR", "STOU"];
 
 pub(super) fn rows(at: Timestamp, flow: &FlowRef, one: &FtpCommand) -> Vec<Row> {
-    let Some(command) = one.command.as_deref().filter(|command| LOGGED.contains(command)) else {
+    let Some(command) = one.command.as_deref().filter(|command| !one.transfer && LOGGED.contains(command))
+    else {
         return Vec::new();
     };
     let argument = if OF_FILES.contains(&command) {

@@ -52,11 +52,11 @@ pub(super) fn rows(at: Timestamp, flow: &FlowRef, one: &SmtpMail) -> Vec<Row> {
             Cell::Count(one.depth.into()),
             Cell::of(one.helo.as_deref()),
             Cell::of(one.mail_from.as_deref().and_then(address)),
-            set(one.rcpt_to.iter().filter_map(|path| address(path))),
+            set(&one.rcpt_to.iter().filter_map(|path| address(path)).collect::<Vec<_>>()),
             Cell::of(message.date.as_deref()),
             Cell::of(message.from.as_deref()),
-            set(message.to.iter().map(|text| &**text)),
-            set(message.cc.iter().map(|text| &**text)),
+            set(&message.to.iter().map(|text| &**text).collect::<Vec<_>>()),
+            set(&message.cc.iter().map(|text| &**text).collect::<Vec<_>>()),
             Cell::of(message.reply_to.as_deref()),
             Cell::of(message.message_id.as_deref()),
             Cell::of(message.in_reply_to.as_deref()),
@@ -81,9 +81,9 @@ fn address(path: &str) -> Option<&str> {
 }
 
 /// A set: each once; unset if there is none.
-fn set<'a>(texts: impl Iterator<Item = &'a str>) -> Cell {
+fn set(texts: &[&str]) -> Cell {
     let mut once: Vec<&str> = Vec::new();
-    for text in texts {
+    for text in texts.iter().copied() {
         if !once.contains(&text) {
             once.push(text);
         }

@@ -225,13 +225,12 @@ impl<T> Conversation<T> {
         };
         let (call, _) = self.calls.get_mut(at)?;
         call.response = Some(head.kind);
-        match head.kind {
-            RpcType::BindAck | RpcType::AlterContextResponse => {
-                call.received.fragments = 1;
-                // An answer that was cut says what it could.
-                let _cut = results(call, body);
-            }
-            _ => add(&mut call.received, head, 8),
+        if matches!(head.kind, RpcType::BindAck | RpcType::AlterContextResponse) {
+            call.received.fragments = 1;
+            // An answer that was cut says what it could.
+            let _cut = results(call, body);
+        } else {
+            add(&mut call.received, head, 8);
         }
         if head.flags & LAST_FRAGMENT == 0 { None } else { self.calls.remove(at) }
     }

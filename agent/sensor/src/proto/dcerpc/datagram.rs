@@ -63,10 +63,10 @@ impl Calls {
             return;
         };
         let is_last = head.flags & IS_FRAGMENT == 0 || head.flags & IS_LAST != 0;
-        match head.kind {
-            RpcType::Request => self.request(side, &head, sink),
-            RpcType::Response | RpcType::Fault | RpcType::Reject => self.response(side, &head, is_last, sink),
-            _ => {}
+        if head.kind == RpcType::Request {
+            self.request(side, &head, sink);
+        } else if matches!(head.kind, RpcType::Response | RpcType::Fault | RpcType::Reject) {
+            self.response(side, &head, is_last, sink);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::path;
-use crate::event::{FlowRef, FtpCommand};
+use crate::event::{FlowRef, FtpCommand, FtpDataChannel};
 
 /// Commands that a client may send without waiting.
 const PENDING_MAX: usize = 20;
@@ -79,45 +79,52 @@ impl Pending {
         Some(command)
     }
 
-    /// A line of a reply: the command that is over with it.
-    pub(super) fn answer(&mut self, line: ReplyLine, flow: &FlowRef) -> Option<FtpCommand> {
+    /// A line of a reply: the command that is over with it, and the data connection that it announces.
+    pub(super) fn answer(
+        &mut self,
+        line: ReplyLine,
+        flow: &FlowRef,
+    ) -> (Option<FtpCommand>, Option<FtpDataChannel>) {
         if line.first {
-            self.current = self
-                .commands
-                .iter()
-                .max_by_key(|(number, command)| (score(command, &line), u64::MAX - number))
-                .map(|(number, _)| *number);
+            let best =
+                self.commands.iter().max_by_key(|(number, one)| (score(one, &line), u64::MAX - number));
+            self.current = best.map(|(number, _)| *number);
         }
         if let Some(code) = line.code.filter(|_| line.first || line.last) {
             self.last_reply = Some((code, line.text.clone()));
         }
-        let many = self.commands.len() > 1;
-        let number = self.current?;
-        let (_, command) = self.commands.iter_mut().find(|(one, _)| *one == number)?;
-        if line.last
-            && let Some(code) = line.code
-        {
-            note(command, code, &line.text, flow);
+        let over = line.last && self.commands.len() > 1;
+        let Some(number) = self.current else { return (None, None) };
+        let Some((_, command)) = self.commands.iter_mut().find(|(one, _)| *one == number) else {
+            return (None, None);
+        };
+        let mut channel = None;
+        if let Some(code) = line.code.filter(|_| line.last) {
+            channel = note(command, code, &line.text, flow);
             if let Some(directory) = path::changed(&self.directory, command, code, &line.text) {
                 self.directory = directory;
             }
         }
-        let (over, last) = (line.last && many, line.last);
         command.reply_cut |= line.cut;
         if command.replies.len() < LINES_MAX {
             command.replies.push((line.code, line.text));
         }
-        debug_assert!(last || !over, "only a whole reply ends a command");
-        if over { self.take(number) } else { None }
+        (if over { self.take(number) } else { None }, channel)
     }
 }
 
 /// What a reply tells of a file or a data connection.
-fn note(command: &mut FtpCommand, code: u16, text: &str, flow: &FlowRef) {
+fn note(command: &mut FtpCommand, code: u16, text: &str, flow: &FlowRef) -> Option<FtpDataChannel> {
     match (command.command.as_deref(), code) {
-        (Some("RETR"), 150) | (Some("SIZE"), 213) => command.file_bytes = path::last_number(text),
-        (Some("PASV"), 227) | (Some("EPSV"), 229) => command.data = path::passive(code, text, flow),
-        _ => {}
+        (Some("RETR"), 150) | (Some("SIZE"), 213) => {
+            command.file_bytes = path::last_number(text);
+            None
+        }
+        (Some("PASV"), 227) | (Some("EPSV"), 229) => {
+            command.data = path::passive(code, text, flow);
+            command.data
+        }
+        _ => None,
     }
 }
 

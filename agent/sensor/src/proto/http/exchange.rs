@@ -103,6 +103,7 @@ impl Exchanges {
     ) {
         self.end(Part::Response, false, sink);
         if self.waiting.iter().all(|one| one.response != State::Awaited) {
+            sink.anomaly(Application::Http, client.other(), "UNABLE_TO_MATCH_RESPONSE_TO_REQUEST");
             let exchange = self.blank(client, sink.at);
             let contents = [Content::None, Content::None];
             let one = Waiting { exchange, request: State::Over, response: State::Awaited, contents };

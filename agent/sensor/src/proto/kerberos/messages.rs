@@ -177,7 +177,11 @@ fn components(mut principal: Ber<'_>) -> Option<Vec<Box<str>>> {
     let mut body = principal.enter(SEQUENCE)?;
     body.enter(field(0))?.expect(INTEGER).and_then(number)?;
     let mut list = body.enter(field(1))?.enter(SEQUENCE)?;
-    Some((0..LIST_MAX).map_while(|_| list.expect(GENERAL_STRING)).map(text).collect())
+    let mut components = Vec::new();
+    while !list.is_empty() && components.len() < LIST_MAX {
+        components.push(text(list.expect(GENERAL_STRING)?));
+    }
+    Some(components)
 }
 
 /// A principal, its components joined by `/`.

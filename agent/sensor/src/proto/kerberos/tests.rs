@@ -88,12 +88,11 @@ fn marked(message: &[u8]) -> Vec<u8> {
     [&u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
 }
 
-fn exchanges(bench: &Bench) -> Vec<&KerberosExchange> {
-    let exchange = |one| match one {
-        &Transaction::Kerberos(ref exchange) => &**exchange,
-        other => panic!("{other:?}"),
+fn exchanges(bench: &Bench) -> Vec<KerberosExchange> {
+    let exchange = |one: &Transaction| {
+        if let Transaction::Kerberos(exchange) = one { Some((**exchange).clone()) } else { None }
     };
-    bench.transactions().into_iter().map(exchange).collect()
+    bench.transactions().filter_map(exchange).collect()
 }
 
 #[test]
@@ -225,6 +224,9 @@ fn what_is_none_is_not_recognised() {
     let message = request(10, Some("ann"), &["krbtgt"], None);
     assert_eq!(recognise_datagram(&hint, &message), Guess::Yes);
     assert_eq!(recognise_datagram(&hint, &message[..40]), Guess::No);
+    let short = sequence(0x7e, &[number(0xa6, 25)]);
+    assert_eq!(recognise_datagram(&hint, &short), Guess::Yes, "an error without a version");
+    assert_eq!(recognise_datagram(&Hint::of_port(389), &short), Guess::No);
     assert_eq!(recognise_stream(&hint, &marked(&message)), Guess::Yes);
     assert_eq!(recognise_stream(&hint, &marked(&message)[..6]), Guess::More);
     assert_eq!(recognise_stream(&hint, b"\x00\x00\x00\x00"), Guess::No);
@@ -259,4 +261,16 @@ fn large_and_many_messages_are_bounded() {
         bench.stream(Originator, &marked(&request(10, Some("ann"), &["krbtgt"], None)));
     }
     assert_eq!(exchanges(&bench).len(), 1 + 1000 - 32);
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_panics(at in 0_usize..200, byte: u8, piece in 1_usize..300) {
+        let parts = [request(10, Some("a"), &["b"], Some(2)), reply(11, 9), error(6), request(12, None, &["c"], None)];
+        let mut all = parts.map(|one| marked(&one)).concat();
+        let at = at % all.len();
+        all[at] = byte;
+        Bench::to_port(88).torture(&all, piece);
+        Bench::to_port(88).torture(&all, all.len());
+    }
 }

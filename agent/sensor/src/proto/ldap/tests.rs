@@ -39,12 +39,11 @@ fn search(number: u8, filter: &[u8]) -> Vec<u8> {
     message(number, 0x63, &[text("dc=dom,dc=test"), limits, filter.to_vec(), tlv(0x30, &text("cn"))])
 }
 
-fn operations(bench: &Bench) -> Vec<&LdapOperation> {
-    let operation = |one| match one {
-        &Transaction::Ldap(ref operation) => &**operation,
-        other => panic!("{other:?}"),
+fn operations(bench: &Bench) -> Vec<LdapOperation> {
+    let operation = |one: &Transaction| {
+        if let Transaction::Ldap(operation) = one { Some((**operation).clone()) } else { None }
     };
-    bench.transactions().into_iter().map(operation).collect()
+    bench.transactions().filter_map(operation).collect()
 }
 
 #[test]
@@ -140,6 +139,24 @@ fn sealed_messages_are_stepped_over() {
     let all = operations(&bench);
     let Some(LdapRequest::Bind { mechanism, .. }) = &all[0].request else { panic!("{all:?}") };
     assert_eq!(*mechanism, LdapMechanism::Sasl { name: "GSS-SPNEGO".into() });
+    assert_eq!((all.len(), bench.malformed()), (2, 0));
+}
+
+#[test]
+fn signed_messages_are_read() {
+    let signed = |message: &[u8]| {
+        let length = u32::try_from(16 + 12 + message.len()).unwrap().to_be_bytes();
+        [&length[..], &[5, 4, 4, 0xff, 0, 12, 0, 12], &[0; 8], &[0x5a; 12], message].concat()
+    };
+    let mut bench = Bench::to_port(389);
+    bench.stream(Originator, &search(1, &tlv(0x87, b"a"))).stream(Responder, &result(1, 0x65, 0));
+    let change = message(8, 0x66, &[text("cn=x"), tlv(0x30, &[])]);
+    bench.stream(Originator, &signed(&change)).stream(Responder, &signed(&result(8, 0x67, 0)));
+    let mut unreadable = signed(&change);
+    unreadable[6] |= 2;
+    bench.stream(Originator, &unreadable);
+    let all = operations(&bench);
+    assert!(matches!(all[1].request, Some(LdapRequest::Modify { .. })));
     assert_eq!((all.len(), bench.malformed()), (2, 0));
 }
 
@@ -249,4 +266,18 @@ fn a_place_that_was_lost_is_found_again() {
     bench.stream(Originator, &search(1, &tlv(0x87, b"a"))).lose(Originator, None);
     bench.stream(Originator, &[0x55; 100]).stream(Originator, &search(2, &tlv(0x87, b"a"))).finish();
     assert_eq!((operations(&bench).len(), bench.malformed()), (2, 0));
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_panics(at in 0_usize..200, byte: u8, piece in 1_usize..300, body: Vec<u8>) {
+        let filter = tlv(0xa0, &tlv(0xa3, &[text("a"), text("b")].concat()));
+        let entry = message(1, 0x64, &[text("cn=a"), tlv(0x30, &attribute("cn", &["a"]))]);
+        let change = message(2, 0x66, &[text("cn=x"), tlv(0x30, &body)]);
+        let mut all = [search(1, &filter), entry, result(1, 0x65, 0), change, tlv(0x30, &body)].concat();
+        let at = at % all.len();
+        all[at] = byte;
+        Bench::to_port(389).torture(&all, piece);
+        Bench::to_port(389).torture(&all, all.len());
+    }
 }

@@ -12,7 +12,7 @@ fn messages(played: &Played) -> Vec<&SipMessage> {
 #[test]
 fn reads_heads_in_pieces_of_any_size() {
     let turns: [(Side, &[u8]); 2] = [
-        (C, b"\r\n\r\nINVITE sip:b@example.jp SIP/2.0\r\nFrom: <sip:a@example.jp>\r\nt: B\r\nContent-Length: 4\r\n\r\nv=0\nREGISTER sip:x SIP/2.0\r\n\r\n"),
+        (C, b"INVITE sip:b@example.jp SIP/2.0\r\nFrom: <sip:a@example.jp>\r\nt: B\r\nContent-Length: 4\r\n\r\nv=0\n\r\n\r\nREGISTER sip:x SIP/2.0\r\n\r\n"),
         (S, b"SIP/2.0 180 Ringing now\r\nServer: s\r\nCall-ID: 7\r\n\r\n"),
     ];
     for piece in [100, 4096] {

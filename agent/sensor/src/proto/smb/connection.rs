@@ -37,11 +37,17 @@ pub(super) struct Connection {
     requests: VecDeque<Request>,
     /// Numbers given.
     last_id: u64,
-    said_encrypted: bool,
-    said_compressed: bool,
+    said: Said,
     said_too_many: bool,
-    /// Message of the chain in which the last command of a side was, and the file that its answer opened.
+    /// The file that an answer before in the same chain opened.
     pub(super) opened_before: Option<[u8; 16]>,
+}
+
+/// Messages that could not be read were said.
+#[derive(Debug, Default)]
+struct Said {
+    encrypted: bool,
+    compressed: bool,
 }
 
 impl Connection {
@@ -114,7 +120,7 @@ impl Connection {
             data.request.id = next;
         }
         let is_call = crate::proto::dcerpc::read_head(data.bytes).is_some();
-        match self.files.carry(file, client, to_server, data) {
+        match self.files.carry(file, client, to_server, &data) {
             Carried::Calls(over) => {
                 if to_server && is_call {
                     self.last_id = next;
@@ -136,10 +142,10 @@ impl Connection {
     }
 
     /// A message of which nothing can be read: said once.
-    pub(super) fn once(&mut self, side: Side, detail: SmbDetail, sink: &mut Sink<'_>) -> Option<()> {
-        let said =
-            if detail == SmbDetail::Encrypted { &mut self.said_encrypted } else { &mut self.said_compressed };
-        if !core::mem::replace(said, true) {
+    pub(super) fn once(&mut self, side: Side, detail: SmbDetail, sink: &mut Sink<'_>) {
+        let was_said =
+            if detail == SmbDetail::Encrypted { &mut self.said.encrypted } else { &mut self.said.compressed };
+        if !core::mem::replace(was_said, true) {
             self.client.get_or_insert(side);
             let id = self.number();
             let (session, tree, file) = (0, 0, [0; 16]);
@@ -147,11 +153,10 @@ impl Connection {
                 Request { key: 0, id, command: NO_COMMAND, session, tree, status: None, detail, file };
             self.say(request, sink);
         }
-        Some(())
     }
 
     /// A side's place in its messages was lost: chains are broken.
-    pub(super) const fn lose(&mut self, _side: Side) {
+    pub(super) const fn lose(&mut self) {
         self.opened_before = None;
     }
 

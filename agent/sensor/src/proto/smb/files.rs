@@ -95,7 +95,7 @@ impl Files {
 
     /// Data goes to or comes from a file: whether it is calls, which come back when they are over. A file whose opening was
     /// not seen is judged by the data.
-    pub(super) fn carry(&mut self, id: [u8; 16], client: Side, to_server: bool, data: Data<'_>) -> Carried {
+    pub(super) fn carry(&mut self, id: [u8; 16], client: Side, to_server: bool, data: &Data<'_>) -> Carried {
         let looks_like_calls = read_head(data.bytes).is_some();
         if self.find(id).is_none() {
             if id == [0; 16] || id == THE_ONE_BEFORE {
@@ -140,7 +140,7 @@ pub(super) enum Carried {
 
 impl File {
     /// Counts data of a file.
-    fn carry(&mut self, is_write: bool, data: Data<'_>) -> Carried {
+    fn carry(&mut self, is_write: bool, data: &Data<'_>) -> Carried {
         let [reading, writing] = &mut self.transfers;
         let place = if is_write { writing } else { reading };
         let is_new = place.is_none();
@@ -189,7 +189,7 @@ impl File {
 
 impl Pipe {
     /// Messages begin with the data, behind what is left of the one before.
-    fn carry(&mut self, from: Side, to_server: bool, data: Data<'_>) -> Vec<Request> {
+    fn carry(&mut self, from: Side, to_server: bool, data: &Data<'_>) -> Vec<Request> {
         let [to, back] = &mut self.rest;
         let rest = if to_server { to } else { back };
         let skip = (*rest).min(data.length);

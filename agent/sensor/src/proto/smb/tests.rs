@@ -151,19 +151,17 @@ const CALL: &[u8] =
 const RESULT: &[u8] =
     b"\x05\x00\x02\x03\x10\x00\x00\x00\x1e\x00\x00\x00\x03\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00abcdef";
 
-fn commands(bench: &Bench) -> Vec<&SmbCommand> {
-    let smb = |one: &&Transaction| matches!(one, Transaction::Smb(_));
-    let command = |one| match one {
-        &Transaction::Smb(ref command) => &**command,
-        other => panic!("{other:?}"),
+fn commands(bench: &Bench) -> Vec<SmbCommand> {
+    let command = |one: &Transaction| {
+        if let Transaction::Smb(command) = one { Some((**command).clone()) } else { None }
     };
-    bench.transactions().into_iter().filter(smb).map(command).collect()
+    bench.transactions().filter_map(command).collect()
 }
 
-fn only(bench: &Bench) -> &SmbCommand {
-    let all = commands(bench);
+fn only(bench: &Bench) -> SmbCommand {
+    let mut all = commands(bench);
     assert_eq!(all.len(), 1, "{all:?}");
-    all[0]
+    all.remove(0)
 }
 
 #[test]
@@ -325,9 +323,9 @@ fn calls_go_through_pipes() {
     bench.stream(Originator, &ask(11, 5, &transceive(FILE, CALL)));
     bench.stream(Responder, &tell(11, 0, 5, &transceived(FILE, RESULT)));
     let all = commands(&bench);
-    let rpc = |at: usize| match &all[at].detail {
-        SmbDetail::Rpc(call) => (all[at].command, &**call),
-        other => panic!("{other:?}"),
+    let rpc = |at: usize| {
+        let SmbDetail::Rpc(call) = &all[at].detail else { panic!("{all:?}") };
+        (all[at].command, &**call)
     };
     let (carrier, bind) = rpc(2);
     assert_eq!(
@@ -396,6 +394,15 @@ fn the_session_service_may_come_first() {
     bench.stream(Originator, &ask(13, 1, &[4, 0, 0, 0])).stream(Responder, &[0x85, 0, 0, 0]);
     bench.stream(Responder, &tell(13, 0, 1, &[4, 0, 0, 0]));
     assert_eq!(only(&bench).command.name(), Some("SMB2_COMMAND_KEEPALIVE"));
+}
+
+#[test]
+fn a_byte_that_keeps_tcp_alive_does_not_shift_what_follows() {
+    let mut bench = Bench::to_port(445);
+    bench.stream(Originator, &ask(13, 1, &[4, 0, 0, 0])).stream(Responder, &[0]);
+    bench.stream(Responder, &tell(13, 0, 1, &[4, 0, 0, 0]));
+    assert_eq!(only(&bench).status, Some(SmbStatus::Nt(0)));
+    assert_eq!(bench.malformed(), 0);
 }
 
 #[test]
@@ -469,4 +476,19 @@ fn garbage_is_malformed() {
     let mut bench = Bench::to_port(445);
     bench.stream(Originator, &ask(99, 1, &[4, 0, 0, 0]));
     assert_eq!(bench.anomalies(), ["malformed_data"], "no such command");
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_panics(code in 0_u16..20, flags in 0_u32..8, body: Vec<u8>, piece in 1_usize..300) {
+        let two = command(code, flags, 0, 0, &body);
+        let mut one = b"\xffSMB".to_vec();
+        one.push(u8::try_from(code).unwrap() + 0x70);
+        one.extend([0; 4]);
+        one.push(if flags & 1 == 0 { 0x18 } else { 0x98 });
+        one.extend([0; 22]);
+        one.extend(&body);
+        let all = [nbss(&two), nbss(&one), chain(&[two.clone(), two]), body].concat();
+        Bench::to_port(445).torture(&all, piece);
+    }
 }

@@ -13,6 +13,7 @@ const CLOSE: u8 = 0x04;
 const DELETE: u8 = 0x06;
 const RENAME: u8 = 0x07;
 const TRANS: u8 = 0x25;
+const OPEN_ANDX: u8 = 0x2d;
 const READ_ANDX: u8 = 0x2e;
 const WRITE_ANDX: u8 = 0x2f;
 const TRANS2: u8 = 0x32;
@@ -129,7 +130,10 @@ fn command<'a>(
 }
 
 const fn is_andx(code: u8) -> bool {
-    matches!(code, 0x24 | 0x2d | READ_ANDX | WRITE_ANDX | SESSION_SETUP | 0x74 | TREE_CONNECT | NT_CREATE)
+    matches!(
+        code,
+        0x24 | OPEN_ANDX | READ_ANDX | WRITE_ANDX | SESSION_SETUP | 0x74 | TREE_CONNECT | NT_CREATE
+    )
 }
 
 impl<'a> Command<'a> {
@@ -211,10 +215,14 @@ fn request(
     };
     let is_unit = !matches!(command.code, READ_ANDX | WRITE_ANDX | TRANS | TRANS2);
     let understood = match command.code {
-        NEGOTIATE => negotiate(&command, &mut request),
+        NEGOTIATE => {
+            negotiate(&command, &mut request);
+            Some(())
+        }
         SESSION_SETUP => session_setup(&command, &mut request, sink),
         TREE_CONNECT => tree_connect(&command, &mut request),
         NT_CREATE => create(&command, &mut request),
+        OPEN_ANDX => open(&command, &mut request),
         CLOSE => file_at(&command, 0).map(|file| {
             request.file = file;
             let over = connection.files.close(file);
@@ -234,7 +242,7 @@ fn file_at(command: &Command<'_>, at: usize) -> Option<[u8; 16]> {
     command.words(at)?.u16_le().map(file_of)
 }
 
-fn negotiate(command: &Command<'_>, request: &mut Request) -> Option<()> {
+fn negotiate(command: &Command<'_>, request: &mut Request) {
     let mut client_dialects = Vec::new();
     for one in command.bytes.split(|byte| *byte == 0).take(DIALECTS_MAX) {
         if let [2, name @ ..] = one {
@@ -242,7 +250,6 @@ fn negotiate(command: &Command<'_>, request: &mut Request) -> Option<()> {
         }
     }
     request.detail = SmbDetail::Negotiate { client_dialects, server_guid: None };
-    Some(())
 }
 
 fn session_setup(command: &Command<'_>, request: &mut Request, sink: &mut Sink<'_>) -> Option<()> {
@@ -296,6 +303,16 @@ fn create(command: &Command<'_>, request: &mut Request) -> Option<()> {
         access,
         opened: None,
     }));
+    Some(())
+}
+
+/// The older way to open a file.
+fn open(command: &Command<'_>, request: &mut Request) -> Option<()> {
+    let access = command.words(6)?.u16_le()?;
+    let name = command.strings(0).next();
+    let access = access.into();
+    request.detail =
+        SmbDetail::Create(Box::new(SmbCreate { name, access, disposition: 1, ..SmbCreate::default() }));
     Some(())
 }
 
@@ -394,6 +411,7 @@ fn learn(
             }
         }
         NT_CREATE => created(connection, command, asked, sink)?,
+        OPEN_ANDX => opened(connection, command, asked, sink)?,
         READ_ANDX => {
             let mut words = command.words(10)?;
             let (low, at, high) = (words.u16_le()?, words.u16_le()?, words.u16_le()?);
@@ -447,13 +465,32 @@ fn created(
     let times = [words.u64_le()?, words.u64_le()?, words.u64_le()?, words.u64_le()?];
     words.take(4 + 8)?;
     let size = words.u64_le()?;
+    remember(connection, asked, SmbOpened { file, times, size }, sink);
+    Some(())
+}
+
+fn opened(
+    connection: &mut Connection,
+    command: &Command<'_>,
+    asked: &mut Request,
+    sink: &mut Sink<'_>,
+) -> Option<()> {
+    let mut words = command.words(4)?;
+    let file = file_of(words.u16_le()?);
+    words.take(6)?;
+    let size = words.u32_le()?.into();
+    remember(connection, asked, SmbOpened { file, times: [0; 4], size }, sink);
+    Some(())
+}
+
+/// A file is open. Pipes where the share was not seen are known by what goes through them.
+fn remember(connection: &mut Connection, asked: &mut Request, opened: SmbOpened, sink: &mut Sink<'_>) {
     let is_pipe = connection.files.is_pipe_tree(asked.session, asked.tree);
     if let SmbDetail::Create(create) = &mut asked.detail {
-        create.opened = Some(SmbOpened { file, times, size });
-        if is_pipe.is_some() || times != [0; 4] {
-            let over = connection.files.open(file, create.name.clone(), is_pipe.unwrap_or(false));
+        create.opened = Some(opened);
+        if is_pipe.is_some() || opened.times != [0; 4] {
+            let over = connection.files.open(opened.file, create.name.clone(), is_pipe.unwrap_or(false));
             connection.say_all(over, sink);
         }
     }
-    Some(())
 }

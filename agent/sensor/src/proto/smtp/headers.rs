@@ -67,18 +67,14 @@ fn keep_mailboxes(list: &[u8], to: &mut Vec<Box<str>>) {
     }
 }
 
-/// The first two IP addresses in a text.
+/// The first two IP addresses in a text; IPv6 may be written as RFC 5321, 4.1.3 has it.
 fn addresses(text: &[u8]) -> Vec<IpAddr> {
-    const LONGEST: usize = 45;
-    let words = text.split(|byte| !(byte.is_ascii_hexdigit() || matches!(byte, b'.' | b':')));
+    const LONGEST: usize = 52;
+    let words = text.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':')));
     let words = words.filter(|word| (3..=LONGEST).contains(&word.len()));
     let parsed = words.filter_map(|word| {
-        let word = str::from_utf8(word).ok()?;
-        let bare = word.trim_end_matches(['.', ':']);
-        word.parse()
-            .or_else(|_not_an_address| bare.parse())
-            .or_else(|_not_yet| bare.trim_start_matches(':').parse())
-            .ok()
+        let word = str::from_utf8(after(word, b"IPv6:").unwrap_or(word)).ok()?;
+        word.trim_end_matches(['.', ':']).parse().or_else(|_cut_too_much| word.parse()).ok()
     });
     parsed.take(2).collect()
 }

@@ -151,7 +151,7 @@ fn reads_chunks() {
     for piece in [1, 3, 4096] {
         let played = play(25, &turns, piece);
         let mails = mails(&played);
-        assert_eq!(mails.len(), 2);
+        assert_eq!(mails.len(), 2, "{piece}: {mails:?}");
         assert_eq!(mails[0].message.as_ref().unwrap().subject.as_deref(), Some("in two chunks"));
         assert_eq!(mails[0].last_reply, Some((250, "queued".into())));
         assert_eq!((mails[1].depth, mails[1].transaction), (2, 1));
@@ -255,9 +255,11 @@ fn hostile_input_costs_no_more_than_its_length() {
     for hostile in [&endless, &commands, &folded, &boundaries, &quotes] {
         for piece in [1, 1460] {
             let played = play(25, &[GREETING, (C, b"HELO pc\r\n"), (S, b"250 ok\r\n"), (C, hostile)], piece);
-            let [mail] = mails(&played)[..] else { panic!("one mail") };
-            assert!(mail.rcpt_to.len() <= RECIPIENTS_MAX);
-            assert!(format!("{mail:?}").len() < 64 * 1024);
+            assert!((1..=2).contains(&mails(&played).len()));
+            for mail in mails(&played) {
+                assert!(mail.rcpt_to.len() <= RECIPIENTS_MAX);
+                assert!(format!("{mail:?}").len() < 64 * 1024);
+            }
         }
     }
     let replies = b"250 ok\r\n".repeat(50_000);

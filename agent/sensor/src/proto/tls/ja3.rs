@@ -75,10 +75,11 @@ mod tests {
 
     #[test]
     fn a_server_is_told_by_version_cipher_and_extensions() {
-        let extensions = [65281, 0, 11, 35, 5, 16].map(|kind| (kind, &[][..])).to_vec();
-        let fields = ServerFields { legacy_version: 769, cipher: 47, extensions, ..ServerFields::default() };
+        let extensions = [65281, 11, 35].map(|kind| (kind, &[][..])).to_vec();
+        let fields =
+            ServerFields { legacy_version: 769, cipher: 49171, extensions, ..ServerFields::default() };
         let ja3s = of_server(&fields);
-        assert_eq!(&*ja3s.text, "769,47,65281-0-11-35-5-16");
-        assert_eq!(hex(&ja3s.md5), "4835b19f14997673071435cb321f5445");
+        assert_eq!(&*ja3s.text, "769,49171,65281-11-35");
+        assert_eq!(hex(&ja3s.md5), "39f74f5618836d3c5f7dcccc9f67ba75");
     }
 }

@@ -184,7 +184,12 @@ impl Message {
         match part {
             Part::Header => {}
             Part::Body => handshake.message(side, self.kind, &body, sink),
-            Part::ChainLength | Part::Certificate | Part::Skipped => handshake.note_message(side, self.kind),
+            Part::ChainLength | Part::Certificate | Part::Skipped => {
+                if !body.is_empty() {
+                    handshake.certificate_fault(side, sink);
+                }
+                handshake.note_message(side, self.kind);
+            }
         }
     }
 
