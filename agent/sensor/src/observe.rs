@@ -50,6 +50,9 @@ pub enum Rules {
     Suricata,
 }
 
+/// FTP's port.
+const FTP: u16 = 21;
+
 /// Turns frames into events.
 #[derive(Debug)]
 pub struct Observer {
@@ -283,8 +286,11 @@ impl Observer {
         let mut flow = Flow::begin(self.begun, key, direction, ip, wire);
         let handshake = matches!(ip.transport, Transport::Tcp(tcp) if tcp.flags.has(Flags::SYN));
         let read = match self.options.rules {
-            // Its analysers read what begins with a SYN-ACK, but nothing later.
-            Rules::Zeek => handshake || flow.first() != First::Midstream,
+            // Its analysers read what begins with a SYN-ACK, but nothing later; FTP's does.
+            Rules::Zeek => {
+                let ftp = flow.reference().responder.port == FTP;
+                handshake || ftp || flow.first() != First::Midstream
+            }
             Rules::Own | Rules::Suricata => self.options.midstream || flow.first() != First::Midstream,
         };
         if !read {

@@ -6,6 +6,7 @@ use super::Endpoint;
 
 /// A command with its reply, or a greeting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact of the command")]
 pub struct FtpCommand {
     /// This is the data connection of the command, when it is over; replies are told on the control connection.
     pub transfer: bool,

@@ -6,7 +6,7 @@ use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{First, FlowRecord, FlowRef};
+use crate::event::{First, FlowRecord, FlowRef, Layer};
 use crate::frame::LinkType;
 
 /// An observer and a clock in milliseconds.
@@ -86,8 +86,8 @@ impl World {
                         FlowEvent::HttpResponse { status } => status.to_string(),
                         FlowEvent::Syslog(line) => String::from_utf8_lossy(line).into_owned(),
                         FlowEvent::Tls(hello) => format!("tls({:?})", hello.server_name),
-                        FlowEvent::Transaction(one) => format!("{one:?}"),
-                        FlowEvent::Anomaly(anomaly) => anomaly.name.to_owned(),
+                        // What parsers read is tested beside them.
+                        FlowEvent::Transaction(_) | FlowEvent::Anomaly(_) => continue,
                         FlowEvent::Answered
                         | FlowEvent::Established
                         | FlowEvent::Rejected

@@ -22,6 +22,7 @@ const PORTS: [u16; 1] = [110];
 
 /// State of a connection.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact of the conversation")]
 pub(crate) struct Parser {
     greeting: Box<[u8]>,
     lines: [Lines; 2],

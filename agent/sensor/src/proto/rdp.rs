@@ -50,8 +50,7 @@ fn begin(_hint: &Hint<'_>) -> Session {
 
 /// A connection request with RDP's cookie or negotiation, or on RDP's port.
 fn recognise(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    let header = [TPKT_VERSION, 0];
-    if !bytes.starts_with(bytes.get(..header.len()).map_or(&header[..bytes.len().min(1)], |_| &header)) {
+    if bytes.iter().zip([TPKT_VERSION, 0]).any(|(byte, expected)| *byte != expected) {
         return Guess::No;
     }
     if bytes.len() < TPKT_HEADER + 7 {
@@ -60,8 +59,8 @@ fn recognise(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     }
     match Message::read(bytes) {
         Ok(Message { code: CONNECTION_REQUEST, body, .. }) => {
-            let (cookie, negotiation, route) = request(body);
-            (cookie.is_some() || negotiation.is_some() || route || hint.to_port() == PORT).into()
+            let Request { cookie, negotiation, is_routed } = Request::read(body);
+            (cookie.is_some() || negotiation.is_some() || is_routed || hint.to_port() == PORT).into()
         }
         Ok(_) => Guess::No,
         Err(Unread::Partial) => Guess::More,
@@ -146,7 +145,7 @@ impl Parser {
         let taken = Take::bytes(message.length);
         match message.code {
             CONNECTION_REQUEST => {
-                let (cookie, negotiation, _route) = request(message.body);
+                let Request { cookie, negotiation, is_routed: _ } = Request::read(message.body);
                 let cookie = cookie.map(|cookie| String::from_utf8_lossy(cookie).into());
                 self.say(side, RdpStep::Request { cookie, negotiation }, sink);
             }
@@ -188,19 +187,31 @@ impl Parser {
     }
 }
 
-/// Cookie, flags and protocols of a connection request, and whether it names a route instead of a cookie.
-fn request(body: &[u8]) -> (Option<&[u8]>, Option<(u8, u32)>, bool) {
-    const COOKIE: &[u8] = b"Cookie: mstshash=";
-    const ROUTE: &[u8] = b"Cookie: msts=";
-    let has_text = body.starts_with(b"Cookie: ") || body.starts_with(b"tsv:");
-    let end = body.windows(2).position(|pair| pair == b"\r\n").filter(|_| has_text);
-    let (text, rest) = end.and_then(|end| body.split_at_checked(end)).unwrap_or((&[], body));
-    let rest = if end.is_some() { rest.get(2..).unwrap_or_default() } else { rest };
-    let cookie = text.strip_prefix(COOKIE).map(|cookie| cookie.get(..COOKIE_MAX).unwrap_or(cookie));
-    let negotiation = structure(rest)
-        .filter(|(kind, ..)| *kind == NEGOTIATION_REQUEST)
-        .map(|(_, flags, protocols)| (flags, protocols));
-    (cookie, negotiation, text.starts_with(ROUTE) || text.starts_with(b"tsv:"))
+/// What a connection request says.
+#[derive(Debug)]
+struct Request<'a> {
+    cookie: Option<&'a [u8]>,
+    /// Flags and protocols.
+    negotiation: Option<(u8, u32)>,
+    /// It names a route instead of a cookie.
+    is_routed: bool,
+}
+
+impl<'a> Request<'a> {
+    fn read(body: &'a [u8]) -> Self {
+        const COOKIE: &[u8] = b"Cookie: mstshash=";
+        const ROUTE: &[u8] = b"Cookie: msts=";
+        let has_text = body.starts_with(b"Cookie: ") || body.starts_with(b"tsv:");
+        let end = body.windows(2).position(|pair| pair == b"\r\n").filter(|_| has_text);
+        let (text, rest) = end.and_then(|end| body.split_at_checked(end)).unwrap_or((&[], body));
+        let rest = if end.is_some() { rest.get(2..).unwrap_or_default() } else { rest };
+        let negotiation = structure(rest).filter(|(kind, ..)| *kind == NEGOTIATION_REQUEST);
+        Self {
+            cookie: text.strip_prefix(COOKIE).map(|cookie| cookie.get(..COOKIE_MAX).unwrap_or(cookie)),
+            negotiation: negotiation.map(|(_, flags, protocols)| (flags, protocols)),
+            is_routed: text.starts_with(ROUTE) || text.starts_with(b"tsv:"),
+        }
+    }
 }
 
 /// Type, flags and value of a negotiation structure.

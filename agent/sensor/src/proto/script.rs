@@ -66,18 +66,20 @@ pub(super) fn play(port: u16, turns: &[(Side, &[u8])], piece: usize) -> Played {
 impl Played {
     /// The transactions of one kind.
     pub(super) fn all<'a, T>(&'a self, of: impl Fn(&'a Transaction) -> Option<&'a T>) -> Vec<&'a T> {
-        let transactions = self.events.iter().filter_map(|event| match event {
-            Event::Flow { what: FlowEvent::Transaction(one), .. } => Some(&**one),
-            _ => None,
+        let transactions = self.events.iter().filter_map(|event| {
+            if let Event::Flow { what: FlowEvent::Transaction(one), .. } = event {
+                Some(&**one)
+            } else {
+                None
+            }
         });
         transactions.filter_map(of).collect()
     }
 
     /// The names of the anomalies.
     pub(super) fn anomalies(&self) -> Vec<&'static str> {
-        let anomalies = self.events.iter().filter_map(|event| match event {
-            Event::Flow { what: FlowEvent::Anomaly(anomaly), .. } => Some(anomaly.name),
-            _ => None,
+        let anomalies = self.events.iter().filter_map(|event| {
+            if let Event::Flow { what: FlowEvent::Anomaly(one), .. } = event { Some(one.name) } else { None }
         });
         anomalies.collect()
     }

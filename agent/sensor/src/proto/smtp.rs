@@ -30,6 +30,7 @@ const PORTS: [u16; 4] = [25, 465, 587, 2525];
 
 /// State of a connection.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact of the conversation")]
 pub(crate) struct Parser {
     /// What the server said before the protocol was recognised.
     greeting: Box<[u8]>,

@@ -343,7 +343,7 @@ fn recognise(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         Guess::No if hint.on_port(&PORTS) && looks_like_record(bytes) => Guess::Yes,
         Guess::No if is_whole_records(bytes) => Guess::Yes,
         Guess::No => sslv2::recognise(bytes),
-        guess => guess,
+        guess @ (Guess::Yes | Guess::More) => guess,
     }
 }
 

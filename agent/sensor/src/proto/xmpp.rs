@@ -58,7 +58,8 @@ fn probe(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     let start = bytes.get(..STREAM_WITHIN).unwrap_or(bytes);
     let declared = start.starts_with(b"<?xml");
     let has = |what: &[u8]| start.windows(what.len()).any(|at| at == what);
-    if start.starts_with(b"<stream:stream") || (declared && has(b"<stream:stream")) {
+    let stanza = [&b"<stream:"[..], b"</stream:stream>", b"<iq ", b"<message ", b"<presence "];
+    if stanza.iter().any(|one| start.starts_with(one)) || (declared && has(b"<stream:stream")) {
         return Guess::Yes;
     }
     let cut = [&b"<?xml "[..], b"<stream:stream"].iter().any(|whole| whole.starts_with(start));
@@ -77,6 +78,7 @@ mod tests {
         assert_eq!(probe(&hint, b"<stream:stream to='a'>"), Guess::Yes);
         assert_eq!(probe(&hint, b"<?xml version='1.0'?>"), Guess::More);
         assert_eq!(probe(&hint, b"<?xml version='1.0'?><html>"), Guess::No);
+        assert_eq!(probe(&hint, b"<iq type='get' id='1'>"), Guess::Yes, "in the middle of a stream");
         assert_eq!(probe(&hint, b"<html>"), Guess::No);
     }
 }

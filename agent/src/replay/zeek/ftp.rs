@@ -41,7 +41,7 @@ pub(super) fn rows(at: Timestamp, flow: &FlowRef, one: &FtpCommand) -> Vec<Row> 
     } else {
         one.argument.to_string()
     };
-    let password = one.guest_password.as_deref().or(one.password_given.then_some("<hidden>"));
+    let password = one.guest_password.as_deref().or_else(|| one.password_given.then_some("<hidden>"));
     let data =
         |of: fn(&sekimori_sensor::event::FtpDataChannel) -> Cell| one.data.as_ref().map_or(Cell::Unset, of);
     vec![Row {

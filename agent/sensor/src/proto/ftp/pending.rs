@@ -12,6 +12,7 @@ const LINES_MAX: usize = 64;
 
 /// A line of a reply.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent fact of the line")]
 pub(super) struct ReplyLine {
     /// None within a reply of several lines.
     pub(super) code: Option<u16>,

@@ -3,10 +3,7 @@ use crate::event::Transaction;
 use crate::proto::script::{C, Played, S, play};
 
 fn commands(played: &Played) -> Vec<&FtpCommand> {
-    played.all(|one| match one {
-        Transaction::Ftp(one) => Some(&**one),
-        _ => None,
-    })
+    played.all(|one| if let Transaction::Ftp(one) = one { Some(&**one) } else { None })
 }
 
 fn find<'a>(played: &'a Played, name: &str) -> &'a FtpCommand {

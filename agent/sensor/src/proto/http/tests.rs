@@ -1,7 +1,7 @@
 use super::*;
 use crate::counters::Counters;
 use crate::event::{Event, HttpExchange, Transaction};
-use crate::proto::{Notes, Parser as _};
+use crate::proto::Notes;
 
 const CLIENT: Side = Side::Originator;
 const SERVER: Side = Side::Responder;

@@ -3,10 +3,7 @@ use crate::event::Transaction;
 use crate::proto::script::{C, Played, S, play};
 
 fn texts(played: &Played) -> Vec<String> {
-    let all = played.all(|one| match one {
-        Transaction::Imap(one) => Some(&**one),
-        _ => None,
-    });
+    let all = played.all(|one| if let Transaction::Imap(one) = one { Some(&**one) } else { None });
     let text = |one: &&ImapCommand| {
         let argument = one.argument.as_deref().unwrap_or("-");
         format!(

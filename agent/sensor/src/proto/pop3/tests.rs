@@ -3,10 +3,7 @@ use crate::event::Transaction;
 use crate::proto::script::{C, Played, S, play};
 
 fn commands(played: &Played) -> Vec<&Pop3Command> {
-    played.all(|one| match one {
-        Transaction::Pop3(one) => Some(&**one),
-        _ => None,
-    })
+    played.all(|one| if let Transaction::Pop3(one) = one { Some(&**one) } else { None })
 }
 
 /// `COMMAND argument: OK header [data]` of each.

@@ -46,10 +46,7 @@ fn bench() -> Bench {
 }
 
 fn quic_hellos(bench: &Bench) -> Vec<QuicHello> {
-    let hello = |one| match one {
-        Transaction::Quic(one) => Some(*one),
-        _ => None,
-    };
+    let hello = |one| if let Transaction::Quic(one) = one { Some(*one) } else { None };
     bench.transactions().into_iter().filter_map(hello).collect()
 }
 

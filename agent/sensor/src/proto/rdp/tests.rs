@@ -19,10 +19,7 @@ fn message(code: u8, body: &[u8]) -> Vec<u8> {
 fn run(flights: &[(Side, &[u8])]) -> (Vec<RdpNegotiation>, Bench) {
     let mut bench = Bench::new(Session::default(), 3_389);
     flights.iter().for_each(|(side, bytes)| bench.stream(*side, bytes));
-    let step = |one| match one {
-        Transaction::Rdp(one) => Some(*one),
-        _ => None,
-    };
+    let step = |one| if let Transaction::Rdp(one) = one { Some(*one) } else { None };
     (bench.transactions().into_iter().filter_map(step).collect(), bench)
 }
 
@@ -219,10 +216,10 @@ fn segments_may_be_cut_anywhere() {
         for (side, bytes) in [(CLIENT, &request), (SERVER, &confirm), (CLIENT, &data)] {
             bytes.chunks(size).for_each(|piece| bench.stream(side, piece));
         }
-        let said = bench.transactions().into_iter().filter_map(|one| match one {
-            Transaction::Rdp(one) => Some(one.step),
-            _ => None,
-        });
+        let said = bench
+            .transactions()
+            .into_iter()
+            .filter_map(|one| if let Transaction::Rdp(one) = one { Some(one.step) } else { None });
         assert_eq!(said.collect::<Vec<_>>(), whole, "{size}");
     }
 }
@@ -239,7 +236,7 @@ fn hostile_messages_end_it_or_are_skipped() {
     assert_eq!(steps(&[(CLIENT, &huge)]).len(), 2, "what is too long is skipped, what follows is read");
 
     // Requests without end: each is taken at once, and after ten messages of data nothing is read.
-    let many = [request.clone(), message(DATA, &vec![0x44; 10_000]).repeat(400)].concat();
+    let many = [request, message(DATA, &vec![0x44; 10_000]).repeat(400)].concat();
     let (said, bench) = run(&[(CLIENT, &many)]);
     assert_eq!((said.len(), bench.session.is_opaque()), (1, true));
 }

@@ -3,10 +3,7 @@ use crate::event::Transaction;
 use crate::proto::script::{C, Played, S, play};
 
 fn messages(played: &Played) -> Vec<&SipMessage> {
-    played.all(|one| match one {
-        Transaction::Sip(one) => Some(&**one),
-        _ => None,
-    })
+    played.all(|one| if let Transaction::Sip(one) = one { Some(&**one) } else { None })
 }
 
 #[test]

@@ -3,10 +3,7 @@ use crate::event::Transaction;
 use crate::proto::script::{C, Played, S, play};
 
 fn mails(played: &Played) -> Vec<&SmtpMail> {
-    played.all(|one| match one {
-        Transaction::Smtp(mail) => Some(&**mail),
-        _ => None,
-    })
+    played.all(|one| if let Transaction::Smtp(mail) = one { Some(&**mail) } else { None })
 }
 
 const GREETING: (Side, &[u8]) = (S, b"220 mx.example.jp ESMTP ready\r\n");

@@ -3,10 +3,7 @@ use crate::event::{SshAgreement, Transaction};
 use crate::proto::script::{C, Played, S, play};
 
 fn connection(played: &Played) -> Option<&SshConnection> {
-    let all = played.all(|one| match one {
-        Transaction::Ssh(one) => Some(&**one),
-        _ => None,
-    });
+    let all = played.all(|one| if let Transaction::Ssh(one) = one { Some(&**one) } else { None });
     assert!(all.len() <= 1, "one a connection");
     all.first().copied()
 }

@@ -10,10 +10,7 @@ fn session(turns: &[(Side, &[u8])]) -> TelnetSession {
         let played = play(23, turns, piece);
         assert!(!played.text().contains("s3cret"), "passwords are not kept");
         sessions = played
-            .all(|one| match one {
-                Transaction::Telnet(one) => Some(&**one),
-                _ => None,
-            })
+            .all(|one| if let Transaction::Telnet(one) = one { Some(&**one) } else { None })
             .into_iter()
             .cloned()
             .collect();

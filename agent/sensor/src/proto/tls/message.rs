@@ -92,7 +92,7 @@ impl Message {
 
     /// The usual case: a hello lies whole in what is there.
     fn read_in_place(
-        &mut self,
+        &self,
         side: Side,
         reader: &mut Reader<'_>,
         handshake: &mut Handshake,

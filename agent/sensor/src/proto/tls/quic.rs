@@ -13,8 +13,8 @@ pub(super) fn of_client(fields: &ClientFields<'_>) -> Box<[Extension]> {
     let one = |&(kind, data): &(u16, &[u8])| {
         let mut reader = Reader(data);
         let values = match kind {
-            SERVER_NAME => texts(&fields.server_name.into_iter().collect::<Vec<_>>()),
-            ALPN => texts(&fields.protocols),
+            SERVER_NAME => fields.server_name.map(|name| texts(&[name])),
+            ALPN => Some(texts(&fields.protocols)),
             SUPPORTED_VERSIONS => {
                 reader.vec8().map(|list| list.u16s().take(VALUES_MAX).map(version).collect())
             }
@@ -32,7 +32,7 @@ pub(super) fn of_client(fields: &ClientFields<'_>) -> Box<[Extension]> {
 pub(super) fn of_server(fields: &ServerFields<'_>) -> Box<[Extension]> {
     let one = |&(kind, data): &(u16, &[u8])| {
         let values = match kind {
-            ALPN => texts(&fields.protocols),
+            ALPN => Some(texts(&fields.protocols)),
             SUPPORTED_VERSIONS => Some(Reader(data).u16s().take(1).map(version).collect()),
             _ => None,
         };
@@ -41,8 +41,8 @@ pub(super) fn of_server(fields: &ServerFields<'_>) -> Box<[Extension]> {
     fields.extensions.iter().map(one).collect()
 }
 
-fn texts(values: &[&[u8]]) -> Option<Box<[Box<str>]>> {
-    Some(values.iter().take(VALUES_MAX).map(|value| lossy(value).into_boxed_str()).collect())
+fn texts(values: &[&[u8]]) -> Box<[Box<str>]> {
+    values.iter().take(VALUES_MAX).map(|value| lossy(value).into_boxed_str()).collect()
 }
 
 fn version(version: u16) -> Box<str> {

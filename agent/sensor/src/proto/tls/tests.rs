@@ -82,7 +82,9 @@ impl Bench {
     }
 
     pub(in crate::proto) fn datagram(&mut self, side: Side, bytes: &[u8]) {
-        self.with(|session, sink| session.read_datagram(side, bytes, bytes.len() as u32, sink));
+        self.with(|session, sink| {
+            session.read_datagram(side, bytes, u32::try_from(bytes.len()).unwrap(), sink)
+        });
     }
 
     pub(in crate::proto) fn finish(&mut self) {
@@ -90,33 +92,39 @@ impl Bench {
     }
 
     pub(in crate::proto) fn hellos(&self) -> Vec<ClientHello> {
-        let hello = |event: &Event| match event {
-            Event::Flow { what: FlowEvent::Tls(hello), .. } => Some((**hello).clone()),
-            _ => None,
+        let hello = |event: &Event| {
+            if let Event::Flow { what: FlowEvent::Tls(hello), .. } = event {
+                Some((**hello).clone())
+            } else {
+                None
+            }
         };
         self.events.iter().filter_map(hello).collect()
     }
 
     pub(in crate::proto) fn transactions(&self) -> Vec<Transaction> {
-        let transaction = |event: &Event| match event {
-            Event::Flow { what: FlowEvent::Transaction(one), .. } => Some((**one).clone()),
-            _ => None,
+        let transaction = |event: &Event| {
+            if let Event::Flow { what: FlowEvent::Transaction(one), .. } = event {
+                Some((**one).clone())
+            } else {
+                None
+            }
         };
         self.events.iter().filter_map(transaction).collect()
     }
 
     fn connections(&self) -> Vec<TlsConnection> {
-        let connection = |one| match one {
-            Transaction::Tls(one) => Some(*one),
-            _ => None,
-        };
+        let connection = |one| if let Transaction::Tls(one) = one { Some(*one) } else { None };
         self.transactions().into_iter().filter_map(connection).collect()
     }
 
     fn anomalies(&self) -> Vec<&'static str> {
-        let anomaly = |event: &Event| match event {
-            Event::Flow { what: FlowEvent::Anomaly(anomaly), .. } => Some(anomaly.name),
-            _ => None,
+        let anomaly = |event: &Event| {
+            if let Event::Flow { what: FlowEvent::Anomaly(anomaly), .. } = event {
+                Some(anomaly.name)
+            } else {
+                None
+            }
         };
         self.events.iter().filter_map(anomaly).collect()
     }
@@ -530,7 +538,8 @@ fn any_hello() -> impl Strategy<Value = Vec<u8>> {
             list.push((0, length16(&[&[0], &*length16(name.as_bytes())].concat())));
         }
         if !alpn.is_empty() {
-            let each = alpn.iter().flat_map(|one| [&[one.len() as u8], one.as_bytes()].concat());
+            let each =
+                alpn.iter().flat_map(|one| [&[u8::try_from(one.len()).unwrap()], one.as_bytes()].concat());
             list.push((16, length16(&each.collect::<Vec<_>>())));
         }
         list.push((10, length16(&bytes(&lists))));
@@ -595,19 +604,17 @@ proptest! {
         let (_, extensions) = parse_tls_extensions(theirs.ext.unwrap_or_default()).expect("extensions");
         prop_assert_eq!(ours.extensions.len(), extensions.len());
         for extension in &extensions {
-            match extension {
-                TlsExtension::SNI(names) => prop_assert_eq!(ours.server_name, names.first().map(|name| name.1)),
-                TlsExtension::ALPN(protocols) => prop_assert_eq!(&ours.protocols, protocols),
-                TlsExtension::EllipticCurves(groups) => {
+            if let TlsExtension::SNI(names) = extension {
+                prop_assert_eq!(ours.server_name, names.first().map(|name| name.1));
+            } else if let TlsExtension::ALPN(protocols) = extension {
+                prop_assert_eq!(&ours.protocols, protocols);
+            } else if let TlsExtension::EllipticCurves(groups) = extension {
                     let groups: Vec<u16> =
                         groups.iter().map(|group| group.0).filter(|group| !hello::is_grease(*group)).collect();
                     prop_assert_eq!(&ours.groups, &groups);
-                }
-                TlsExtension::SignatureAlgorithms(list) => {
+            } else if let TlsExtension::SignatureAlgorithms(list) = extension {
                     let list: Vec<u16> = list.iter().copied().filter(|one| !hello::is_grease(*one)).collect();
                     prop_assert_eq!(&ours.signature_algorithms, &list);
-                }
-                _ => {}
             }
         }
     }

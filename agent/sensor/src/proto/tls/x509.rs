@@ -52,15 +52,12 @@ fn content(parsed: &X509Certificate<'_>) -> CertificateContent {
         ..CertificateContent::default()
     };
     for extension in parsed.extensions() {
-        match extension.parsed_extension() {
-            ParsedExtension::BasicConstraints(constraints) => {
-                content.authority = Some(constraints.ca);
-                content.path_len = constraints.path_len_constraint;
-            }
-            ParsedExtension::SubjectAlternativeName(names) => {
-                content.names = alternatives(&names.general_names);
-            }
-            _ => {}
+        let parsed = extension.parsed_extension();
+        if let ParsedExtension::BasicConstraints(constraints) = parsed {
+            content.authority = Some(constraints.ca);
+            content.path_len = constraints.path_len_constraint;
+        } else if let ParsedExtension::SubjectAlternativeName(names) = parsed {
+            content.names = alternatives(&names.general_names);
         }
     }
     content
@@ -74,7 +71,12 @@ fn alternatives(listed: &[GeneralName<'_>]) -> AlternativeNames {
             GeneralName::URI(name) => uri.push((*name).into()),
             GeneralName::RFC822Name(name) => email.push((*name).into()),
             GeneralName::IPAddress(bytes) => ip.extend(address(bytes)),
-            _ => {}
+            GeneralName::OtherName(..)
+            | GeneralName::X400Address(_)
+            | GeneralName::DirectoryName(_)
+            | GeneralName::EDIPartyName(_)
+            | GeneralName::RegisteredID(_)
+            | GeneralName::Invalid(..) => {}
         }
     }
     AlternativeNames { dns: dns.into(), uri: uri.into(), email: email.into(), ip: ip.into() }
