@@ -35,6 +35,7 @@ impl Bench {
             responder: end(port),
             protocol: 6,
             vlan: None,
+            swapped: false,
         };
         Self {
             session: Session::default(),

@@ -34,6 +34,7 @@ pub(super) fn play(port: u16, turns: &[(Side, &[u8])], piece: usize) -> Played {
         responder: end(2, port),
         protocol: 6,
         vlan: None,
+        swapped: false,
     };
     let mut played = Played::default();
     let (notes, counters, events) = (&mut played.notes, &mut played.counters, &mut played.events);

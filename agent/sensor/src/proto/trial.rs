@@ -24,7 +24,7 @@ impl Trial {
         let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
         let began = Timestamp::ZERO;
         let flow =
-            FlowRef { id: 1, began, originator: end(40_000), responder: end(port), protocol, vlan: None };
+            FlowRef { id: 1, began, originator: end(40_000), responder: end(port), protocol, vlan: None, swapped: false };
         let (notes, counters, events) = (Notes::default(), Counters::default(), Vec::new());
         Self { flow, session: Session::default(), notes, counters, events, waiting: Default::default() }
     }
