@@ -36,6 +36,7 @@ mod sip;
 mod smb;
 mod smtp;
 mod snmp;
+mod socks;
 mod ssh;
 mod syslog;
 mod telnet;

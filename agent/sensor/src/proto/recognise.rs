@@ -23,7 +23,7 @@ pub(super) const STREAM: &[Recogniser] = &[
     rule(Application::MongoDb, stream::mongodb),
     rule(Application::OpenVpn, stream::openvpn),
     rule(Application::Stun, stream::stun),
-    rule(Application::Socks, stream::socks),
+    Recogniser { application: Application::Socks, probe: stream::socks, begin: super::socks::begin },
     rule(Application::Ajp, stream::ajp),
     rule(Application::Iec104, stream::iec104),
     rule(Application::TeamViewer, stream::teamviewer),

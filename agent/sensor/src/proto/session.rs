@@ -3,7 +3,7 @@
 use crate::event::{Application, FlowRef};
 use crate::proto::{
     Side, Sink, dcerpc, dhcp, dht, dns, ftp, http, http2, imap, irc, kerberos, ldap, mqtt, ntp, pop3, quic,
-    rdp, recognise, sip, smb, smtp, snmp, ssh, syslog, telnet, tftp, tls, xmpp,
+    rdp, recognise, sip, smb, smtp, snmp, socks, ssh, syslog, telnet, tftp, tls, xmpp,
 };
 
 /// Units (segments, datagrams) without a recognised beginning before a flow is left alone.
@@ -319,6 +319,7 @@ sessions! {
     Dht dht,
     Syslog syslog,
     Xmpp xmpp,
+    Socks socks,
 }
 
 impl Default for Session {

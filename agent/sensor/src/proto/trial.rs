@@ -84,6 +84,11 @@ impl Trial {
         self.notes.application()
     }
 
+    /// What was observed of it.
+    pub(super) fn events(&self) -> impl Iterator<Item = &FlowEvent> {
+        self.each()
+    }
+
     pub(super) fn malformed(&self) -> u64 {
         self.counters.value(Counter::ProtoMalformed)
     }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::NO_COMMAND;
 use super::files::{Carried, Data, Files};
-use crate::event::{Application, FileInfo, FileState};
 use crate::event::smb::{SmbCode, SmbCommand, SmbDetail, SmbStatus};
+use crate::event::{Application, FileInfo, FileState};
 use crate::proto::{Side, Sink};
 
 /// Requests that wait for an answer; one more and the oldest is given up. A server grants fewer credits than this.
