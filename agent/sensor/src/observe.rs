@@ -406,13 +406,11 @@ impl Observer {
 
 /// The Ethernet addresses of a frame: sender, receiver.
 fn addresses(frame: &Frame<'_>) -> Option<[[u8; 6]; 2]> {
-    match frame.link {
-        LinkType::Ethernet => {
-            let (destination, rest) = frame.bytes.split_first_chunk::<6>()?;
-            Some([*rest.first_chunk::<6>()?, *destination])
-        }
-        _ => None,
+    if frame.link != LinkType::Ethernet {
+        return None;
     }
+    let (destination, rest) = frame.bytes.split_first_chunk::<6>()?;
+    Some([*rest.first_chunk::<6>()?, *destination])
 }
 
 /// A rule that a frame breaks.

@@ -28,6 +28,7 @@ pub(crate) struct Tcp {
 
 /// What a segment meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one segment")]
 pub(crate) struct Meaning {
     /// It did not come after both ends had closed.
     pub(crate) productive: bool,

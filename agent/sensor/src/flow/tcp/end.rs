@@ -33,6 +33,7 @@ pub(super) enum State {
 
 /// One end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each set once")]
 pub(super) struct End {
     pub(super) state: State,
     /// The state before this one.
