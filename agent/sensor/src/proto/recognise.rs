@@ -27,8 +27,6 @@ pub(super) const STREAM: &[Recogniser] = &[
     rule(Application::Ajp, stream::ajp),
     rule(Application::Iec104, stream::iec104),
     rule(Application::TeamViewer, stream::teamviewer),
-    rule(Application::Tls, stream::tls_under_way),
-    rule(Application::Xmpp, stream::xmpp_under_way),
 ];
 pub(super) const DATAGRAM: &[Recogniser] = &[
     rule(Application::Stun, datagram::stun),

@@ -157,29 +157,3 @@ pub(super) fn teamviewer(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
         _ => Guess::No,
     }
 }
-
-/// TLS that began before the capture did: whole records up to exactly the end of a segment (RFC 8446, 5.1).
-pub(super) fn tls_under_way(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    /// RFC 5246, 6.2.3.
-    const RECORD_MAX: usize = (1 << 14) + 2048;
-    let mut reader = Reader(bytes);
-    while !reader.0.is_empty() {
-        let read = (|| Some((reader.u8()?, reader.u16()?, reader.vec16()?)))();
-        let fits = read.is_some_and(|(kind, version, record)| {
-            matches!((kind, version), (20..=23, 0x0301..=0x0303))
-                && (1..=RECORD_MAX).contains(&record.0.len())
-        });
-        if !fits {
-            return Guess::No;
-        }
-    }
-    (!bytes.is_empty()).into()
-}
-
-/// XMPP that began before the capture did: a stanza, or the end of the stream (RFC 6120, 4.4 and 8).
-pub(super) fn xmpp_under_way(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    const PORTS: [u16; 2] = [5222, 5269];
-    const BEGINNINGS: [&[u8]; 4] = [b"<presence ", b"<iq ", b"<message ", b"</stream:stream>"];
-    let begins = BEGINNINGS.iter().any(|beginning| bytes.starts_with(beginning));
-    (begins && bytes.ends_with(b">") && hint.on_port(&PORTS)).into()
-}

@@ -45,7 +45,6 @@ fn streams() {
         (9000, &[b"\x17\x24\x0a\x20\0"], A::Unknown),
         (443, &[b"\x17\x03\x03\0\x02ab\x15\x03\x03\0\x01x"], A::Tls),
         (5222, &[b"<presence to='a@b'/>"], A::Xmpp),
-        (5222, &[b"<message "], A::Unknown),
         (27_017, &[b"\x3b\0\0\0\0\0\0\0\0\0\0\0\xd4\x07\0\0\0\0\0\0abtest.$cmd\0\0\0\0\0\xff\xff\xff\xff\x13\0\0\0\x01\
             getnonce\0\x01\0\0\0\0"], A::MongoDb),
     ] {
