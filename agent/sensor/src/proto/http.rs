@@ -203,7 +203,7 @@ impl Parser {
         }
         let (is_response, may_be) =
             (bytes.starts_with(STATUS), STATUS.starts_with(bytes.get(..5).unwrap_or(bytes)));
-        let client = *self.client.get_or_insert(if is_response { side.other() } else { side });
+        let client = *self.client.get_or_insert_with(|| if is_response { side.other() } else { side });
         let searched = core::mem::take(side.of_mut(&mut self.searched));
         if side == client {
             if is_response || !bytes.first().is_some_and(u8::is_ascii_alphanumeric) {

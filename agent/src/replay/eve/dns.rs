@@ -28,11 +28,11 @@ const NULL: u16 = 10;
 const OPT: u16 = 41;
 
 pub(super) fn entries(dns: &Dns) -> Vec<Entry> {
-    let (event_type, fields) = match dns.application {
-        Application::Llmnr => return Vec::new(),
-        Application::Mdns => ("mdns", multicast(dns)),
-        _ => ("dns", unicast(dns)),
-    };
+    if dns.application == Application::Llmnr {
+        return Vec::new();
+    }
+    let is_multicast = dns.application == Application::Mdns;
+    let (event_type, fields) = if is_multicast { ("mdns", multicast(dns)) } else { ("dns", unicast(dns)) };
     vec![Entry::new(event_type, dns.from_originator, Value::Object(fields))]
 }
 
@@ -86,9 +86,10 @@ fn multicast(dns: &Dns) -> Map<String, Value> {
         let record = |one: &Resource| {
             let mut fields = Map::new();
             fields.insert("rrname".to_owned(), name(&one.name).into());
-            let value = match &one.data {
-                Rdata::Text(parts) => Some(parts.iter().map(|part| printable(part)).collect()),
-                _ => data(one).map(|(_, value)| value),
+            let value = if let Rdata::Text(parts) = &one.data {
+                Some(parts.iter().map(|part| printable(part)).collect())
+            } else {
+                data(one).map(|(_, value)| value)
             };
             fields.extend(value.map(|value| (small(one.rtype), value)));
             Value::Object(fields)
@@ -124,12 +125,10 @@ fn details(record: &Resource) -> Vec<Value> {
         }
         fields
     };
-    match &record.data {
-        Rdata::Text(parts) => {
-            parts.iter().map(|part| with(Some(("rdata", printable(part).into())))).collect()
-        }
-        _ => vec![with(data(record))],
+    if let Rdata::Text(parts) = &record.data {
+        return parts.iter().map(|part| with(Some(("rdata", printable(part).into())))).collect();
     }
+    vec![with(data(record))]
 }
 
 /// The data of a record and the key that it stands under; none for what Suricata does not read.
@@ -174,9 +173,10 @@ fn authority(soa: &Soa) -> Value {
 fn grouped(answers: &[Resource]) -> Value {
     let mut groups: Map<String, Value> = Map::new();
     for one in answers.iter().filter(|one| one.rtype != OPT) {
-        let values: Vec<Value> = match &one.data {
-            Rdata::Text(parts) => parts.iter().map(|part| printable(part).into()).collect(),
-            _ => data(one).map(|(_, value)| value).into_iter().collect(),
+        let values: Vec<Value> = if let Rdata::Text(parts) = &one.data {
+            parts.iter().map(|part| printable(part).into()).collect()
+        } else {
+            data(one).map(|(_, value)| value).into_iter().collect()
         };
         if values.is_empty() {
             continue;

@@ -61,7 +61,7 @@ fn first(one: &HttpExchange) -> Map<String, Value> {
         }
     }
     let protocol =
-        request.map(|request| &*request.protocol).or(one.response.as_ref().map(|it| &*it.protocol));
+        request.map(|request| &*request.protocol).or_else(|| one.response.as_ref().map(|it| &*it.protocol));
     if let Some(protocol) = protocol.filter(|protocol| !protocol.is_empty()) {
         put("protocol", protocol.into());
     }
@@ -163,7 +163,7 @@ fn second(one: &HttpExchange, http2: &Http2) -> Map<String, Value> {
     if let Some(request) = &one.request {
         put("http_method", (*request.method).into());
         put("url", (*request.target).into());
-        if let Some(host) = value(&request.fields, ":authority").or(value(&request.fields, "host")) {
+        if let Some(host) = value(&request.fields, ":authority").or_else(|| value(&request.fields, "host")) {
             put("hostname", host.into());
         }
         if let Some(agent) = value(&request.fields, "user-agent") {

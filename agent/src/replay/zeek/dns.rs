@@ -55,6 +55,7 @@ pub(super) struct Pending {
 
 /// A line that may still change.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column, or says how to read one")]
 struct Line {
     at: Timestamp,
     is_tcp: bool,

@@ -82,11 +82,18 @@ const STATIC: [(&str, &str); 61] = [
     ("www-authenticate", ""),
 ];
 
+/// A name and a value.
+#[derive(Debug)]
+struct Entry {
+    name: Box<[u8]>,
+    value: Box<[u8]>,
+}
+
 /// What one direction has agreed on.
 #[derive(Debug)]
 pub(super) struct Decoder {
     /// Latest first.
-    table: VecDeque<(Box<[u8]>, Box<[u8]>)>,
+    table: VecDeque<Entry>,
     size: usize,
     max: usize,
 }
@@ -141,7 +148,7 @@ impl Decoder {
         if let Some((name, value)) = STATIC.get(nth) {
             return Some((name.as_bytes(), value.as_bytes()));
         }
-        self.table.get(nth - STATIC.len()).map(|(name, value)| (&**name, &**value))
+        self.table.get(nth - STATIC.len()).map(|entry| (&*entry.name, &*entry.value))
     }
 
     /// A name, by index or as it is, and a value.
@@ -155,14 +162,14 @@ impl Decoder {
 
     fn insert(&mut self, name: Box<[u8]>, value: Box<[u8]>) {
         self.size += name.len() + value.len() + ENTRY;
-        self.table.push_front((name, value));
+        self.table.push_front(Entry { name, value });
         self.evict();
     }
 
     fn evict(&mut self) {
         while self.size > self.max {
-            let Some((name, value)) = self.table.pop_back() else { break };
-            self.size = self.size.saturating_sub(name.len() + value.len() + ENTRY);
+            let Some(last) = self.table.pop_back() else { break };
+            self.size = self.size.saturating_sub(last.name.len() + last.value.len() + ENTRY);
         }
     }
 }
