@@ -115,7 +115,7 @@ impl Hint<'_> {
     }
 
     /// The port of the receiver of these bytes.
-    pub(crate) const fn to_port(&self) -> u16 {
+    pub(crate) const fn to_port(self) -> u16 {
         match self.side {
             Side::Originator => self.flow.responder.port,
             Side::Responder => self.flow.originator.port,
@@ -341,10 +341,10 @@ impl Session {
 
     /// Bytes from `side` are useless where some before them are missing: worth waiting for those.
     pub(crate) fn needs_order(&self, side: Side) -> bool {
-        match self {
-            Self::Probing(probe) => probe.tries == 0,
-            _ => self.parser_ref().is_some_and(|parser| parser.needs_order(side)),
+        if let Self::Probing(probe) = self {
+            return probe.tries == 0;
         }
+        self.parser_ref().is_some_and(|parser| parser.needs_order(side))
     }
 
     /// Reads a datagram of `wire_bytes`, of which `bytes` were captured.
@@ -367,22 +367,21 @@ impl Session {
     /// Reads what `side` sent, in order and not yet taken.
     pub(crate) fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Taken {
         for _ in 0..SWITCHES_MAX {
-            let took = match self {
-                Self::Opaque => return Taken::All,
-                Self::Probing(probe) => match probe.recognise(STREAM, side, bytes, sink.flow) {
+            if let Self::Probing(probe) = self {
+                match probe.recognise(STREAM, side, bytes, sink.flow) {
                     Ok((application, session)) => {
                         sink.is(application);
                         *self = session;
-                        continue;
                     }
-                    Err(true) => Take::More,
+                    Err(true) => return Taken::More,
                     Err(false) => {
                         *self = core::mem::take(probe).after_try(side, bytes);
-                        Take::All
+                        return Taken::All;
                     }
-                },
-                _ => self.parser().map_or(Take::All, |parser| parser.read_stream(side, bytes, sink)),
-            };
+                }
+            }
+            let Some(parser) = self.parser() else { return Taken::All };
+            let took = parser.read_stream(side, bytes, sink);
             let taken = match took {
                 Take::More => Taken::More,
                 Take::Bytes(n) => Taken::Bytes(n),
@@ -405,15 +404,14 @@ impl Session {
 
     /// See [`Parser::lose`].
     pub(crate) fn lose(&mut self, side: Side, bytes: &[u8], missing: Option<u32>, sink: &mut Sink<'_>) {
-        match self {
-            Self::Probing(probe) => *self = core::mem::take(probe).after_try(side, bytes),
-            _ => {
-                if let Some(parser) = self.parser() {
-                    parser.lose(side, bytes, missing, sink);
-                }
-                self.close_if_done(sink);
-            }
+        if let Self::Probing(probe) = self {
+            *self = core::mem::take(probe).after_try(side, bytes);
+            return;
         }
+        if let Some(parser) = self.parser() {
+            parser.lose(side, bytes, missing, sink);
+        }
+        self.close_if_done(sink);
     }
 
     /// The flow is over: the parser says what it has not said.

@@ -68,13 +68,18 @@ const NO_LOGIN: [Application; 5] =
 pub(super) fn of(flow: &FlowRef, record: &FlowRecord) -> Option<&'static Service> {
     let at_port = || SERVICES.iter().find(|service| service.ports.contains(&flow.responder.port));
     let named = |name| SERVICES.iter().find(|service| service.name == name);
-    match record.application {
-        Application::Ssh => named(SSH.name),
-        Application::Ftp => named(FTP.name),
-        Application::Unknown => at_port(),
-        other if NO_LOGIN.contains(&other) => None,
-        // Mail, directories and databases speak their own protocol or TLS on their own ports.
-        _ => at_port().filter(|service| service.name != SSH.name && service.name != FTP.name),
+    let spoken = record.application;
+    if spoken == Application::Unknown {
+        return at_port();
+    }
+    if NO_LOGIN.contains(&spoken) {
+        return None;
+    }
+    // Mail, directories and databases speak their own protocol or TLS on their own ports.
+    match [(Application::Ssh, SSH.name), (Application::Ftp, FTP.name)].iter().find(|known| known.0 == spoken)
+    {
+        Some((_, name)) => named(*name),
+        None => at_port().filter(|service| service.name != SSH.name && service.name != FTP.name),
     }
 }
 
