@@ -97,7 +97,7 @@ impl Tally {
     }
 
     fn permille(&self) -> u64 {
-        if self.all == 0 { 1_000 } else { self.right * 1_000 / self.all }
+        (self.right * 1_000).checked_div(self.all).unwrap_or(1_000)
     }
 }
 
@@ -119,6 +119,8 @@ impl Scores {
 
 /// A line of the result: what, its tally, and the promise in thousandths.
 type Line = (String, Tally, Option<u64>);
+/// A reference's module.
+type Check = fn(&World<'_>) -> anyhow::Result<Vec<Line>>;
 
 /// Where the captures are and who reads them.
 struct World<'a> {
@@ -140,7 +142,7 @@ impl World<'_> {
     }
 
     /// A table that the agent writes as CSV.
-    fn csv(&self, path: &str) -> anyhow::Result<Vec<BTreeMap<String, String>>> {
+    fn csv(&self, path: &str) -> anyhow::Result<Vec<table::Row>> {
         Ok(table::comma(&self.replay(path, &["--format", "csv"])?))
     }
 
@@ -199,7 +201,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
     };
     let folder = command::target(root).join("conformance");
     let world = World { root, corpora, agent, options, reviewed: Reviewed::load(root)?, folder };
-    let references: [(&str, fn(&World<'_>) -> anyhow::Result<Vec<Line>>); 6] = [
+    let references: [(&str, Check); 6] = [
         ("ja4", ja4::check),
         ("community", ja4::community),
         ("arkime", arkime::check),

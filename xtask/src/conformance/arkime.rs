@@ -36,14 +36,14 @@ pub(super) fn check(world: &World<'_>) -> anyhow::Result<Vec<Line>> {
     let mut groups: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     let mut left_out = 0;
     for row in table::tabs(&world.corpora.join("expected/arkime_sessions.tsv"))? {
-        let odd = matches!(row["ip_proto"].as_str(), ESP | SCTP | "0")
-            || row["community_id"].is_empty()
-            || row["protocols"].split(',').any(|protocol| LEFT_OUT.contains(&protocol))
-            || LEFT_OUT.iter().any(|tunnel| row["path"].contains(tunnel));
+        let odd = matches!(row.of("ip_proto"), ESP | SCTP | "0")
+            || row.of("community_id").is_empty()
+            || row.of("protocols").split(',').any(|protocol| LEFT_OUT.contains(&protocol))
+            || LEFT_OUT.iter().any(|tunnel| row.of("path").contains(tunnel));
         if odd {
             left_out += 1;
         } else {
-            groups.entry(row["path"].clone()).or_default().push(row);
+            groups.entry(row.of("path").to_owned()).or_default().push(row);
         }
     }
     let mut scores = world.each(&groups, |path, rows| one(world, path, rows))?;
@@ -63,26 +63,28 @@ fn one(world: &World<'_>, path: &str, rows: &[Row]) -> anyhow::Result<Scores> {
     let (mut expected, mut ours) = (BTreeMap::new(), BTreeMap::new());
     let mut ids: BTreeMap<Key, String> = BTreeMap::new();
     for row in rows {
-        let ends =
-            [(address(&row["src"]), row["sport"].clone()), (address(&row["dst"]), row["dport"].clone())];
+        let ends = [
+            (address(row.of("src")), row.of("sport").to_owned()),
+            (address(row.of("dst")), row.of("dport").to_owned()),
+        ];
         let volumes = ["src_pkts", "dst_pkts", "src_bytes", "dst_bytes"].map(|name| number(row, name));
         let [from, to] = ends.clone();
         let (low, high) = if from <= to { (from, to) } else { (to, from) };
-        ids.insert((row["ip_proto"].clone(), low, high), row["community_id"].clone());
-        add(&mut expected, &row["ip_proto"], ends, volumes);
+        ids.insert((row.of("ip_proto").to_owned(), low, high), row.of("community_id").to_owned());
+        add(&mut expected, row.of("ip_proto"), ends, volumes);
     }
     let mut our_ids = Vec::new();
     for row in world.csv(path)? {
-        let icmp = matches!(row["protocol"].as_str(), "1" | "58");
-        let port = |name: &str| if icmp { "0".to_owned() } else { row[name].clone() };
+        let icmp = matches!(row.of("protocol"), "1" | "58");
+        let port = |name: &str| if icmp { "0".to_owned() } else { row.of(name).to_owned() };
         let ends = [
-            (address(&row["originator_address"]), port("originator_port")),
-            (address(&row["responder_address"]), port("responder_port")),
+            (address(row.of("originator_address")), port("originator_port")),
+            (address(row.of("responder_address")), port("responder_port")),
         ];
         let names =
             ["originator_packets", "responder_packets", "originator_wire_bytes", "responder_wire_bytes"];
-        add(&mut ours, &row["protocol"], ends, names.map(|name| number(&row, name)));
-        our_ids.push(row["community_id"].clone());
+        add(&mut ours, row.of("protocol"), ends, names.map(|name| number(&row, name)));
+        our_ids.push(row.of("community_id").to_owned());
     }
     let mut scores = Scores::default();
     for (key, sums) in &expected {

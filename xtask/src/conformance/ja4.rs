@@ -1,4 +1,4 @@
-//! JA4 of FoxIO's reference, and Community IDs of Corelight's.
+//! JA4 of `FoxIO`'s reference, and Community IDs of Corelight's.
 
 use std::collections::BTreeMap;
 
@@ -18,40 +18,40 @@ fn ends(one: (String, u64), other: (String, u64)) -> Ends {
 pub(super) fn check(world: &World<'_>) -> anyhow::Result<Vec<Line>> {
     let mut groups: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for row in table::tabs(&world.corpora.join("expected/ja4.tsv"))? {
-        if matches!(row["key"].as_str(), "ja4" | "JA4.1" | "JA4.2") {
-            groups.entry(row["path"].clone()).or_default().push(row);
+        if matches!(row.of("key"), "ja4" | "JA4.1" | "JA4.2") {
+            groups.entry(row.of("path").to_owned()).or_default().push(row);
         }
     }
     let scores = world.each(&groups, |path, rows| {
         let mut found: BTreeMap<Ends, Vec<String>> = BTreeMap::new();
         for event in world.eve(path, &[])? {
             let of = |kind: &str| event.get(kind);
+            let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let number = |key: &str| event.get(key).and_then(Value::as_u64).unwrap_or_default();
             let hellos = [of("tls"), of("quic"), of("dtls")].into_iter().flatten();
             let ja4s = hellos.flat_map(|hello| {
-                let more = hello["ja4_hellos"].as_array().into_iter().flatten();
+                let more = hello.get("ja4_hellos").and_then(Value::as_array).into_iter().flatten();
                 hello.get("ja4").into_iter().chain(more).filter_map(Value::as_str)
             });
-            let end = |address: &str, port: &str| {
-                (
-                    event[address].as_str().unwrap_or_default().to_owned(),
-                    event[port].as_u64().unwrap_or_default(),
-                )
-            };
+            let end = |address: &str, port: &str| (text(address), number(port));
             let key = ends(end("src_ip", "src_port"), end("dest_ip", "dest_port"));
             found.entry(key).or_default().extend(ja4s.map(str::to_owned));
         }
         let mut scores = Scores::default();
         for row in rows {
-            let end =
-                |address: &str, port: &str| (row[address].clone(), row[port].parse().unwrap_or_default());
+            let end = |address: &str, port: &str| {
+                (row.of(address).to_owned(), row.of(port).parse().unwrap_or_default())
+            };
             let key = ends(end("src", "sport"), end("dst", "dport"));
             let ours = found.get(&key);
-            let right = ours.is_some_and(|ours| ours.contains(&row["value"]));
-            if !right && world.reviewed.has("ja4", &format!("{path} {} {}", row["stream"], row["value"])) {
+            let right = ours.is_some_and(|ours| ours.iter().any(|one| one == row.of("value")));
+            if !right
+                && world.reviewed.has("ja4", &format!("{path} {} {}", row.of("stream"), row.of("value")))
+            {
                 scores.of("ja4").left_out += 1;
                 continue;
             }
-            scores.of("ja4").count(right, || format!("{path} {key:?} {} ours {ours:?}", row["value"]));
+            scores.of("ja4").count(right, || format!("{path} {key:?} {} ours {ours:?}", row.of("value")));
         }
         Ok(scores)
     })?;
@@ -71,13 +71,18 @@ pub(super) fn community(world: &World<'_>) -> anyhow::Result<Vec<Line>> {
         let mut ours: Vec<String> = Vec::new();
         for capture in &captures {
             let events = world.eve(capture, &["--community-id-seed", seed])?;
-            ours.extend(events.iter().filter_map(|event| event["community_id"].as_str()).map(str::to_owned));
+            ours.extend(
+                events
+                    .iter()
+                    .filter_map(|event| event.get("community_id").and_then(Value::as_str))
+                    .map(str::to_owned),
+            );
         }
-        for row in rows.iter().filter(|row| row["seed"] == seed) {
-            let expected = &row["community_id"];
+        for row in rows.iter().filter(|row| row.of("seed") == seed) {
+            let expected = row.of("community_id");
             let right = ours
                 .iter()
-                .any(|id| if row["base64"] == "1" { id == expected } else { hex(id) == *expected });
+                .any(|id| if row.of("base64") == "1" { id == expected } else { hex(id) == *expected });
             let kind = if seed == "0" { "seed 0" } else { "seed 1" };
             scores.of(kind).count(right, || format!("{row:?}"));
         }

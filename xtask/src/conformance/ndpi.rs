@@ -29,13 +29,11 @@ fn master(name: &str) -> &str {
 pub(super) fn check(world: &World<'_>) -> anyhow::Result<Vec<Line>> {
     let masters: BTreeMap<String, String> = table::tabs(&world.root.join("tests/conformance/ndpi.tsv"))?
         .into_iter()
-        .map(|mut row| {
-            (row.remove("master").unwrap_or_default(), row.remove("application").unwrap_or_default())
-        })
+        .map(|row| (row.of("master").to_owned(), row.of("application").to_owned()))
         .collect();
     let mut groups: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     for row in table::tabs(&world.corpora.join("expected/ndpi_flows.tsv"))? {
-        groups.entry(row["path"].clone()).or_default().push(row);
+        groups.entry(row.of("path").to_owned()).or_default().push(row);
     }
     let scores = world.each(&groups, |path, rows| one(world, path, rows, &masters))?;
     let mut names = super::Tally::default();
@@ -70,41 +68,42 @@ fn one(
 ) -> anyhow::Result<Scores> {
     let mut ours: BTreeMap<Key, Vec<Row>> = BTreeMap::new();
     for row in world.csv(path)? {
-        let icmp = matches!(row["protocol"].as_str(), "1" | "58");
-        let port = |name: &str| if icmp { "0".to_owned() } else { row[name].clone() };
+        let icmp = matches!(row.of("protocol"), "1" | "58");
+        let port = |name: &str| if icmp { "0".to_owned() } else { row.of(name).to_owned() };
         let ends = [
-            (address(&row["originator_address"]), port("originator_port")),
-            (address(&row["responder_address"]), port("responder_port")),
+            (address(row.of("originator_address")), port("originator_port")),
+            (address(row.of("responder_address")), port("responder_port")),
         ];
         let [one, other] = ends;
-        ours.entry(key(&row["protocol"], one, other)).or_default().push(row);
+        ours.entry(key(row.of("protocol"), one, other)).or_default().push(row);
     }
     let mut scores = Scores::default();
     for row in rows {
-        let protocol = match row["l4"].as_str() {
+        let protocol = match row.of("l4") {
             "TCP" => "6",
             "UDP" => "17",
             "ICMP" => "1",
             "ICMPV6" => "58",
             other => other,
         };
-        let port = |name: &str| if row[name].is_empty() { "0".to_owned() } else { row[name].clone() };
+        let port =
+            |name: &str| if row.of(name).is_empty() { "0".to_owned() } else { row.of(name).to_owned() };
         let ends =
-            key(protocol, (address(&row["src"]), port("sport")), (address(&row["dst"]), port("dport")));
+            key(protocol, (address(row.of("src")), port("sport")), (address(row.of("dst")), port("dport")));
         let found = ours.get(&ends).map_or(&[][..], Vec::as_slice);
         let payload = |row: &Row| {
             ["originator_payload_bytes", "responder_payload_bytes"]
                 .iter()
-                .any(|name| row.get(*name).is_some_and(|cell| cell != "0"))
+                .any(|name| row.get(name).is_some_and(|cell| cell != "0"))
         };
         let name = format!("{path} {protocol} {:?}", ends.1);
-        let theirs = master(&row["ndpi_proto"]);
+        let theirs = master(row.of("ndpi_proto"));
         let tally = scores.of(path);
         match masters.get(theirs) {
             Some(wanted) if found.is_empty() || found.iter().any(payload) => {
                 let wanted: Vec<&str> = wanted.split('|').collect();
                 let fits = |row: &Row| {
-                    let spoken: Vec<&str> = row["applications"].split(' ').collect();
+                    let spoken: Vec<&str> = row.of("applications").split(' ').collect();
                     wanted.iter().any(|one| spoken.contains(one))
                 };
                 let right = found.iter().any(fits);
@@ -112,16 +111,16 @@ fn one(
                     tally.left_out += 1;
                 } else {
                     tally.count(right, || {
-                        let spoken: Vec<&String> = found.iter().map(|row| &row["applications"]).collect();
+                        let spoken: Vec<&str> = found.iter().map(|row| row.of("applications")).collect();
                         format!("{name} {theirs} ours {spoken:?}")
                     });
                 }
             }
             Some(_) | None => tally.left_out += 1,
         }
-        let wanted = row["hostname_or_sni"].to_lowercase();
-        let named: Vec<&String> =
-            found.iter().map(|row| &row["server_name"]).filter(|name| !name.is_empty()).collect();
+        let wanted = row.of("hostname_or_sni").to_lowercase();
+        let named: Vec<&str> =
+            found.iter().map(|row| row.of("server_name")).filter(|name| !name.is_empty()).collect();
         let compared = matches!(theirs, "TLS" | "QUIC" | "HTTP" | "DTLS");
         if compared
             && !wanted.is_empty()

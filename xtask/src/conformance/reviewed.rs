@@ -13,7 +13,7 @@ impl Reviewed {
     pub(super) fn load(root: &Path) -> anyhow::Result<Self> {
         let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for row in table::tabs(&root.join("tests/conformance/reviewed.tsv"))? {
-            let cell = |name: &str| row.get(name).cloned().unwrap_or_default();
+            let cell = |name: &str| row.of(name).to_owned();
             anyhow::ensure!(!cell("reason").is_empty(), "reviewed.tsv: a row without a reason: {row:?}");
             all.entry(cell("reference")).or_default().push(cell("row"));
         }

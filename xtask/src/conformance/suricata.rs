@@ -29,13 +29,13 @@ pub(super) fn check(world: &World<'_>) -> anyhow::Result<Vec<Line>> {
     let own_configuration = own_configuration(world)?;
     let mut left_out: BTreeMap<&str, u64> = BTreeMap::new();
     for row in table::tabs(&world.corpora.join("expected/suricata_eve.tsv"))? {
-        if row["has_rules"] != "0" {
+        if row.of("has_rules") != "0" {
             continue;
         }
         match reason_to_leave_out(&row, &own_configuration)? {
             Some(reason) => *left_out.entry(reason).or_default() += 1,
             None if world.options.wants_kind(kind(&row)) => {
-                groups.entry(row["path"].clone()).or_default().push(row);
+                groups.entry(row.of("path").to_owned()).or_default().push(row);
             }
             None => {}
         }
@@ -62,20 +62,20 @@ pub(super) fn check(world: &World<'_>) -> anyhow::Result<Vec<Line>> {
 /// their checks depend on it or only those without an event type.
 fn own_configuration(world: &World<'_>) -> anyhow::Result<BTreeMap<String, bool>> {
     let rows = table::tabs(&world.root.join("tests/conformance/suricata_yaml.tsv"))?;
-    Ok(rows.into_iter().map(|row| (row["test"].clone(), row["scope"] == "all")).collect())
+    Ok(rows.into_iter().map(|row| (row.of("test").to_owned(), row.of("scope") == "all")).collect())
 }
 
 fn kind(row: &Row) -> &str {
-    if row["event_type"].is_empty() { "any" } else { &row["event_type"] }
+    if row.of("event_type").is_empty() { "any" } else { row.of("event_type") }
 }
 
 fn reason_to_leave_out(
     row: &Row,
     own_configuration: &BTreeMap<String, bool>,
 ) -> anyhow::Result<Option<&'static str>> {
-    let wanted: Map<String, Value> = serde_json::from_str(&row["match_json"])?;
-    let requires: Map<String, Value> = serde_json::from_str(&row["requires"])?;
-    let names = |text: &str| OUTSIDE.iter().any(|outside| text == *outside);
+    let wanted: Map<String, Value> = serde_json::from_str(row.of("match_json"))?;
+    let requires: Map<String, Value> = serde_json::from_str(row.of("requires"))?;
+    let names = |text: &str| OUTSIDE.contains(&text);
     let outside = wanted.iter().any(|(key, value)| {
         let first = key.split(['.', '[']).next().unwrap_or_default();
         names(first)
@@ -84,8 +84,11 @@ fn reason_to_leave_out(
     });
     Ok(match () {
         () if !is_met(&requires) => Some("`requires` is not met by Suricata 8"),
-        () if row["suricata_args"].contains("--simulate") => Some("--simulate"),
-        () if own_configuration.get(&row["test"]).is_some_and(|all| *all || row["event_type"].is_empty()) => {
+        () if row.of("suricata_args").contains("--simulate") => Some("--simulate"),
+        () if own_configuration
+            .get(row.of("test"))
+            .is_some_and(|all| *all || row.of("event_type").is_empty()) =>
+        {
             Some("a suricata.yaml of its own")
         }
         () if outside => Some("an application protocol outside the list"),
@@ -130,18 +133,18 @@ fn one(world: &World<'_>, path: &str, rows: &[Row]) -> anyhow::Result<Scores> {
     let mut read: BTreeMap<Vec<&str>, Vec<Value>> = BTreeMap::new();
     let mut scores = Scores::default();
     for row in rows {
-        let words = words(&row["suricata_args"]);
+        let words = words(row.of("suricata_args"));
         if !read.contains_key(&words) {
             read.insert(words.clone(), world.eve(path, &words)?);
         }
         let events = read.get(&words).map_or(&[][..], Vec::as_slice);
-        let mut wanted: Map<String, Value> = serde_json::from_str(&row["match_json"])?;
+        let mut wanted: Map<String, Value> = serde_json::from_str(row.of("match_json"))?;
         // A packet's number picks one of several records that are else alike: without it, one or more will match.
         let picks = wanted.contains_key("pcap_cnt");
         wanted.retain(|key, _| !DROPPED.contains(&key.as_str()));
         let count = events.iter().filter(|event| wanted.iter().all(|(key, value)| holds(event, key, value)));
-        let (count, expected) = (u64::try_from(count.count())?, row["count"].parse::<u64>()?);
-        let key = format!("{} {}", row["test"], row["match_json"]);
+        let (count, expected) = (u64::try_from(count.count())?, row.of("count").parse::<u64>()?);
+        let key = format!("{} {}", row.of("test"), row.of("match_json"));
         let right = count == expected || (picks && count > expected && expected > 0);
         if !right && world.reviewed.has("suricata", &key) {
             scores.of("all").left_out += 1;
@@ -159,10 +162,15 @@ fn one(world: &World<'_>, path: &str, rows: &[Row]) -> anyhow::Result<Scores> {
 /// One condition of a check, as suricata-verify reads it.
 fn holds(event: &Value, key: &str, wanted: &Value) -> bool {
     let keys = |value: &Value| -> Vec<String> {
-        match value {
-            Value::Array(all) => all.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            other => other.as_str().map(str::to_owned).into_iter().collect(),
-        }
+        let one = value.as_str();
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .chain(one)
+            .map(str::to_owned)
+            .collect()
     };
     match key {
         // The names of the emulated program's own keys are not compared.

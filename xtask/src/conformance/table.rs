@@ -6,7 +6,28 @@ use std::path::Path;
 use anyhow::Context;
 
 /// A row by column name.
-pub(super) type Row = BTreeMap<String, String>;
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Row(BTreeMap<String, String>);
+
+impl Row {
+    /// A cell; empty if there is none.
+    pub(super) fn of(&self, column: &str) -> &str {
+        self.get(column).unwrap_or_default()
+    }
+
+    pub(super) fn get(&self, column: &str) -> Option<&str> {
+        self.0.get(column).map(String::as_str)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(column, cell)| (column.as_str(), cell.as_str()))
+    }
+
+    /// No column at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 /// A tab-separated file with a header; nothing is quoted.
 pub(super) fn tabs(path: &Path) -> anyhow::Result<Vec<Row>> {
@@ -35,7 +56,7 @@ pub(super) fn comma(text: &str) -> Vec<Row> {
 }
 
 fn zip(header: &[&str], cells: impl Iterator<Item = String>) -> Row {
-    header.iter().map(|name| (*name).to_owned()).zip(cells).collect()
+    Row(header.iter().map(|name| (*name).to_owned()).zip(cells).collect())
 }
 
 fn fields(line: &str) -> Vec<String> {
@@ -59,14 +80,14 @@ mod tests {
     #[test]
     fn reads_quoted_fields() {
         let rows = comma("a,b,c\n1,\"x,y\",\n");
-        assert_eq!(rows[0]["b"], "x,y");
-        assert_eq!(rows[0]["c"], "");
+        assert_eq!(rows[0].of("b"), "x,y");
+        assert_eq!(rows[0].of("c"), "");
     }
 
     #[test]
     fn reads_zeeks_header() {
         let rows = zeek("#separator \\x09\n#fields\ta\tb\n#types\tcount\tcount\n1\t-\n#close\n");
         assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0]["a"].as_str(), rows[0]["b"].as_str()), ("1", "-"));
+        assert_eq!((rows[0].of("a"), rows[0].of("b")), ("1", "-"));
     }
 }

@@ -41,8 +41,8 @@ enum Group {
 }
 
 fn group(row: &Row) -> Option<Group> {
-    let lines: u32 = row["script_lines_in_test"].parse().ok()?;
-    let command = &row["command"];
+    let lines: u32 = row.of("script_lines_in_test").parse().ok()?;
+    let command = row.of("command");
     if lines == 0 && !is_bare(command) {
         return Some(Group::Plain);
     }
@@ -57,14 +57,14 @@ pub(super) fn check(world: &World<'_>) -> anyhow::Result<Vec<Line>> {
     let mut groups: BTreeMap<String, Vec<Row>> = BTreeMap::new();
     let mut left_out = 0;
     for row in table::tabs(&world.corpora.join("expected/zeek_index.tsv"))? {
-        let log = row["log"].trim_end_matches(".log");
+        let log = row.of("log").trim_end_matches(".log");
         if !LOGS.contains(&log) {
             continue;
         }
         if group(&row).is_none() {
             left_out += 1;
         } else if world.options.wants_kind(log) {
-            groups.entry(row["path"].clone()).or_default().push(row);
+            groups.entry(row.of("path").to_owned()).or_default().push(row);
         }
     }
     let scores = world.each(&groups, |path, rows| one(world, path, rows))?;
@@ -86,16 +86,16 @@ fn one(world: &World<'_>, path: &str, rows: &[Row]) -> anyhow::Result<Scores> {
     let mut scores = Scores::default();
     for row in rows {
         let Some(group) = group(row) else { continue };
-        let log = row["log"].trim_end_matches(".log");
-        let (test, command) = (&row["zeek_test"], &row["command"]);
-        let expected = world.corpora.join("expected/zeek").join(test).join(&row["log"]);
+        let log = row.of("log").trim_end_matches(".log");
+        let (test, command) = (row.of("zeek_test"), row.of("command"));
+        let expected = world.corpora.join("expected/zeek").join(test).join(row.of("log"));
         let expected = std::fs::read(&expected).with_context(|| expected.display().to_string())?;
         let expected = table::zeek(&String::from_utf8_lossy(&expected));
         let verify = if command.split_whitespace().any(|word| word == "-C") { "ignore" } else { "verify" };
         let folder = world.folder.join(format!("{}-{test}", std::process::id()));
         let output = folder.to_string_lossy().into_owned();
         world.replay(path, &["--format", "zeek", "--checksums", verify, "--output", &output])?;
-        let ours = std::fs::read(folder.join(&row["log"])).unwrap_or_default();
+        let ours = std::fs::read(folder.join(row.of("log"))).unwrap_or_default();
         std::fs::remove_dir_all(&folder)?;
         let ours = table::zeek(&String::from_utf8_lossy(&ours));
         let case = Case { world, name: format!("{test} {log}"), log, group, bare: is_bare(command) };
@@ -115,7 +115,7 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn compares(&self, column: &str) -> bool {
-        !NEVER.contains(&column) && !(self.bare && column == "service")
+        !NEVER.contains(&column) && (!self.bare || column != "service")
     }
 
     /// Columns in which the rows differ, and how many are compared.
@@ -123,13 +123,13 @@ impl Case<'_> {
         let mut differing = Vec::new();
         let mut compared = 0;
         for (column, cell) in expected.iter().filter(|(column, _)| self.compares(column)) {
-            let own = ours.get(column).map_or("-", String::as_str);
+            let own = ours.get(column).unwrap_or("-");
             if cell.contains(HIDDEN) || (cell == "-" && own == "-") {
                 continue;
             }
             compared += 1;
             if cell != own {
-                differing.push((column.as_str(), format!("{cell:?} ours {own:?}")));
+                differing.push((column, format!("{cell:?} ours {own:?}")));
             }
         }
         (differing, compared)
@@ -137,7 +137,7 @@ impl Case<'_> {
 
     fn is_candidate(&self, expected: &Row, ours: &Row) -> bool {
         let keys: &[&str] = if self.log == "x509" { &["fingerprint"] } else { &ENDS };
-        keys.iter().filter(|key| expected.contains_key(**key)).all(|key| expected.get(*key) == ours.get(*key))
+        keys.iter().filter(|key| expected.get(key).is_some()).all(|key| expected.get(key) == ours.get(key))
     }
 
     fn compare(&self, expected: &[Row], mut ours: Vec<Row>, scores: &mut Scores) {
@@ -151,7 +151,7 @@ impl Case<'_> {
                 best.map(|at| ours.swap_remove(at));
                 continue;
             }
-            let ends = ENDS.map(|end| row.get(end).map_or("", String::as_str)).join(" ");
+            let ends = ENDS.map(|end| row.of(end)).join(" ");
             scores
                 .of(&format!("{kind}: rows found"))
                 .count(best.is_some(), || format!("{key} ({ends}) is not there"));

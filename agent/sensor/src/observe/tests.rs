@@ -1,4 +1,5 @@
 //! Packets as a script, events as text.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one kind and takes no other")]
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use etherparse::PacketBuilder;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{First, FlowRecord, FlowRef, Layer};
+use crate::event::{First, FlowRecord, FlowRef};
 use crate::frame::LinkType;
 
 /// An observer and a clock in milliseconds.
@@ -417,7 +418,7 @@ fn a_record_tells_how_the_connection_went() {
 fn vlans_tell_flows_apart() {
     let mut bytes = Vec::new();
     PacketBuilder::ipv4(HOSTS[0], HOSTS[1], 64).udp(1, 2).write(&mut bytes, b"x").unwrap();
-    let mut said = |rules: Rules| {
+    let said = |rules: Rules| {
         let mut world = World::new(&World::small());
         world.observer = Observer::new(&World::small(), Options { rules, ..Options::default() }, 7);
         for vlan in [None, Some(1), Some(2), Some(1)] {

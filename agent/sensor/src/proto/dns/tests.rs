@@ -1,3 +1,5 @@
+//! DNS in hand-checked and hostile bytes.
+
 use super::*;
 use crate::counters::Counters;
 use crate::event::{Dns, Event};

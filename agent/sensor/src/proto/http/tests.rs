@@ -1,3 +1,5 @@
+//! HTTP in hand-checked and hostile bytes.
+
 use super::*;
 use crate::counters::Counters;
 use crate::event::{Event, HttpExchange, Transaction};

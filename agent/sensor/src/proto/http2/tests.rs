@@ -1,3 +1,5 @@
+//! Http2 in hand-checked and hostile bytes.
+
 use super::*;
 use crate::counters::Counters;
 use crate::event::{Event, FlowEvent, HttpExchange, Transaction};

@@ -1,3 +1,6 @@
+//! MQTT in hand-checked and hostile bytes.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one kind and takes no other")]
+
 use super::super::trial::Trial;
 use super::*;
 use crate::event::Transaction;

@@ -1,3 +1,5 @@
+//! Protocols that are only recognised: what is and, next to it, what is not.
+
 use super::super::trial::Trial;
 use super::*;
 use crate::proto::Side;

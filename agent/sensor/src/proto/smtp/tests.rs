@@ -1,3 +1,5 @@
+//! SMTP in hand-checked and hostile bytes.
+
 use super::*;
 use crate::event::Transaction;
 use crate::proto::script::{C, Played, S, play};

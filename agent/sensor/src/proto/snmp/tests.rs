@@ -1,3 +1,5 @@
+//! SNMP in hand-checked and hostile bytes.
+
 use super::super::trial::Trial;
 use super::*;
 use crate::event::Transaction;

@@ -1,3 +1,5 @@
+//! SSH in hand-checked and hostile bytes.
+
 use super::*;
 use crate::event::{SshAgreement, Transaction};
 use crate::proto::script::{C, Played, S, play};

@@ -83,7 +83,7 @@ impl Bench {
 
     pub(in crate::proto) fn datagram(&mut self, side: Side, bytes: &[u8]) {
         self.with(|session, sink| {
-            session.read_datagram(side, bytes, u32::try_from(bytes.len()).unwrap(), sink)
+            session.read_datagram(side, bytes, u32::try_from(bytes.len()).unwrap(), sink);
         });
     }
 

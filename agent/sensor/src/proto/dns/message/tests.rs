@@ -1,3 +1,5 @@
+//! Messages of DNS: hand-checked, damaged and hostile ones.
+
 use proptest::prelude::*;
 use simple_dns::rdata::{A, RData, TXT};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, ResourceRecord, TYPE};

@@ -1,3 +1,5 @@
+//! Heads of HTTP/1: hand-checked, lenient and hostile ones.
+
 use super::*;
 
 #[test]
