@@ -13,6 +13,7 @@ mod report;
 mod shipping;
 mod zeek;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use sekimori_sensor::counters::Counters;
 use sekimori_sensor::event::Event;
-use sekimori_sensor::frame::Frame;
+use sekimori_sensor::frame::{Frame, LinkType};
 use sekimori_sensor::limits::Limits;
 use sekimori_sensor::observe::{Options, Rules};
 use sekimori_sensor::segment::Policy;
@@ -44,6 +45,8 @@ use zeek::Zeek;
 
 pub(crate) use shipping::ShippingError;
 
+/// Link types that are not decoded and are named.
+const STRANGE_MAX: usize = 64;
 /// Files named in the health record of a replay.
 const INTERFACES_MAX: usize = 64;
 
@@ -124,6 +127,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
         sensor: Sensor::new(sensor),
         shipping,
         shift,
+        strange: BTreeMap::new(),
     };
     let mut progress = Progress::new(args.quiet, &files);
     let read = replay.frames(&mut files, args.speed, &mut progress);
@@ -323,6 +327,8 @@ struct Replay {
     writer: Box<dyn Writer>,
     shipping: Option<Shipping>,
     shift: Shift,
+    /// Frames of link types that are not decoded.
+    strange: BTreeMap<u32, u64>,
 }
 
 impl Replay {
@@ -337,6 +343,11 @@ impl Replay {
             pace.wait_for(frame.at);
             let at = self.shift.apply(frame.at);
             self.writer.frame(at, frame.wire_len);
+            if let LinkType::Other(number) = frame.link
+                && (self.strange.len() < STRANGE_MAX || self.strange.contains_key(&number))
+            {
+                *self.strange.entry(number).or_default() += 1;
+            }
             self.sensor.handle_frame(&Frame { at, ..frame });
             self.drain()?;
             progress.frame(files);
@@ -367,6 +378,10 @@ impl Replay {
     }
 
     fn finish(mut self, files: &Files) -> Result<(), ReplayError> {
+        for (number, frames) in &self.strange {
+            let name = LinkType::Other(*number).name();
+            tracing::warn!(link_type = number, name, frames, "frames of this link type are not decoded");
+        }
         self.sensor.finish();
         self.drain()?;
         let health = Record::Health(Box::new(self.health(files)));

@@ -58,8 +58,16 @@ impl Browser {
     }
 
     async fn text(&self, css: &str) -> String {
-        let found = self.client.wait().at_most(PAGE).for_element(Locator::Css(css)).await;
-        found.unwrap_or_else(|cause| panic!("{css}: {cause}")).text().await.expect("its text")
+        loop {
+            let found = self.client.wait().at_most(PAGE).for_element(Locator::Css(css)).await;
+            let found = found.unwrap_or_else(|cause| panic!("{css}: {cause}"));
+            match found.text().await {
+                Ok(text) => return text,
+                // The page was renewed between finding it and reading it.
+                Err(cause) if cause.is_stale_element_reference() => {}
+                Err(cause) => panic!("the text of {css}: {cause}"),
+            }
+        }
     }
 
     /// Waits, without reloading, until the element's text contains this.

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use crate::command::{self, cargo};
+use crate::conformance;
 use crate::install::{self, Purpose};
 use crate::tidy;
 
@@ -19,7 +20,11 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     }
     // A test runner hides what a passing test prints: say it where it is seen.
     match std::env::var_os("SEKIMORI_CORPORA") {
-        Some(folder) => eprintln!("xtask: real captures of {} were used", Path::new(&folder).display()),
+        Some(folder) => {
+            eprintln!("xtask: real captures of {} were used", Path::new(&folder).display());
+            let options = conformance::Options::all_with(conformance::agent(root));
+            ensure!(conformance::run(root, &options)?, "what is read does not agree with the references");
+        }
         None => {
             eprintln!(
                 "xtask: SKIPPED: tests over real captures; SEKIMORI_CORPORA does not name their folder"

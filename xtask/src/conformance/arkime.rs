@@ -91,7 +91,7 @@ fn one(world: &World<'_>, path: &str, rows: &[Row]) -> anyhow::Result<Scores> {
         let name = format!("{path} {} {}:{} {}:{}", key.0, key.1.0, key.1.1, key.2.0, key.2.1);
         let found = ours.get(key);
         if found != Some(sums) && world.reviewed.has("arkime", &name) {
-            scores.of("sessions").left_out += 1;
+            scores.of("sessions").reviewed += 1;
             continue;
         }
         scores.of("sessions").count(found == Some(sums), || format!("{name} {sums:?} ours {found:?}"));

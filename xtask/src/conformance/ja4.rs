@@ -48,7 +48,7 @@ pub(super) fn check(world: &World<'_>) -> anyhow::Result<Vec<Line>> {
             if !right
                 && world.reviewed.has("ja4", &format!("{path} {} {}", row.of("stream"), row.of("value")))
             {
-                scores.of("ja4").left_out += 1;
+                scores.of("ja4").reviewed += 1;
                 continue;
             }
             scores.of("ja4").count(right, || format!("{path} {key:?} {} ours {ours:?}", row.of("value")));

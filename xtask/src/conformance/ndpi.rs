@@ -108,7 +108,7 @@ fn one(
                 };
                 let right = found.iter().any(fits);
                 if !right && world.reviewed.has("ndpi", &name) {
-                    tally.left_out += 1;
+                    tally.reviewed += 1;
                 } else {
                     tally.count(right, || {
                         let spoken: Vec<&str> = found.iter().map(|row| row.of("applications")).collect();

@@ -147,7 +147,7 @@ impl Case<'_> {
             let best = candidates.min_by_key(|(_, own)| self.differ(row, own).0.len()).map(|(at, _)| at);
             let key = format!("{} {number}", self.name);
             if self.world.reviewed.has("zeek", &key) {
-                scores.of(&format!("{kind}: cells")).left_out += 1;
+                scores.of(&format!("{kind}: cells")).reviewed += 1;
                 best.map(|at| ours.swap_remove(at));
                 continue;
             }

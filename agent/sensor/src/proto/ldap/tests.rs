@@ -123,8 +123,9 @@ fn start_tls_hands_over() {
     bench.stream(Originator, &message(1, 0x77, &[tlv(0x80, b"1.3.6.1.4.1.1466.20037")]));
     bench.stream(Responder, &result(1, 0x78, 0));
     assert_eq!(operations(&bench).len(), 1);
-    bench.stream(Originator, b"GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(bench.malformed(), 0, "somebody else reads now");
+    // The beginning of a ClientHello, which is no LDAP.
+    bench.stream(Originator, b"\x16\x03\x01\0\x40\x01\0\0\x3c\x03\x03");
+    assert_eq!(bench.malformed(), 0, "TLS reads now");
 }
 
 #[test]
