@@ -1,7 +1,7 @@
 //! From a frame to the headers that matter, borrowed; what cannot be read has a reason that is counted.
 //!
-//! A frame is a chain of [`Layer`]s, each of which begins with a network header: its own, and those of the packets that it
-//! encapsulates ([`LAYERS_MAX`] of them). [`Layer::of`] takes the link layer off, [`Layer::step`] reads one layer and says what
+//! A frame is a chain of `Layer`s, each of which begins with a network header: its own, and those of the packets that it
+//! encapsulates ([`LAYERS_MAX`] of them). `Layer::of` takes the link layer off, `Layer::step` reads one layer and says what
 //! comes next; the observer loops. Every step takes at least a header's bytes, so a frame costs time linear in its length.
 //!
 //! etherparse's slices stay behind this module. A packet cut by the snap length is decoded as far as it goes.
