@@ -58,6 +58,7 @@ counters! {
     TcpAckedUnseen "tcp.acked_unseen" "Those of them that acknowledged bytes that the capture does not have.",
     TimeBackwards "clock.backwards" "Frames whose time lay before that of an earlier frame.",
     PrefixTruncated "proto.prefix_truncated" "Flows whose start did not fit the bytes kept for a parser.",
+    ParsersShed "proto.parsers_shed" "Flows that were read no further because too many were being read.",
     ProtoMalformed "proto.malformed" "Messages of a recognised protocol that could not be read.",
     DetectEvicted "detect.evicted" "Detector states dropped because a table was full.",
     FindingsEvicted "detect.findings_evicted" "Open findings closed because there were too many.",

@@ -1,6 +1,7 @@
 //! Flows: which packets belong together, who began, how much, and how it went.
 
 pub(crate) mod queues;
+pub(crate) mod readers;
 mod servers;
 pub(crate) mod stream;
 pub(crate) mod table;
@@ -18,6 +19,7 @@ use crate::event::{
     Conduct, ConnState, EndReason, Endpoint, First, FlowRecord, FlowRef, History, TcpState, Volume, Way,
 };
 use crate::proto::{Notes, Session, Side};
+use readers::Membership;
 use servers::is_likely_server;
 use stream::Stream;
 use tcp::{Meaning, Segment, Tcp, cased, scaled};
@@ -132,6 +134,7 @@ pub(crate) struct Wire {
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) key: FlowKey,
+    pub(crate) reading: Membership,
     pub(crate) id: u64,
     /// The way of the originator's packets.
     originator: Direction,
@@ -262,6 +265,7 @@ impl Flow {
                 .addresses
                 .map(|[from, to]| if originator == direction { [from, to] } else { [to, from] }),
             corrupt: [0; 2],
+            reading: Membership::default(),
             icmp: [None; 2],
             began: at,
             unreported_since: at,

@@ -18,6 +18,9 @@ pub struct Limits {
     pub prefix_bytes: usize,
     /// Flows that hold such a prefix at once. Full: the oldest gives its prefix up (`proto.prefix_truncated`).
     pub prefixes: usize,
+    /// Flows whose parser may remember more than a few bytes (all but those of single datagrams). Full: the one that was silent
+    /// longest is read no further (`proto.parsers_shed`).
+    pub parsers: usize,
     /// No packet for this long ends an established TCP flow.
     pub tcp_idle: Duration,
     /// No packet for this long ends any other flow.
@@ -62,6 +65,7 @@ impl Limits {
             flows: 262_144,
             prefix_bytes: 16 * 1024,
             prefixes: 2_048,
+            parsers: 4_096,
             tcp_idle: Duration::from_secs(300),
             other_idle: Duration::from_secs(60),
             closed_linger: Duration::from_secs(2),

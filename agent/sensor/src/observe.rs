@@ -12,6 +12,7 @@ use crate::counters::{Counter, Counters};
 use crate::decode::fragment::{Fragment, Fragments, Outcome};
 use crate::decode::{Flags, Ip, Layer, Met, Quoted, Skip, Step as Read, Transport};
 use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First, FlowEvent};
+use crate::flow::readers::Readers;
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
 use crate::flow::{Apart, Direction, Flow, FlowKey, Once, Step, TCP, Wire, ends};
@@ -62,6 +63,7 @@ pub struct Observer {
     fragments: Fragments,
     table: Table,
     pool: Pool,
+    readers: Readers,
     /// FTP's data connections that were announced.
     expected: Expected,
     /// Flows begun: the last one's id.
@@ -82,6 +84,7 @@ impl Observer {
             fragments: Fragments::new(limits, seed),
             table: Table::new(limits, seed),
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
+            readers: Readers::new(limits.parsers),
             expected: Expected::default(),
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
@@ -336,6 +339,21 @@ impl Observer {
         if !flow.notes.ftp.is_empty() {
             self.expected.note(reference.id, &mut flow.notes.ftp);
         }
+        let is_heavy = flow.session.is_heavy();
+        if let Some(slot) = self.readers.on_read(slot, &mut flow.reading, is_heavy) {
+            self.shed_parser(at, slot, events);
+        }
+    }
+
+    /// Too many flows are being read: this one is read no further.
+    fn shed_parser(&mut self, at: Timestamp, slot: u32, events: &mut Vec<Event>) {
+        let Some(flow) = self.table.flow_mut(slot) else { return };
+        self.readers.leave(slot, &mut flow.reading);
+        self.counters.count(Counter::ParsersShed);
+        let flow_ref = flow.reference();
+        let (counters, notes) = (&mut self.counters, &mut flow.notes);
+        flow.session.finish(&mut Sink { at, flow: flow_ref, notes, counters, events });
+        flow.stream.release(&mut self.pool);
     }
 
     /// A router or the host itself says that the originator's packets do not arrive.
@@ -386,6 +404,7 @@ impl Observer {
 
     fn end(&mut self, slot: u32, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
         let Some(mut flow) = self.table.remove(slot) else { return };
+        self.readers.leave(slot, &mut flow.reading);
         let reference = flow.reference();
         let (counters, notes) = (&mut self.counters, &mut flow.notes);
         let mut sink = Sink { at, flow: reference, notes, counters, events };

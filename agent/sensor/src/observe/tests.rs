@@ -467,3 +467,20 @@ proptest! {
         prop_assert_eq!(run(1, false), run(2, true));
     }
 }
+
+#[test]
+fn only_so_many_flows_are_read_at_a_time() {
+    let mut world = World::new(&Limits { parsers: 1, ..World::small() });
+    let other = (2, 40_001);
+    for (client, path) in [(A, "/a"), (other, "/b")] {
+        world.tcp(client, B, "S", 100, b"");
+        world.tcp(B, client, "SA", 500, b"");
+        world.tcp(client, B, "A", 101, format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes());
+    }
+    world.tcp(A, B, "A", 120, b"GET /c HTTP/1.1\r\n\r\n");
+    world.tcp(other, B, "A", 120, b"GET /d HTTP/1.1\r\n\r\n");
+    let said = world.said();
+    let read = ["GET(/a)", "GET(/b)", "GET(/c)", "GET(/d)"].map(|request| said.contains(request));
+    assert_eq!(read, [true, true, false, true], "{said}");
+    assert_eq!(world.observer.counters().value(Counter::ParsersShed), 1);
+}

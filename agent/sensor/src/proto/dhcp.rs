@@ -62,6 +62,10 @@ impl super::Parser for Parser {
         }
         sink.transaction(message);
     }
+
+    fn is_light(&self) -> bool {
+        true
+    }
 }
 
 /// The fields before the options (RFC 2131, 2).

@@ -48,6 +48,10 @@ impl super::Parser for Parser {
             sink.transaction(message);
         }
     }
+
+    fn is_light(&self) -> bool {
+        true
+    }
 }
 
 /// Calls `each` with every key; it must take the value, or step over it.

@@ -114,6 +114,10 @@ fn announced(bytes: &[u8]) -> Option<usize> {
 }
 
 impl super::Parser for Parser {
+    fn is_light(&self) -> bool {
+        true
+    }
+
     fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
         let Some(length) = announced(bytes) else { return Take::More };
         let whole = bytes.get(PREFIX..length);

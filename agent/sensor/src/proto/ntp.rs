@@ -34,6 +34,10 @@ impl super::Parser for Parser {
             None => sink.counters.count(Counter::ProtoMalformed),
         }
     }
+
+    fn is_light(&self) -> bool {
+        true
+    }
 }
 
 fn message(bytes: &[u8]) -> Option<NtpMessage> {

@@ -47,6 +47,11 @@ pub(crate) trait Parser: core::fmt::Debug {
     fn is_done(&self) -> bool {
         false
     }
+
+    /// It remembers next to nothing from one unit to the next.
+    fn is_light(&self) -> bool {
+        false
+    }
 }
 
 /// What a parser did with the bytes it was shown.
@@ -332,6 +337,11 @@ impl Session {
     /// Nothing will ever be read from this flow again.
     pub(crate) const fn is_opaque(&self) -> bool {
         matches!(self, Self::Opaque)
+    }
+
+    /// A parser reads it that may remember much.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.parser_ref().is_some_and(|parser| !parser.is_light())
     }
 
     /// Nothing was read yet.

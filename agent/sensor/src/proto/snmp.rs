@@ -42,6 +42,10 @@ impl super::Parser for Parser {
             }
         }
     }
+
+    fn is_light(&self) -> bool {
+        true
+    }
 }
 
 /// The version, and what follows it: only if a community and a PDU, or the header of version 3 does.

@@ -65,6 +65,10 @@ impl super::Parser for Parser {
     fn is_done(&self) -> bool {
         self.broken
     }
+
+    fn is_light(&self) -> bool {
+        true
+    }
 }
 
 /// Begins with a priority: `<13>`.

@@ -30,6 +30,10 @@ impl super::Parser for Parser {
             (None, _) => sink.counters.count(Counter::ProtoMalformed),
         }
     }
+
+    fn is_light(&self) -> bool {
+        true
+    }
 }
 
 /// A request whose name can be read and whose mode is known.
