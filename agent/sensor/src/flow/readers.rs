@@ -51,7 +51,9 @@ mod tests {
     fn the_one_that_was_silent_longest_goes() {
         let mut readers = Readers::new(2);
         let mut members = [Membership::default(); 3];
-        let mut read = |slot: usize, is_heavy| readers.on_read(slot as u32, &mut members[slot], is_heavy);
+        let mut read = |slot: u32, is_heavy| {
+            readers.on_read(slot, &mut members[crate::flow::queues::usize_of(slot)], is_heavy)
+        };
         assert_eq!((read(0, true), read(1, true), read(0, true)), (None, None, None));
         assert_eq!(read(2, true), Some(1));
         assert_eq!(read(0, false), None, "a parser that is done makes room");
