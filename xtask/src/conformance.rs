@@ -173,13 +173,13 @@ impl World<'_> {
         groups: &BTreeMap<String, T>,
         work: impl Fn(&str, &T) -> anyhow::Result<Scores> + Sync,
     ) -> anyhow::Result<Scores> {
-        let todo: Vec<_> = groups.iter().filter(|(path, _)| self.options.wants_path(path)).collect();
+        let wanted: Vec<_> = groups.iter().filter(|(path, _)| self.options.wants_path(path)).collect();
         let next = AtomicUsize::new(0);
         let result = Mutex::new((Scores::default(), Vec::new()));
         std::thread::scope(|scope| {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
-                    while let Some((path, group)) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while let Some((path, group)) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let done = work(path, group);
                         let mut result = result.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                         match done {
