@@ -1,12 +1,10 @@
 //! A flow for the tests of parsers: bytes in, events out.
 
-use core::net::{IpAddr, Ipv4Addr};
-
 use sekimori_wire::time::Timestamp;
 
-use super::{Notes, Session, Side, Sink, Taken};
+use super::{Hint, Notes, Session, Side, Sink, Taken};
 use crate::counters::{Counter, Counters};
-use crate::event::{Endpoint, Event, FlowEvent, FlowRef, Transaction};
+use crate::event::{Event, FlowEvent, FlowRef, Transaction};
 
 /// As many bytes as the stream keeps for a parser.
 const WINDOW: usize = 16 * 1024;
@@ -27,16 +25,7 @@ pub(super) struct Bench {
 impl Bench {
     /// A flow to this port, not recognised yet.
     pub(super) fn to_port(port: u16) -> Self {
-        let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
-        let flow = FlowRef {
-            id: 1,
-            began: Timestamp::ZERO,
-            originator: end(40_000),
-            responder: end(port),
-            protocol: 6,
-            vlan: None,
-            swapped: false,
-        };
+        let flow = Hint::of_port(port).flow;
         Self {
             session: Session::default(),
             flow,

@@ -4,7 +4,7 @@ mod expected;
 mod path;
 mod pending;
 
-use super::lines::{self, Line, Lines, Reply, after, word};
+use super::lines::{self, Lines, Reply, after, word};
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::counters::Counter;
 use crate::event::{Application, FtpCommand};
@@ -56,17 +56,15 @@ fn begin(hint: &Hint<'_>) -> Session {
 impl super::Parser for Parser {
     fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
         self.read_greeting(sink);
-        let (text, taken, cut) = match side.of_mut(&mut self.lines).next(bytes, LINE_MAX) {
-            Line::More => return Take::More,
-            Line::Skip(taken) => return Take::bytes(taken),
-            Line::Whole { text, taken } => (text, taken, false),
-            Line::Cut { text, taken } => (text, taken, true),
+        let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, LINE_MAX).read() {
+            Ok(line) => line,
+            Err(awaited) => return awaited,
         };
         match side {
-            Side::Originator => self.on_command(text, cut, sink),
+            Side::Originator => self.on_command(text, !whole, sink),
             Side::Responder => {
-                if self.on_reply(text, cut, sink) {
-                    return Take::Switch(u32::try_from(taken).unwrap_or(u32::MAX), Session::default());
+                if self.on_reply(text, !whole, sink) {
+                    return Take::anew(taken);
                 }
             }
         }

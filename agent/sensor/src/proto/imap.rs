@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::lines::{self, Line, Lines, after, word};
+use super::lines::{self, Lines, after, word};
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::counters::Counter;
 use crate::event::{Application, ImapCommand};
@@ -41,11 +41,9 @@ impl super::Parser for Parser {
         if left > 0 {
             return Take::Bytes(left);
         }
-        let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, LINE_MAX) {
-            Line::More => return Take::More,
-            Line::Skip(taken) => return Take::bytes(taken),
-            Line::Whole { text, taken } => (text, taken, true),
-            Line::Cut { text, taken } => (text, taken, false),
+        let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, LINE_MAX).read() {
+            Ok(line) => line,
+            Err(awaited) => return awaited,
         };
         let inside = side.of_mut(&mut self.inside);
         let begins = !core::mem::take(inside);
@@ -58,7 +56,7 @@ impl super::Parser for Parser {
                 Side::Originator => self.on_command(text, sink),
                 Side::Responder => {
                     if self.on_response(text, sink) {
-                        return Take::Switch(u32::try_from(taken).unwrap_or(u32::MAX), Session::default());
+                        return Take::anew(taken);
                     }
                 }
             }

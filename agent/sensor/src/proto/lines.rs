@@ -1,6 +1,8 @@
 //! Lines of bounded length out of a stream, each byte looked at once: what was scanned for an end of line is not scanned again
 //! when more comes.
 
+use super::Take;
+
 /// Where a direction stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Lines {
@@ -29,6 +31,18 @@ pub(super) enum Line<'a> {
         /// Bytes of it.
         taken: usize,
     },
+}
+
+impl<'a> Line<'a> {
+    /// The line's text, the bytes to take for it, and whether it is whole; else what a parser answers until there is one.
+    pub(super) fn read(self) -> Result<(&'a [u8], usize, bool), Take> {
+        match self {
+            Self::More => Err(Take::More),
+            Self::Skip(taken) => Err(Take::bytes(taken)),
+            Self::Whole { text, taken } => Ok((text, taken, true)),
+            Self::Cut { text, taken } => Ok((text, taken, false)),
+        }
+    }
 }
 
 impl Lines {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::lines::{self, Line, Lines, after, word};
+use super::lines::{self, Lines, after, word};
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::counters::Counter;
 use crate::event::{Application, Pop3Command, Pop3Request, Pop3Response};
@@ -46,11 +46,9 @@ fn begin(hint: &Hint<'_>) -> Session {
 impl super::Parser for Parser {
     fn read_stream(&mut self, side: Side, bytes: &[u8], sink: &mut Sink<'_>) -> Take {
         self.read_greeting(sink);
-        let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, LINE_MAX) {
-            Line::More => return Take::More,
-            Line::Skip(taken) => return Take::bytes(taken),
-            Line::Whole { text, taken } => (text, taken, true),
-            Line::Cut { text, taken } => (text, taken, false),
+        let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, LINE_MAX).read() {
+            Ok(line) => line,
+            Err(awaited) => return awaited,
         };
         match side {
             Side::Originator => {
@@ -61,7 +59,7 @@ impl super::Parser for Parser {
             }
             Side::Responder => {
                 if self.on_response(text, sink) {
-                    return Take::Switch(u32::try_from(taken).unwrap_or(u32::MAX), Session::default());
+                    return Take::anew(taken);
                 }
             }
         }

@@ -68,6 +68,11 @@ pub(crate) enum Take {
 }
 
 impl Take {
+    /// It took `bytes`, and what follows in both directions is to be recognised anew.
+    pub(crate) fn anew(bytes: usize) -> Self {
+        Self::Switch(u32::try_from(bytes).unwrap_or(u32::MAX), Session::default())
+    }
+
     /// It took `bytes`.
     pub(crate) fn bytes(bytes: usize) -> Self {
         u32::try_from(bytes).map_or(Self::All, Self::Bytes)

@@ -89,11 +89,9 @@ impl super::Parser for Parser {
             return self.read_chunk(bytes, left, last);
         }
         let max = if side == Side::Originator && self.in_data { message::LINE_MAX } else { LINE_MAX };
-        let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, max) {
-            Line::More => return Take::More,
-            Line::Skip(taken) => return Take::bytes(taken),
-            Line::Whole { text, taken } => (text, taken, true),
-            Line::Cut { text, taken } => (text, taken, false),
+        let (text, taken, whole) = match side.of_mut(&mut self.lines).next(bytes, max).read() {
+            Ok(line) => line,
+            Err(awaited) => return awaited,
         };
         match side {
             Side::Responder => {
@@ -102,7 +100,7 @@ impl super::Parser for Parser {
                 }
                 if self.on_reply(text, sink) {
                     self.flush(sink);
-                    return Take::Switch(u32::try_from(taken).unwrap_or(u32::MAX), Session::default());
+                    return Take::anew(taken);
                 }
             }
             Side::Originator if self.in_data => self.on_content(text, sink),

@@ -1,12 +1,10 @@
 //! For the tests of parsers: what a session makes of bytes, and nothing around it.
 
-use core::net::{IpAddr, Ipv4Addr};
-
 use sekimori_wire::time::Timestamp;
 
-use super::{Notes, Session, Side, Sink, Taken};
+use super::{Hint, Notes, Session, Side, Sink, Taken};
 use crate::counters::{Counter, Counters};
-use crate::event::{Application, Endpoint, Event, FlowEvent, FlowRef, Transaction};
+use crate::event::{Application, Event, FlowEvent, FlowRef, Transaction};
 
 /// A flow from port 40000 to `port`.
 pub(super) struct Trial {
@@ -21,17 +19,7 @@ pub(super) struct Trial {
 
 impl Trial {
     pub(super) fn to(port: u16, protocol: u8) -> Self {
-        let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
-        let began = Timestamp::ZERO;
-        let flow = FlowRef {
-            id: 1,
-            began,
-            originator: end(40_000),
-            responder: end(port),
-            protocol,
-            vlan: None,
-            swapped: false,
-        };
+        let flow = FlowRef { protocol, ..Hint::of_port(port).flow };
         let (notes, counters, events) = (Notes::default(), Counters::default(), Vec::new());
         Self { flow, session: Session::default(), notes, counters, events, waiting: Default::default() }
     }

@@ -1,6 +1,6 @@
 //! XMPP (RFC 6120): recognised, and followed into TLS.
 
-use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
+use super::{Guess, Hint, Recogniser, Side, Sink, Take};
 use crate::event::Application;
 
 pub(super) const STREAM: &[Recogniser] =
@@ -36,7 +36,7 @@ impl super::Parser for Parser {
             let element = rest.get(..end).unwrap_or_default();
             taken = taken.saturating_add(end).saturating_add(1);
             if element.windows(PROCEED.len()).any(|at| at == PROCEED) {
-                return Take::Switch(u32::try_from(taken).unwrap_or(u32::MAX), Session::default());
+                return Take::anew(taken);
             }
         }
         let rest = bytes.get(taken..).unwrap_or_default();

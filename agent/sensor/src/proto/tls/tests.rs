@@ -1,6 +1,6 @@
 //! Tests of TLS: what a whole handshake says, however it is cut; what a hostile one costs.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 use proptest::prelude::*;
 use sekimori_wire::time::Timestamp;
@@ -9,7 +9,7 @@ use tls_parser::{TlsExtension, TlsMessage, TlsMessageHandshake, parse_tls_extens
 use super::*;
 use crate::counters::Counters;
 use crate::event::tls::Progress;
-use crate::event::{ClientHello, Endpoint, Event, FlowEvent, FlowRef, TlsConnection, Transaction};
+use crate::event::{ClientHello, Event, FlowEvent, FlowRef, TlsConnection, Transaction};
 use crate::proto::{Notes, Taken};
 
 /// A flow, its session, and what was said of it.
@@ -27,16 +27,7 @@ pub(in crate::proto) struct Bench {
 
 impl Bench {
     pub(in crate::proto) fn new(session: Session, port: u16) -> Self {
-        let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
-        let flow = FlowRef {
-            id: 1,
-            began: Timestamp::ZERO,
-            originator: end(40_000),
-            responder: end(port),
-            protocol: 6,
-            vlan: None,
-            swapped: false,
-        };
+        let flow = Hint::of_port(port).flow;
         Self {
             session,
             notes: Notes::default(),
