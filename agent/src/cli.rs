@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Run(ConfigArg),
     /// Reads capture files (pcap, pcapng, also in gzip, zstd or xz; `-` is standard input) as if they were live.
     Replay(ReplayArgs),
+    /// Replays labelled captures and says how well the findings fit.
+    Evaluate(EvaluateArgs),
     /// Checks a configuration file.
     Check(ConfigArg),
     /// Looks for what would keep this agent from working.
@@ -77,6 +79,24 @@ pub(crate) struct TokenArg {
     /// A file with the token; `-` is standard input. Unlike an argument, other users cannot see it.
     #[arg(long)]
     pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    /// Tab-separated list of captures with the columns path, kind (attack or benign), expected, attacker, victim and quality.
+    pub(crate) manifest: PathBuf,
+    /// Configuration file: networks and limits.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Only captures whose path holds this.
+    #[arg(long, value_name = "PART")]
+    pub(crate) only: Option<String>,
+    /// As one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also what was found, and notices on benign captures.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `config`,
-//! `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `run`, `doctor`, `cli`.
+//! `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`, `cli`.
 
 mod capture;
 mod cli;
@@ -15,6 +15,7 @@ mod config;
 mod disk;
 mod doctor;
 mod endpoint;
+mod evaluate;
 mod health;
 mod identity;
 mod inspect;
@@ -65,6 +66,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             Err(error) if error.is_closed_pipe() => {}
             replayed => replayed?,
         },
+        Command::Evaluate(args) => evaluate::evaluate(&args)?,
         Command::Check(config) => {
             config::Config::load(&config.config)?.require_interface()?;
         }
@@ -118,6 +120,7 @@ fn token(arg: &TokenArg) -> anyhow::Result<String> {
 fn is_usage(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<config::ConfigError>())
         || error.downcast_ref::<replay::ReplayError>().is_some_and(replay::ReplayError::is_usage)
+        || error.downcast_ref::<evaluate::EvaluateError>().is_some_and(evaluate::EvaluateError::is_usage)
 }
 
 /// Results go to standard output; that nobody reads them any more is no failure.

@@ -4,24 +4,75 @@
 //! acting host as originator, whoever sent the first packet. What it remembers is bounded by [`Limits`]; what strangers
 //! can make it remember with one packet goes through a [`Sieve`] first, so that a spoofed flood blinds nobody.
 
+mod ad_abuse;
+mod baseline_host;
+mod baseline_volume;
 mod bruteforce_login;
+mod c2_beacon;
+mod c2_tunnel;
+mod cleartext_credentials;
+mod dhcp_rogue;
+mod dhcp_starvation;
+mod dns_dga;
 mod dns_tunnel;
+mod exfil_volume;
+mod exploit_attempt;
 mod findings;
+mod flood_amplification;
+mod flood_slow;
 mod flood_syn;
+mod flood_volume;
+mod host_new;
+mod inject_tcp;
+mod intel_match;
+mod lateral_exec;
+mod lateral_session;
+mod names;
+mod policy_use;
 mod probe;
+mod protocol_mismatch;
 mod scan_host;
 mod scan_port;
+mod scan_web;
 mod segment_violation;
+mod service_exposed;
 mod sieve;
+mod spam_burst;
+mod spoof_arp;
+mod spoof_dns;
+mod ssh_anomaly;
+mod tls_anomaly;
 mod walk;
+mod worm_spread;
 
-use crate::counters::Counters;
+use crate::counters::{Counter, Counters};
 use crate::event::Event;
 use crate::limits::Limits;
 use crate::segment::Policy;
 
 pub use findings::Findings;
+pub use names::Names;
 pub use sieve::Sieve;
+
+/// What a detector is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// Every bound.
+    pub limits: &'a Limits,
+    /// Keys the hashes. Never changes what is found.
+    pub seed: u64,
+    /// Key of the hashes that stand for user names.
+    pub user_key: &'a [u8; 32],
+}
+
+/// What is known while an event is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The networks around the sensor.
+    pub policy: &'a Policy,
+    /// What addresses are called.
+    pub names: &'a Names,
+}
 
 /// One behaviour looked for.
 pub trait Detect {
@@ -29,71 +80,90 @@ pub trait Detect {
     const RULE: &'static str;
 
     /// Takes one event; what follows from it goes to `out`.
-    fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings);
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings);
 
     /// The capture ended: what is still undecided is decided by what there is.
-    fn finish(&mut self, _policy: &Policy, _out: &mut Findings) {}
+    fn finish(&mut self, _scene: &Scene<'_>, _out: &mut Findings) {}
 
     /// States dropped because a table was full, since the last call.
     fn take_evicted(&mut self) -> u64;
 }
 
-/// Every detector, in the order in which each event visits them.
-#[derive(Debug)]
-pub struct Detectors {
-    scan_port: scan_port::ScanPort,
-    scan_host: scan_host::ScanHost,
-    flood_syn: flood_syn::FloodSyn,
-    bruteforce_login: bruteforce_login::BruteforceLogin,
-    dns_tunnel: dns_tunnel::DnsTunnel,
-    segment_violation: segment_violation::SegmentViolation,
+macro_rules! detectors {
+    ($($field:ident: $Detector:ident,)*) => {
+        /// Every detector, in the order in which each event visits them.
+        #[derive(Debug)]
+        pub struct Detectors {
+            names: Names,
+            $($field: $field::$Detector,)*
+        }
+
+        impl Detectors {
+            /// All with empty state.
+            pub fn new(setup: &Setup<'_>) -> Self {
+                Self {
+                    names: Names::new(setup.limits, setup.seed),
+                    $($field: $field::$Detector::new(setup),)*
+                }
+            }
+
+            /// Shows one event to each.
+            pub fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+                self.names.learn(event);
+                let scene = Scene { policy, names: &self.names };
+                $(self.$field.on_event(event, &scene, out);)*
+            }
+
+            /// The capture ended.
+            pub fn finish(&mut self, policy: &Policy, out: &mut Findings) {
+                let scene = Scene { policy, names: &self.names };
+                $(self.$field.finish(&scene, out);)*
+            }
+
+            /// Counts the states dropped since the last call.
+            pub fn count_evicted(&mut self, counters: &mut Counters) {
+                $(counters.add(Counter::DetectEvicted, self.$field.take_evicted());)*
+            }
+        }
+    };
 }
 
-impl Detectors {
-    /// All with empty state.
-    pub fn new(limits: &Limits, seed: u64) -> Self {
-        Self {
-            scan_port: scan_port::ScanPort::new(limits, seed),
-            scan_host: scan_host::ScanHost::new(limits, seed),
-            flood_syn: flood_syn::FloodSyn::new(limits, seed),
-            bruteforce_login: bruteforce_login::BruteforceLogin::new(limits, seed),
-            dns_tunnel: dns_tunnel::DnsTunnel::new(limits, seed),
-            segment_violation: segment_violation::SegmentViolation::new(limits, seed),
-        }
-    }
-
-    /// Shows one event to each.
-    pub fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
-        self.scan_port.on_event(event, policy, out);
-        self.scan_host.on_event(event, policy, out);
-        self.flood_syn.on_event(event, policy, out);
-        self.bruteforce_login.on_event(event, policy, out);
-        self.dns_tunnel.on_event(event, policy, out);
-        self.segment_violation.on_event(event, policy, out);
-    }
-
-    /// The capture ended.
-    pub fn finish(&mut self, policy: &Policy, out: &mut Findings) {
-        self.scan_port.finish(policy, out);
-        self.scan_host.finish(policy, out);
-        self.flood_syn.finish(policy, out);
-        self.bruteforce_login.finish(policy, out);
-        self.dns_tunnel.finish(policy, out);
-        self.segment_violation.finish(policy, out);
-    }
-
-    /// Counts the states dropped since the last call.
-    pub fn count_evicted(&mut self, counters: &mut Counters) {
-        let evicted = [
-            self.scan_port.take_evicted(),
-            self.scan_host.take_evicted(),
-            self.flood_syn.take_evicted(),
-            self.bruteforce_login.take_evicted(),
-            self.dns_tunnel.take_evicted(),
-            self.segment_violation.take_evicted(),
-        ];
-        counters.add(crate::counters::Counter::DetectEvicted, evicted.iter().sum());
-    }
+detectors! {
+    scan_port: ScanPort,
+    scan_host: ScanHost,
+    scan_web: ScanWeb,
+    flood_syn: FloodSyn,
+    flood_volume: FloodVolume,
+    flood_amplification: FloodAmplification,
+    flood_slow: FloodSlow,
+    bruteforce_login: BruteforceLogin,
+    c2_beacon: C2Beacon,
+    c2_tunnel: C2Tunnel,
+    dns_tunnel: DnsTunnel,
+    dns_dga: DnsDga,
+    exfil_volume: ExfilVolume,
+    spoof_arp: SpoofArp,
+    spoof_dns: SpoofDns,
+    inject_tcp: InjectTcp,
+    dhcp_rogue: DhcpRogue,
+    dhcp_starvation: DhcpStarvation,
+    lateral_exec: LateralExec,
+    lateral_session: LateralSession,
+    ad_abuse: AdAbuse,
+    worm_spread: WormSpread,
+    cleartext_credentials: CleartextCredentials,
+    exploit_attempt: ExploitAttempt,
+    intel_match: IntelMatch,
+    tls_anomaly: TlsAnomaly,
+    ssh_anomaly: SshAnomaly,
+    protocol_mismatch: ProtocolMismatch,
+    policy_use: PolicyUse,
+    spam_burst: SpamBurst,
+    segment_violation: SegmentViolation,
+    baseline_volume: BaselineVolume,
+    baseline_host: BaselineHost,
+    host_new: HostNew,
+    service_exposed: ServiceExposed,
 }
 
 #[cfg(test)]

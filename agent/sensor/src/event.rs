@@ -190,6 +190,13 @@ pub enum FlowEvent {
         /// Status code, 100 to 599.
         status: u16,
     },
+    /// What the flow carried since the last such report: after every 64 packets, and at least once a second while it sends.
+    /// [`Ended`](Self::Ended) counts all of it once more.
+    Traffic(Traffic),
+    /// The first payload of one direction.
+    Opening(Opening),
+    /// An ICMP echo message that is not like what `ping` sends, or an answer that does not repeat its request.
+    Echo(Echo),
     /// The payload of a syslog datagram (UDP to port 514 that begins with a priority), or one line of syslog over TCP.
     Syslog(Box<[u8]>),
     /// A unit of an application protocol, when it is over.
@@ -199,6 +206,50 @@ pub enum FlowEvent {
     /// It is over, or was cut by the active timeout: then it goes on under the same id, and the next record counts only
     /// what this one did not.
     Ended(Box<FlowRecord>),
+}
+
+/// What a flow carried since it was last said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the originator.
+    pub sent: Amount,
+    /// From the responder.
+    pub received: Amount,
+}
+
+/// Packets and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Packets.
+    pub packets: u32,
+    /// Bytes of IP packets.
+    pub bytes: u32,
+}
+
+/// The first payload of one direction of a flow, as a shape that can be compared and never read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// The originator sent it.
+    pub from_originator: bool,
+    /// Bytes of the first segment or datagram.
+    pub bytes: u32,
+    /// Hash of its first 64 bytes.
+    pub shape: u64,
+    /// Printable ASCII among its first 64 bytes, in percent.
+    pub printable_percent: u8,
+    /// Distinct byte values among its first 64 bytes.
+    pub distinct_bytes: u8,
+}
+
+/// An odd ICMP echo message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Echo {
+    /// The originator of the flow sent it.
+    pub from_originator: bool,
+    /// Payload bytes.
+    pub bytes: u32,
+    /// It is an answer and differs from the request.
+    pub differs: bool,
 }
 
 /// What the first packet of a flow was.

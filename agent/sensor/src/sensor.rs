@@ -10,7 +10,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::alert;
 use crate::counters::{Counter, Counters};
-use crate::detect::{Detectors, Findings};
+use crate::detect::{Detectors, Findings, Setup};
 use crate::event::{Event, FlowEvent};
 use crate::frame::Frame;
 use crate::limits::Limits;
@@ -74,7 +74,7 @@ impl Sensor {
         let SensorConfig { limits, segments, seed, user_key, observe, keep } = config;
         Self {
             observer: Observer::new(&limits, observe, seed),
-            detectors: Detectors::new(&limits, seed),
+            detectors: Detectors::new(&Setup { limits: &limits, seed, user_key: &user_key }),
             findings: Findings::new(&limits, seed),
             summarizer: Summarizer::new(&limits, seed),
             policy: segments,

@@ -116,6 +116,9 @@ impl Summarizer {
             | FlowEvent::Tls(_)
             | FlowEvent::HttpRequest(_)
             | FlowEvent::HttpResponse { .. }
+            | FlowEvent::Traffic(_)
+            | FlowEvent::Opening(_)
+            | FlowEvent::Echo(_)
             | FlowEvent::Syslog(_)
             | FlowEvent::Transaction(_)
             | FlowEvent::Anomaly(_)

@@ -164,6 +164,9 @@ fn entries(flow: &FlowRef, what: &FlowEvent, parted: &mut file::Parted) -> Vec<E
         | FlowEvent::Tls(_)
         | FlowEvent::HttpRequest(_)
         | FlowEvent::HttpResponse { .. }
+        | FlowEvent::Traffic(_)
+        | FlowEvent::Opening(_)
+        | FlowEvent::Echo(_)
         | FlowEvent::Syslog(_) => Vec::new(),
     }
 }

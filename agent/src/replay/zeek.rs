@@ -306,6 +306,9 @@ fn rows(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Vec<Row> {
         | FlowEvent::Tls(_)
         | FlowEvent::HttpRequest(_)
         | FlowEvent::HttpResponse { .. }
+        | FlowEvent::Traffic(_)
+        | FlowEvent::Opening(_)
+        | FlowEvent::Echo(_)
         | FlowEvent::Syslog(_)
         | FlowEvent::Anomaly(_) => Vec::new(),
     }

@@ -189,15 +189,7 @@ fn input(finding: &Finding, name: &str) -> Option<String> {
 
 /// An endpoint product names the host that it protects first; the other end is then the one that acts.
 fn endpoint_remote(finding: &Finding) -> Option<Host> {
-    match finding.category {
-        Category::EndpointAlert => finding.responder,
-        Category::ScanPort
-        | Category::ScanHost
-        | Category::FloodSyn
-        | Category::BruteforceLogin
-        | Category::DnsTunnel
-        | Category::SegmentViolation => None,
-    }
+    (finding.category == Category::EndpointAlert).then_some(finding.responder).flatten()
 }
 
 /// Domains named by a finding: targets that are not addresses.

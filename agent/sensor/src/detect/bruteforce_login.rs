@@ -16,10 +16,9 @@ use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
-use crate::detect::Detect;
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
+use crate::detect::{Detect, Scene, Setup};
 use crate::event::{Event, FlowEvent, FlowRecord, FlowRef};
-use crate::limits::Limits;
 use crate::segment::Policy;
 
 use service::{HTTP, Service};
@@ -108,7 +107,8 @@ impl Attempts {
 }
 
 impl BruteforceLogin {
-    pub(super) fn new(limits: &Limits, seed: u64) -> Self {
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        let (limits, seed) = (setup.limits, setup.seed);
         Self {
             logins: Map::new(limits.detector_entries, seed),
             asked: Map::new(limits.detector_entries, seed),
@@ -270,15 +270,17 @@ impl Attempts {
 impl Detect for BruteforceLogin {
     const RULE: &'static str = "bruteforce.login/1";
 
-    fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };
         match what {
-            FlowEvent::Ended(record) if flow.protocol == 6 => self.on_end(*at, flow, record, (policy, out)),
+            FlowEvent::Ended(record) if flow.protocol == 6 => {
+                self.on_end(*at, flow, record, (scene.policy, out))
+            }
             FlowEvent::HttpRequest(request) if request.has_authorization => {
                 // An answer that never comes leaves by itself; nothing is lost with it.
                 let _left = self.asked.insert(flow.id, ());
             }
-            FlowEvent::HttpResponse { status } => self.on_status(*at, flow, *status, (policy, out)),
+            FlowEvent::HttpResponse { status } => self.on_status(*at, flow, *status, (scene.policy, out)),
             FlowEvent::Ended(_)
             | FlowEvent::HttpRequest(_)
             | FlowEvent::Started(_)
@@ -288,6 +290,9 @@ impl Detect for BruteforceLogin {
             | FlowEvent::Unanswered
             | FlowEvent::Dns(_)
             | FlowEvent::Tls(_)
+            | FlowEvent::Traffic(_)
+            | FlowEvent::Opening(_)
+            | FlowEvent::Echo(_)
             | FlowEvent::Syslog(_)
             | FlowEvent::Transaction(_)
             | FlowEvent::Anomaly(_) => {}

@@ -16,11 +16,10 @@ use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Distinct, Map};
-use crate::detect::Detect;
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
+use crate::detect::{Detect, Scene, Setup};
 use crate::domain::registered_domain;
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
-use crate::limits::Limits;
 use crate::segment::Policy;
 
 /// Counted over this long; then the count begins again.
@@ -129,7 +128,8 @@ impl Asked {
 }
 
 impl DnsTunnel {
-    pub(super) fn new(limits: &Limits, seed: u64) -> Self {
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        let (limits, seed) = (setup.limits, setup.seed);
         Self {
             pairs: Map::new(limits.detector_entries, seed),
             names_per_pair: limits.dns_names_per_pair,
@@ -261,7 +261,7 @@ fn claim(asked: &Asked, (at, flow): (Timestamp, &FlowRef), domain: &str, policy:
 impl Detect for DnsTunnel {
     const RULE: &'static str = "dns.tunnel/1";
 
-    fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Dns(dns) } = event else { return };
         // Who asks is the client, even if the capture began with an answer.
         let asker = if dns.from_originator == dns.is_response { flow.reversed() } else { *flow };
@@ -272,7 +272,7 @@ impl Detect for DnsTunnel {
         if dns.is_response {
             self.on_response(asker.originator.address, dns);
         } else {
-            self.on_query(*at, &asker, dns, (policy, out));
+            self.on_query(*at, &asker, dns, (scene.policy, out));
         }
     }
 

@@ -13,9 +13,8 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
-use crate::detect::{Detect, Sieve};
+use crate::detect::{Detect, Scene, Setup, Sieve};
 use crate::event::{Endpoint, Event, First, FlowEvent, FlowRef};
-use crate::limits::Limits;
 use crate::segment::Policy;
 
 /// A handshake may take this many slots of one second.
@@ -123,7 +122,8 @@ impl Episode {
 }
 
 impl FloodSyn {
-    pub(super) fn new(limits: &Limits, seed: u64) -> Self {
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        let (limits, seed) = (setup.limits, setup.seed);
         Self {
             services: Map::new(limits.detector_entries, seed),
             newcomers: Sieve::new(limits.detector_entries, seed),
@@ -267,7 +267,7 @@ const fn count(n: u64) -> f64 {
 impl Detect for FloodSyn {
     const RULE: &'static str = "flood.syn/1";
 
-    fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };
         if flow.protocol != 6 {
             return;
@@ -283,6 +283,9 @@ impl Detect for FloodSyn {
             | FlowEvent::Tls(_)
             | FlowEvent::HttpRequest(_)
             | FlowEvent::HttpResponse { .. }
+            | FlowEvent::Traffic(_)
+            | FlowEvent::Opening(_)
+            | FlowEvent::Echo(_)
             | FlowEvent::Syslog(_)
             | FlowEvent::Transaction(_)
             | FlowEvent::Anomaly(_)
@@ -291,7 +294,7 @@ impl Detect for FloodSyn {
         let (to, slot) = (flow.responder, at.secs());
         while self.services.oldest().is_some_and(|(_, service)| slot > service.slot + QUIET_SLOTS) {
             let quiet = self.services.pop_oldest();
-            conclude(quiet, policy, out);
+            conclude(quiet, scene.policy, out);
         }
         if self.services.peek(&to).is_none() {
             // A service enters with its second SYN; a scan of many ports leaves one each and stays in the sieve.
@@ -303,12 +306,12 @@ impl Detect for FloodSyn {
             fresh.episode.syns = 1;
             let left = self.services.insert(to, fresh);
             self.evicted += u64::from(left.is_some());
-            conclude(left, policy, out);
+            conclude(left, scene.policy, out);
         }
         let distinct = self.distinct;
         let Some(service) = self.services.get_mut(&to) else { return };
         if service.advance(slot) {
-            service.judge(to, flow.vlan, policy, out);
+            service.judge(to, flow.vlan, scene.policy, out);
         }
         if service.is_idle() {
             service.finding = None;
@@ -324,9 +327,9 @@ impl Detect for FloodSyn {
         }
     }
 
-    fn finish(&mut self, policy: &Policy, out: &mut Findings) {
+    fn finish(&mut self, scene: &Scene<'_>, out: &mut Findings) {
         while let Some(left) = self.services.pop_oldest() {
-            conclude(Some(left), policy, out);
+            conclude(Some(left), scene.policy, out);
         }
     }
 

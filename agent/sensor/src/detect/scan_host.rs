@@ -14,9 +14,8 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::walk::Walk;
-use crate::detect::{Detect, Sieve, probe};
+use crate::detect::{Detect, Scene, Setup, Sieve, probe};
 use crate::event::{Arp, Event, FlowEvent, FlowRef};
-use crate::limits::Limits;
 use crate::segment::{Policy, is_unicast};
 
 /// Outcomes are remembered for this long after the last one.
@@ -201,7 +200,8 @@ impl Sweep {
 }
 
 impl ScanHost {
-    pub(super) fn new(limits: &Limits, seed: u64) -> Self {
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        let (limits, seed) = (setup.limits, setup.seed);
         Self {
             sweeps: Map::new(limits.detector_entries, seed),
             newcomers: Sieve::new(limits.detector_entries, seed),
@@ -344,10 +344,10 @@ fn claim(source: Host, means: Means, sweep: &Sweep, seen: &Seen, policy: &Policy
 impl Detect for ScanHost {
     const RULE: &'static str = "scan.host/1";
 
-    fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let (at, flow, what) = match event {
             Event::Flow { at, flow, what } => (*at, flow, what),
-            Event::Arp { at, vlan, arp } => return self.on_arp((*at, *vlan), arp, (policy, out)),
+            Event::Arp { at, vlan, arp } => return self.on_arp((*at, *vlan), arp, (scene.policy, out)),
             Event::Anomaly { .. } => return,
         };
         let to = flow.responder;
@@ -365,7 +365,7 @@ impl Detect for ScanHost {
         };
         if is_unicast(to.address) {
             let seen = Seen { at, host: to.address, failed, flow: Some(*flow), vlan: flow.vlan };
-            self.take(flow.originator.address.into(), means, seen, (policy, out));
+            self.take(flow.originator.address.into(), means, seen, (scene.policy, out));
         }
     }
 

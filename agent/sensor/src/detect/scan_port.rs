@@ -16,9 +16,8 @@ use core::net::IpAddr;
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
 use crate::detect::walk::Walk;
-use crate::detect::{Detect, Sieve, probe};
+use crate::detect::{Detect, Scene, Setup, Sieve, probe};
 use crate::event::{Event, FlowEvent, FlowRef};
-use crate::limits::Limits;
 use crate::segment::Policy;
 
 /// Distinct failed ports before the test may decide. Between Slips (5) and Zeek (15): a printer or server that is off is
@@ -70,7 +69,8 @@ enum Outcome {
 }
 
 impl ScanPort {
-    pub(super) fn new(limits: &Limits, seed: u64) -> Self {
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        let (limits, seed) = (setup.limits, setup.seed);
         Self {
             pairs: Map::new(limits.detector_entries, seed),
             newcomers: Sieve::new(limits.detector_entries, seed),
@@ -232,7 +232,7 @@ impl Contacts {
 impl Detect for ScanPort {
     const RULE: &'static str = "scan.port/1";
 
-    fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };
         if !matches!(flow.protocol, 6 | 17) {
             return;
@@ -255,6 +255,9 @@ impl Detect for ScanPort {
             | FlowEvent::Tls(_)
             | FlowEvent::HttpRequest(_)
             | FlowEvent::HttpResponse { .. }
+            | FlowEvent::Traffic(_)
+            | FlowEvent::Opening(_)
+            | FlowEvent::Echo(_)
             | FlowEvent::Syslog(_)
             | FlowEvent::Transaction(_)
             | FlowEvent::Anomaly(_) => return,
@@ -262,7 +265,7 @@ impl Detect for ScanPort {
         if !tcp && TRACEROUTE.contains(&flow.responder.port) {
             return;
         }
-        self.take(*at, flow, outcome, (policy, out));
+        self.take(*at, flow, outcome, (scene.policy, out));
     }
 
     fn take_evicted(&mut self) -> u64 {

@@ -11,10 +11,9 @@ use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
-use crate::detect::Detect;
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
+use crate::detect::{Detect, Scene, Setup};
 use crate::event::{ConnState, Event, First, FlowEvent, FlowRecord, FlowRef};
-use crate::limits::Limits;
 use crate::segment::{Contact, Policy, SOURCE, Segment, Verdict};
 
 /// State: who broke what so far.
@@ -39,7 +38,8 @@ struct Breach<'a> {
 }
 
 impl SegmentViolation {
-    pub(super) fn new(limits: &Limits, seed: u64) -> Self {
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        let (limits, seed) = (setup.limits, setup.seed);
         Self { known: Map::new(limits.detector_entries, seed), evicted: 0 }
     }
 
@@ -150,6 +150,9 @@ fn contact(at: Timestamp, flow: &FlowRef, what: &FlowEvent, policy: &Policy) -> 
         | FlowEvent::HttpResponse { .. }
         | FlowEvent::Transaction(_)
         | FlowEvent::Anomaly(_)
+        | FlowEvent::Traffic(_)
+        | FlowEvent::Opening(_)
+        | FlowEvent::Echo(_)
         | FlowEvent::Syslog(_) => false,
     };
     if !shown {
@@ -177,13 +180,13 @@ fn is_midstream(flow: &FlowRef, record: &FlowRecord) -> bool {
 impl Detect for SegmentViolation {
     const RULE: &'static str = "segment.violation/1";
 
-    fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };
-        if !policy.has_segments() {
+        if !scene.policy.has_segments() {
             return;
         }
-        if let Some(contact) = contact(*at, flow, what, policy) {
-            self.judge(contact, flow, policy, out);
+        if let Some(contact) = contact(*at, flow, what, scene.policy) {
+            self.judge(contact, flow, scene.policy, out);
         }
     }
 

@@ -88,7 +88,11 @@ impl World {
                         FlowEvent::Syslog(line) => String::from_utf8_lossy(line).into_owned(),
                         FlowEvent::Tls(hello) => format!("tls({:?})", hello.server_name),
                         // What parsers read is tested beside them.
-                        FlowEvent::Transaction(_) | FlowEvent::Anomaly(_) => continue,
+                        FlowEvent::Transaction(_)
+                        | FlowEvent::Anomaly(_)
+                        | FlowEvent::Traffic(_)
+                        | FlowEvent::Opening(_)
+                        | FlowEvent::Echo(_) => continue,
                         FlowEvent::Answered
                         | FlowEvent::Established
                         | FlowEvent::Rejected

@@ -123,7 +123,11 @@ fn flows_behind_findings_come_first() {
     let policy = Policy::default_private();
     let small = flow(7);
     let mut findings = no_findings();
-    let mut detectors = crate::detect::Detectors::new(&Limits::gateway(), 0);
+    let mut detectors = crate::detect::Detectors::new(&crate::detect::Setup {
+        limits: &Limits::gateway(),
+        seed: 0,
+        user_key: &[7; 32],
+    });
     for port in 1..=20 {
         let mut probe = small;
         probe.responder.port = port;

@@ -213,6 +213,9 @@ impl Tally {
             | FlowEvent::Tls(_)
             | FlowEvent::HttpRequest(_)
             | FlowEvent::HttpResponse { .. }
+            | FlowEvent::Traffic(_)
+            | FlowEvent::Opening(_)
+            | FlowEvent::Echo(_)
             | FlowEvent::Syslog(_)
             | FlowEvent::Ended(_) => {}
             FlowEvent::Anomaly(anomaly) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sekimori_wire::finding::{Category, Finding};
 use sekimori_wire::time::Timestamp;
 
-use crate::detect::{Detectors, Findings};
+use crate::detect::{Detectors, Findings, Setup};
 use crate::event::*;
 use crate::limits::Limits;
 use crate::segment::Policy;
@@ -148,7 +148,10 @@ impl Script {
         let mut events = self.events.clone();
         events.sort_by_key(|(ms, _)| *ms);
         let limits = Limits::gateway();
-        let (mut detectors, mut findings) = (Detectors::new(&limits, seed), Findings::new(&limits, seed));
+        let (mut detectors, mut findings) = (
+            Detectors::new(&Setup { limits: &limits, seed, user_key: &[7; 32] }),
+            Findings::new(&limits, seed),
+        );
         let mut last: Vec<Finding> = Vec::new();
         let mut keep = |ready: Vec<Finding>| {
             for finding in ready {

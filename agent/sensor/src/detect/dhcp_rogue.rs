@@ -1,0 +1,27 @@
+//! `dhcp.rogue`: a second DHCP server.
+
+use crate::detect::findings::Findings;
+use crate::detect::{Detect, Scene, Setup};
+use crate::event::Event;
+
+/// State.
+#[derive(Debug)]
+pub(super) struct DhcpRogue {
+    evicted: u64,
+}
+
+impl DhcpRogue {
+    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
+        Self { evicted: 0 }
+    }
+}
+
+impl Detect for DhcpRogue {
+    const RULE: &'static str = "dhcp.rogue/1";
+
+    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+
+    fn take_evicted(&mut self) -> u64 {
+        core::mem::take(&mut self.evicted)
+    }
+}

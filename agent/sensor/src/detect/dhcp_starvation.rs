@@ -1,0 +1,27 @@
+//! `dhcp.starvation`: leases asked for by many made-up clients.
+
+use crate::detect::findings::Findings;
+use crate::detect::{Detect, Scene, Setup};
+use crate::event::Event;
+
+/// State.
+#[derive(Debug)]
+pub(super) struct DhcpStarvation {
+    evicted: u64,
+}
+
+impl DhcpStarvation {
+    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
+        Self { evicted: 0 }
+    }
+}
+
+impl Detect for DhcpStarvation {
+    const RULE: &'static str = "dhcp.starvation/1";
+
+    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+
+    fn take_evicted(&mut self) -> u64 {
+        core::mem::take(&mut self.evicted)
+    }
+}

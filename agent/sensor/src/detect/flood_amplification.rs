@@ -1,0 +1,27 @@
+//! `flood.amplification`: answers that nobody asked for, from many reflectors.
+
+use crate::detect::findings::Findings;
+use crate::detect::{Detect, Scene, Setup};
+use crate::event::Event;
+
+/// State.
+#[derive(Debug)]
+pub(super) struct FloodAmplification {
+    evicted: u64,
+}
+
+impl FloodAmplification {
+    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
+        Self { evicted: 0 }
+    }
+}
+
+impl Detect for FloodAmplification {
+    const RULE: &'static str = "flood.amplification/1";
+
+    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+
+    fn take_evicted(&mut self) -> u64 {
+        core::mem::take(&mut self.evicted)
+    }
+}

@@ -1,0 +1,27 @@
+//! `flood.slow`: many connections held open by requests that never end.
+
+use crate::detect::findings::Findings;
+use crate::detect::{Detect, Scene, Setup};
+use crate::event::Event;
+
+/// State.
+#[derive(Debug)]
+pub(super) struct FloodSlow {
+    evicted: u64,
+}
+
+impl FloodSlow {
+    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
+        Self { evicted: 0 }
+    }
+}
+
+impl Detect for FloodSlow {
+    const RULE: &'static str = "flood.slow/1";
+
+    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+
+    fn take_evicted(&mut self) -> u64 {
+        core::mem::take(&mut self.evicted)
+    }
+}

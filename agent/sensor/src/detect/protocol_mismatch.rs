@@ -1,0 +1,27 @@
+//! `protocol.mismatch`: a protocol on a port of another.
+
+use crate::detect::findings::Findings;
+use crate::detect::{Detect, Scene, Setup};
+use crate::event::Event;
+
+/// State.
+#[derive(Debug)]
+pub(super) struct ProtocolMismatch {
+    evicted: u64,
+}
+
+impl ProtocolMismatch {
+    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
+        Self { evicted: 0 }
+    }
+}
+
+impl Detect for ProtocolMismatch {
+    const RULE: &'static str = "protocol.mismatch/1";
+
+    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+
+    fn take_evicted(&mut self) -> u64 {
+        core::mem::take(&mut self.evicted)
+    }
+}

@@ -1,0 +1,27 @@
+//! `spoof.dns`: two answers to one query that contradict each other.
+
+use crate::detect::findings::Findings;
+use crate::detect::{Detect, Scene, Setup};
+use crate::event::Event;
+
+/// State.
+#[derive(Debug)]
+pub(super) struct SpoofDns {
+    evicted: u64,
+}
+
+impl SpoofDns {
+    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
+        Self { evicted: 0 }
+    }
+}
+
+impl Detect for SpoofDns {
+    const RULE: &'static str = "spoof.dns/1";
+
+    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+
+    fn take_evicted(&mut self) -> u64 {
+        core::mem::take(&mut self.evicted)
+    }
+}
