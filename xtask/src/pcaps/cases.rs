@@ -1,5 +1,14 @@
 //! One capture per behaviour that must be found, and per near-miss that must not.
 
+mod baseline;
+mod c2;
+mod exploit;
+mod flood;
+mod intel;
+mod lateral;
+mod recon;
+mod spoof;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::app;
@@ -24,7 +33,10 @@ pub(crate) fn shuffled_ports(count: u16) -> Vec<u16> {
 
 /// Every single case (the demo's captures are in `scenario`).
 pub(crate) fn all() -> Vec<Case> {
-    [scans(), sweeps(), floods(), logins(), tunnels(), segments(), endpoints()].concat()
+    let by_category = [scans(), sweeps(), floods(), logins(), tunnels(), segments(), endpoints()];
+    let by_kind = [recon::all(), flood::all(), c2::all(), spoof::all()];
+    let more = [lateral::all(), exploit::all(), intel::all(), baseline::all()];
+    [by_category.concat(), by_kind.concat(), more.concat()].concat()
 }
 
 fn scans() -> Vec<Case> {
