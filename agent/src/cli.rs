@@ -120,6 +120,9 @@ pub(crate) struct ReplayArgs {
     /// `max`, or times real time.
     #[arg(long, default_value = "max", value_parser = speed)]
     pub(crate) speed: Speed,
+    /// Observe with this many threads; the results are the same.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) workers: u8,
     /// Shift event time so that the captures end now.
     #[arg(long)]
     pub(crate) rebase_time: bool,

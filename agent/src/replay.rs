@@ -3,6 +3,7 @@
 //! The same captures and configuration give the same bytes on standard output, whenever and wherever it runs.
 
 mod columns;
+mod crew;
 mod csv;
 mod dns_types;
 mod eve;
@@ -25,11 +26,12 @@ use sekimori_sensor::frame::{Frame, LinkType};
 use sekimori_sensor::limits::Limits;
 use sekimori_sensor::observe::{Options, Rules};
 use sekimori_sensor::segment::Policy;
-use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
+use sekimori_sensor::sensor::{Keep, SensorConfig};
 use sekimori_wire::id::Digest;
 use sekimori_wire::record::{FlowSummary, Health, Interface, Record};
 use sekimori_wire::time::Timestamp;
 
+use self::crew::Crew;
 use self::csv::Csv;
 use crate::capture::file::Files;
 use crate::capture::filter::{Filter, FilterError};
@@ -124,7 +126,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
     let sensor = sensor_config(config, args, format, user_key);
     let mut replay = Replay {
         writer: writer(args, format, &sensor.segments)?,
-        sensor: Sensor::new(sensor),
+        sensor: Crew::new(sensor, args.workers.into()),
         shipping,
         shift,
         strange: BTreeMap::new(),
@@ -323,7 +325,7 @@ impl Shift {
 }
 
 struct Replay {
-    sensor: Sensor,
+    sensor: Crew,
     writer: Box<dyn Writer>,
     shipping: Option<Shipping>,
     shift: Shift,

@@ -96,6 +96,19 @@ enum LayerContent<'a> {
     Aggregate { bytes: &'a [u8], beyond: u32 },
 }
 
+/// What an IP header says before anything else is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outermost {
+    /// Sender and receiver.
+    pub(crate) ends: (IpAddr, IpAddr),
+    /// The packet may be an ICMP message.
+    pub(crate) may_be_icmp: bool,
+}
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
 /// What a layer turned out to be.
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
@@ -284,6 +297,26 @@ impl<'a> Layer<'a> {
     /// The outermost VLAN.
     pub(crate) const fn vlan(&self) -> Option<u16> {
         self.context.vlans.outermost()
+    }
+
+    /// The addresses of the layer's IP header, without reading the rest.
+    pub(crate) fn outermost(&self) -> Option<Outermost> {
+        let LayerContent::Network { network, bytes, .. } = self.content else { return None };
+        match network {
+            Network::Arp => None,
+            Network::Ipv4 => {
+                let address =
+                    |at: usize| bytes.get(at..)?.first_chunk::<4>().map(|octets| IpAddr::from(*octets));
+                Some(Outermost { ends: (address(12)?, address(16)?), may_be_icmp: *bytes.get(9)? == ICMP })
+            }
+            Network::Ipv6 => {
+                let address =
+                    |at: usize| bytes.get(at..)?.first_chunk::<16>().map(|octets| IpAddr::from(*octets));
+                // Anything but TCP and UDP may be ICMPv6 or an extension header in front of it.
+                let may_be_icmp = !matches!(*bytes.get(6)?, TCP | UDP);
+                Some(Outermost { ends: (address(8)?, address(24)?), may_be_icmp })
+            }
+        }
     }
 
     /// Frames whose fate this layer decides.

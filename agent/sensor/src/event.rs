@@ -100,6 +100,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// The flow that it is about.
+    pub const fn flow_id(&self) -> Option<u64> {
+        match self {
+            Self::Flow { flow, .. } => Some(flow.id),
+            Self::Arp { .. } | Self::Anomaly { .. } => None,
+        }
+    }
+
     /// When.
     pub const fn at(&self) -> Timestamp {
         match self {
@@ -111,7 +119,7 @@ impl Event {
 /// What a detector needs to know of the flow that an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowRef {
-    /// Numbered in order of the first packet.
+    /// In order of the first packet.
     pub id: u64,
     /// Its first packet: the first evidence of what only a timeout or the end of the flow shows.
     pub began: Timestamp,

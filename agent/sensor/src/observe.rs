@@ -3,6 +3,9 @@
 //! Events leave in order of event time. What timers bring about is said to be at the moment they were due, not at the frame
 //! that moved time on: so it is the same whether [`Observer::handle_timeout`] or the next frame noticed it.
 
+mod steer;
+mod worker;
+
 use core::net::IpAddr;
 
 use sekimori_wire::time::Timestamp;
@@ -19,6 +22,9 @@ use crate::flow::{Apart, Direction, Flow, FlowKey, Once, Step, TCP, Wire, ends};
 use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
 use crate::proto::{Expected, Session, Side, Sink};
+
+pub use steer::{Share, Steer};
+pub use worker::{Place, Placed, Worker, merge};
 
 /// How an observer looks at packets, beside its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +72,10 @@ pub struct Observer {
     readers: Readers,
     /// FTP's data connections that were announced.
     expected: Expected,
-    /// Flows begun: the last one's id.
-    begun: u64,
+    /// Number of the frame that is being read, from 1.
+    frame: u64,
+    /// Flows that it began.
+    begun: u16,
     /// What `finish` waits for.
     attempt_timeout: std::time::Duration,
     /// Of the frame that is being read.
@@ -86,6 +94,7 @@ impl Observer {
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
             readers: Readers::new(limits.parsers),
             expected: Expected::default(),
+            frame: 0,
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
             addresses: None,
@@ -94,6 +103,12 @@ impl Observer {
 
     /// Observes one frame. Cannot fail: what is not understood is counted.
     pub fn handle_frame(&mut self, frame: &Frame<'_>, events: &mut Vec<Event>) {
+        self.handle_numbered(self.frame + 1, frame, events);
+    }
+
+    /// Observes the frame of this number in the capture: the numbers grow, but those that other observers got are missing.
+    pub fn handle_numbered(&mut self, number: u64, frame: &Frame<'_>, events: &mut Vec<Event>) {
+        (self.frame, self.begun) = (number, 0);
         self.counters.count(Counter::Frames);
         self.counters.add(Counter::Bytes, frame.wire_len.into());
         self.expire(frame.at, events);
@@ -110,6 +125,27 @@ impl Observer {
             }
             Err(skip) => self.on_skip(tick.at, (frame.vlan, 1), skip, events),
         }
+    }
+
+    /// Takes note only of the flow that an ICMP error quotes: another observer got the frame itself.
+    pub fn handle_quote(&mut self, number: u64, frame: &Frame<'_>, events: &mut Vec<Event>) {
+        (self.frame, self.begun) = (number, 0);
+        self.expire(frame.at, events);
+        let tick = self.clock.on_frame(frame.at);
+        let Ok(layer) = Layer::of(frame, &mut Met::default()) else { return };
+        if let Ok(Read::Ip(ip, _)) = layer.step(self.options.verify_checksums, &mut Met::default())
+            && let Transport::Icmp(icmp) = ip.transport
+            && let Some(quoted) = icmp.unreachable
+            && (!ip.bad_checksum || self.options.rules == Rules::Suricata)
+        {
+            self.on_unreachable(tick.at, self.apart(&ip), quoted, events);
+        }
+    }
+
+    /// Other observers have reached this time: what is due by then happens.
+    pub fn reach(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        self.expire(now, events);
+        self.clock.reach(now);
     }
 
     /// Reads a packet, and those within it.
@@ -193,10 +229,22 @@ impl Observer {
 
     /// The capture is over: attempts get their time to be answered, then all flows end, in order of id.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
+        let over = self.finish_timers(events);
+        self.finish_flows(over, events);
+    }
+
+    /// The first half of the end: attempts get their time to be answered. Until when.
+    fn finish_timers(&mut self, events: &mut Vec<Event>) -> Timestamp {
         self.fragments.finish(&mut self.counters);
-        self.expire(self.clock.now().plus(self.attempt_timeout), events);
+        let over = self.clock.now().plus(self.attempt_timeout);
+        self.expire(over, events);
+        self.clock.reach(over)
+    }
+
+    /// The second half: all flows end, in order of id.
+    fn finish_flows(&mut self, at: Timestamp, events: &mut Vec<Event>) {
         for slot in self.table.slots_by_id() {
-            self.end(slot, self.clock.now(), EndReason::Forced, events);
+            self.end(slot, at, EndReason::Forced, events);
         }
     }
 
@@ -284,9 +332,11 @@ impl Observer {
             self.counters.count(Counter::FlowsEvicted);
             self.end(slot, at, EndReason::LackOfResources, events);
         }
-        self.begun += 1;
+        self.begun = self.begun.saturating_add(1);
         self.counters.count(Counter::FlowsStarted);
-        let mut flow = Flow::begin(self.begun, key, direction, ip, wire);
+        // The same whoever else observes: the frame that began it, and which of the flows of that frame it is.
+        let id = self.frame << u16::BITS | u64::from(self.begun);
+        let mut flow = Flow::begin(id, key, direction, ip, wire);
         let handshake = matches!(ip.transport, Transport::Tcp(tcp) if tcp.flags.has(Flags::SYN));
         let read = match self.options.rules {
             // Its analysers read what begins with a SYN-ACK, but nothing later; FTP's does.
@@ -369,8 +419,18 @@ impl Observer {
         }
     }
 
-    /// Runs every timer that is due by `now`, in order.
+    /// Runs every timer that is due by `now`, in order of time and then of flows.
     fn expire(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        let before = events.len();
+        self.run_timers(now, events);
+        if let Some(new) = events.get_mut(before..)
+            && new.len() > 1
+        {
+            new.sort_by_key(|event| (event.at(), event.flow_id()));
+        }
+    }
+
+    fn run_timers(&mut self, now: Timestamp, events: &mut Vec<Event>) {
         while let Some((due, timer, slot)) = self.table.due(now) {
             let at = self.clock.reach(due);
             match timer {

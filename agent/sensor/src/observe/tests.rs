@@ -72,6 +72,9 @@ impl World {
 
     /// `flow id`, what, and how it ended.
     fn said(&self) -> String {
+        // Flows by the order in which they began.
+        let ids: std::collections::BTreeSet<u64> = self.events.iter().filter_map(Event::flow_id).collect();
+        let rank = |id: u64| ids.range(..=id).count();
         let mut words = Vec::new();
         let mut before = Timestamp::ZERO;
         for event in &self.events {
@@ -98,7 +101,7 @@ impl World {
                         | FlowEvent::Rejected
                         | FlowEvent::Unanswered => format!("{what:?}"),
                     };
-                    (*at, format!("{}:{what}", flow.id))
+                    (*at, format!("{}:{what}", rank(flow.id)))
                 }
             };
             assert!(at >= before, "{word} goes back in time");
