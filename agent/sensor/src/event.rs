@@ -190,8 +190,10 @@ pub enum FlowEvent {
         /// Status code, 100 to 599.
         status: u16,
     },
-    /// What the flow carried since the last such report: after every 64 packets, and at least once a second while it sends.
-    /// [`Ended`](Self::Ended) counts all of it once more.
+    /// What the flow carried after its first packet and since the last such report: after every 64 packets, with the first
+    /// packet of a later second of event time if that makes at least two, and whatever is left before each
+    /// [`Ended`](Self::Ended), which counts all of it once more. So a flow's [`Started`](Self::Started) is its first packet,
+    /// and its reports are all the others, each once.
     Traffic(Traffic),
     /// The first payload of one direction.
     Opening(Opening),

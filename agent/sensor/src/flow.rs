@@ -7,6 +7,7 @@ mod servers;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod tcp;
+mod unsaid;
 
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv4Addr};
@@ -18,7 +19,7 @@ use sekimori_wire::time::Timestamp;
 use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport, Vlans};
 use crate::event::{
     Conduct, ConnState, EndReason, Endpoint, First, FlowEvent, FlowRecord, FlowRef, History, TcpState,
-    Volume, Way,
+    Traffic, Volume, Way,
 };
 use crate::proto::{Notes, Session, Side};
 use payload::Asked;
@@ -26,6 +27,7 @@ use readers::Membership;
 use servers::is_likely_server;
 use stream::Stream;
 use tcp::{Meaning, Segment, Tcp, cased, scaled};
+use unsaid::Unsaid;
 
 pub(crate) const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -168,6 +170,7 @@ pub(crate) struct Flow {
     attempt: Timestamp,
     rtt: Option<Duration>,
     volumes: [Volume; 2],
+    unsaid: Unsaid,
     /// Both sides sent something, payload was seen: over its whole life.
     pub(crate) seen: [Seen; 2],
     pub(crate) tcp: Tcp,
@@ -179,7 +182,7 @@ pub(crate) struct Flow {
 }
 
 /// What a flow costs; docs/ARCHITECTURE.md says what that means for a full table.
-const _: () = assert!(size_of::<Flow>() <= 808, "262,144 of them live on an appliance of 512 MiB");
+const _: () = assert!(size_of::<Flow>() <= 824, "262,144 of them live on an appliance of 512 MiB");
 
 /// What a packet meant for the beginning of its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,6 +285,7 @@ impl Flow {
             attempt: at,
             rtt: None,
             volumes: [Volume::default(); 2],
+            unsaid: Unsaid::default(),
             seen: [Seen::default(); 2],
             tcp: Tcp::default(),
             stream: Stream::default(),
@@ -339,6 +343,7 @@ impl Flow {
         volume.bytes = volume.bytes.saturating_add(ip.bytes.into());
         volume.wire_bytes = volume.wire_bytes.saturating_add(wire.bytes.into());
         volume.payload_bytes = volume.payload_bytes.saturating_add(ip.payload_bytes.into());
+        self.unsaid.count(side, ip.bytes, wire.at);
         let zeek = self.zeek(side);
         let seen = side.of_mut(&mut self.seen);
         let first = !core::mem::replace(&mut seen.packets, true);
@@ -457,6 +462,16 @@ impl Flow {
             TCP if self.tcp.is_talking() => Patience::Tcp,
             _ => Patience::Other,
         }
+    }
+
+    /// What it carried since the last report, if it is time for one.
+    pub(crate) fn take_traffic(&mut self) -> Option<Traffic> {
+        self.unsaid.take_due()
+    }
+
+    /// What it carried since the last report, if there is anything to say.
+    pub(crate) fn take_last_traffic(&mut self) -> Option<Traffic> {
+        self.unsaid.take_last()
     }
 
     /// The record of what happened since the last one; counting begins anew.
