@@ -43,6 +43,7 @@ mod spoof_dns;
 mod ssh_anomaly;
 mod tls_anomaly;
 mod walk;
+mod windows;
 mod worm_spread;
 
 use crate::counters::{Counter, Counters};
