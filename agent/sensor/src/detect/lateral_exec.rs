@@ -161,10 +161,10 @@ impl Acts {
 
     fn claim(&self, act: &Act, means: Means, copied: bool, scene: &Scene<'_>) -> Finding {
         let who = Who::of(&act.flow, means.id());
-        let mut finding = draft(Category::LateralExec, LateralExec::RULE, scene.policy, who, (self.first, act.at));
+        let mut finding =
+            draft(Category::LateralExec, LateralExec::RULE, scene.policy, who, (self.first, act.at));
         let (source, target) = (act.flow.originator, act.flow.responder.address);
-        let is_managing =
-            scene.policy.place(source.address, act.flow.vlan).segment == Some(Segment::Mgmt);
+        let is_managing = scene.policy.place(source.address, act.flow.vlan).segment == Some(Segment::Mgmt);
         // From where administration is meant to come from it is worth a note, not an alarm.
         let usual = if act.refused { Severity::MEDIUM } else { means.severity() };
         finding.severity = if is_managing { Severity::LOW.min(usual) } else { usual };
