@@ -87,8 +87,19 @@ impl Script {
         self.push(ms + ms_long, flow, FlowEvent::Ended(Box::new(record)));
     }
 
-    /// A TCP flow without SYN that carried nothing.
+    /// A TCP flow of an ACK that carried nothing.
     pub(super) fn bare(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), answers: u64) {
+        self.probe(ms, from, to, (0x10, answers));
+    }
+
+    /// A TCP flow of one empty segment with these flags, and so many RSTs in answer.
+    pub(super) fn probe(
+        &mut self,
+        ms: u64,
+        from: (&str, u16),
+        to: (&str, u16),
+        (flags, answers): (u8, u64),
+    ) {
         let flow = self.flow(TCP, from, to);
         self.push(ms, flow, FlowEvent::Started(First::Midstream));
         let record = FlowRecord {
@@ -103,6 +114,7 @@ impl Script {
             },
             state: ConnState::Oth,
             reason: EndReason::Idle,
+            conduct: Conduct { originator: Way { flags, ..Way::default() }, ..Conduct::default() },
             ..FlowRecord::default()
         };
         self.push(ms + 60_000, flow, FlowEvent::Ended(Box::new(record)));
