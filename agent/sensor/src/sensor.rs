@@ -2,8 +2,10 @@
 
 use core::net::IpAddr;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use sekimori_wire::alert::{EndpointAlert, Intake};
+use sekimori_wire::exception::Exceptions;
 use sekimori_wire::id::Host;
 use sekimori_wire::record::{FlowSummary, Record};
 use sekimori_wire::time::Timestamp;
@@ -13,6 +15,7 @@ use crate::counters::{Counter, Counters};
 use crate::detect::{Detectors, Findings, Setup};
 use crate::event::{Event, FlowEvent};
 use crate::frame::Frame;
+use crate::intel::Intel;
 use crate::limits::Limits;
 use crate::observe::{Observer, Options};
 use crate::segment::Policy;
@@ -33,6 +36,10 @@ pub struct SensorConfig {
     pub observe: Options,
     /// What to keep for whoever asks, beside the records.
     pub keep: Keep,
+    /// What is known to be malicious; several sensors share it.
+    pub intel: Arc<Intel>,
+    /// What somebody decided to accept.
+    pub exceptions: Exceptions,
 }
 
 /// What to keep beside the records.
@@ -71,11 +78,15 @@ pub struct Sensor {
 impl Sensor {
     /// A sensor that has seen nothing.
     pub fn new(config: SensorConfig) -> Self {
-        let SensorConfig { limits, segments, seed, user_key, observe, keep } = config;
+        let SensorConfig { limits, segments, seed, user_key, observe, keep, intel, exceptions } = config;
+        let mut detectors = Detectors::new(&Setup { limits: &limits, seed, user_key: &user_key });
+        detectors.set_intel(intel);
+        let mut findings = Findings::new(&limits, seed);
+        findings.set_exceptions(exceptions);
         Self {
             observer: Observer::new(&limits, observe, seed),
-            detectors: Detectors::new(&Setup { limits: &limits, seed, user_key: &user_key }),
-            findings: Findings::new(&limits, seed),
+            detectors,
+            findings,
             summarizer: Summarizer::new(&limits, seed),
             policy: segments,
             user_key,
@@ -152,6 +163,11 @@ impl Sensor {
         all.merge(self.observer.counters());
         all.merge(self.summarizer.counters());
         all
+    }
+
+    /// Findings that each exception came to cover, by its id.
+    pub fn iter_excepted(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.findings.iter_excepted()
     }
 
     /// The latest time seen.
