@@ -5,8 +5,10 @@
 
 use core::net::IpAddr;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use sekimori_wire::alert::{EndpointAlert, Intake};
+use sekimori_wire::exception::Exceptions;
 use sekimori_wire::id::Host;
 use sekimori_wire::record::{FlowSummary, Record};
 use sekimori_wire::time::Timestamp;
@@ -16,6 +18,7 @@ use crate::counters::{Counter, Counters};
 use crate::detect::{Detectors, Findings, Setup};
 use crate::event::{Event, FlowEvent};
 use crate::frame::Frame;
+use crate::intel::Intel;
 use crate::limits::Limits;
 use crate::observe::{Observer, Options};
 use crate::segment::Policy;
@@ -36,6 +39,10 @@ pub struct SensorConfig {
     pub observe: Options,
     /// What to keep for whoever asks, beside the records.
     pub keep: Keep,
+    /// What is known to be malicious; several sensors share it.
+    pub intel: Arc<Intel>,
+    /// What somebody decided to accept.
+    pub exceptions: Exceptions,
 }
 
 /// What to keep beside the records.
@@ -139,6 +146,11 @@ impl Sensor {
         all
     }
 
+    /// Findings that each exception came to cover, by its id.
+    pub fn iter_excepted(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.stage.iter_excepted()
+    }
+
     /// The latest time seen.
     pub const fn now(&self) -> Timestamp {
         self.stage.now
@@ -148,10 +160,14 @@ impl Sensor {
 impl Stage {
     /// Has seen nothing.
     pub fn new(config: SensorConfig) -> Self {
-        let SensorConfig { limits, segments, seed, user_key, observe: _, keep } = config;
+        let SensorConfig { limits, segments, seed, user_key, observe: _, keep, intel, exceptions } = config;
+        let mut detectors = Detectors::new(&Setup { limits: &limits, seed, user_key: &user_key });
+        detectors.set_intel(intel);
+        let mut findings = Findings::new(&limits, seed);
+        findings.set_exceptions(exceptions);
         Self {
-            detectors: Detectors::new(&Setup { limits: &limits, seed, user_key: &user_key }),
-            findings: Findings::new(&limits, seed),
+            detectors,
+            findings,
             summarizer: Summarizer::new(&limits, seed),
             policy: segments,
             user_key,
@@ -215,6 +231,11 @@ impl Stage {
         let mut all = self.counters.clone();
         all.merge(self.summarizer.counters());
         all
+    }
+
+    /// See [`Sensor::iter_excepted`].
+    pub fn iter_excepted(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.findings.iter_excepted()
     }
 
     /// The latest time seen.
