@@ -8,6 +8,7 @@
 mod check;
 mod command;
 mod conformance;
+mod day;
 mod demo;
 mod fuzz;
 mod install;
@@ -30,6 +31,8 @@ cargo xtask <command>
                     every parser's fuzz target for N minutes, from the corpus that earlier runs left
   tidy              the rules of this project that no compiler checks
   pcaps [--record]  make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
+  day [--hours N] [--from HOUR] [--hosts N] [--seed N] [--output FILE] [--judge]
+                    a benign day of a town hall as a capture (under target/), and whether the agent cries wolf on it
   doctor-dev        what is installed, what is missing, and how to get it
 ";
 
@@ -61,6 +64,11 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["fuzz", rest @ ..] => match fuzz::Options::parse(rest) {
             Some(options) if fuzz::run(&root, &options)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["day", rest @ ..] => match day::Options::parse(rest) {
+            Some(options) if day::run(&root, &options)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),
             None => return Ok(usage()),
         },

@@ -9,11 +9,11 @@
 //! The seeded captures are byte-identical on every run and every machine: own pseudo-random numbers seeded with the
 //! capture's name, no clock, documentation addresses (RFC 5737, RFC 3849, RFC 1918) and names (RFC 2606) only.
 
-mod app;
+pub(crate) mod app;
 mod behaviour;
-mod capture;
+pub(crate) mod capture;
 mod cases;
-mod craft;
+pub(crate) mod craft;
 pub(crate) mod record;
 pub(crate) mod scenario;
 mod talk;

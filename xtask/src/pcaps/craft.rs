@@ -120,6 +120,14 @@ pub(crate) fn tcp(segment: &Segment<'_>, ip_id: u16) -> Vec<u8> {
     ip(segment.from.ip, segment.to.ip, IpNextHeaderProtocols::Tcp, ip_id, &bytes)
 }
 
+/// Says in an IPv4 frame's header that `more` bytes of payload follow, which a snap length has cut off.
+pub(crate) fn lengthen(frame: &mut [u8], more: u16) {
+    let Some(mut packet) = frame.get_mut(14..).and_then(MutableIpv4Packet::new) else { return };
+    packet.set_total_length(packet.get_total_length().saturating_add(more));
+    let checksum = ipv4::checksum(&packet.to_immutable());
+    packet.set_checksum(checksum);
+}
+
 /// A UDP frame.
 pub(crate) fn udp(from: End, to: End, ip_id: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 8 + payload.len()];
