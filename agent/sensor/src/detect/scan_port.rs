@@ -123,7 +123,11 @@ impl ScanPort {
             };
             let (first_flow, first) = self.newcomers.pass(pair, (*flow, at), other_port)?;
             let mut fresh = Contacts::new(self.distinct, first);
-            fresh.learn(first, &first_flow, if outcome == Outcome::SilentUdp { outcome } else { Outcome::Failed });
+            fresh.learn(
+                first,
+                &first_flow,
+                if outcome == Outcome::SilentUdp { outcome } else { Outcome::Failed },
+            );
             self.evicted += u64::from(self.pairs.insert(pair, fresh).is_some());
         }
         self.pairs.get_mut(&pair)
@@ -292,7 +296,9 @@ impl Detect for ScanPort {
                 Some(outcome) => outcome,
                 None => return,
             },
-            FlowEvent::Ended(record) if !udp && record.responder.packets == 0 && is_unicast(flow.responder.address) => {
+            FlowEvent::Ended(record)
+                if !udp && record.responder.packets == 0 && is_unicast(flow.responder.address) =>
+            {
                 Outcome::Failed
             }
             FlowEvent::Unanswered

@@ -93,13 +93,7 @@ impl Script {
     }
 
     /// A TCP flow of one empty segment with these flags, and so many RSTs in answer.
-    pub(super) fn probe(
-        &mut self,
-        ms: u64,
-        from: (&str, u16),
-        to: (&str, u16),
-        (flags, answers): (u8, u64),
-    ) {
+    pub(super) fn probe(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), (flags, answers): (u8, u64)) {
         let flow = self.flow(TCP, from, to);
         self.push(ms, flow, FlowEvent::Started(First::Midstream));
         let record = FlowRecord {
