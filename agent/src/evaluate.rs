@@ -15,6 +15,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sekimori_sensor::limits::Limits;
 use sekimori_sensor::observe::Options;
@@ -55,13 +56,18 @@ impl EvaluateError {
     }
 }
 
+/// A longer silence counts as this: captures put together from several, or with a broken clock, have gaps of years.
+const GAP_MAX: Duration = Duration::from_secs(3_600);
+
 /// What a capture gave.
 #[derive(Debug, Default)]
 struct Outcome {
     /// The last revision of each finding, in order of time.
     findings: Vec<Finding>,
-    /// First and last frame.
-    span: Option<(Timestamp, Timestamp)>,
+    /// Time of the first frame.
+    began: Option<Timestamp>,
+    /// Event time in it.
+    duration: Duration,
     /// What of the file could not be read.
     problem: Option<String>,
 }
@@ -118,10 +124,12 @@ fn replay_all(entries: &[Entry], folder: &Path, setup: &SensorConfig) -> Vec<Out
 fn replay(path: &PathBuf, setup: SensorConfig) -> Outcome {
     let mut files = Files::open(std::slice::from_ref(path), None);
     let mut sensor = Sensor::new(setup);
-    let mut span: Option<(Timestamp, Timestamp)> = None;
+    let (mut began, mut last_at, mut duration) = (None, None, Duration::ZERO);
     let mut last: BTreeMap<FindingId, Finding> = BTreeMap::new();
     while let Some(frame) = files.next_frame() {
-        span = Some(span.map_or((frame.at, frame.at), |(from, to)| (from.min(frame.at), to.max(frame.at))));
+        began = began.or(Some(frame.at));
+        duration += last_at.map_or(Duration::ZERO, |last| frame.at.since(last)).min(GAP_MAX);
+        last_at = last_at.max(Some(frame.at));
         sensor.handle_frame(&frame);
         keep(&mut sensor, &mut last);
     }
@@ -130,7 +138,7 @@ fn replay(path: &PathBuf, setup: SensorConfig) -> Outcome {
     let mut findings: Vec<Finding> = last.into_values().collect();
     findings.sort_by_key(|finding| (finding.time, finding.id));
     let problem = files.problems().first().map(ToString::to_string);
-    Outcome { findings, span, problem }
+    Outcome { findings, began, duration, problem }
 }
 
 fn keep(sensor: &mut Sensor, last: &mut BTreeMap<FindingId, Finding>) {
