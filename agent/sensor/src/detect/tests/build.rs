@@ -93,13 +93,7 @@ impl Script {
     }
 
     /// A TCP flow of one empty segment with these flags, and so many RSTs in answer.
-    pub(super) fn probe(
-        &mut self,
-        ms: u64,
-        from: (&str, u16),
-        to: (&str, u16),
-        (flags, answers): (u8, u64),
-    ) {
+    pub(super) fn probe(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), (flags, answers): (u8, u64)) {
         let flow = self.flow(TCP, from, to);
         self.push(ms, flow, FlowEvent::Started(First::Midstream));
         let record = FlowRecord {
@@ -129,6 +123,39 @@ impl Script {
             target_ip: to.parse().unwrap(),
         };
         self.events.push((ms, Event::Arp { at: at(ms), vlan: None, arp }));
+    }
+
+    /// An HTTP exchange: method, target, user agent, status (0: no answer).
+    pub(super) fn http(
+        &mut self,
+        ms: u64,
+        from: (&str, u16),
+        to: (&str, u16),
+        (method, path, agent, status): (&str, &str, &str, u16),
+    ) {
+        let flow = self.flow(TCP, from, to);
+        let field = |name: &str, value: &str| http::Field { name: name.into(), value: value.into() };
+        let request = http::Request {
+            method: method.into(),
+            target: path.into(),
+            fields: [field("Host", "www.city.example"), field("User-Agent", agent)].into(),
+            ..http::Request::default()
+        };
+        let response = http::Response { status: status.to_string().into(), ..http::Response::default() };
+        let exchange = HttpExchange {
+            from_originator: true,
+            request: Some(request),
+            response: (status > 0).then_some(response),
+            ..HttpExchange::default()
+        };
+        let head = HttpRequest {
+            method: method.into(),
+            path: path.into(),
+            user_agent: Some(agent.into()),
+            ..HttpRequest::default()
+        };
+        self.push(ms, flow, FlowEvent::HttpRequest(Box::new(head)));
+        self.push(ms + 10, flow, FlowEvent::Transaction(Box::new(exchange.into())));
     }
 
     /// A DNS query and its response.
