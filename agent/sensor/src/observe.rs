@@ -242,8 +242,17 @@ impl Observer {
             Step::Established => say(Once::Established, FlowEvent::Established),
             Step::Rejected => say(Once::Rejected, FlowEvent::Rejected),
         }
+        if let Some(what) = flow.look(side, ip, meaning.opens) {
+            events.push(Event::Flow { at, flow: flow.reference(), what });
+        }
         let reacted = flow.had_reaction();
+        let traffic = flow.take_traffic().map(|traffic| (flow.reference(), traffic));
         self.parse(at, slot, side, ip, events);
+        events.extend(traffic.map(|(flow, traffic)| Event::Flow {
+            at,
+            flow,
+            what: FlowEvent::Traffic(traffic),
+        }));
         if reacted {
             self.table.stop_waiting(slot);
         }
@@ -389,8 +398,7 @@ impl Observer {
                 Timer::Active => {
                     self.table.restart_active(slot, at);
                     if let Some(flow) = self.table.flow_mut(slot) {
-                        let (flow, record) = (flow.reference(), flow.take_record(EndReason::Active));
-                        events.push(Event::Flow { at, flow, what: FlowEvent::Ended(record.into()) });
+                        say_ended(flow, at, EndReason::Active, events);
                     }
                 }
                 Timer::Silent => {
@@ -418,9 +426,16 @@ impl Observer {
         self.counters.count(Counter::FlowsEnded);
         let reason =
             if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };
-        let record = flow.take_record(reason);
-        events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Ended(record.into()) });
+        say_ended(&mut flow, at, reason, events);
     }
+}
+
+/// The last of what it carried, and its record.
+fn say_ended(flow: &mut Flow, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
+    let (traffic, record) = (flow.take_last_traffic(), flow.take_record(reason));
+    let flow = flow.reference();
+    events.extend(traffic.map(|traffic| Event::Flow { at, flow, what: FlowEvent::Traffic(traffic) }));
+    events.push(Event::Flow { at, flow, what: FlowEvent::Ended(record.into()) });
 }
 
 /// The Ethernet addresses of a frame: sender, receiver.

@@ -1,0 +1,1 @@
+//! Event sequences that must be found, and near-misses.
