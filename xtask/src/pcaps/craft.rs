@@ -58,6 +58,12 @@ impl TcpFlags {
     pub(crate) const RST_ACK: Self = Self(tcp::TcpFlags::RST | tcp::TcpFlags::ACK);
     /// Abort without acknowledging, as a half-open scanner's kernel does.
     pub(crate) const RST: Self = Self(tcp::TcpFlags::RST);
+    /// End, without acknowledging: no TCP implementation sends that.
+    pub(crate) const FIN: Self = Self(tcp::TcpFlags::FIN);
+    /// Nothing at all: nor that.
+    pub(crate) const NONE: Self = Self(0);
+    /// Everything lit like a Christmas tree: nor that.
+    pub(crate) const XMAS: Self = Self(tcp::TcpFlags::FIN | tcp::TcpFlags::PSH | tcp::TcpFlags::URG);
 }
 
 /// One TCP segment.

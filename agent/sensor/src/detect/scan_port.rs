@@ -54,7 +54,7 @@ const EPHEMERAL: u16 = 32_768;
 #[derive(Debug)]
 pub(super) struct ScanPort {
     pairs: Map<Pair, Contacts>,
-    newcomers: Sieve<Pair, (FlowRef, Timestamp)>,
+    newcomers: Sieve<Pair, (FlowRef, Timestamp, Outcome)>,
     services: service::Services,
     distinct: usize,
     evicted: u64,
@@ -118,16 +118,12 @@ impl ScanPort {
                 // Success alone never makes a scanner, and remembering it would cost a table entry per server visited.
                 return None;
             }
-            let other_port = |a: &(FlowRef, Timestamp), b: &(FlowRef, Timestamp)| {
+            let other_port = |a: &(FlowRef, Timestamp, Outcome), b: &(FlowRef, Timestamp, Outcome)| {
                 a.0.responder.port == b.0.responder.port && a.0.protocol == b.0.protocol
             };
-            let (first_flow, first) = self.newcomers.pass(pair, (*flow, at), other_port)?;
+            let (first_flow, first, before) = self.newcomers.pass(pair, (*flow, at, outcome), other_port)?;
             let mut fresh = Contacts::new(self.distinct, first);
-            fresh.learn(
-                first,
-                &first_flow,
-                if outcome == Outcome::SilentUdp { outcome } else { Outcome::Failed },
-            );
+            fresh.learn(first, &first_flow, before);
             self.evicted += u64::from(self.pairs.insert(pair, fresh).is_some());
         }
         self.pairs.get_mut(&pair)

@@ -2,6 +2,7 @@
 
 mod build;
 mod floods_and_logins;
+mod recon;
 mod scans;
 mod segments;
 mod tunnels;

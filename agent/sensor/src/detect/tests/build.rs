@@ -125,6 +125,39 @@ impl Script {
         self.events.push((ms, Event::Arp { at: at(ms), vlan: None, arp }));
     }
 
+    /// An HTTP exchange: method, target, user agent, status (0: no answer).
+    pub(super) fn http(
+        &mut self,
+        ms: u64,
+        from: (&str, u16),
+        to: (&str, u16),
+        (method, path, agent, status): (&str, &str, &str, u16),
+    ) {
+        let flow = self.flow(TCP, from, to);
+        let field = |name: &str, value: &str| http::Field { name: name.into(), value: value.into() };
+        let request = http::Request {
+            method: method.into(),
+            target: path.into(),
+            fields: [field("Host", "www.city.example"), field("User-Agent", agent)].into(),
+            ..http::Request::default()
+        };
+        let response = http::Response { status: status.to_string().into(), ..http::Response::default() };
+        let exchange = HttpExchange {
+            from_originator: true,
+            request: Some(request),
+            response: (status > 0).then_some(response),
+            ..HttpExchange::default()
+        };
+        let head = HttpRequest {
+            method: method.into(),
+            path: path.into(),
+            user_agent: Some(agent.into()),
+            ..HttpRequest::default()
+        };
+        self.push(ms, flow, FlowEvent::HttpRequest(Box::new(head)));
+        self.push(ms + 10, flow, FlowEvent::Transaction(Box::new(exchange.into())));
+    }
+
     /// A DNS query and its response.
     pub(super) fn dns(
         &mut self,
