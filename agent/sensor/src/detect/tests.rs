@@ -5,3 +5,4 @@ mod floods_and_logins;
 mod scans;
 mod segments;
 mod tunnels;
+mod volumes;
