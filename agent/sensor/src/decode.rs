@@ -250,6 +250,8 @@ pub struct Icmp {
     pub kind: u8,
     /// Code.
     pub code: u8,
+    /// The next four bytes: identifier and sequence number of an echo message.
+    pub echo: u32,
     /// The packet that a destination-unreachable message quotes.
     pub unreachable: Option<Quoted>,
 }

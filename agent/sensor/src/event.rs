@@ -235,7 +235,8 @@ pub struct Opening {
     pub from_originator: bool,
     /// Bytes of the first segment or datagram.
     pub bytes: u32,
-    /// Hash of its first 64 bytes.
+    /// FNV-1a (64 bits) of its first 64 bytes, so that what begins alike is alike, however long it is: without a key, hence
+    /// the same in every run and everywhere.
     pub shape: u64,
     /// Printable ASCII among its first 64 bytes, in percent.
     pub printable_percent: u8,
@@ -250,8 +251,10 @@ pub struct Echo {
     pub from_originator: bool,
     /// Payload bytes.
     pub bytes: u32,
-    /// It is an answer and differs from the request.
+    /// It is an answer and differs from the last request, which had its identifier and sequence number.
     pub differs: bool,
+    /// Behind the room for timestamps it counts or repeats, as what `ping` programs send.
+    pub regular: bool,
 }
 
 /// What the first packet of a flow was.

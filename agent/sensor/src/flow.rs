@@ -1,5 +1,6 @@
 //! Flows: which packets belong together, who began, how much, and how it went.
 
+mod payload;
 pub(crate) mod queues;
 pub(crate) mod readers;
 mod servers;
@@ -17,10 +18,11 @@ use sekimori_wire::time::Timestamp;
 
 use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport, Vlans};
 use crate::event::{
-    Conduct, ConnState, EndReason, Endpoint, First, FlowRecord, FlowRef, History, TcpState, Traffic, Volume,
-    Way,
+    Conduct, ConnState, EndReason, Endpoint, First, FlowEvent, FlowRecord, FlowRef, History, TcpState,
+    Traffic, Volume, Way,
 };
 use crate::proto::{Notes, Session, Side};
+use payload::Asked;
 use readers::Membership;
 use servers::is_likely_server;
 use stream::Stream;
@@ -175,6 +177,8 @@ pub(crate) struct Flow {
     pub(crate) stream: Stream,
     pub(crate) session: Session,
     pub(crate) notes: Notes,
+    /// The last ICMP echo request.
+    echo: Asked,
 }
 
 /// What a flow costs; docs/ARCHITECTURE.md says what that means for a full table.
@@ -211,6 +215,8 @@ pub(crate) enum Once {
     Established = 2,
     Rejected = 4,
     Unanswered = 8,
+    OriginatorOpened = 16,
+    ResponderOpened = 32,
 }
 
 /// How long a flow may be silent.
@@ -289,6 +295,7 @@ impl Flow {
                 Session::Opaque
             },
             notes: Notes::default(),
+            echo: Asked::default(),
         }
     }
 
@@ -405,6 +412,23 @@ impl Flow {
             self.rtt = Some(at.since(self.attempt));
         }
         (step, meaning)
+    }
+
+    /// What is worth telling of a packet's payload; `opens`: it has the first bytes of a TCP direction.
+    pub(crate) fn look(&mut self, side: Side, ip: &Ip<'_>, opens: bool) -> Option<FlowEvent> {
+        match ip.transport {
+            Transport::Tcp(_) if !opens || self.first != First::Syn => None,
+            Transport::Udp(_) if ip.payload.is_empty() => None,
+            Transport::Tcp(_) | Transport::Udp(_) => {
+                let once = match side {
+                    Side::Originator => Once::OriginatorOpened,
+                    Side::Responder => Once::ResponderOpened,
+                };
+                self.say_once(once).then(|| FlowEvent::Opening(payload::opening(side, ip)))
+            }
+            Transport::Icmp(icmp) => self.echo.look(side, &icmp, ip).map(FlowEvent::Echo),
+            Transport::Other(_) => None,
+        }
     }
 
     /// True the first time.

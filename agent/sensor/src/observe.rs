@@ -242,6 +242,9 @@ impl Observer {
             Step::Established => say(Once::Established, FlowEvent::Established),
             Step::Rejected => say(Once::Rejected, FlowEvent::Rejected),
         }
+        if let Some(what) = flow.look(side, ip, meaning.opens) {
+            events.push(Event::Flow { at, flow: flow.reference(), what });
+        }
         let reacted = flow.had_reaction();
         let traffic = flow.take_traffic().map(|traffic| (flow.reference(), traffic));
         self.parse(at, slot, side, ip, events);
