@@ -40,6 +40,17 @@ impl ExfilVolume {
         }
     }
 
+    /// The client named whom it wants to speak to.
+    fn on_name(&mut self, at: Timestamp, flow: &FlowRef, name: Option<&str>, scene: &Scene<'_>) {
+        let pair = (flow.originator.address, flow.responder.address);
+        let outward = scene.policy.is_inside(pair.0) && !scene.policy.is_inside(pair.1);
+        if let Some(name) = name.filter(|_| outward) {
+            let (upload, evicted) = self.uploads.get_or_insert_with(pair, || Upload::new(at));
+            self.evicted += u64::from(evicted.is_some());
+            upload.into_iter().for_each(|upload| upload.learn_name(name));
+        }
+    }
+
     fn on_traffic(
         &mut self,
         at: Timestamp,
@@ -78,12 +89,14 @@ impl Detect for ExfilVolume {
                 self.on_traffic(*at, flow, *traffic, scene, out);
             }
         } else if let FlowEvent::Tls(hello) = what {
-            let pair = (flow.originator.address, flow.responder.address);
-            if let (Some(name), Some(upload)) = (&hello.server_name, self.uploads.get_mut(&pair)) {
-                upload.learn_name(name);
-            }
+            self.on_name(*at, flow, hello.server_name.as_deref(), scene);
         } else if let FlowEvent::Transaction(transaction) = what {
             let transaction: &Transaction = transaction;
+            if let Transaction::Quic(hello) = transaction
+                && hello.from_originator
+            {
+                self.on_name(*at, flow, hello.server_name.as_deref(), scene);
+            }
             self.small.on_transaction(*at, flow, transaction, scene, out);
         }
     }

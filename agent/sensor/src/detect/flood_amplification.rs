@@ -122,15 +122,17 @@ impl FloodAmplification {
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let (from, to) = (flow.originator, flow.responder.address);
-        if to.is_multicast() {
-            return;
-        }
         let inside = scene.policy.is_inside(from.address) && scene.policy.is_inside(to);
         let via = match reflectors::name(from.port) {
             Some(_) if inside && reflectors::is_discovered(from.port) => Via::Discovery,
             Some(_) => Via::Known,
             None => Via::SamePort,
         };
+        // Groups are sent to by who announces itself and by who streams; a name server never sends there.
+        let announced = via == Via::SamePort || reflectors::is_discovered(from.port);
+        if to.is_multicast() && announced {
+            return;
+        }
         let none = Share::of(flow, from);
         let share = match what {
             FlowEvent::Started(First::Datagram) => Share { packets: 1, ..none },

@@ -68,6 +68,8 @@ pub(super) struct FloodVolume {
     newcomers: Sieve<Key, u64>,
     /// Pairs of hosts that spoke with each other, lower address first.
     talks: Map<(IpAddr, IpAddr), ()>,
+    /// The last TCP flow that was met midstream: its first packet was a SYN-ACK if the same packet answers.
+    midstream: Option<u64>,
     distinct: usize,
     evicted: u64,
 }
@@ -81,6 +83,7 @@ impl FloodVolume {
             victims: Map::new(limits.detector_entries, seed),
             newcomers: Sieve::new(limits.detector_entries, seed),
             talks: Map::new(limits.detector_entries, seed),
+            midstream: None,
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -115,7 +118,9 @@ impl FloodVolume {
         let (key, slot) = ((flow.responder.address, kind), at.secs());
         self.forget_quiet(slot, scene, out);
         if self.victims.peek(&key).is_none() {
-            let known = share.packets >= u64::from(AT_ONCE)
+            // Nobody sends a request in another's name.
+            let known = kind == Kind::Http
+                || share.packets >= u64::from(AT_ONCE)
                 || share.packets > 0 && self.newcomers.pass(key, flow.id, |a, b| a == b).is_some();
             if !known {
                 return;
@@ -198,6 +203,13 @@ impl Detect for FloodVolume {
         let group = flow.responder.address.is_multicast() || is_broadcast(flow.responder.address);
         if reflected || group && flow.protocol == 17 {
             return;
+        }
+        if flow.protocol == 6 && matches!(what, FlowEvent::Started(First::Midstream)) {
+            self.midstream = Some(flow.id);
+        }
+        if matches!(what, FlowEvent::Answered) && self.midstream == Some(flow.id) {
+            // That first packet was a SYN-ACK to the originator: what was counted for the responder is taken back.
+            self.take(*at, flow, (Kind::Tcp, Share { answers: 1, ..Share::default() }), (scene, out));
         }
         if let Some(share) = share_of(flow, what) {
             self.take(*at, flow, share, (scene, out));

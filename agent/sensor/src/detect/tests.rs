@@ -6,3 +6,4 @@ mod recon;
 mod scans;
 mod segments;
 mod tunnels;
+mod volumes;

@@ -140,15 +140,15 @@ fn address_of(path: &str) -> &str {
     inner.split_once('>').map_or(inner, |(address, _)| address).trim()
 }
 
-/// A file in clear text to a server that has no name: services that take files have one.
+/// A file in clear text; worse to a server that has no name, for services that take files have one.
 fn by_http(exchange: &HttpExchange, outward: bool) -> Option<Sent> {
     let request = exchange.request.as_ref()?;
     let sends = matches!(&*request.method, "POST" | "PUT") && request.body.bytes >= BODY_BYTES_MIN;
     let host = http::value(&request.fields, "host").unwrap_or_default();
     let bare = host.is_empty() || is_address(host);
     let clear = exchange.application == Application::Http && exchange.from_originator;
-    let sent = Sent { means: Means::Http, severity: Severity::MEDIUM, bytes: request.body.bytes };
-    (sends && bare && clear && outward).then_some(sent)
+    let severity = if bare { Severity::MEDIUM } else { Severity::LOW };
+    (sends && clear && outward).then_some(Sent { means: Means::Http, severity, bytes: request.body.bytes })
 }
 
 /// A Host field that is an address, with or without a port.
@@ -208,7 +208,7 @@ impl Means {
             Self::Ftp => "FTP",
             Self::Tftp => "TFTP",
             Self::Mail => "mail in clear text",
-            Self::Http => "HTTP to a bare address",
+            Self::Http => "HTTP in clear text",
         }
     }
 
@@ -217,7 +217,7 @@ impl Means {
             Self::Ftp => "FTP",
             Self::Tftp => "TFTP",
             Self::Mail => "平文のメール",
-            Self::Http => "名前のないサーバーへのHTTP",
+            Self::Http => "平文のHTTP",
         }
     }
 
@@ -232,7 +232,7 @@ impl Means {
                  severity 2"
             }
             Self::Http => {
-                "POST or PUT with a body of 64 KiB or more from inside to an outside server without a name"
+                "POST or PUT with a body of 64 KiB or more from inside to outside; severity 2 to a server without a name"
             }
         }
     }

@@ -57,6 +57,32 @@ const STORES: [&str; 27] = [
     "windows.net",
     "youtube.com",
 ];
+/// Services that take files or messages from anybody, without an account or for a program: what MITRE ATT&CK lists under T1567
+/// (exfiltration over web services) and the LOTS project (lots-project.com) as used so. Bodies have no use for them.
+const DROPS: [&str; 18] = [
+    "0x0.st",
+    "anonfiles.com",
+    "api.telegram.org",
+    "bashupload.com",
+    "catbox.moe",
+    "file.io",
+    "gofile.io",
+    "mega.co.nz",
+    "mega.nz",
+    "pastebin.com",
+    "paste.ee",
+    "pixeldrain.com",
+    "requestbin.com",
+    "sendspace.com",
+    "temp.sh",
+    "transfer.sh",
+    "ufile.io",
+    "webhook.site",
+];
+/// Bytes to those that are more than asking for a page: a request with its cookies is a few kilobytes.
+const DROP_BYTES: u64 = 20_000;
+/// And more than comes back: a page with its pictures is far more than its requests.
+const DROP_RATIO: u64 = 2;
 /// Ports at which an upload of any size is nothing strange in itself: web, mail, VPN.
 const USUAL_PORTS: [u16; 8] = [80, 443, 465, 587, 500, 1_194, 4_500, 51_820];
 
@@ -105,7 +131,7 @@ impl Upload {
         scene: &Scene<'_>,
         out: &mut Findings,
     ) {
-        if !self.is_upload(LARGE_BYTES) {
+        if !self.is_upload(LARGE_BYTES) && !self.is_drop(pair.1, scene) {
             return;
         }
         let severity = self.severity(pair.1, flow, scene);
@@ -122,6 +148,13 @@ impl Upload {
         self.finding = Some(out.open(self.claim(pair, severity, flow, scene)));
     }
 
+    /// A file went to one of [`DROPS`].
+    fn is_drop(&self, to: IpAddr, scene: &Scene<'_>) -> bool {
+        self.sent >= DROP_BYTES
+            && self.sent >= self.received.saturating_mul(DROP_RATIO)
+            && self.name(to, scene).is_some_and(|name| is_any(name, &DROPS))
+    }
+
     fn is_routine(&self) -> bool {
         self.before.is_some_and(|(at, bytes)| {
             self.since.since(at) >= ROUTINE_AFTER && self.sent <= bytes.saturating_mul(ROUTINE_FACTOR)
@@ -134,10 +167,15 @@ impl Upload {
 
     fn severity(&self, to: IpAddr, flow: &FlowRef, scene: &Scene<'_>) -> Severity {
         let name = self.name(to, scene);
-        let store = name.is_some_and(|name| STORES.iter().any(|store| is_within(name, store)));
+        let store = name.is_some_and(|name| is_any(name, &STORES));
         let usual = USUAL_PORTS.contains(&flow.responder.port);
         if store || self.is_routine() {
             return Severity::LOW;
+        }
+        if !self.is_upload(LARGE_BYTES)
+            || !self.is_upload(HUGE_BYTES) && name.is_some_and(|name| is_any(name, &DROPS))
+        {
+            return Severity::MEDIUM;
         }
         match (self.sent >= HUGE_BYTES, name.is_some(), usual) {
             // Nobody looked its name up, and it speaks nothing usual: that is how tools send, not people.
@@ -177,7 +215,7 @@ impl Upload {
             draft(Category::ExfilVolume, ExfilVolume::RULE, scene.policy, who, (self.since, self.last));
         finding.severity = severity;
         finding.confidence = Confidence::from_permille(600);
-        let megabytes = self.sent / 1_000_000;
+        let amount = Amount(self.sent);
         let name = self.name(to, scene).map_or_else(|| to.to_string(), |name| format!("{name} ({to})"));
         finding.title = Bilingual::new(
             &format!("外部への大量送信: {from} → {name}"),
@@ -185,17 +223,18 @@ impl Upload {
         );
         finding.explanation = Bilingual::new(
             &format!(
-                "{from}が外部の{name}へ1時間以内に{megabytes} MB以上を送信しました。受信量に比べて送信が極端に多く、\
+                "{from}が外部の{name}へ1時間以内に{amount}以上を送信しました。受信量に比べて送信が極端に多く、\
                  情報の持ち出しの可能性があります。業務による送信かを確認してください。"
             ),
             &format!(
-                "{from} sent {megabytes} MB or more to {name} outside within an hour and received hardly anything: data may be \
+                "{from} sent {amount} or more to {name} outside within an hour and received hardly anything: data may be \
                  leaving. Ask whether this was work."
             ),
         );
         finding.evidence.formula =
             "within an hour: bytes sent ≥ 100 MB and ≥ 5 × bytes received; worse from 500 MB, to an address without name or at \
-             an unusual port; less bad to known storage, or if as much went there 18 hours ago or earlier"
+             an unusual port; less bad to known storage, or if as much went there 18 hours ago or earlier; or to a service that takes \
+             files from anybody: ≥ 20 kB and ≥ 2 × bytes received"
                 .into();
         threshold(&mut finding, "sent_bytes", LARGE_BYTES);
         threshold(&mut finding, "sent_to_received", RATIO_MIN);
@@ -209,7 +248,21 @@ impl Upload {
     }
 }
 
-/// The name is the domain or below it.
-fn is_within(name: &str, domain: &str) -> bool {
-    name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+/// Bytes as people say them.
+struct Amount(u64);
+
+impl core::fmt::Display for Amount {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            bytes @ ..1_000_000 => write!(f, "{} kB", bytes / 1_000),
+            bytes => write!(f, "{} MB", bytes / 1_000_000),
+        }
+    }
+}
+
+/// The name is one of the domains or below one.
+fn is_any(name: &str, domains: &[&str]) -> bool {
+    let is_within =
+        |domain: &&str| name.strip_suffix(*domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    domains.iter().any(is_within)
 }

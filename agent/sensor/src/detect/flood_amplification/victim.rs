@@ -168,7 +168,7 @@ impl Victim {
             Via::SamePort => {
                 reflectors >= SAME_PORT_MIN && episode.source_port.with_share(SAME_PORT_PERCENT).is_some()
             }
-            Via::SynAck => reflectors >= REFLECTORS_MIN,
+            Via::SynAck => reflectors >= REFLECTORS_MIN || self.gauge.peak() >= MASSES,
         }
     }
 

@@ -165,7 +165,7 @@ mod tests {
         assert!(alarms(100, (0..600).map(|_| (100, 0))).is_empty());
         assert!(alarms(100, (0..600).map(|n| (if n % 10 == 0 { 390 } else { 40 }, 0))).is_empty());
         assert_eq!(alarms(100, (0..20).map(|n| (if n == 2 { 5_000 } else { 0 }, 0))).first(), Some(&6));
-        assert_eq!(alarms(100, (0..40).map(|_| (250, 0))).first(), Some(&7));
+        assert_eq!(alarms(100, (0..40).map(|_| (250, 0))).first(), Some(&6));
     }
 
     #[test]
