@@ -175,6 +175,3 @@ impl Detect for C2Beacon {
             .sum()
     }
 }
-
-#[cfg(test)]
-mod tests;

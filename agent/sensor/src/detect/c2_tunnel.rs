@@ -43,6 +43,3 @@ impl Detect for C2Tunnel {
         core::mem::take(&mut self.echoes.evicted) + core::mem::take(&mut self.carriers.evicted)
     }
 }
-
-#[cfg(test)]
-mod tests;

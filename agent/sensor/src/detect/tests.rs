@@ -1,6 +1,7 @@
 //! Each detector on event sequences: what must fire, and what looks like it and must not.
 
 mod build;
+mod c2;
 mod floods_and_logins;
 mod recon;
 mod scans;

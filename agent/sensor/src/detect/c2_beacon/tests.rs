@@ -1,1 +1,0 @@
-//! Event sequences that must be found, and near-misses.
