@@ -154,6 +154,8 @@ pub struct Ip<'a> {
     pub truncated: bool,
     /// Its TCP, UDP or ICMP checksum is wrong; only if checksums are verified.
     pub bad_checksum: bool,
+    /// TTL or hop limit; 0 if it was put together from fragments.
+    pub hops_left: u8,
     /// The payload is a packet in this tunnel.
     pub tunnel: Option<Tunnel>,
     /// A rule that it breaks, as Suricata names it, though it can be read.
@@ -324,6 +326,11 @@ impl<'a> Layer<'a> {
     /// Frames whose fate this layer decides.
     pub(crate) const fn frames(&self) -> u32 {
         self.context.frames
+    }
+
+    /// No packet is around it.
+    pub(crate) const fn is_outermost(&self) -> bool {
+        self.context.depth == 0
     }
 
     /// Reads the layer. `verify`: packets with a wrong checksum are left out.

@@ -7,6 +7,7 @@ mod servers;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod tcp;
+pub(crate) mod twice;
 mod unsaid;
 
 use core::hash::{Hash, Hasher};
@@ -27,6 +28,7 @@ use readers::Membership;
 use servers::is_likely_server;
 use stream::Stream;
 use tcp::{Meaning, Segment, Tcp, cased, scaled};
+use twice::{Heard, Twice};
 use unsaid::Unsaid;
 
 pub(crate) const TCP: u8 = 6;
@@ -174,6 +176,8 @@ pub(crate) struct Flow {
     /// Both sides sent something, payload was seen: over its whole life.
     pub(crate) seen: [Seen; 2],
     pub(crate) tcp: Tcp,
+    /// What each side said at its last turn.
+    twice: [Twice; 2],
     pub(crate) stream: Stream,
     pub(crate) session: Session,
     pub(crate) notes: Notes,
@@ -182,7 +186,7 @@ pub(crate) struct Flow {
 }
 
 /// What a flow costs; docs/ARCHITECTURE.md says what that means for a full table.
-const _: () = assert!(size_of::<Flow>() <= 824, "262,144 of them live on an appliance of 512 MiB");
+const _: () = assert!(size_of::<Flow>() <= 880, "262,144 of them live on an appliance of 512 MiB");
 
 /// What a packet meant for the beginning of its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -288,6 +292,7 @@ impl Flow {
             unsaid: Unsaid::default(),
             seen: [Seen::default(); 2],
             tcp: Tcp::default(),
+            twice: [Twice::default(); 2],
             stream: Stream::default(),
             session: if key.protocol == TCP || key.protocol == UDP {
                 Session::default()
@@ -388,6 +393,17 @@ impl Flow {
                 (step, Meaning::default())
             }
         }
+    }
+
+    /// The name of what only a third party's segments can bring about, if this is such a segment; TCP only.
+    pub(crate) fn contradiction(&mut self, side: Side, ip: &Ip<'_>) -> Option<&'static str> {
+        let Transport::Tcp(tcp) = ip.transport else { return None };
+        let heard =
+            Heard { flags: tcp.flags, sequence: tcp.sequence, payload: ip.payload, hops_left: ip.hops_left };
+        if !ip.payload.is_empty() {
+            side.other().of_mut(&mut self.twice).yield_turn();
+        }
+        side.of_mut(&mut self.twice).hear(&heard)
     }
 
     fn follow_tcp(&mut self, side: Side, segment: &Segment, at: Timestamp) -> (Step, Meaning) {

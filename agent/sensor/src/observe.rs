@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::decode::fragment::{Fragment, Fragments, Outcome};
 use crate::decode::{Flags, Ip, Layer, Met, Quoted, Skip, Step as Read, Transport};
-use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First, FlowEvent};
+use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First, FlowEvent, Transaction};
 use crate::flow::readers::Readers;
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
@@ -152,7 +152,7 @@ impl Observer {
     fn on_layer(&mut self, at: Timestamp, layer: Layer<'_>, events: &mut Vec<Event>) {
         let mut next = Some(layer);
         while let Some(layer) = next.take() {
-            let (vlan, frames) = (layer.vlan(), layer.frames());
+            let (vlan, frames, outermost) = (layer.vlan(), layer.frames(), layer.is_outermost());
             let mut met = Met::default();
             let step = match layer.step(self.options.verify_checksums, &mut met) {
                 Ok(step) => step,
@@ -160,8 +160,9 @@ impl Observer {
             };
             met.count(&mut self.counters);
             match step {
-                Read::Arp(arp) => {
+                Read::Arp(mut arp) => {
                     self.counters.add(Counter::Decoded, frames.into());
+                    arp.frame = self.addresses.filter(|_addresses| outermost);
                     events.push(Event::Arp { at, vlan, arp });
                 }
                 Read::Ip(ip, inner) => {
@@ -293,6 +294,10 @@ impl Observer {
         if let Some(what) = flow.look(side, ip, meaning.opens) {
             events.push(Event::Flow { at, flow: flow.reference(), what });
         }
+        if let Some(name) = flow.contradiction(side, ip) {
+            let anomaly = Anomaly { from_originator: side == Side::Originator, ..stream_anomaly(name) };
+            events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Anomaly(anomaly) });
+        }
         let reacted = flow.had_reaction();
         let traffic = flow.take_traffic().map(|traffic| (flow.reference(), traffic));
         self.parse(at, slot, side, ip, events);
@@ -392,7 +397,12 @@ impl Observer {
                 flow.stream.deliver(side, payload, session, pool, &mut sink);
             }
             Transport::Udp(_) if ip.payload.is_empty() => {}
-            Transport::Udp(_) => flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink),
+            Transport::Udp(_) => {
+                let before = sink.events.len();
+                flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink);
+                let frame = self.addresses.filter(|_addresses| ip.depth == 0);
+                sign(sink.events.get_mut(before..).unwrap_or_default(), frame, ip.hops_left);
+            }
             Transport::Icmp(_) | Transport::Other(_) => {}
         }
         if !flow.notes.ftp.is_empty() {
@@ -505,6 +515,27 @@ fn addresses(frame: &Frame<'_>) -> Option<[[u8; 6]; 2]> {
     }
     let (destination, rest) = frame.bytes.split_first_chunk::<6>()?;
     Some([*rest.first_chunk::<6>()?, *destination])
+}
+
+/// A rule that a segment of the originator breaks.
+const fn stream_anomaly(name: &'static str) -> Anomaly {
+    Anomaly { layer: event::Layer::Stream, application: Application::Unknown, name, from_originator: true }
+}
+
+/// Tells the messages that a datagram gave who brought them.
+fn sign(events: &mut [Event], frame: Option<[[u8; 6]; 2]>, hops_left: u8) {
+    for event in events {
+        let Event::Flow { what, .. } = event else { continue };
+        if let FlowEvent::Dns(dns) = what {
+            (dns.frame, dns.hops_left) = (frame, hops_left);
+        } else if let FlowEvent::Transaction(one) = what {
+            if let Transaction::Dhcp(message) = &mut **one {
+                message.frame = frame;
+            } else if let Transaction::NameService(dns) = &mut **one {
+                (dns.frame, dns.hops_left) = (frame, hops_left);
+            }
+        }
+    }
 }
 
 /// A rule that a frame breaks.

@@ -85,6 +85,7 @@ pub(super) fn parse<'a>(
         payload_bytes: read.payload_bytes,
         truncated: matches!(carried.shape, Shape::Cut | Shape::FirstFragment),
         bad_checksum,
+        hops_left: carried.hops_left,
         tunnel,
         anomaly: read.anomaly.or(carried.anomaly),
     };

@@ -121,6 +121,7 @@ impl Script {
             sender_ip: from.parse().unwrap(),
             target_mac: [0; 6],
             target_ip: to.parse().unwrap(),
+            frame: None,
         };
         self.events.push((ms, Event::Arp { at: at(ms), vlan: None, arp }));
     }
