@@ -28,6 +28,7 @@ mod intel_match;
 mod lateral_exec;
 mod lateral_session;
 mod names;
+mod notices;
 mod policy_use;
 mod probe;
 mod protocol_mismatch;
