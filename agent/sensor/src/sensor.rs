@@ -9,6 +9,7 @@ use sekimori_wire::record::{FlowSummary, Record};
 use sekimori_wire::time::Timestamp;
 
 use crate::alert;
+use crate::baseline::BaselineError;
 use crate::counters::{Counter, Counters};
 use crate::detect::{Detectors, Findings, Setup};
 use crate::event::{Event, FlowEvent};
@@ -151,7 +152,25 @@ impl Sensor {
         let mut all = self.counters.clone();
         all.merge(self.observer.counters());
         all.merge(self.summarizer.counters());
+        let ripeness = self.detectors.ripeness();
+        all.add(Counter::BaselineSeries, ripeness.series);
+        all.add(Counter::BaselineRipe, ripeness.ripe);
         all
+    }
+
+    /// What was learned so far, as a file for a later [`Sensor::recall`].
+    pub fn learned(&self) -> Vec<u8> {
+        self.detectors.learned()
+    }
+
+    /// Takes over what an earlier run learned; meant for the beginning. What cannot be used is counted, and learning begins
+    /// anew: that is no reason to stop.
+    pub fn recall(&mut self, file: &[u8]) -> Result<(), BaselineError> {
+        let recalled = self.detectors.recall(file);
+        if recalled.is_err() {
+            self.counters.count(Counter::BaselineRefused);
+        }
+        recalled
     }
 
     /// The latest time seen.
