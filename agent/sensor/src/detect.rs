@@ -49,6 +49,7 @@ mod worm_spread;
 
 use std::sync::Arc;
 
+use crate::baseline::{BaselineError, Read, Ripeness, Section, Sections};
 use crate::counters::{Counter, Counters};
 use crate::event::Event;
 use crate::intel::Intel;
@@ -92,6 +93,21 @@ pub trait Detect {
 
     /// States dropped because a table was full, since the last call.
     fn take_evicted(&mut self) -> u64;
+
+    /// What it has learned and wants kept over a restart, and in which section of the file.
+    fn learned(&self) -> Option<(Section, Vec<u8>)> {
+        None
+    }
+
+    /// Takes over what an earlier run learned; false if its section is not as it should be: then nothing was taken over.
+    fn recall(&mut self, _file: &Read<'_>) -> bool {
+        true
+    }
+
+    /// How far it has learned.
+    fn ripeness(&self) -> Ripeness {
+        Ripeness::default()
+    }
 }
 
 macro_rules! detectors {
@@ -133,6 +149,30 @@ macro_rules! detectors {
             pub fn finish(&mut self, policy: &Policy, out: &mut Findings) {
                 let scene = Scene { policy, names: &self.names };
                 $(self.$field.finish(&scene, out);)*
+            }
+
+            /// What all have learned, as a file.
+            pub fn learned(&self) -> Vec<u8> {
+                let mut sections = Sections::default();
+                $(if let Some((section, bytes)) = self.$field.learned() {
+                    sections.push(section, &bytes);
+                })*
+                sections.into_file()
+            }
+
+            /// Takes over what an earlier run learned. A section that is not as it should be hinders no other.
+            pub fn recall(&mut self, file: &[u8]) -> Result<(), BaselineError> {
+                let read = Read::new(file)?;
+                let all = [$(self.$field.recall(&read)),*];
+                if all.contains(&false) { Err(BaselineError::Section) } else { Ok(()) }
+            }
+
+            /// How far all have learned.
+            pub fn ripeness(&self) -> Ripeness {
+                [$(self.$field.ripeness()),*].into_iter().fold(Ripeness::default(), |sum, one| Ripeness {
+                    series: sum.series + one.series,
+                    ripe: sum.ripe + one.ripe,
+                })
             }
 
             /// Counts the states dropped since the last call.

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alert;
+pub mod baseline;
 pub mod bounded;
 mod clock;
 pub mod counters;

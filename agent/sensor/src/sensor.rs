@@ -14,6 +14,7 @@ use sekimori_wire::record::{FlowSummary, Record};
 use sekimori_wire::time::Timestamp;
 
 use crate::alert;
+use crate::baseline::BaselineError;
 use crate::counters::{Counter, Counters};
 use crate::detect::{Detectors, Findings, Setup};
 use crate::event::{Event, FlowEvent};
@@ -151,6 +152,16 @@ impl Sensor {
         self.stage.iter_excepted()
     }
 
+    /// See [`Stage::learned`].
+    pub fn learned(&self) -> Vec<u8> {
+        self.stage.learned()
+    }
+
+    /// See [`Stage::recall`].
+    pub fn recall(&mut self, file: &[u8]) -> Result<(), BaselineError> {
+        self.stage.recall(file)
+    }
+
     /// The latest time seen.
     pub const fn now(&self) -> Timestamp {
         self.stage.now
@@ -230,7 +241,25 @@ impl Stage {
     pub fn counters(&self) -> Counters {
         let mut all = self.counters.clone();
         all.merge(self.summarizer.counters());
+        let ripeness = self.detectors.ripeness();
+        all.add(Counter::BaselineSeries, ripeness.series);
+        all.add(Counter::BaselineRipe, ripeness.ripe);
         all
+    }
+
+    /// What was learned so far, as a file for a later [`Stage::recall`].
+    pub fn learned(&self) -> Vec<u8> {
+        self.detectors.learned()
+    }
+
+    /// Takes over what an earlier run learned; meant for the beginning. What cannot be used is counted, and learning begins
+    /// anew: that is no reason to stop.
+    pub fn recall(&mut self, file: &[u8]) -> Result<(), BaselineError> {
+        let recalled = self.detectors.recall(file);
+        if recalled.is_err() {
+            self.counters.count(Counter::BaselineRefused);
+        }
+        recalled
     }
 
     /// See [`Sensor::iter_excepted`].

@@ -27,7 +27,7 @@ pub(super) fn begin(world: &mut World) {
             update(world, &host, at + late);
             Some(next_morning(&host, at + HOUR) + 10 * MINUTE)
         });
-        if host.number % 6 == 2 {
+        if host.number % 12 == 2 {
             world.at(10 * HOUR + u64::from(host.number) * MINUTE / 4, move |world, at| {
                 if slowness(&host, at).is_some() {
                     meeting(world, &host, at);
@@ -179,7 +179,8 @@ fn update(world: &mut World, host: &Host, at: u64) {
     }
 }
 
-/// Half an hour of video: 0.3 Mbit/s up and 0.8 down, scaled down from three times that, and a connection for control.
+/// A quarter of an hour of video: 0.2 Mbit/s up and 0.4 down, scaled down from some five times that, and a connection for
+/// control.
 fn meeting(world: &mut World, host: &Host, at: u64) {
     let (ip, known) = names::look_up(world, at, host.ip, "relay7.meeting-com.example");
     web::ask(world, host.ip, known, "api.meeting-com.example", 900);
@@ -189,21 +190,21 @@ fn meeting(world: &mut World, host: &Host, at: u64) {
         [&[1, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42][..], &binding[8..], &[0, 0x20, 0, 8, 0, 1, 1, 2, 3, 4, 5, 6]]
             .concat();
     world.tape.exchange(known + 30 * MILLI, 12 * MILLI, ends, (&binding, &bound));
-    let over = at + 25 * MINUTE;
+    let over = at + 15 * MINUTE;
     let sequence = world.tape.rng.word();
     let mut number = 0_u16;
     world.at(known + 100 * MILLI, move |world, at| {
         // A tenth of a second at a time.
-        for packet in 0..3 {
+        for packet in 0..2 {
             number = number.wrapping_add(1);
             media(world, at + packet * 30 * MILLI, ends, sequence.wrapping_add(number), 1_050);
         }
-        for packet in 0..9 {
+        for packet in 0..4 {
             media(
                 world,
-                at + packet * 11 * MILLI,
+                at + packet * 23 * MILLI,
                 (ends.1, ends.0),
-                sequence.wrapping_add(number * 3),
+                sequence.wrapping_add(number.wrapping_mul(3)),
                 1_100,
             );
         }
@@ -212,15 +213,14 @@ fn meeting(world: &mut World, host: &Host, at: u64) {
 }
 
 /// SRTP (RFC 3711): a header in clear, the rest not.
-fn media(world: &mut World, at: u64, ends: (End, End), sequence: u16, length: usize) {
+fn media(world: &mut World, at: u64, ends: (End, End), sequence: u16, length: u16) {
     let mut packet = vec![0x90, 0x60];
     packet.extend(sequence.to_be_bytes());
     packet.extend(u32::try_from(at / 11 % 0xffff_ffff).unwrap_or_default().to_be_bytes());
     packet.extend([0x5e, 0x1c, 0, 7]);
-    let jitter = usize::from(world.tape.rng.byte() / 4);
-    packet.extend(world.tape.rng.bytes(160));
-    packet.resize(length - jitter, 0xa7);
-    world.tape.udp(at, ends.0, ends.1, &packet);
+    packet.extend(world.tape.rng.bytes(48));
+    let jitter = u16::from(world.tape.rng.byte() / 4);
+    world.tape.udp_cut(at, ends.0, ends.1, (&packet, length - jitter));
 }
 
 /// A telephone: it registers every ten minutes, and now and then somebody calls.
@@ -237,7 +237,7 @@ fn telephone(world: &mut World, number: u8) {
         if is_workday(at) && at % DAY > 9 * HOUR && at % DAY < 17 * HOUR {
             talk(world, at, phone);
         }
-        Some(at + world.pause(70 * MINUTE))
+        Some(at + world.pause(3 * HOUR))
     });
 }
 
@@ -283,7 +283,7 @@ fn register(world: &mut World, at: u64, phone: IpAddr, extension: u32, call_id: 
 /// A minute or two of speech: G.711, every 20 ms one packet each way.
 fn talk(world: &mut World, at: u64, phone: IpAddr) {
     let ends = (end(phone, 11_780), end(EXCHANGE, 14_000));
-    let over = at + world.tape.rng.between(20 * SECOND, 100 * SECOND);
+    let over = at + world.tape.rng.between(20 * SECOND, 60 * SECOND);
     let mut sequence = world.tape.rng.word();
     world.at(at + SECOND, move |world, at| {
         for number in 0..5 {
@@ -293,8 +293,8 @@ fn talk(world: &mut World, at: u64, phone: IpAddr) {
                 packet.extend(sequence.to_be_bytes());
                 packet.extend((u32::from(sequence) * 160).to_be_bytes());
                 packet.extend([0, 0, 0x5e, 0x1c]);
-                packet.extend(world.tape.rng.bytes(160));
-                world.tape.udp(at + number * 20 * MILLI, from, to, &packet);
+                packet.extend(world.tape.rng.bytes(28));
+                world.tape.udp_cut(at + number * 20 * MILLI, from, to, (&packet, 172));
             }
         }
         (at < over).then_some(at + 100 * MILLI)

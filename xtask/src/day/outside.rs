@@ -31,7 +31,7 @@ const PATHS: [&str; 8] = [
 pub(super) fn begin(world: &mut World) {
     world.at(3 * SECOND, |world, at| {
         visit(world, at);
-        Some(at + world.pause(if is_day(at) { 9 * SECOND } else { 70 * SECOND }))
+        Some(at + world.pause(if is_day(at) { 13 * SECOND } else { 80 * SECOND }))
     });
     world.at(11 * MINUTE, |world, at| {
         let pages = world.tape.rng.between(3, 40);
@@ -103,7 +103,7 @@ fn visit(world: &mut World, at: u64) {
             let request = app::tls_data(&mut tape.rng, 400);
             let size = tape.rng.between(1_000, 90_000);
             let think = tape.rng.between(30 * MILLI, 4 * SECOND);
-            session.ask(tape, &request).bulk(tape, Way::Down, size, 4_000_000, 5_840).wait(think);
+            session.ask(tape, &request).bulk(tape, Way::Down, size, 4_000_000, 11_680).wait(think);
         }
         match tape.rng.between(0, 8) {
             0 => session.abort(tape),
@@ -277,9 +277,10 @@ fn datagrams(world: &mut World, at: u64, home: (IpAddr, u16), vpn: (IpAddr, u16)
                 if up { world.tape.rng.between(90, 400) } else { world.tape.rng.between(200, 1_350) };
             let mut packet = if opcode == 0 { spi.clone() } else { vec![opcode, 0, 0, 1] };
             packet.extend(sequence.to_be_bytes());
-            packet.extend(world.tape.rng.bytes(usize::try_from(length).unwrap_or(200)));
+            packet.extend(world.tape.rng.bytes(40));
             let (from, to) = if up { (a, b) } else { (b, a) };
-            world.tape.udp(at + number * 3 * MILLI, from, to, &packet);
+            let length = u16::try_from(length).unwrap_or(200);
+            world.tape.udp_cut(at + number * 3 * MILLI, from, to, (&packet, length));
         }
         Some(at + world.pause(7 * SECOND))
     });

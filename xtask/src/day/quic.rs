@@ -48,7 +48,7 @@ pub(super) fn page(tape: &mut Tape, at: u64, client: IpAddr, server: IpAddr, pac
     tape.exchange(at, delay, ends, (&unhex(CLIENT_INITIAL), &unhex(SERVER_INITIAL)));
     let mut now = at + delay + MILLI;
     for number in 0..packets {
-        let length = usize::try_from(tape.rng.between(400, 1_250)).unwrap_or(1_200);
+        let length = u16::try_from(tape.rng.between(400, 1_250)).unwrap_or(1_200);
         packet(tape, now, (ends.1, ends.0), length);
         if number % 3 == 0 {
             packet(tape, now + delay / 2, ends, 42);
@@ -58,12 +58,12 @@ pub(super) fn page(tape: &mut Tape, at: u64, client: IpAddr, server: IpAddr, pac
 }
 
 /// A packet with a short header.
-fn packet(tape: &mut Tape, at: u64, ends: (End, End), length: usize) {
-    let mut payload = tape.rng.bytes(length);
+fn packet(tape: &mut Tape, at: u64, ends: (End, End), length: u16) {
+    let mut payload = tape.rng.bytes(usize::from(length.min(40)));
     if let Some(first) = payload.first_mut() {
         *first = 0x40 | *first & 0x3f;
     }
-    tape.udp(at, ends.0, ends.1, &payload);
+    tape.udp_cut(at, ends.0, ends.1, (&payload, length));
 }
 
 #[cfg(test)]

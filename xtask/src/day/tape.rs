@@ -12,7 +12,7 @@ use crate::pcaps::craft::{self, End, Segment, TcpFlags};
 const BASE_SECONDS: u64 = 1_793_545_200;
 /// Bytes of a long data segment that are kept, as a capture with a snap length does: headers, and the beginning of what is
 /// encrypted anyway.
-const SNAP: usize = 96;
+const SNAP: usize = 60;
 
 /// A frame and when it is seen.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,6 +131,16 @@ impl Tape {
         craft::lengthen(&mut bytes, length.saturating_sub(kept));
         let wire_len = u32::try_from(bytes.len()).unwrap_or_default() + u32::from(length - kept);
         bytes.truncate(54 + SNAP);
+        self.push_cut(at, bytes, wire_len);
+    }
+
+    /// One UDP datagram of `length` bytes of which the file keeps the beginning.
+    pub(super) fn udp_cut(&mut self, at: u64, from: End, to: End, (payload, length): (&[u8], u16)) {
+        let id = self.ip_id();
+        let mut bytes = craft::udp(from, to, id, payload);
+        let more = length.saturating_sub(u16::try_from(payload.len()).unwrap_or_default());
+        craft::lengthen(&mut bytes, more);
+        let wire_len = u32::try_from(bytes.len()).unwrap_or_default() + u32::from(more);
         self.push_cut(at, bytes, wire_len);
     }
 

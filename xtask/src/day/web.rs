@@ -61,7 +61,7 @@ const AT_START: [&str; 4] = [
 /// Everybody browses.
 pub(super) fn begin(world: &mut World) {
     for host in world.hosts.clone() {
-        while_there(world, host, 4 * MINUTE, |world, host, at| page(world, host, at));
+        while_there(world, host, 9 * MINUTE, |world, host, at| page(world, host, at));
         while_there(world, host, 25 * MINUTE, |world, host, at| intranet(world, host, at));
         while_there(world, host, 3 * HOUR, |world, host, at| start_browser(world, host, at));
         // Widgets for the weather and the clock ask every five minutes, push notifications are kept alive every 28.
@@ -138,7 +138,7 @@ fn fetch(world: &mut World, client: IpAddr, at: u64, name: &str, depth: u64) {
         let (length, size) = (tape.rng.between(180, 700), size(tape));
         let request = app::tls_data(&mut tape.rng, usize::try_from(length).unwrap_or(300));
         session.ask(tape, &request).wait(20 * MILLI);
-        session.bulk(tape, Way::Down, size, 6_000_000, 5_840).wait(200 * MILLI);
+        session.bulk(tape, Way::Down, size, 6_000_000, 14_600).wait(200 * MILLI);
     }
     match tape.rng.between(0, 10) {
         0 => session.abort(tape),
@@ -155,7 +155,7 @@ fn size(tape: &mut super::tape::Tape) -> u64 {
     match tape.rng.between(0, 100) {
         0..70 => tape.rng.between(300, 12_000),
         70..97 => tape.rng.between(12_000, 160_000),
-        _ => tape.rng.between(160_000, 3_000_000),
+        _ => tape.rng.between(160_000, 2_000_000),
     }
 }
 

@@ -126,10 +126,18 @@ pub(crate) fn tcp(segment: &Segment<'_>, ip_id: u16) -> Vec<u8> {
     ip(segment.from.ip, segment.to.ip, IpNextHeaderProtocols::Tcp, ip_id, &bytes)
 }
 
-/// Says in an IPv4 frame's header that `more` bytes of payload follow, which a snap length has cut off.
+/// Says in the headers of an IPv4 frame that `more` bytes of payload follow, which a snap length has cut off. The transport's
+/// checksum stays that of what is there.
 pub(crate) fn lengthen(frame: &mut [u8], more: u16) {
     let Some(mut packet) = frame.get_mut(14..).and_then(MutableIpv4Packet::new) else { return };
     packet.set_total_length(packet.get_total_length().saturating_add(more));
+    if packet.get_next_level_protocol() == IpNextHeaderProtocols::Udp {
+        let mut datagram = packet.payload().to_vec();
+        if let Some(mut udp) = MutableUdpPacket::new(&mut datagram) {
+            udp.set_length(udp.get_length().saturating_add(more));
+        }
+        packet.set_payload(&datagram);
+    }
     let checksum = ipv4::checksum(&packet.to_immutable());
     packet.set_checksum(checksum);
 }

@@ -120,6 +120,17 @@ impl<K: Hash + Eq, V> Map<K, V> {
         })
     }
 
+    /// Visits every entry, least recently used first, without counting as use.
+    pub fn for_each_mut(&mut self, mut visit: impl FnMut(&K, &mut V)) {
+        let mut at = self.oldest;
+        while let Some(slot) = self.slot_mut(at) {
+            at = slot.newer;
+            if let Some((key, value)) = &mut slot.entry {
+                visit(key, value);
+            }
+        }
+    }
+
     fn remove_entry(&mut self, key: &K) -> Option<(K, V)> {
         let at = self.find(key)?;
         let hash = self.hasher.hash_one(key);
@@ -283,6 +294,9 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(map.iter().map(|(k, v)| (*k, *v)).collect::<Vec<_>>(), model.clone());
+                let mut visited = Vec::new();
+                map.for_each_mut(|k, v| visited.push((*k, *v)));
+                prop_assert_eq!(visited, model.clone());
                 prop_assert_eq!(map.len(), model.len());
             }
         }
