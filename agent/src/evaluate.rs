@@ -29,6 +29,9 @@ use sekimori_wire::time::Timestamp;
 use crate::capture::file::Files;
 use crate::cli::EvaluateArgs;
 use crate::config::{Config, ConfigError};
+use crate::exceptions::ExceptionsError;
+use crate::intel::IntelError;
+use crate::replay::knowledge;
 use label::Labels;
 use manifest::{Entry, ManifestError};
 use score::Score;
@@ -38,6 +41,10 @@ use score::Score;
 pub(crate) enum EvaluateError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Intel(#[from] IntelError),
+    #[error(transparent)]
+    Exceptions(#[from] ExceptionsError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error("the table of labels: {0}")]
@@ -50,7 +57,7 @@ impl EvaluateError {
     /// The command line, the configuration or the manifest is wrong.
     pub(crate) const fn is_usage(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Manifest(_) => true,
+            Self::Config(_) | Self::Intel(_) | Self::Exceptions(_) | Self::Manifest(_) => true,
             Self::Labels(_) | Self::Stdout(_) => false,
         }
     }
@@ -75,6 +82,7 @@ struct Outcome {
 /// Judges every capture of a manifest and prints how it went.
 pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), EvaluateError> {
     let config = args.config.as_deref().map(Config::load).transpose()?;
+    let (intel, exceptions) = knowledge::<EvaluateError>(config.as_ref(), &args.knowledge)?;
     let (limits, segments) = config.map_or_else(
         || (Limits::gateway(), Policy::default_private()),
         |config| (config.limits, config.policy),
@@ -87,6 +95,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), EvaluateError> {
         user_key,
         observe: Options::default(),
         keep: Keep::Nothing,
+        intel,
+        exceptions,
     };
     let entries = manifest::read(&args.manifest, args.only.as_deref())?;
     let labels = Labels::own()?;

@@ -18,15 +18,18 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sekimori_sensor::counters::Counters;
 use sekimori_sensor::event::Event;
 use sekimori_sensor::frame::{Frame, LinkType};
+use sekimori_sensor::intel::Intel;
 use sekimori_sensor::limits::Limits;
 use sekimori_sensor::observe::{Options, Rules};
 use sekimori_sensor::segment::Policy;
 use sekimori_sensor::sensor::{Keep, SensorConfig};
+use sekimori_wire::exception::Exceptions;
 use sekimori_wire::id::Digest;
 use sekimori_wire::record::{FlowSummary, Health, Interface, Record};
 use sekimori_wire::time::Timestamp;
@@ -35,10 +38,12 @@ use self::crew::Crew;
 use self::csv::Csv;
 use crate::capture::file::Files;
 use crate::capture::filter::{Filter, FilterError};
-use crate::cli::{Checksums, Format, Midstream, ReplayArgs, Speed};
+use crate::cli::{Checksums, Format, KnowledgeArgs, Midstream, ReplayArgs, Speed};
 use crate::clock;
 use crate::config::{Config, ConfigError};
+use crate::exceptions::{self, ExceptionsError};
 use crate::health;
+use crate::intel::{self, IntelError, Sources};
 use eve::Eve;
 use progress::Progress;
 use report::Report;
@@ -57,6 +62,10 @@ const INTERFACES_MAX: usize = 64;
 pub(crate) enum ReplayError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Intel(#[from] IntelError),
+    #[error(transparent)]
+    Exceptions(#[from] ExceptionsError),
     #[error("--filter")]
     Filter(#[from] FilterError),
     #[error("--rebase-time reads the captures twice, which standard input (`-`) does not allow")]
@@ -89,9 +98,8 @@ impl ReplayError {
     /// The command line or the configuration is wrong.
     pub(crate) const fn is_usage(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Filter(_) | Self::RebaseStdin | Self::NeedsFolder | Self::NeedsFile => {
-                true
-            }
+            Self::Config(_) | Self::Intel(_) | Self::Exceptions(_) | Self::Filter(_) => true,
+            Self::RebaseStdin | Self::NeedsFolder | Self::NeedsFile => true,
             #[cfg(not(feature = "parquet"))]
             Self::NoParquet => true,
             Self::Output { .. } | Self::Stdout { .. } | Self::Shipping(_) | Self::Damaged { .. } => false,
@@ -117,13 +125,14 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
     } else {
         Shift(0)
     };
+    let (intel, exceptions) = knowledge::<ReplayError>(config.as_ref(), &args.knowledge)?;
     let shipping = Shipping::start(&args.shipping, config.as_ref())?;
     let format = args.format.unwrap_or_else(|| default_format(args));
     let user_key = shipping.as_ref().map_or_else(
         || *Digest::of(b"sekimori-agent replay").as_bytes(),
         |shipping| shipping.identity().user_key(),
     );
-    let sensor = sensor_config(config, args, format, user_key);
+    let sensor = SensorConfig { intel, exceptions, ..sensor_config(config, args, format, user_key) };
     let mut replay = Replay {
         writer: writer(args, format, &sensor.segments)?,
         sensor: Crew::new(sensor, args.workers.into()),
@@ -143,6 +152,17 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
         0 => Ok(()),
         problems => Err(ReplayError::Damaged { problems, files: args.captures.len() }),
     }
+}
+
+/// What the configuration and the command line say is known beforehand.
+pub(crate) fn knowledge<E: From<IntelError> + From<ExceptionsError>>(
+    config: Option<&Config>,
+    args: &KnowledgeArgs,
+) -> Result<(Arc<Intel>, Exceptions), E> {
+    let mut sources = config.map_or_else(Sources::default, |config| config.intel.clone());
+    sources.files.extend_from_slice(&args.intel);
+    let own = config.map_or_else(Vec::new, |config| config.exceptions.clone());
+    Ok((intel::load(&sources)?, exceptions::checked(own, &args.exceptions)?))
 }
 
 fn default_format(args: &ReplayArgs) -> Format {
@@ -241,7 +261,8 @@ fn sensor_config(
             | Format::Parquet => Rules::Own,
         },
     };
-    SensorConfig { limits, segments, seed: 0, user_key, observe, keep }
+    let (intel, exceptions) = (Arc::default(), Exceptions::default());
+    SensorConfig { limits, segments, seed: 0, user_key, observe, keep, intel, exceptions }
 }
 
 /// The references' own idea of when a flow is over; both report each flow once.
@@ -408,7 +429,13 @@ impl Replay {
         });
         Health {
             at: self.sensor.now(),
-            counters: health::named(counters.iter().chain([("capture.unreadable", unreadable)])),
+            counters: health::named(
+                counters
+                    .iter()
+                    .map(|(name, count)| (name.to_owned(), count))
+                    .chain([("capture.unreadable".to_owned(), unreadable)])
+                    .chain(health::excepted(&self.sensor)),
+            ),
             interfaces: interfaces.collect(),
             ..Health::default()
         }
