@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sekimori_sensor::counters::Counters;
-use sekimori_sensor::sensor::Sensor;
+
 use sekimori_wire::id::Digest;
 use sekimori_wire::record::{Health, Interface, NamedCount};
 use sekimori_wire::time::Timestamp;
@@ -63,8 +63,8 @@ pub(crate) fn named<N: Into<String>>(counters: impl IntoIterator<Item = (N, u64)
 }
 
 /// Findings that each exception came to cover, as counters.
-pub(crate) fn excepted(sensor: &Sensor) -> Vec<(String, u64)> {
-    sensor.iter_excepted().map(|(id, count)| (format!("excepted.{id}"), count)).collect()
+pub(crate) fn excepted<'a>(by_id: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
+    by_id.map(|(id, count)| (format!("excepted.{id}"), count)).collect()
 }
 
 /// Takes the measurements.

@@ -434,7 +434,7 @@ impl Replay {
                     .iter()
                     .map(|(name, count)| (name.to_owned(), count))
                     .chain([("capture.unreadable".to_owned(), unreadable)])
-                    .chain(health::excepted(&self.sensor)),
+                    .chain(health::excepted(self.sensor.iter_excepted())),
             ),
             interfaces: interfaces.collect(),
             ..Health::default()

@@ -140,6 +140,11 @@ impl Sensor {
         self.stage.finish();
     }
 
+    /// What comes after observing.
+    pub const fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
     /// The observer's counters and its own.
     pub fn counters(&self) -> Counters {
         let mut all = self.stage.counters();

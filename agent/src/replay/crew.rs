@@ -171,6 +171,14 @@ impl Crew {
         }
     }
 
+    pub(super) fn iter_excepted(&self) -> impl Iterator<Item = (&str, u64)> {
+        match self {
+            Self::One(sensor) => sensor.stage(),
+            Self::Many(many) => &many.stage,
+        }
+        .iter_excepted()
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         match self {
             Self::One(sensor) => sensor.now(),

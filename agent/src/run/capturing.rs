@@ -101,7 +101,7 @@ impl Capturing {
             capture,
             shed: self.outbox.shed(),
             not_recorded: self.recorder.as_ref().map_or(0, Recorder::dropped),
-            excepted: excepted(&self.sensor),
+            excepted: excepted(self.sensor.iter_excepted()),
         });
         capture
     }

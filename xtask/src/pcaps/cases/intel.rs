@@ -20,7 +20,8 @@ const SCANNER: IpAddr = v4([203, 0, 113, 200]);
 
 /// What stands beside the captures.
 pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
-    let toml = "# Threat intelligence for the captures beside this file.\n[intel]\nfiles = [\"indicators.csv\"]\n";
+    let toml =
+        "# Threat intelligence for the captures beside this file.\n[intel]\nfiles = [\"indicators.csv\"]\n";
     let rows = [
         "type,value,feed,confidence,expires,note",
         "domain,drop.example,example-feed,90,,delivery of a loader",
