@@ -31,18 +31,28 @@ const LOCAL: u8 = 0x02;
 /// First bit of the first byte: many devices.
 const GROUP: u8 = 0x01;
 
+/// Hours of [`WARM_UP`] in which something must have happened: time that passed unseen (a sensor that was off, captures put
+/// together) teaches nothing. Half, because offices sleep.
+const ACTIVE_HOURS_MIN: u32 = 12;
+
 /// How long has been learned; what asks it is not ripe before [`WARM_UP`] of event time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Learning {
     /// The first event.
     since: Option<Timestamp>,
+    /// The last hour in which something happened, and how many there were.
+    active: (u64, u32),
 }
 
 impl Learning {
     /// The hours learned, if they are enough.
     pub(super) fn ripe_hours(&mut self, now: Timestamp) -> Option<u64> {
         let learned = now.since(*self.since.get_or_insert(now));
-        (learned >= WARM_UP).then_some(learned.as_secs() / 3_600)
+        let hour = now.secs() / 3_600;
+        if hour > self.active.0 {
+            self.active = (hour, self.active.1.saturating_add(1));
+        }
+        (learned >= WARM_UP && self.active.1 >= ACTIVE_HOURS_MIN).then_some(learned.as_secs() / 3_600)
     }
 }
 
@@ -184,7 +194,7 @@ impl Detect for HostNew {
         }
         if *what == FlowEvent::Established {
             for end in [flow.originator.address, flow.responder.address] {
-                if scene.policy.is_inside(end) {
+                if scene.policy.is_inside(end) && !end.is_loopback() {
                     self.see((at, flow.vlan), (end.into(), end), Some(flow), (scene, out));
                 }
             }

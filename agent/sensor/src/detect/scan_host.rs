@@ -195,8 +195,8 @@ impl ScanHost {
             if ip.is_unspecified() { Host::Mac(mac) } else { Host::Ip(ip.into()) }
         };
         if asks {
-            let serves =
-                self.roles.is_router(arp.sender_mac) || self.roles.gives_leases(arp.sender_ip.into());
+            let asker = arp.sender_ip.into();
+            let serves = self.roles.is_router(arp.sender_mac, asker) || self.roles.gives_leases(asker);
             let seen = Seen { at, host: arp.target_ip.into(), failed: true, flow: None, vlan, serves };
             self.take(named(arp.sender_ip, arp.sender_mac), Means::Arp, seen, around);
         } else if arp.operation == 2 {

@@ -2,12 +2,12 @@
 //!
 //! For each client, server and site: distinct paths by how the server answered. A scan asks for what is not there, so
 //! most of its paths fail; who follows links mostly finds. Requests with a `Referer` are not counted as failed: the page
-//! that names them is to blame. Methods of WebDAV are left out, whose clients look for hidden files in every folder. Seen
+//! that names them is to blame. Methods of `WebDAV` are left out, whose clients look for hidden files in every folder. Seen
 //! without answers, or where every path is answered with a redirection, it takes many more paths.
 
 mod agents;
 
-use core::hash::{BuildHasher as _, Hash as _, Hasher as _};
+use core::hash::BuildHasher as _;
 use core::net::IpAddr;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::event::http::{Request, value};
 use crate::event::{Endpoint, Event, FlowEvent, FlowRef, HttpExchange, Transaction};
 use crate::segment::Policy;
 
-/// Distinct paths that failed. CrowdSec's http-probing alarms above 10; a broken page can have as many dead parts.
+/// Distinct paths that failed. `CrowdSec`'s http-probing alarms above 10; a broken page can have as many dead parts.
 const FAILED_MIN: usize = 20;
 /// At least this share of the distinct paths failed.
 const FAILED_PERCENT: usize = 50;
@@ -93,9 +93,7 @@ fn answer(exchange: &HttpExchange, request: &Request) -> Answer {
 
 /// Of no secret: what collides on purpose counts once.
 fn hash(text: &str) -> u64 {
-    let mut hasher = FixedState::with_seed(0).build_hasher();
-    text.hash(&mut hasher);
-    hasher.finish()
+    FixedState::with_seed(0).hash_one(text)
 }
 
 impl ScanWeb {

@@ -163,7 +163,7 @@ impl Means {
 const fn is_solicited_node(flow: &FlowRef) -> bool {
     match flow.responder.address {
         core::net::IpAddr::V6(to) => {
-            to.to_bits() >> 24 == 0xff02_0000_0000_0000_0000_0001_ff
+            to.to_bits() >> 24 == 0x00ff_0200_0000_0000_0000_0000_01ff
                 && !is_unspecified(flow.originator.address)
         }
         core::net::IpAddr::V4(_) => false,

@@ -3,21 +3,36 @@
 use core::net::IpAddr;
 
 use crate::bounded::{Distinct, Map};
-use crate::event::{FlowEvent, FlowRef, Transaction};
+use crate::event::{First, FlowEvent, FlowRef, Transaction};
 
 /// IPv4 addresses behind one Ethernet address that make it a router's: a host has one, rarely two.
 const ROUTED_MIN: usize = 3;
+
+/// ICMP that only routers send: redirect and time exceeded in transit (RFC 792), and in version 6 also router advertisement
+/// (RFC 4443, RFC 4861).
+const fn is_routers_message(flow: &FlowRef) -> bool {
+    matches!(
+        (flow.protocol, flow.originator.port, flow.responder.port),
+        (1, 5, _) | (1, 11, 0) | (58, 134 | 137, _) | (58, 3, 0)
+    )
+}
 
 /// Routers and DHCP servers, as far as they showed.
 #[derive(Debug)]
 pub(super) struct Roles {
     behind: Map<[u8; 6], Distinct<IpAddr>>,
     lessors: Map<IpAddr, ()>,
+    /// Addresses that spoke as only routers do.
+    routers: Map<IpAddr, ()>,
 }
 
 impl Roles {
     pub(super) fn new(entries: usize, seed: u64) -> Self {
-        Self { behind: Map::new(entries, seed), lessors: Map::new(entries, seed) }
+        Self {
+            behind: Map::new(entries, seed),
+            lessors: Map::new(entries, seed),
+            routers: Map::new(entries, seed),
+        }
     }
 
     /// Full tables forget the least recently used, which makes a finding graver, never lost.
@@ -46,7 +61,13 @@ impl Roles {
                 {
                     let sender = if message.from_originator { flow.originator } else { flow.responder };
                     let _left = self.lessors.insert(sender.address, ());
+                    for router in &message.routers {
+                        let _left = self.routers.insert((*router).into(), ());
+                    }
                 }
+            }
+            FlowEvent::Started(First::Other) if is_routers_message(flow) => {
+                let _left = self.routers.insert(flow.originator.address, ());
             }
             FlowEvent::Started(_)
             | FlowEvent::Answered
@@ -65,9 +86,10 @@ impl Roles {
         }
     }
 
-    /// Packets of several hosts came from this Ethernet address.
-    pub(super) fn is_router(&self, mac: [u8; 6]) -> bool {
+    /// Packets of several hosts came from this Ethernet address, or the address is a router's.
+    pub(super) fn is_router(&self, mac: [u8; 6], address: IpAddr) -> bool {
         self.behind.peek(&mac).is_some_and(|behind| behind.len() >= ROUTED_MIN)
+            || self.routers.peek(&address).is_some()
     }
 
     /// It gave addresses away: RFC 2131, 2.2 has a server check by ICMP echo or ARP that nobody uses them.

@@ -23,15 +23,11 @@ const MEMORY: Duration = Duration::from_secs(300);
 const UNDECIDED: Duration = Duration::from_secs(900);
 /// Distinct protocols opened on one port: more than any multiplexer serves to one client.
 const PROTOCOLS_MIN: usize = 4;
-/// With so many different openings beside them, fewer protocols are enough: probes that no parser knows have shapes too.
-const PROTOCOLS_WITH_SHAPES_MIN: usize = 3;
-/// The different openings that this takes.
-const SHAPES_MIN: usize = 6;
 /// Requests with the scanner's own name; the first may be somebody trying out a header.
 const NAMED_MIN: u64 = 2;
 /// Flows remembered for evidence.
 const SAMPLES: usize = 8;
-/// Distinct protocols and shapes that are remembered; more change nothing.
+/// Distinct protocols that are remembered; more change nothing.
 const KEPT: usize = 16;
 /// nmap's scripts say so in `User-Agent` unless told otherwise (`http.useragent`, nselib/http.lua).
 const AGENT: &str = "nmap scripting engine";
@@ -53,7 +49,6 @@ struct Opened {
     first: Timestamp,
     last: Timestamp,
     protocols: Distinct<Application>,
-    shapes: Distinct<u64>,
     /// Requests with the scanner's name.
     named: u64,
     flows: u64,
@@ -79,9 +74,6 @@ impl Services {
         let Some(one) = self.opened(at, flow, what) else { return };
         match what {
             FlowEvent::HttpRequest(request) => one.named += u64::from(is_named(request)),
-            FlowEvent::Opening(opening) => {
-                one.shapes.insert(opening.shape);
-            }
             FlowEvent::Ended(record) => one.end(flow, record),
             FlowEvent::Started(_)
             | FlowEvent::Answered
@@ -92,6 +84,7 @@ impl Services {
             | FlowEvent::Tls(_)
             | FlowEvent::HttpResponse { .. }
             | FlowEvent::Traffic(_)
+            | FlowEvent::Opening(_)
             | FlowEvent::Echo(_)
             | FlowEvent::Syslog(_)
             | FlowEvent::Transaction(_)
@@ -113,7 +106,6 @@ impl Services {
     /// The state that `what` adds to, if it says anything about what is opened.
     fn opened(&mut self, at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Option<&mut Opened> {
         let opens = matches!(what, FlowEvent::HttpRequest(_))
-            || matches!(what, FlowEvent::Opening(opening) if opening.from_originator)
             || matches!(what, FlowEvent::Ended(record) if record.application != Application::Unknown);
         if !opens || flow.protocol != 6 {
             return None;
@@ -129,7 +121,6 @@ impl Services {
             first: flow.began,
             last: at,
             protocols: Distinct::new(KEPT),
-            shapes: Distinct::new(KEPT),
             named: 0,
             flows: 0,
             samples: Vec::new(),
@@ -148,12 +139,12 @@ fn is_named(request: &HttpRequest) -> bool {
 
 impl Opened {
     fn end(&mut self, flow: &FlowRef, record: &FlowRecord) {
-        let protocol = match record.application {
-            Application::Http2 | Application::WebSocket => Application::Http,
-            // Its port was agreed on elsewhere, anew for each file.
-            Application::FtpData => return,
-            other => other,
-        };
+        // The port of a data channel was agreed on elsewhere, anew for each file.
+        if record.application == Application::FtpData {
+            return;
+        }
+        let is_http = matches!(record.application, Application::Http2 | Application::WebSocket);
+        let protocol = if is_http { Application::Http } else { record.application };
         self.protocols.insert(protocol);
         self.flows += 1;
         if self.samples.len() < SAMPLES {
@@ -162,16 +153,12 @@ impl Opened {
     }
 
     fn is_probed(&self) -> bool {
-        let protocols = self.protocols.len();
-        self.named >= NAMED_MIN
-            || protocols >= PROTOCOLS_MIN
-            || (protocols >= PROTOCOLS_WITH_SHAPES_MIN && self.shapes.len() >= SHAPES_MIN)
+        self.named >= NAMED_MIN || self.protocols.len() >= PROTOCOLS_MIN
     }
 
     fn tell(&self, finding: &mut Finding) {
         finding.count = self.flows.max(self.named).max(1);
         input(finding, "protocols", self.protocols.len());
-        input(finding, "different_openings", self.shapes.len());
         input(finding, "requests_with_a_scanners_name", self.named);
         self.samples.iter().for_each(|flow| sample(finding, flow));
     }
@@ -198,8 +185,7 @@ impl Opened {
             ),
         );
         finding.evidence.formula =
-            "distinct protocols opened on one port within minutes, or fewer with enough different openings; or requests \
-             that carry a scanner's name"
+            "distinct protocols opened on one port within minutes; or requests that carry a scanner's name"
                 .into();
         threshold(&mut finding, "protocols", PROTOCOLS_MIN);
         threshold(&mut finding, "requests_with_a_scanners_name", NAMED_MIN);

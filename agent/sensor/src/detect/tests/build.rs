@@ -14,6 +14,7 @@ use crate::segment::Policy;
 pub(in crate::detect) const TCP: u8 = 6;
 pub(in crate::detect) const UDP: u8 = 17;
 pub(in crate::detect) const ICMP: u8 = 1;
+pub(in crate::detect) const ICMP6: u8 = 58;
 
 /// Events, each at a number of milliseconds after the start; sorted by time before use.
 #[derive(Default)]

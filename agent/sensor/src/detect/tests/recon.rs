@@ -205,7 +205,9 @@ fn one_datagram_to_very_many_silent_hosts_spreads_and_a_game_that_asks_many_serv
 fn what_is_new_is_told_after_a_day_of_learning_and_once() {
     const DAY: u64 = 86_400_000;
     let mut script = Script::default();
-    script.session(0, (OUT, 50_000), (IN, 443), 50, (300, 900));
+    for hour in 0..24 {
+        script.session(hour * 3_600_000, (OUT, 50_000), (IN, 443), 50, (300, 900));
+    }
     script.session(10, (OUT, 50_000), (IN, 25), 50, (300, 900));
     script.session(DAY + 5, (OUT, 50_000), (IN, 443), 50, (300, 900));
     script.quiet();
@@ -234,6 +236,32 @@ fn a_range_pinged_from_end_to_end_is_swept_even_if_most_answer() {
     };
     ping(&[0, 1, 2, 3, 40, 50, 51, 60, 70, 255]).only(Category::ScanHost);
     ping(&[1, 2, 3, 40, 50, 51, 60, 70, 80, 255]).quiet();
+}
+
+#[test]
+fn neighbours_asked_for_one_after_another_are_swept_and_scattered_ones_are_not() {
+    let ask = |step: u32| {
+        let mut script = Script::default();
+        for n in 0..80_u32 {
+            let to = format!("ff02::1:ff{:02x}:{:04x}", (n * step) >> 16, (n * step) & 0xffff);
+            let flow = script.flow(ICMP6, ("fe80::5", 135), (&to, 0));
+            script.push(u64::from(n) * 100, flow, FlowEvent::Started(First::Other));
+        }
+        script
+    };
+    ask(1).only(Category::ScanHost);
+    ask(65_437).quiet();
+}
+
+#[test]
+fn a_router_that_asks_for_what_others_sweep_is_no_alarm() {
+    let mut script = Script::default();
+    let redirect = script.flow(ICMP, ("192.168.2.254", 5), (PEER, 1));
+    script.push(0, redirect, FlowEvent::Started(First::Other));
+    for n in 1..=80 {
+        script.arp(u64::from(n) * 50, 1, "192.168.2.254", &numbered(n));
+    }
+    assert_eq!(script.only(Category::ScanHost).severity.level(), 1);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sekimori_wire::finding::Severity;
 use sekimori_wire::time::Timestamp;
 
-use super::{Claim, Told};
+use super::{Claim, Told, ports};
 use crate::bounded::{Distinct, Map};
 use crate::detect::{Findings, Setup, Sieve};
 use crate::event::{FlowEvent, FlowRef};
@@ -75,7 +75,8 @@ impl Datagrams {
             return;
         }
         let FlowEvent::Opening(opening) = what else { return };
-        if !opening.from_originator || opening.bytes < BYTES_MIN || !policy.is_inside(key.0) {
+        let says_much = opening.from_originator && opening.bytes >= BYTES_MIN;
+        if !says_much || !policy.is_inside(key.0) || ports::is_discovery(key.1) {
             return;
         }
         if self.alike.peek(&key).is_some_and(|alike| at.since(alike.last) > MEMORY) {

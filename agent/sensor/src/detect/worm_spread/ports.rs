@@ -6,13 +6,22 @@
 /// - 5358, 8291: Hajime (Herwig et al., NDSS 2019)
 /// - 37215, 52869: Satori (Netlab 360, December 2017); 5555 also ADB.Miner (Netlab 360, February 2018)
 /// - 135: Blaster (CERT CA-2003-20); 139, 445: Sasser, Conficker, `WannaCry` (US-CERT TA17-132A)
-/// - 1433: SQLsnake (CERT IN-2002-04); 3389: Morto (Microsoft, 2011); 6379: worms on Redis (Unit 42, 2023)
+/// - 1433: `SQLsnake` (CERT IN-2002-04); 3389: Morto (Microsoft, 2011); 6379: worms on Redis (Unit 42, 2023)
 const TCP: [u16; 19] = [
     22, 23, 135, 139, 445, 1433, 2222, 2323, 3389, 5358, 5555, 6379, 6789, 7547, 8291, 23_231, 37_215,
     37_777, 52_869,
 ];
 /// SQL Slammer (CERT CA-2003-04).
 const UDP: [u16; 1] = [1434];
+
+/// UDP services above 1023 that are looked for with one question to all: SSDP, SIP, mDNS, memcached, game servers'
+/// `Source` query, `BACnet`. Asking many is a sweep.
+const ASKED: [u16; 6] = [1900, 5060, 5353, 11_211, 27_015, 47_808];
+
+/// One datagram to many on this UDP port is discovery, not something that spreads.
+pub(super) fn is_discovery(port: u16) -> bool {
+    port < 1_024 || ASKED.contains(&port)
+}
 
 /// The service is one of them.
 pub(super) fn is_known(protocol: u8, port: u16) -> bool {
