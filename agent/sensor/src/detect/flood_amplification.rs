@@ -26,7 +26,7 @@ const QUIET_SLOTS: u64 = 10;
 const AT_ONCE: u32 = 16;
 /// IP packets no longer than this carry no TCP payload: 40 bytes of headers (60 over IPv6) and 20 of options.
 const BARE_BYTES: u32 = 80;
-/// IP and UDP headers, which a message's own length does not count.
+/// IP and UDP headers, which a payload's length does not count.
 const HEADERS_BYTES: u64 = 28;
 
 /// How the answers come.
@@ -143,14 +143,16 @@ impl FloodAmplification {
                 sized: (traffic.sent.packets.into(), traffic.sent.bytes.into()),
                 ..none
             },
-            // The only sizes that are known before such a flow ends.
+            // The size of a flow's only packet.
+            FlowEvent::Opening(opening) if opening.from_originator && at == flow.began => {
+                Share { sized: (1, u64::from(opening.bytes) + HEADERS_BYTES), ..none }
+            }
             FlowEvent::Dns(dns) if dns.is_response && dns.from_originator => {
                 // Only ever compared with itself, so any fixed hash will do.
                 let question = dns.qname.bytes().fold(u64::from(dns.qtype), |hash, byte| {
                     (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
                 });
-                let sized = (1, u64::from(dns.message_bytes) + HEADERS_BYTES);
-                Share { sized, question: Some(question), ..none }
+                Share { question: Some(question), ..none }
             }
             FlowEvent::Dns(_)
             | FlowEvent::Started(_)

@@ -27,8 +27,10 @@ const HELD_MIN: Duration = Duration::from_secs(10);
 const PIECE_BYTES_MAX: u32 = 200;
 /// IPv6's header is so much longer.
 const IPV6_MORE: u32 = 20;
-/// Zero windows that a client announces on one connection, and for how long, before it reads slowly on purpose.
+/// Zero windows that a client announces on one connection, and for how long, before it reads slowly on purpose: a program that
+/// is only busy takes what came within a second.
 const ZERO_WINDOWS_MIN: u32 = 3;
+const CLOSED_MIN: Duration = Duration::from_secs(2);
 /// Ports of web services besides those at which HTTP was seen: IANA's http, https and their alternatives.
 const WEB_PORTS: [u16; 7] = [80, 443, 591, 8_000, 8_008, 8_080, 8_443];
 
@@ -129,7 +131,7 @@ impl FloodSlow {
     ) {
         self.forget(flow.id);
         let closed = record.conduct.originator.zero_windows >= ZERO_WINDOWS_MIN;
-        let long = record.end.since(flow.began) >= HELD_MIN && record.responder.payload_bytes > 0;
+        let long = record.end.since(flow.began) >= CLOSED_MIN && record.responder.payload_bytes > 0;
         if closed
             && long
             && let Some(service) = self.service(at, flow.responder)

@@ -126,6 +126,60 @@ fn requests_for_one_page_are_a_flood_and_pages_with_their_parts_are_not() {
 }
 
 #[test]
+fn seven_hundred_full_datagrams_at_once_are_a_flood() {
+    let mut script = Script::default();
+    for n in 0..700_u64 {
+        let flow = script.flow(UDP, (OUT, 1_024 + u16::try_from(n).unwrap()), (SERVER, 80));
+        script.push(n / 20, flow, FlowEvent::Started(First::Datagram));
+        let opening = Opening { from_originator: true, bytes: 1_400, ..Opening::default() };
+        script.push(n / 20, flow, FlowEvent::Opening(opening));
+    }
+    let found = of(script.run(), Category::FloodVolume);
+    assert_eq!(found.iter().map(|one| (one.originator, one.count)).collect::<Vec<_>>(), [(host(OUT), 699)]);
+}
+
+#[test]
+fn connections_in_masses_from_one_host_are_a_flood_and_from_many_are_a_crowd() {
+    let connections = |hosts: u64| {
+        let mut script = Script::default();
+        for n in 0..4_000_u64 {
+            let from = format!("198.18.1.{}", n % hosts + 1);
+            let then = [FlowEvent::Answered, FlowEvent::Established];
+            script.syn(n, (&from, 1_024 + u16::try_from(n).unwrap()), (SERVER, 443), &then);
+        }
+        of(script.run(), Category::FloodVolume).len()
+    };
+    assert_eq!((connections(1), connections(100)), (1, 0));
+}
+
+#[test]
+fn forged_connection_requests_to_ever_other_ports_are_a_flood() {
+    let mut script = Script::default();
+    for n in 0..3_000_u64 {
+        let from = format!("198.18.{}.{}", n % 200, n % 250 + 1);
+        script.syn(n * 3, (&from, 1_024), (SERVER, 1 + u16::try_from(n * 19 % 60_000).unwrap()), &[]);
+    }
+    let found = of(script.run(), Category::FloodSyn);
+    assert_eq!(
+        found.iter().map(|one| (one.originator, one.responder)).collect::<Vec<_>>(),
+        [(None, host(SERVER))]
+    );
+    assert!(found[0].ports.is_empty());
+}
+
+#[test]
+fn clients_of_which_only_one_half_is_captured_are_no_syn_flood() {
+    let mut script = Script::default();
+    for n in 0..3_000_u64 {
+        let from = format!("198.18.{}.{}", n % 200, n % 250 + 1);
+        let flow = script.syn(n * 3, (&from, 1_024), (SERVER, 80), &[]);
+        let opening = Opening { from_originator: true, bytes: 300, ..Opening::default() };
+        script.push(n * 3 + 40, flow, FlowEvent::Opening(opening));
+    }
+    assert!(of(script.run(), Category::FloodSyn).is_empty());
+}
+
+#[test]
 fn answers_without_question_from_many_are_a_reflection() {
     let mut known = Script::default();
     let many = |n: u64| (format!("198.18.{}.{}", n % 20, n % 250 + 1), 123);
@@ -334,9 +388,9 @@ fn mail_to_oneself_in_clear_text_counts() {
     let mail = |to: &str, tls: bool, attached: bool| {
         let mut script = Script::default();
         let flow = script.flow(TCP, (IN, 50_000), (OUT, 587));
-        let message = smtp::MailMessage {
+        let message = MailMessage {
             attachments: if attached { vec!["report.zip".into()] } else { vec![] },
-            ..smtp::MailMessage::default()
+            ..MailMessage::default()
         };
         let mail = SmtpMail {
             mail_from: Some("<a@city.example>".into()),
