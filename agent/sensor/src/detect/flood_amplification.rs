@@ -15,6 +15,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::Findings;
+use crate::detect::flood_volume::gauge::Reports;
 use crate::detect::{Detect, Scene, Setup, Sieve};
 use crate::event::{Event, First, FlowEvent, FlowRef};
 use reflecting::Reflecting;
@@ -63,6 +64,7 @@ pub(super) struct FloodAmplification {
     /// The last TCP flow that was met midstream: its first packet was a SYN-ACK if the same packet answers.
     midstream: Option<u64>,
     reflecting: Reflecting,
+    reports: Reports,
     distinct: usize,
     evicted: u64,
 }
@@ -77,6 +79,7 @@ impl FloodAmplification {
             newcomers: Sieve::new(limits.detector_entries, seed),
             midstream: None,
             reflecting: Reflecting::new(limits.detector_entries, seed),
+            reports: Reports::default(),
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -112,6 +115,14 @@ impl FloodAmplification {
             victim.restart(at, self.distinct);
         }
         victim.count(at, &share);
+    }
+
+    fn on_flow(&mut self, at: Timestamp, flow: &FlowRef, what: &FlowEvent, to: (&Scene<'_>, &mut Findings)) {
+        match flow.protocol {
+            6 => self.on_tcp(at, flow, what, to),
+            17 => self.on_udp(at, flow, what, to),
+            _ => {}
+        }
     }
 
     fn on_udp(
@@ -218,16 +229,17 @@ impl Detect for FloodAmplification {
     const RULE: &'static str = "flood.amplification/1";
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
+        if let Some((at, flow, traffic)) = self.reports.pass(event) {
+            self.on_flow(at, &flow, &FlowEvent::Traffic(traffic), (scene, out));
+        }
         let Event::Flow { at, flow, what } = event else { return };
-        match flow.protocol {
-            6 => self.on_tcp(*at, flow, what, (scene, out)),
-            17 => {
-                self.on_udp(*at, flow, what, (scene, out));
-                if let FlowEvent::Ended(record) = what {
-                    self.reflecting.on_ended(*at, flow, record, scene, out);
-                }
-            }
-            _ => {}
+        if !matches!(what, FlowEvent::Traffic(_)) {
+            self.on_flow(*at, flow, what, (scene, out));
+        }
+        if let FlowEvent::Ended(record) = what
+            && flow.protocol == 17
+        {
+            self.reflecting.on_ended(*at, flow, record, scene, out);
         }
     }
 

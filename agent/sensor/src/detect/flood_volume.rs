@@ -23,6 +23,8 @@ use victim::{Share, Victim};
 const QUIET_SLOTS: u64 = 10;
 /// IP packets no longer than this carry no TCP payload: 40 bytes of headers (60 over IPv6) and 20 of options.
 const BARE_BYTES: u32 = 80;
+/// What an Ethernet frame carries.
+const FRAME_BYTES: u64 = 1_500;
 /// Of a flow seen for the first time, so many packets in one report need no second look.
 const AT_ONCE: u32 = 32;
 
@@ -76,6 +78,7 @@ pub(super) struct FloodVolume {
     talks: Map<(IpAddr, IpAddr), ()>,
     /// The last TCP flow that was met midstream: its first packet was a SYN-ACK if the same packet answers.
     midstream: Option<u64>,
+    reports: gauge::Reports,
     distinct: usize,
     evicted: u64,
 }
@@ -85,7 +88,7 @@ impl Kind {
     const fn unit(self) -> u64 {
         match self {
             // An echo of 64 KiB, which was put together from so many frames.
-            Self::Echo | Self::Icmp => 1_500,
+            Self::Echo | Self::Icmp => FRAME_BYTES,
             Self::Udp | Self::Tcp | Self::Other | Self::Connect | Self::Http => 500,
         }
     }
@@ -101,6 +104,7 @@ impl FloodVolume {
             newcomers: Sieve::new(limits.detector_entries, seed),
             talks: Map::new(limits.detector_entries, seed),
             midstream: None,
+            reports: gauge::Reports::default(),
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -190,11 +194,11 @@ fn share_of(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Option<(Kind, Sh
         FlowEvent::Answered if kind == Kind::Udp => Some((kind, Share { answers: 1, ..Share::default() })),
         // The size of a flow's first packet, if it carried something.
         FlowEvent::Opening(opening) if opening.from_originator && at == flow.began && kind == Kind::Udp => {
-            let bytes = u64::from(opening.bytes);
+            let bytes = u64::from(opening.bytes).min(FRAME_BYTES);
             Some((kind, Share { bytes, units: bytes / kind.unit(), ..Share::default() }))
         }
-        FlowEvent::Traffic(traffic) => Some((kind, carried(kind, *traffic))),
         FlowEvent::Answered
+        | FlowEvent::Traffic(_)
         | FlowEvent::Opening(_)
         | FlowEvent::Rejected
         | FlowEvent::Unanswered
@@ -220,7 +224,9 @@ fn carried(kind: Kind, Traffic { sent, received }: Traffic) -> Share {
     };
     let bytes = if packets > 0 { u64::from(sent.bytes) } else { 0 };
     let packets = u64::from(packets);
-    let units = packets + bytes / kind.unit();
+    // A datagram counts for no more than what one frame carries, whatever a broken header says.
+    let believed = if kind == Kind::Echo { bytes } else { bytes.min(packets * FRAME_BYTES) };
+    let units = packets + believed / kind.unit();
     Share { packets, units, answers: answers.into(), bytes, ..Share::default() }
 }
 
@@ -228,6 +234,12 @@ impl Detect for FloodVolume {
     const RULE: &'static str = "flood.volume/1";
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
+        if let Some((at, flow, traffic)) = self.reports.pass(event) {
+            let kind = kind_of(&flow);
+            if !is_left_out(&flow) {
+                self.take(at, &flow, (kind, carried(kind, traffic)), (scene, out));
+            }
+        }
         let Event::Flow { at, flow, what } = event else { return };
         let talks = match flow.protocol {
             6 => matches!(what, FlowEvent::Established),
@@ -237,9 +249,7 @@ impl Detect for FloodVolume {
         if talks {
             self.remember_talk(flow);
         }
-        let reflected = flow.protocol == 17 && reflectors::name(flow.originator.port).is_some();
-        let group = flow.responder.address.is_multicast() || is_broadcast(flow.responder.address);
-        if reflected || group && flow.protocol == 17 {
+        if is_left_out(flow) {
             return;
         }
         if flow.protocol == 6 && matches!(what, FlowEvent::Started(First::Midstream)) {
@@ -265,6 +275,10 @@ impl Detect for FloodVolume {
     }
 }
 
-fn is_broadcast(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
+/// Not judged here: what may be a reflection, and datagrams to groups.
+fn is_left_out(flow: &FlowRef) -> bool {
+    let to = flow.responder.address;
+    let broadcast = matches!(to, IpAddr::V4(v4) if v4.is_broadcast());
+    let reflected = reflectors::name(flow.originator.port).is_some();
+    flow.protocol == 17 && (reflected || to.is_multicast() || broadcast)
 }
