@@ -211,7 +211,7 @@ impl Victim {
             sender.is_some_and(|sender| scene.policy.is_inside(sender)) && scene.policy.is_inside(to);
         match kind {
             // Between our own hosts this is how programs speak with each other: an application and its search engine.
-            Kind::Http | Kind::Connect if inside => Severity::LOW,
+            Kind::Http if inside => Severity::LOW,
             Kind::Http | Kind::Connect => Severity::MEDIUM,
             Kind::Echo if self.gauge.peak() < ECHO_SEVERE => Severity::MEDIUM,
             Kind::Echo | Kind::Icmp | Kind::Udp | Kind::Tcp | Kind::Other => Severity::HIGH,
