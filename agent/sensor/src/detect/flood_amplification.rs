@@ -15,6 +15,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::Findings;
+use crate::detect::flood_volume::gauge::Reports;
 use crate::detect::{Detect, Scene, Setup, Sieve};
 use crate::event::{Event, First, FlowEvent, FlowRef};
 use reflecting::Reflecting;
@@ -26,7 +27,7 @@ const QUIET_SLOTS: u64 = 10;
 const AT_ONCE: u32 = 16;
 /// IP packets no longer than this carry no TCP payload: 40 bytes of headers (60 over IPv6) and 20 of options.
 const BARE_BYTES: u32 = 80;
-/// IP and UDP headers, which a message's own length does not count.
+/// IP and UDP headers, which a payload's length does not count.
 const HEADERS_BYTES: u64 = 28;
 
 /// How the answers come.
@@ -63,6 +64,7 @@ pub(super) struct FloodAmplification {
     /// The last TCP flow that was met midstream: its first packet was a SYN-ACK if the same packet answers.
     midstream: Option<u64>,
     reflecting: Reflecting,
+    reports: Reports,
     distinct: usize,
     evicted: u64,
 }
@@ -77,6 +79,7 @@ impl FloodAmplification {
             newcomers: Sieve::new(limits.detector_entries, seed),
             midstream: None,
             reflecting: Reflecting::new(limits.detector_entries, seed),
+            reports: Reports::default(),
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -114,6 +117,14 @@ impl FloodAmplification {
         victim.count(at, &share);
     }
 
+    fn on_flow(&mut self, at: Timestamp, flow: &FlowRef, what: &FlowEvent, to: (&Scene<'_>, &mut Findings)) {
+        match flow.protocol {
+            6 => self.on_tcp(at, flow, what, to),
+            17 => self.on_udp(at, flow, what, to),
+            _ => {}
+        }
+    }
+
     fn on_udp(
         &mut self,
         at: Timestamp,
@@ -143,14 +154,16 @@ impl FloodAmplification {
                 sized: (traffic.sent.packets.into(), traffic.sent.bytes.into()),
                 ..none
             },
-            // The only sizes that are known before such a flow ends.
+            // The size of a flow's only packet.
+            FlowEvent::Opening(opening) if opening.from_originator && at == flow.began => {
+                Share { sized: (1, u64::from(opening.bytes) + HEADERS_BYTES), ..none }
+            }
             FlowEvent::Dns(dns) if dns.is_response && dns.from_originator => {
                 // Only ever compared with itself, so any fixed hash will do.
                 let question = dns.qname.bytes().fold(u64::from(dns.qtype), |hash, byte| {
                     (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
                 });
-                let sized = (1, u64::from(dns.message_bytes) + HEADERS_BYTES);
-                Share { sized, question: Some(question), ..none }
+                Share { question: Some(question), ..none }
             }
             FlowEvent::Dns(_)
             | FlowEvent::Started(_)
@@ -216,16 +229,17 @@ impl Detect for FloodAmplification {
     const RULE: &'static str = "flood.amplification/1";
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
+        if let Some((at, flow, traffic)) = self.reports.pass(event) {
+            self.on_flow(at, &flow, &FlowEvent::Traffic(traffic), (scene, out));
+        }
         let Event::Flow { at, flow, what } = event else { return };
-        match flow.protocol {
-            6 => self.on_tcp(*at, flow, what, (scene, out)),
-            17 => {
-                self.on_udp(*at, flow, what, (scene, out));
-                if let FlowEvent::Ended(record) = what {
-                    self.reflecting.on_ended(*at, flow, record, scene, out);
-                }
-            }
-            _ => {}
+        if !matches!(what, FlowEvent::Traffic(_)) {
+            self.on_flow(*at, flow, what, (scene, out));
+        }
+        if let FlowEvent::Ended(record) = what
+            && flow.protocol == 17
+        {
+            self.reflecting.on_ended(*at, flow, record, scene, out);
         }
     }
 

@@ -1,9 +1,9 @@
 //! `flood.slow`: a web service is held by many connections that never finish asking.
 //!
 //! Three ways, all counted per service: requests whose head or body never came to its end (slow headers and slow bodies:
-//! slowloris, R.U.D.Y.), connections on which the client keeps sending a few bytes at a time and gets nothing back (the same as
-//! it happens, and within TLS), and clients that close their receive window on an answer (slow read). A client that waits for
-//! an answer (long poll), sleeps on an open connection, or is answered (WebSocket) is none of these.
+//! slowloris, R.U.D.Y.), connections on which the client keeps sending a few bytes at a time and never got anything back (the
+//! same as it happens), and clients that close their receive window on an answer (slow read). A client that waits for an answer
+//! (long poll), sleeps on an open connection, or was answered (WebSocket) is none of these.
 
 mod service;
 
@@ -15,7 +15,7 @@ use crate::bounded::Map;
 use crate::detect::findings::Findings;
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{
-    Amount, Endpoint, Event, FlowEvent, FlowRecord, FlowRef, HttpExchange, Traffic, Transaction,
+    Amount, Endpoint, Event, FlowEvent, FlowRecord, FlowRef, HttpExchange, Opening, Transaction,
 };
 use service::{Service, Way};
 
@@ -27,8 +27,10 @@ const HELD_MIN: Duration = Duration::from_secs(10);
 const PIECE_BYTES_MAX: u32 = 200;
 /// IPv6's header is so much longer.
 const IPV6_MORE: u32 = 20;
-/// Zero windows that a client announces on one connection, and for how long, before it reads slowly on purpose.
+/// Zero windows that a client announces on one connection, and for how long, before it reads slowly on purpose: a program that
+/// is only busy takes what came within a second.
 const ZERO_WINDOWS_MIN: u32 = 3;
+const CLOSED_MIN: Duration = Duration::from_secs(2);
 /// Ports of web services besides those at which HTTP was seen: IANA's http, https and their alternatives.
 const WEB_PORTS: [u16; 7] = [80, 443, 591, 8_000, 8_008, 8_080, 8_443];
 
@@ -36,8 +38,10 @@ const WEB_PORTS: [u16; 7] = [80, 443, 591, 8_000, 8_008, 8_080, 8_443];
 #[derive(Debug)]
 pub(super) struct FloodSlow {
     services: Map<Endpoint, Service>,
-    /// Connections whose client sends in pieces.
+    /// Connections whose client began to ask and heard nothing yet.
     dripping: Map<u64, Drip>,
+    /// The flow whose last request was unfinished when it was told: at the flow's end, if that comes next.
+    unfinished: Option<u64>,
     distinct: usize,
     evicted: u64,
 }
@@ -56,6 +60,7 @@ impl FloodSlow {
         Self {
             services: Map::new(limits.detector_entries, seed),
             dripping: Map::new(limits.detector_entries, seed),
+            unfinished: None,
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -68,54 +73,38 @@ impl FloodSlow {
         service
     }
 
-    fn on_exchange(
-        &mut self,
-        at: Timestamp,
-        flow: &FlowRef,
-        exchange: &HttpExchange,
-        scene: &Scene<'_>,
-        out: &mut Findings,
-    ) {
+    fn on_exchange(&mut self, at: Timestamp, flow: &FlowRef, exchange: &HttpExchange) {
         let Some(request) = exchange.request.as_ref().filter(|_| exchange.from_originator) else { return };
         let unfinished = !request.body.complete && request.body.missing == 0 && exchange.response.is_none();
-        let Some(service) = self.service(at, flow.responder) else { return };
-        if unfinished {
-            service.on_unfinished(at, flow, Way::Request, (scene, out));
-        } else {
+        self.unfinished = unfinished.then_some(flow.id);
+        if let Some(service) = self.service(at, flow.responder).filter(|_| !unfinished) {
             service.on_finished(at);
         }
     }
 
-    fn on_traffic(
-        &mut self,
-        at: Timestamp,
-        flow: &FlowRef,
-        traffic: Traffic,
-        scene: &Scene<'_>,
-        out: &mut Findings,
-    ) {
-        let is_v6 = flow.responder.address.is_ipv6();
-        if !is_bare(traffic.received, is_v6) {
-            self.forget(flow.id);
+    fn on_opening(&mut self, at: Timestamp, flow: &FlowRef, opening: Opening) {
+        if !opening.from_originator {
+            return self.forget(flow.id);
+        }
+        if WEB_PORTS.contains(&flow.responder.port) || self.services.peek(&flow.responder).is_some() {
+            let drip = Drip { service: flow.responder, first: at, pieces: 0, held: false };
+            if let Some((_, left)) = self.dripping.insert(flow.id, drip) {
+                self.evicted += 1;
+                self.let_go(&left);
+            }
+        }
+    }
+
+    fn on_traffic(&mut self, at: Timestamp, flow: &FlowRef, sent: Amount, to: (&Scene<'_>, &mut Findings)) {
+        if !is_piece(sent, flow.responder.address.is_ipv6()) {
             return;
         }
-        let is_web =
-            WEB_PORTS.contains(&flow.responder.port) || self.services.peek(&flow.responder).is_some();
-        if !is_web || !is_piece(traffic.sent, is_v6) {
-            return;
-        }
-        let fresh = || Drip { service: flow.responder, first: at, pieces: 0, held: false };
-        let (drip, evicted) = self.dripping.get_or_insert_with(flow.id, fresh);
-        let Some(drip) = drip else { return };
+        let Some(drip) = self.dripping.get_mut(&flow.id) else { return };
         drip.pieces = drip.pieces.saturating_add(1);
         let held = drip.pieces >= PIECES_MIN && at.since(drip.first) >= HELD_MIN;
         let newly = held && !core::mem::replace(&mut drip.held, held);
-        if let Some((_, left)) = evicted {
-            self.evicted += 1;
-            self.let_go(&left);
-        }
         if newly && let Some(service) = self.service(at, flow.responder) {
-            service.on_held(at, flow, (scene, out));
+            service.on_held(at, flow, to);
         }
     }
 
@@ -124,18 +113,20 @@ impl FloodSlow {
         at: Timestamp,
         flow: &FlowRef,
         record: &FlowRecord,
-        scene: &Scene<'_>,
-        out: &mut Findings,
+        (scene, out): (&Scene<'_>, &mut Findings),
     ) {
-        self.forget(flow.id);
-        let closed = record.conduct.originator.zero_windows >= ZERO_WINDOWS_MIN;
-        let long = record.end.since(flow.began) >= HELD_MIN && record.responder.payload_bytes > 0;
-        if closed
-            && long
+        let conduct = &record.conduct;
+        let whole = !conduct.midstream && conduct.originator.missed_bytes == 0;
+        let unfinished = self.unfinished.take() == Some(flow.id) && whole;
+        let closed = conduct.originator.zero_windows >= ZERO_WINDOWS_MIN;
+        let long = record.end.since(flow.began) >= CLOSED_MIN && record.responder.payload_bytes > 0;
+        let way = if unfinished { Some(Way::Request) } else { (closed && long).then_some(Way::Read) };
+        if let Some(way) = way
             && let Some(service) = self.service(at, flow.responder)
         {
-            service.on_unfinished(at, flow, Way::Read, (scene, out));
+            service.on_unfinished(at, flow, way, (scene, out));
         }
+        self.forget(flow.id);
     }
 
     fn forget(&mut self, flow: u64) {
@@ -153,20 +144,11 @@ impl FloodSlow {
     }
 }
 
-/// Mean length of the packets, as if they were IPv4.
-fn mean_bytes(amount: Amount, is_v6: bool) -> Option<u32> {
-    let more = if is_v6 { IPV6_MORE } else { 0 };
-    amount.bytes.checked_div(amount.packets).map(|mean| mean.saturating_sub(more))
-}
-
-/// Acknowledgements only: 40 bytes of headers, 12 of timestamps (RFC 7323), perhaps a selective acknowledgement.
-fn is_bare(amount: Amount, is_v6: bool) -> bool {
-    mean_bytes(amount, is_v6).is_none_or(|mean| mean <= 64)
-}
-
 /// A few bytes of payload on headers with or without timestamps; a keep-alive has one at most.
 fn is_piece(amount: Amount, is_v6: bool) -> bool {
-    mean_bytes(amount, is_v6).is_some_and(|mean| matches!(mean, 45..=51 | 55..=PIECE_BYTES_MAX))
+    let more = if is_v6 { IPV6_MORE } else { 0 };
+    let mean = amount.bytes.checked_div(amount.packets).map(|mean| mean.saturating_sub(more));
+    mean.is_some_and(|mean| matches!(mean, 45..=51 | 55..=PIECE_BYTES_MAX))
 }
 
 impl Detect for FloodSlow {
@@ -178,13 +160,20 @@ impl Detect for FloodSlow {
             return;
         }
         if let FlowEvent::Traffic(traffic) = what {
-            self.on_traffic(*at, flow, *traffic, scene, out);
+            self.on_traffic(*at, flow, traffic.sent, (scene, out));
+        } else if let FlowEvent::Opening(opening) = what {
+            self.on_opening(*at, flow, *opening);
+        } else if let FlowEvent::HttpRequest(request) = what {
+            // The head is whole; what follows it may still be a body in pieces.
+            if !matches!(&*request.method, "POST" | "PUT" | "PATCH") {
+                self.forget(flow.id);
+            }
         } else if let FlowEvent::Ended(record) = what {
-            self.on_ended(*at, flow, record, scene, out);
+            self.on_ended(*at, flow, record, (scene, out));
         } else if let FlowEvent::Transaction(transaction) = what
             && let Transaction::Http(exchange) = &**transaction
         {
-            self.on_exchange(*at, flow, exchange, scene, out);
+            self.on_exchange(*at, flow, exchange);
         }
     }
 

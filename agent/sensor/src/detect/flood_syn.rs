@@ -14,6 +14,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
+use crate::detect::flood_volume::gauge::Leader;
 use crate::detect::{Detect, Scene, Setup, Sieve};
 use crate::event::{Endpoint, Event, First, FlowEvent, FlowRef};
 use crate::segment::Policy;
@@ -34,6 +35,10 @@ const UNCOMPLETED_MIN: u64 = 200;
 const SAMPLES: usize = 8;
 /// The sum rises no further than this, so that the alarm ends half a minute after the flood does.
 const CEILING: f64 = 10.0;
+/// Stands for all ports of an address: forged SYNs to ever other ports drown a host, and none of its services alone.
+const ANY_PORT: u16 = 0;
+/// One port that has so many in a hundred of an address's SYNs is judged by itself.
+const ONE_PORT_PERCENT: u64 = 50;
 /// A destination that saw nothing for this many seconds is judged by what there is and forgotten.
 const QUIET_SLOTS: u64 = 10;
 
@@ -85,6 +90,7 @@ struct Episode {
     syns: u64,
     completed: Completed,
     sources: Distinct<IpAddr>,
+    port: Leader<u16>,
     /// The only address that can have sent more than half of the SYNs, and its lead (Boyer and Moore).
     leader: Option<(IpAddr, u64)>,
     /// SYNs from the leader since it became one: a lower bound.
@@ -100,6 +106,7 @@ impl Episode {
             syns: 0,
             completed: Completed { shaken: 0, opened: 0 },
             sources: Distinct::new(distinct),
+            port: Leader::new(),
             leader: None,
             leader_syns: 0,
             samples: Vec::new(),
@@ -111,6 +118,7 @@ impl Episode {
         self.syns += 1;
         let source = flow.originator.address;
         self.sources.insert(source);
+        self.port.count(flow.responder.port, 1);
         self.leader = match self.leader {
             Some((leader, lead)) if leader == source => {
                 self.leader_syns += 1;
@@ -145,6 +153,48 @@ impl FloodSyn {
             newcomers: Sieve::new(limits.detector_entries, seed),
             distinct: limits.distinct_per_entry,
             evicted: 0,
+        }
+    }
+
+    /// Counts it for one destination.
+    fn take(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        (to, sign): (Endpoint, Sign),
+        (policy, out): (&Policy, &mut Findings),
+    ) {
+        let slot = at.secs();
+        if self.services.peek(&to).is_none() {
+            // A service enters with its second SYN; a scan of many ports leaves one each and stays in the sieve.
+            if sign != Sign::Syn || self.newcomers.pass(to, flow.id, |a, b| a == b).is_none() {
+                return;
+            }
+            let mut fresh = Service::new(slot, at, self.distinct);
+            fresh.waiting = [1, 0, 0, 0];
+            fresh.episode.syns = 1;
+            let left = self.services.insert(to, fresh);
+            self.evicted += u64::from(left.is_some());
+            conclude(left, policy, out);
+        }
+        let distinct = self.distinct;
+        let Some(service) = self.services.get_mut(&to) else { return };
+        if service.advance(slot) {
+            service.judge(to, flow.vlan, policy, out);
+        }
+        if service.is_idle() {
+            service.finding = None;
+            service.episode = Episode::new(at, distinct);
+        }
+        let (now, all) = (&mut service.completed, &mut service.episode.completed);
+        match sign {
+            Sign::Syn => {
+                let [newest, ..] = &mut service.waiting;
+                *newest += 1;
+                service.episode.on_syn(at, flow);
+            }
+            Sign::Shaken => [now, all].into_iter().for_each(|completed| completed.shaken += 1),
+            Sign::Opened => [now, all].into_iter().for_each(|completed| completed.opened += 1),
         }
     }
 }
@@ -209,6 +259,11 @@ impl Service {
 
     fn judge(&mut self, to: Endpoint, vlan: Option<u16>, policy: &Policy, out: &mut Findings) {
         let at = self.episode.last;
+        // One sender that tries many ports scans.
+        let one = self.episode.sender().is_some() || self.episode.port.with_share(ONE_PORT_PERCENT).is_some();
+        if to.port == ANY_PORT && one {
+            return;
+        }
         if let Some(id) = self.finding {
             if out.grow(id, at, |finding| self.tell(finding)) {
                 return;
@@ -230,10 +285,15 @@ impl Service {
         let span = (self.episode.first, self.episode.last);
         let mut finding = draft(Category::FloodSyn, FloodSyn::RULE, policy, who, span);
         finding.confidence = Confidence::from_permille(900);
-        finding.title = Bilingual::new(
-            &format!("SYNフラッド: 標的 {}:{}", to.address, to.port),
-            &format!("SYN flood: target {}:{}", to.address, to.port),
-        );
+        let address = to.address;
+        let (to_ja, to_en) = if to.port == ANY_PORT {
+            (format!("{address}(多数のポート)"), format!("{address} (many ports)"))
+        } else {
+            port(&mut finding, to.port);
+            (format!("{address}(ポート{})", to.port), format!("{address} (port {})", to.port))
+        };
+        finding.title =
+            Bilingual::new(&format!("SYNフラッド: 標的 {to_ja}"), &format!("SYN flood: target {to_en}"));
         let (by_ja, by_en) = match sender {
             Some(sender) => (format!("{sender} から"), format!(" from {sender}")),
             None => (
@@ -243,14 +303,12 @@ impl Service {
         };
         finding.explanation = Bilingual::new(
             &format!(
-                "{}(ポート{})に対し、{by_ja}接続要求だけが大量に届き、ほとんどが確立されていません。\
-                 サービスを使えなくする攻撃の可能性があります。",
-                to.address, to.port
+                "{to_ja}に対し、{by_ja}接続要求だけが大量に届き、ほとんどが確立されていません。\
+                 サービスを使えなくする攻撃の可能性があります。"
             ),
             &format!(
-                "{} (port {}) receives connection requests in masses{by_en}, and hardly any is completed: this is how a \
-                 service is made unreachable.",
-                to.address, to.port
+                "{to_en} receives connection requests in masses{by_en}, and hardly any is completed: this is how a \
+                 service is made unreachable."
             ),
         );
         finding.evidence.formula =
@@ -259,7 +317,6 @@ impl Service {
                 .into();
         threshold(&mut finding, "cusum", ALARM);
         threshold(&mut finding, "uncompleted_syns", UNCOMPLETED_MIN);
-        port(&mut finding, to.port);
         self.tell(&mut finding);
         self.episode.samples.iter().for_each(|flow| sample(&mut finding, flow));
         finding
@@ -317,41 +374,13 @@ impl Detect for FloodSyn {
             | FlowEvent::Anomaly(_)
             | FlowEvent::Ended(_) => return,
         };
-        let (to, slot) = (flow.responder, at.secs());
+        let slot = at.secs();
         while self.services.oldest().is_some_and(|(_, service)| slot > service.slot + QUIET_SLOTS) {
             let quiet = self.services.pop_oldest();
             conclude(quiet, scene.policy, out);
         }
-        if self.services.peek(&to).is_none() {
-            // A service enters with its second SYN; a scan of many ports leaves one each and stays in the sieve.
-            if sign != Sign::Syn || self.newcomers.pass(to, flow.id, |a, b| a == b).is_none() {
-                return;
-            }
-            let mut fresh = Service::new(slot, *at, self.distinct);
-            fresh.waiting = [1, 0, 0, 0];
-            fresh.episode.syns = 1;
-            let left = self.services.insert(to, fresh);
-            self.evicted += u64::from(left.is_some());
-            conclude(left, scene.policy, out);
-        }
-        let distinct = self.distinct;
-        let Some(service) = self.services.get_mut(&to) else { return };
-        if service.advance(slot) {
-            service.judge(to, flow.vlan, scene.policy, out);
-        }
-        if service.is_idle() {
-            service.finding = None;
-            service.episode = Episode::new(*at, distinct);
-        }
-        let (now, all) = (&mut service.completed, &mut service.episode.completed);
-        match sign {
-            Sign::Syn => {
-                let [newest, ..] = &mut service.waiting;
-                *newest += 1;
-                service.episode.on_syn(*at, flow);
-            }
-            Sign::Shaken => [now, all].into_iter().for_each(|completed| completed.shaken += 1),
-            Sign::Opened => [now, all].into_iter().for_each(|completed| completed.opened += 1),
+        for to in [flow.responder, Endpoint { port: ANY_PORT, ..flow.responder }] {
+            self.take(*at, flow, (to, sign), (scene.policy, out));
         }
     }
 

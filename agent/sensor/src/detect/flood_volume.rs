@@ -16,13 +16,15 @@ use crate::bounded::Map;
 use crate::detect::findings::Findings;
 use crate::detect::flood_amplification::reflectors;
 use crate::detect::{Detect, Scene, Setup, Sieve};
-use crate::event::{Event, First, FlowEvent, FlowRef};
+use crate::event::{Amount, Event, First, FlowEvent, FlowRef, Traffic};
 use victim::{Share, Victim};
 
 /// A destination without packets for this many seconds is judged by what there is and forgotten.
 const QUIET_SLOTS: u64 = 10;
 /// IP packets no longer than this carry no TCP payload: 40 bytes of headers (60 over IPv6) and 20 of options.
 const BARE_BYTES: u32 = 80;
+/// What an Ethernet frame carries.
+const FRAME_BYTES: u64 = 1_500;
 /// Of a flow seen for the first time, so many packets in one report need no second look.
 const AT_ONCE: u32 = 32;
 
@@ -39,6 +41,8 @@ pub(super) enum Kind {
     Tcp,
     /// Any other protocol.
     Other,
+    /// TCP connections that were established.
+    Connect,
     /// HTTP requests.
     Http,
 }
@@ -52,9 +56,13 @@ impl Kind {
             // ntopng's threshold of an ICMP flood. Hosts themselves limit what they send to 1,000 a second in all (Linux,
             // icmp_msgs_per_sec).
             Self::Icmp => 250,
-            // A fifth of what the smaller bodies' lines of 10 Mbit/s carry of mid-sized datagrams (DETECTION 4.8: 20 % of capacity).
-            Self::Udp => 500,
-            Self::Tcp | Self::Other => 1_000,
+            // With Kind::unit, a sixth of the smaller bodies' lines of 10 Mbit/s (DETECTION 4.8: 20 % of capacity).
+            Self::Udp => 400,
+            // A busy server of a body sees a few hundred packets a second in all.
+            Self::Tcp => 500,
+            Self::Other => 1_000,
+            // Everybody's browsers together open a few dozen connections a second to one server.
+            Self::Connect => 200,
             // A browser asks for a hundred things of a page within a second or two, and then is silent.
             Self::Http => 100,
         }
@@ -70,8 +78,20 @@ pub(super) struct FloodVolume {
     talks: Map<(IpAddr, IpAddr), ()>,
     /// The last TCP flow that was met midstream: its first packet was a SYN-ACK if the same packet answers.
     midstream: Option<u64>,
+    reports: gauge::Reports,
     distinct: usize,
     evicted: u64,
+}
+
+impl Kind {
+    /// A packet counts once more for each so many bytes, for lines fill by bytes.
+    const fn unit(self) -> u64 {
+        match self {
+            // An echo of 64 KiB, which was put together from so many frames.
+            Self::Echo | Self::Icmp => FRAME_BYTES,
+            Self::Udp | Self::Tcp | Self::Other | Self::Connect | Self::Http => 500,
+        }
+    }
 }
 
 type Key = (IpAddr, Kind);
@@ -84,6 +104,7 @@ impl FloodVolume {
             newcomers: Sieve::new(limits.detector_entries, seed),
             talks: Map::new(limits.detector_entries, seed),
             midstream: None,
+            reports: gauge::Reports::default(),
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -118,8 +139,8 @@ impl FloodVolume {
         let (key, slot) = ((flow.responder.address, kind), at.secs());
         self.forget_quiet(slot, scene, out);
         if self.victims.peek(&key).is_none() {
-            // Nobody sends a request in another's name.
-            let known = kind == Kind::Http
+            // Nobody completes a connection in another's name.
+            let known = matches!(kind, Kind::Http | Kind::Connect)
                 || share.packets >= u64::from(AT_ONCE)
                 || share.packets > 0 && self.newcomers.pass(key, flow.id, |a, b| a == b).is_some();
             if !known {
@@ -145,51 +166,80 @@ fn pair(a: IpAddr, b: IpAddr) -> (IpAddr, IpAddr) {
     if a <= b { (a, b) } else { (b, a) }
 }
 
-/// What an event adds to which bucket of the flow's responder.
-fn share_of(flow: &FlowRef, what: &FlowEvent) -> Option<(Kind, Share)> {
-    let kind = match flow.protocol {
-        1 if flow.originator.port == 8 => Kind::Echo,
-        58 if flow.originator.port == 128 => Kind::Echo,
-        1 | 58 => Kind::Icmp,
-        17 => Kind::Udp,
-        6 => Kind::Tcp,
+/// The kind of a flow's packets.
+const fn kind_of(flow: &FlowRef) -> Kind {
+    match (flow.protocol, flow.originator.port) {
+        (1, 8) | (58, 128) => Kind::Echo,
+        (1 | 58, _) => Kind::Icmp,
+        (17, _) => Kind::Udp,
+        (6, _) => Kind::Tcp,
         _ => Kind::Other,
-    };
-    let one = Share { packets: 1, flows: 1, ..Share::default() };
-    if let FlowEvent::HttpRequest(request) = what {
-        return Some((Kind::Http, Share { path: Some(request.path.clone()), ..one }));
     }
-    if let FlowEvent::Started(first) = what {
-        let counts = match first {
-            First::Syn => false,
-            First::Midstream | First::Datagram | First::EchoRequest | First::Other => true,
-        };
-        return counts.then_some((kind, one));
-    }
-    if matches!(what, FlowEvent::Answered) {
+}
+
+/// What an event adds to which bucket of the flow's responder.
+fn share_of(at: Timestamp, flow: &FlowRef, what: &FlowEvent) -> Option<(Kind, Share)> {
+    let kind = kind_of(flow);
+    let one = Share { packets: 1, units: 1, flows: 1, ..Share::default() };
+    match what {
+        FlowEvent::HttpRequest(request) => {
+            Some((Kind::Http, Share { path: Some(request.path.clone()), ..one }))
+        }
+        FlowEvent::Started(First::Syn) => None,
+        FlowEvent::Started(First::Midstream | First::Datagram | First::EchoRequest | First::Other) => {
+            Some((kind, one))
+        }
+        FlowEvent::Established => Some((Kind::Connect, one)),
         // Every echo request may be answered: whoever pings at such a rate floods.
-        return (kind == Kind::Udp).then(|| (kind, Share { answers: 1, ..Share::default() }));
+        FlowEvent::Answered if kind == Kind::Udp => Some((kind, Share { answers: 1, ..Share::default() })),
+        // The size of a flow's first packet, if it carried something.
+        FlowEvent::Opening(opening) if opening.from_originator && at == flow.began && kind == Kind::Udp => {
+            let bytes = u64::from(opening.bytes).min(FRAME_BYTES);
+            Some((kind, Share { bytes, units: bytes / kind.unit(), ..Share::default() }))
+        }
+        FlowEvent::Answered
+        | FlowEvent::Traffic(_)
+        | FlowEvent::Opening(_)
+        | FlowEvent::Rejected
+        | FlowEvent::Unanswered
+        | FlowEvent::Dns(_)
+        | FlowEvent::Tls(_)
+        | FlowEvent::HttpResponse { .. }
+        | FlowEvent::Echo(_)
+        | FlowEvent::Syslog(_)
+        | FlowEvent::Transaction(_)
+        | FlowEvent::Anomaly(_)
+        | FlowEvent::Ended(_) => None,
     }
-    let FlowEvent::Traffic(traffic) = what else { return None };
-    let (sent, received) = (traffic.sent, traffic.received);
-    let bare = |amount: crate::event::Amount| amount.bytes <= amount.packets.saturating_mul(BARE_BYTES);
+}
+
+fn carried(kind: Kind, Traffic { sent, received }: Traffic) -> Share {
+    let bare = |amount: Amount| amount.bytes <= amount.packets.saturating_mul(BARE_BYTES);
     let (packets, answers) = match kind {
         Kind::Echo => (sent.packets, 0),
         // Who sends data, or is sent data, is in a connection; a RST for each segment is no answer.
         Kind::Tcp if bare(sent) => (sent.packets, if bare(received) { 0 } else { received.packets }),
         Kind::Tcp => (0, sent.packets),
-        Kind::Icmp | Kind::Udp | Kind::Other | Kind::Http => (sent.packets, received.packets),
+        Kind::Icmp | Kind::Udp | Kind::Other | Kind::Connect | Kind::Http => (sent.packets, received.packets),
     };
-    let bytes = if packets > 0 { sent.bytes } else { 0 };
-    let share =
-        Share { packets: packets.into(), answers: answers.into(), bytes: bytes.into(), ..Share::default() };
-    Some((kind, share))
+    let bytes = if packets > 0 { u64::from(sent.bytes) } else { 0 };
+    let packets = u64::from(packets);
+    // A datagram counts for no more than what one frame carries, whatever a broken header says.
+    let believed = if kind == Kind::Echo { bytes } else { bytes.min(packets * FRAME_BYTES) };
+    let units = packets + believed / kind.unit();
+    Share { packets, units, answers: answers.into(), bytes, ..Share::default() }
 }
 
 impl Detect for FloodVolume {
     const RULE: &'static str = "flood.volume/1";
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
+        if let Some((at, flow, traffic)) = self.reports.pass(event) {
+            let kind = kind_of(&flow);
+            if !is_left_out(&flow) {
+                self.take(at, &flow, (kind, carried(kind, traffic)), (scene, out));
+            }
+        }
         let Event::Flow { at, flow, what } = event else { return };
         let talks = match flow.protocol {
             6 => matches!(what, FlowEvent::Established),
@@ -199,9 +249,7 @@ impl Detect for FloodVolume {
         if talks {
             self.remember_talk(flow);
         }
-        let reflected = flow.protocol == 17 && reflectors::name(flow.originator.port).is_some();
-        let group = flow.responder.address.is_multicast() || is_broadcast(flow.responder.address);
-        if reflected || group && flow.protocol == 17 {
+        if is_left_out(flow) {
             return;
         }
         if flow.protocol == 6 && matches!(what, FlowEvent::Started(First::Midstream)) {
@@ -211,7 +259,11 @@ impl Detect for FloodVolume {
             // That first packet was a SYN-ACK to the originator: what was counted for the responder is taken back.
             self.take(*at, flow, (Kind::Tcp, Share { answers: 1, ..Share::default() }), (scene, out));
         }
-        if let Some(share) = share_of(flow, what) {
+        // A load test between our own hosts, whose handshakes all complete, is told by its requests at most.
+        let ours =
+            scene.policy.is_inside(flow.originator.address) && scene.policy.is_inside(flow.responder.address);
+        let share = share_of(*at, flow, what).filter(|(kind, _)| !(ours && *kind == Kind::Connect));
+        if let Some(share) = share {
             self.take(*at, flow, share, (scene, out));
         }
     }
@@ -227,6 +279,10 @@ impl Detect for FloodVolume {
     }
 }
 
-fn is_broadcast(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
+/// Not judged here: what may be a reflection, and datagrams to groups.
+fn is_left_out(flow: &FlowRef) -> bool {
+    let to = flow.responder.address;
+    let broadcast = matches!(to, IpAddr::V4(v4) if v4.is_broadcast());
+    let reflected = reflectors::name(flow.originator.port).is_some();
+    flow.protocol == 17 && (reflected || to.is_multicast() || broadcast)
 }

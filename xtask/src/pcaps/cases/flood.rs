@@ -12,7 +12,7 @@ use super::{ATTACKER, INFECTED, SERVER};
 /// Bytes kept of a frame whose content nobody needs: Ethernet, IP, TCP, and a little.
 const KEPT: usize = 70;
 /// Payload of the segments that a card hands over as one (GRO).
-const JOINED: usize = 60_000;
+const JOINED: usize = 64_000;
 
 /// Every case.
 pub(super) fn all() -> Vec<Case> {
@@ -27,35 +27,35 @@ fn volume() -> Vec<Case> {
             config: None,
             expect: vec![Expect::of("flood.volume", Some(ATTACKER), Some(SERVER))],
             build: |c| {
-                talk::office(c, &PLAIN, 0, 20 * SECOND);
+                talk::office(c, &PLAIN, 0, 8 * SECOND);
                 (0..1_200).for_each(|n| c.ping(5 * SECOND + n * SECOND / 300, ATTACKER, SERVER, None));
             },
         },
         Case {
             name: "flood.volume/positive-udp",
-            about: "Many outside hosts send a server 2,400 datagrams within a second, to any port; none is answered.",
+            about: "Many outside hosts send a server 2,100 datagrams within a second, to any port; none is answered.",
             config: None,
             expect: vec![Expect::of("flood.volume", None, Some(SERVER))],
             build: |c| {
-                talk::office(c, &PLAIN, 0, 20 * SECOND);
-                for number in 0..2_400 {
+                talk::office(c, &PLAIN, 0, 8 * SECOND);
+                for number in 0..2_100 {
                     let from = end(v4([203, 0, 113, c.rng.byte()]), c.rng.word() | 0x8000);
                     let to = end(SERVER, c.rng.word() | 0x4000);
-                    c.udp(5 * SECOND + number * SECOND / 2_400, from, to, b"0123456789");
+                    c.udp(5 * SECOND + number * SECOND / 2_100, from, to, b"0123456789");
                 }
             },
         },
         Case {
             name: "flood.volume/positive-ack",
-            about: "Forged addresses send a web server 4,000 ACK segments of connections that never were.",
+            about: "Forged addresses send a web server 2,400 ACK segments of connections that never were.",
             config: None,
             expect: vec![Expect::of("flood.volume", None, Some(SERVER))],
             build: |c| {
-                talk::office(c, &PLAIN, 0, 20 * SECOND);
-                for number in 0..4_500 {
+                talk::office(c, &PLAIN, 0, 8 * SECOND);
+                for number in 0..2_400 {
                     let from = end(v4([198, 51, 100, c.rng.byte()]), c.rng.word() | 0x8000);
                     let numbers = (c.rng.number(), c.rng.number());
-                    let at = 5 * SECOND + number * SECOND / 4_500;
+                    let at = 5 * SECOND + number * SECOND / 2_400;
                     c.segment(at, from, end(SERVER, 443), numbers, TcpFlags::ACK);
                 }
             },
@@ -73,14 +73,14 @@ fn volume() -> Vec<Case> {
 /// One way nearly all the time: only that both speak over TCP as well tells it from a flood.
 fn camera(capture: &mut Capture) {
     let (recorder, camera) = (PLAIN.host(60), PLAIN.host(61));
-    talk::office(capture, &PLAIN, 0, 20 * SECOND);
+    talk::office(capture, &PLAIN, 0, 8 * SECOND);
     let from = end(recorder, capture.port());
     let mut tcp = Tcp::open(capture, SECOND, from, end(camera, 554));
     tcp.ask(b"SETUP rtsp://camera.city.example/1 RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP;unicast;client_port=50000-50001\r\n\r\n");
     tcp.answer(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\nSession: 12345678\r\n\r\n");
     tcp.ask(b"PLAY rtsp://camera.city.example/1 RTSP/1.0\r\nCSeq: 2\r\nSession: 12345678\r\n\r\n");
     tcp.answer(b"RTSP/1.0 200 OK\r\nCSeq: 2\r\n\r\n");
-    for number in 0..5_000 {
+    for number in 0..2_500 {
         let frame = craft::udp(end(camera, 6_970), end(recorder, 50_000), capture.ip_id(), &[0x80; 1_200]);
         capture.push_cut(3 * SECOND + number * SECOND / 2_500, frame, 48);
     }
@@ -90,17 +90,17 @@ fn amplification() -> Vec<Case> {
     vec![
         Case {
             name: "flood.amplification/positive-ntp",
-            about: "Sixty NTP servers answer a list request that somebody sent in the server's name: 440 bytes, 400 a second.",
+            about: "Sixty NTP servers answer a list request that somebody sent in the server's name: 440 bytes, 300 a second.",
             config: None,
             expect: vec![Expect::of("flood.amplification", None, Some(SERVER))],
-            build: |c| reflect(c, (123, 60), 440, 400),
+            build: |c| reflect(c, (123, 60), 440, 300),
         },
         Case {
             name: "flood.amplification/positive-memcached",
-            about: "A dozen memcached servers send 1,400 bytes each, 500 a second, that nobody inside asked for.",
+            about: "A dozen memcached servers send 1,400 bytes each, 300 a second, that nobody inside asked for.",
             config: None,
             expect: vec![Expect::of("flood.amplification", None, Some(SERVER))],
-            build: |c| reflect(c, (11_211, 12), 1_400, 500),
+            build: |c| reflect(c, (11_211, 12), 1_400, 300),
         },
         Case {
             name: "flood.amplification/positive-syn-ack",
@@ -108,7 +108,7 @@ fn amplification() -> Vec<Case> {
             config: None,
             expect: vec![Expect::of("flood.amplification", None, Some(SERVER))],
             build: |c| {
-                talk::office(c, &PLAIN, 0, 20 * SECOND);
+                talk::office(c, &PLAIN, 0, 8 * SECOND);
                 for number in 0..600 {
                     let from = end(v4([192, 0, 2, 1 + c.rng.byte() % 40]), 443);
                     let to = end(SERVER, c.rng.word() | 0x4000);
@@ -129,7 +129,7 @@ fn amplification() -> Vec<Case> {
 
 /// So many outside servers send answers from `port` for three seconds.
 fn reflect(capture: &mut Capture, (port, servers): (u16, u8), bytes: usize, rate: u64) {
-    talk::office(capture, &PLAIN, 0, 20 * SECOND);
+    talk::office(capture, &PLAIN, 0, 8 * SECOND);
     let payload = vec![0; bytes];
     for number in 0..3 * rate {
         let from = end(v4([203, 0, 113, 1 + capture.rng.byte() % servers]), port);
@@ -165,12 +165,12 @@ fn slow() -> Vec<Case> {
     vec![
         Case {
             name: "flood.slow/positive-headers",
-            about: "An outside host opens 110 connections to a web server and sends each a header every four seconds.",
+            about: "An outside host opens 70 connections to a web server and sends each a header every four seconds.",
             config: None,
             expect: vec![Expect::of("flood.slow", Some(ATTACKER), Some(SERVER))],
             build: |c| {
-                talk::office(c, &PLAIN, 0, 20 * SECOND);
-                for number in 0..110 {
+                talk::office(c, &PLAIN, 0, 8 * SECOND);
+                for number in 0..70 {
                     let from = end(ATTACKER, c.port());
                     let mut tcp = Tcp::open(c, 2 * SECOND + number * 5 * MILLI, from, end(SERVER, 80));
                     tcp.ask(b"GET /?q=1 HTTP/1.1\r\nHost: www.city.example\r\n");
@@ -182,7 +182,7 @@ fn slow() -> Vec<Case> {
         },
         Case {
             name: "flood.slow/benign-long-poll",
-            about: "A hundred browsers wait 25 s for news on complete requests, and ping over WebSocket every five seconds.",
+            about: "Sixty browsers wait 25 s for news on complete requests, and ping over WebSocket every five seconds.",
             config: None,
             expect: vec![],
             build: long_poll,
@@ -191,8 +191,8 @@ fn slow() -> Vec<Case> {
 }
 
 fn long_poll(capture: &mut Capture) {
-    talk::office(capture, &PLAIN, 0, 20 * SECOND);
-    for number in 0..100 {
+    talk::office(capture, &PLAIN, 0, 8 * SECOND);
+    for number in 0..60 {
         let client = v4([192, 168, 40, 10 + u8::try_from(number).unwrap_or_default()]);
         let from = end(client, capture.port());
         let news = app::http_ok(&mut capture.rng, 40);
@@ -213,11 +213,11 @@ fn uploads() -> Vec<Case> {
     vec![
         Case {
             name: "exfil.volume/positive-tls",
-            about: "An inside host sends 126 MB over TLS to port 8444 of an outside address that nobody looked up.",
+            about: "An inside host sends 105 MB over TLS to port 8444 of an outside address that nobody looked up.",
             config: None,
             expect: vec![Expect::of("exfil.volume", Some(INFECTED), Some(ATTACKER))],
             build: |c| {
-                talk::office(c, &PLAIN, 0, 20 * SECOND);
+                talk::office(c, &PLAIN, 0, 8 * SECOND);
                 bulk(c, 3 * SECOND, INFECTED, end(ATTACKER, 8_444), "");
             },
         },
@@ -227,13 +227,13 @@ fn uploads() -> Vec<Case> {
             config: None,
             expect: vec![Expect::of("exfil.volume", Some(INFECTED), Some(ATTACKER))],
             build: |c| {
-                talk::office(c, &PLAIN, 0, 20 * SECOND);
+                talk::office(c, &PLAIN, 0, 8 * SECOND);
                 store(c, 3 * SECOND, INFECTED, ATTACKER);
             },
         },
         Case {
             name: "exfil.volume/benign-backup",
-            about: "A server backs up 126 MB to storage with a name outside and as much inside; a video call is even.",
+            about: "A server backs up 105 MB to storage with a name outside and as much inside; a video call is even.",
             config: None,
             expect: vec![],
             build: |c| {
@@ -253,7 +253,7 @@ fn uploads() -> Vec<Case> {
     ]
 }
 
-/// 126 MB over TLS, the frames cut behind their headers; an empty name is none.
+/// 105 MB over TLS, the frames cut behind their headers; an empty name is none.
 fn bulk(capture: &mut Capture, at: u64, from: IpAddr, to: End, name: &str) {
     let source = end(from, capture.port());
     let hello = app::client_hello(&mut capture.rng, name);
@@ -273,11 +273,11 @@ fn bulk(capture: &mut Capture, at: u64, from: IpAddr, to: End, name: &str) {
     seq = seq.wrapping_add(length(hello.len()));
     say(at + 20 * MILLI, (to, source), (ack, seq), &first, usize::MAX);
     let ack = ack.wrapping_add(length(first.len()));
-    for number in 0..2_100 {
+    for number in 0..1_650 {
         let now = at + 30 * MILLI + number * 2 * MILLI;
         say(now, (source, to), (seq, ack), &payload, KEPT);
         seq = seq.wrapping_add(length(JOINED));
-        if number % 10 == 0 {
+        if number % 20 == 0 {
             say(now + MILLI, (to, source), (ack, seq), &[], KEPT);
         }
     }

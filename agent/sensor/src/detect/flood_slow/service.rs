@@ -16,9 +16,9 @@ use crate::event::FlowRef;
 
 /// Unfinished requests are added up over this long.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Unfinished requests within a window: Apache serves 150 to 256 at once by default, and a browser opens six connections to a
-/// host.
-const UNFINISHED_MIN: u64 = 100;
+/// Unfinished requests within a window: a third of what Apache serves at once by default (150 to 256), and more than eight
+/// browsers open to a host (six connections each).
+const UNFINISHED_MIN: u64 = 50;
 /// Of a service that is asked a lot, one request in so many must be unfinished: a bad line loses one in hundreds.
 const FINISHED_FACTOR: u64 = 4;
 /// Connections held at once by pieces.
@@ -183,7 +183,7 @@ impl Service {
             ),
         );
         finding.evidence.formula =
-            "within 60 s: requests without end + answers not taken ≥ 100 and at least a quarter of those finished; or \
+            "within 60 s: requests without end + answers not taken ≥ 50 and at least a quarter of those finished; or \
              connections on which the client sends only pieces, and gets nothing back, for 10 s ≥ 50 at once"
                 .into();
         threshold(&mut finding, "unfinished", UNFINISHED_MIN);

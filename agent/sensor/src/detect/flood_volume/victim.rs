@@ -20,24 +20,27 @@ const SAMPLES: usize = 8;
 const PORTS: usize = 32;
 /// Who sent so much of it is its sender; otherwise the sources are many or forged.
 const SENDER_PERCENT: u64 = 80;
-/// UDP between hosts that are in conversation is a stream (cameras, telephony, IPTV) unless it is more than this: FastNetMon's
-/// default for a whole host.
-const STREAM_PEAK: u64 = 20_000;
+/// UDP between hosts that are in conversation, with so many packets to a flow, is a stream (cameras, telephony, IPTV) unless it
+/// is more than FastNetMon's default for a whole host, 1,000 Mbit/s, in units of 500 bytes.
+const STREAM_PACKETS_MIN: u64 = 50;
+const STREAM_PEAK: u64 = 250_000;
 /// UDP that one way is all there is to it: syslog, SNMP traps, NetFlow, sFlow and IPFIX (IANA's registry).
 const EXPORTS: [u16; 7] = [162, 514, 2_055, 4_739, 6_343, 9_995, 9_996];
-/// What a collector of those may be sent a second: ten times the floor.
+/// What a collector of those may be sent a second: ten times what others may.
 const EXPORT_PEAK: u64 = 5_000;
 /// Segments of so many connections that never began are a flood of their own; of fewer, it takes what no acknowledging client
-/// sends: ten times the floor (acknowledgements of a download at 100 Mbit/s, seen without the download, are 4,000 a second).
+/// sends: acknowledgements of a download at 50 Mbit/s, seen without the download, are 2,000 a second.
 const STRAYS_MIN: u64 = 200;
-const FEW_STRAYS_PEAK: u64 = 10_000;
+const FEW_STRAYS_PEAK: u64 = 2_500;
 /// Datagrams that come from so many hosts and nearly all from one port were reflected.
 const REFLECTED_SOURCES: usize = 50;
 const REFLECTED_PERCENT: u64 = 90;
 /// Requests that flood ask for one thing; a browser, a crawler or a crowd asks for all of a page.
 const SAME_PATH_PERCENT: u64 = 80;
-/// Requests before anything is claimed: three seconds of excess are nothing where ten are a busy client.
-const REQUESTS_MIN: u64 = 1_000;
+/// Requests before anything is claimed: a page with all its parts, and the next one.
+const REQUESTS_MIN: u64 = 500;
+/// Connections before anything is claimed: five seconds of the floor.
+const CONNECTIONS_MIN: u64 = 1_000;
 /// Echo requests below this are a nuisance: ntopng's threshold.
 const ECHO_SEVERE: u64 = 250;
 
@@ -45,6 +48,8 @@ const ECHO_SEVERE: u64 = 250;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Share {
     pub(super) packets: u64,
+    /// Packets, long ones more than once: what the bucket measures.
+    pub(super) units: u64,
     pub(super) answers: u64,
     pub(super) bytes: u64,
     pub(super) flows: u64,
@@ -79,7 +84,7 @@ impl Episode {
         Self {
             first: at,
             last: at,
-            total: Share { packets: 0, answers: 0, bytes: 0, flows: 0, path: None },
+            total: Share { packets: 0, units: 0, answers: 0, bytes: 0, flows: 0, path: None },
             sources: Distinct::new(distinct),
             source: Leader::new(),
             source_port: Leader::new(),
@@ -104,16 +109,16 @@ impl Victim {
     }
 
     pub(super) fn count(&mut self, at: Timestamp, flow: &FlowRef, share: Share) {
-        self.gauge.count(share.packets, share.answers);
+        self.gauge.count(share.units, share.answers);
         let episode = &mut self.episode;
         let total = &mut episode.total;
         total.answers = total.answers.saturating_add(share.answers);
+        total.bytes = total.bytes.saturating_add(share.bytes);
         if share.packets == 0 {
             return;
         }
         episode.last = at;
         total.packets = total.packets.saturating_add(share.packets);
-        total.bytes = total.bytes.saturating_add(share.bytes);
         total.flows = total.flows.saturating_add(share.flows);
         episode.sources.insert(flow.originator.address);
         episode.source.count(flow.originator.address, share.packets);
@@ -162,11 +167,16 @@ impl Victim {
                     .samples
                     .iter()
                     .all(|flow| talks.peek(&pair(flow.originator.address, to)).is_some());
+                let few = episode.total.flows.saturating_mul(STREAM_PACKETS_MIN) <= episode.total.packets;
                 let exported =
                     episode.port.with_share(SENDER_PERCENT).is_some_and(|port| EXPORTS.contains(&port));
-                !reflected && (!talking || peak >= STREAM_PEAK) && (!exported || peak >= EXPORT_PEAK)
+                !reflected && (!(talking && few) || peak >= STREAM_PEAK) && (!exported || peak >= EXPORT_PEAK)
             }
             Kind::Tcp => episode.total.flows >= STRAYS_MIN || peak >= FEW_STRAYS_PEAK,
+            Kind::Connect => {
+                episode.total.packets >= CONNECTIONS_MIN
+                    && episode.source.with_share(SENDER_PERCENT).is_some()
+            }
             Kind::Http => {
                 episode.total.packets >= REQUESTS_MIN && episode.path.with_share(SAME_PATH_PERCENT).is_some()
             }
@@ -176,17 +186,22 @@ impl Victim {
     fn tell(&self, kind: Kind, finding: &mut Finding) {
         let (total, gauge) = (&self.episode.total, &self.gauge);
         finding.count = total.packets;
-        input(finding, if kind == Kind::Http { "requests" } else { "packets" }, total.packets);
+        let counted = match kind {
+            Kind::Http => "requests",
+            Kind::Connect => "connections",
+            Kind::Echo | Kind::Icmp | Kind::Udp | Kind::Tcp | Kind::Other => "packets",
+        };
+        input(finding, counted, total.packets);
         input(finding, "most_in_one_second", gauge.peak());
         input(finding, "bucket", gauge.level());
         input(finding, "answers", total.answers);
-        if kind != Kind::Http {
+        if counted == "packets" {
             input(finding, "bytes_at_least", total.bytes);
         }
         input(finding, "distinct_sources_at_least", self.episode.sources.len());
         let sources = self.episode.sources.iter().take(10).map(|one| one.to_string().into()).collect();
         finding.evidence.inputs.insert("sources_sample".into(), Value::List(sources));
-        if matches!(kind, Kind::Udp | Kind::Tcp | Kind::Http) {
+        if matches!(kind, Kind::Udp | Kind::Tcp | Kind::Connect | Kind::Http) {
             self.episode.ports.iter().for_each(|one| port(finding, *one));
         }
     }
@@ -197,7 +212,7 @@ impl Victim {
         match kind {
             // Between our own hosts this is how programs speak with each other: an application and its search engine.
             Kind::Http if inside => Severity::LOW,
-            Kind::Http => Severity::MEDIUM,
+            Kind::Http | Kind::Connect => Severity::MEDIUM,
             Kind::Echo if self.gauge.peak() < ECHO_SEVERE => Severity::MEDIUM,
             Kind::Echo | Kind::Icmp | Kind::Udp | Kind::Tcp | Kind::Other => Severity::HIGH,
         }
@@ -238,7 +253,7 @@ impl Victim {
             ),
         );
         finding.evidence.formula =
-            "per second: level = max(0, level + packets − 50 × answers − granted), granted = max(floor, 3 × learned rate); \
+            "per second: level = max(0, level + packets (long ones more than once) − 50 × answers − granted), granted = max(floor, 3 × learned rate); \
              alarm at level > 3 × granted"
                 .into();
         threshold(&mut finding, "floor_a_second", kind.floor());
@@ -257,6 +272,7 @@ impl Kind {
             Self::Udp => "UDP datagrams",
             Self::Tcp => "TCP segments without connection",
             Self::Other => "IP packets",
+            Self::Connect => "TCP connections",
             Self::Http => "HTTP requests",
         }
     }
@@ -268,6 +284,7 @@ impl Kind {
             Self::Udp => "UDPパケット",
             Self::Tcp => "接続のないTCPパケット",
             Self::Other => "IPパケット",
+            Self::Connect => "TCP接続",
             Self::Http => "HTTPリクエスト",
         }
     }

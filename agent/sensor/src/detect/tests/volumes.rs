@@ -56,7 +56,7 @@ fn one_flow_of_unreachables_is_a_flood_and_names_its_sender() {
     let script = stream(ICMP, (OUT, 3), (SERVER, 3), 1, (50, traffic((64, 64 * 56), (0, 0))));
     let finding = script.only(Category::FloodVolume);
     assert_eq!((finding.originator, finding.responder), (host(OUT), host(SERVER)));
-    assert_eq!((finding.severity.level(), finding.count), (3, 3_200));
+    assert_eq!((finding.severity.level(), finding.count), (3, 3_136));
 }
 
 #[test]
@@ -123,6 +123,60 @@ fn requests_for_one_page_are_a_flood_and_pages_with_their_parts_are_not() {
     };
     assert_eq!(requests(1).iter().map(|one| one.severity.level()).collect::<Vec<_>>(), [2]);
     assert!(requests(40).is_empty());
+}
+
+#[test]
+fn seven_hundred_full_datagrams_at_once_are_a_flood() {
+    let mut script = Script::default();
+    for n in 0..700_u64 {
+        let flow = script.flow(UDP, (OUT, 40_000 + u16::try_from(n).unwrap()), (SERVER, 80));
+        script.push(n / 20, flow, FlowEvent::Started(First::Datagram));
+        let opening = Opening { from_originator: true, bytes: 1_400, ..Opening::default() };
+        script.push(n / 20, flow, FlowEvent::Opening(opening));
+    }
+    let found = of(script.run(), Category::FloodVolume);
+    assert_eq!(found.iter().map(|one| (one.originator, one.count)).collect::<Vec<_>>(), [(host(OUT), 699)]);
+}
+
+#[test]
+fn connections_in_masses_from_one_host_are_a_flood_and_from_many_are_a_crowd() {
+    let connections = |hosts: u64| {
+        let mut script = Script::default();
+        for n in 0..4_000_u64 {
+            let from = format!("198.18.1.{}", n % hosts + 1);
+            let then = [FlowEvent::Answered, FlowEvent::Established];
+            script.syn(n, (&from, 1_024 + u16::try_from(n).unwrap()), (SERVER, 443), &then);
+        }
+        of(script.run(), Category::FloodVolume).len()
+    };
+    assert_eq!((connections(1), connections(100)), (1, 0));
+}
+
+#[test]
+fn forged_connection_requests_to_ever_other_ports_are_a_flood() {
+    let mut script = Script::default();
+    for n in 0..3_000_u64 {
+        let from = format!("198.18.{}.{}", n % 200, n % 250 + 1);
+        script.syn(n * 3, (&from, 1_024), (SERVER, 1 + u16::try_from(n * 19 % 60_000).unwrap()), &[]);
+    }
+    let found = of(script.run(), Category::FloodSyn);
+    assert_eq!(
+        found.iter().map(|one| (one.originator, one.responder)).collect::<Vec<_>>(),
+        [(None, host(SERVER))]
+    );
+    assert!(found[0].ports.is_empty());
+}
+
+#[test]
+fn clients_of_which_only_one_half_is_captured_are_no_syn_flood() {
+    let mut script = Script::default();
+    for n in 0..3_000_u64 {
+        let from = format!("198.18.{}.{}", n % 200, n % 250 + 1);
+        let flow = script.syn(n * 3, (&from, 1_024), (SERVER, 80), &[]);
+        let opening = Opening { from_originator: true, bytes: 300, ..Opening::default() };
+        script.push(n * 3 + 40, flow, FlowEvent::Opening(opening));
+    }
+    assert!(of(script.run(), Category::FloodSyn).is_empty());
 }
 
 #[test]
@@ -212,41 +266,54 @@ fn exchange(complete: bool, response: bool) -> FlowEvent {
 
 #[test]
 fn unfinished_requests_in_masses_are_a_slow_attack() {
-    let service = |unfinished: u16, finished: u16| {
+    let service = |unfinished: u16, finished: u16, midstream: bool| {
         let mut script = Script::default();
         for n in 0..unfinished + finished {
             let flow = script.flow(TCP, (OUT, 1_024 + n), (SERVER, 80));
             let done = n >= unfinished;
             script.push(u64::from(n) * 10, flow, exchange(done, done));
+            let conduct = Conduct { midstream, ..Conduct::default() };
+            let record = FlowRecord { conduct, ..FlowRecord::default() };
+            script.push(u64::from(n) * 10, flow, FlowEvent::Ended(Box::new(record)));
         }
-        of(script.run(), Category::FloodSlow)
+        let found = of(script.run(), Category::FloodSlow);
+        found.iter().map(|one| (one.originator, one.count)).collect::<Vec<_>>()
     };
-    let found = service(150, 0);
-    assert_eq!(found.iter().map(|one| (one.originator, one.count)).collect::<Vec<_>>(), [(host(OUT), 150)]);
-    assert!(service(40, 400).is_empty());
+    assert_eq!(service(150, 0, false), [(host(OUT), 150)]);
+    assert!(service(40, 400, false).is_empty());
+    assert!(service(150, 0, true).is_empty(), "the capture has only parts of these");
 }
 
 #[test]
-fn connections_held_by_pieces_are_a_slow_attack_even_within_tls() {
-    let clients = |answer: (u32, u32), piece: u32| {
+fn connections_held_by_pieces_are_a_slow_attack() {
+    let clients = |piece: u32, then: Option<FlowEvent>| {
         let mut script = Script::default();
+        let opening = |from_originator| Opening { from_originator, bytes: 60, ..Opening::default() };
         for n in 0..80_u16 {
             let flow = script.syn(
                 u64::from(n),
                 (OUT, 1_024 + n),
-                (SERVER, 443),
+                (SERVER, 80),
                 &[FlowEvent::Answered, FlowEvent::Established],
             );
-            (1..8).for_each(|piece_number| {
-                script.push(piece_number * 4_000 + u64::from(n), flow, traffic((1, piece), answer));
+            script.push(100 + u64::from(n), flow, FlowEvent::Opening(opening(true)));
+            then.iter().for_each(|what| script.push(200 + u64::from(n), flow, what.clone()));
+            (1..8).for_each(|number| {
+                script.push(number * 4_000 + u64::from(n), flow, traffic((1, piece), (1, 52)));
             });
         }
-        of(script.run(), Category::FloodSlow)
+        of(script.run(), Category::FloodSlow).len()
     };
-    assert_eq!(clients((1, 52), 78).len(), 1);
-    assert!(clients((2, 250), 78).is_empty(), "WebSocket pings are answered");
-    assert!(clients((1, 52), 53).is_empty(), "keep-alives carry nothing");
-    assert!(clients((1, 52), 1_400).is_empty(), "uploads come in full segments");
+    assert_eq!(clients(78, None), 1);
+    let answered = Opening { from_originator: false, bytes: 200, ..Opening::default() };
+    assert_eq!(clients(78, Some(FlowEvent::Opening(answered))), 0, "WebSockets were answered");
+    assert_eq!(clients(53, None), 0, "keep-alives carry nothing");
+    assert_eq!(clients(1_400, None), 0, "uploads come in full segments");
+    let request = |method: &str| {
+        let request = HttpRequest { method: method.into(), ..HttpRequest::default() };
+        Some(FlowEvent::HttpRequest(Box::new(request)))
+    };
+    assert_eq!((clients(78, request("GET")), clients(78, request("POST"))), (0, 1));
 }
 
 #[test]
@@ -334,9 +401,9 @@ fn mail_to_oneself_in_clear_text_counts() {
     let mail = |to: &str, tls: bool, attached: bool| {
         let mut script = Script::default();
         let flow = script.flow(TCP, (IN, 50_000), (OUT, 587));
-        let message = smtp::MailMessage {
+        let message = MailMessage {
             attachments: if attached { vec!["report.zip".into()] } else { vec![] },
-            ..smtp::MailMessage::default()
+            ..MailMessage::default()
         };
         let mail = SmtpMail {
             mail_from: Some("<a@city.example>".into()),
@@ -353,6 +420,18 @@ fn mail_to_oneself_in_clear_text_counts() {
     assert_eq!(mail("<A@city.example>", false, true), Some(2));
     assert_eq!(mail("<b@city.example>", false, true), Some(1));
     assert_eq!((mail("<a@city.example>", true, true), mail("<b@city.example>", false, false)), (None, None));
+}
+
+#[test]
+fn what_flows_leave_over_at_their_end_is_no_burst() {
+    let mut script = Script::default();
+    for n in 0..200_u16 {
+        let flow = script.flow(UDP, (OUT, 1_024 + n), (SERVER, 9_999));
+        script.push(u64::from(n) * 500, flow, FlowEvent::Started(First::Datagram));
+        script.push(200_000, flow, traffic((60, 60 * 1_000), (0, 0)));
+        script.push(200_000, flow, FlowEvent::Ended(Box::default()));
+    }
+    assert!(of(script.run(), Category::FloodVolume).is_empty());
 }
 
 #[test]
