@@ -39,7 +39,7 @@ fn regular_contact_with_an_odd_service_without_a_name_is_a_beacon() {
         let finding = script.only(Category::C2Beacon);
         assert_eq!((finding.originator, finding.responder), (host(IN), host(OUT)));
         assert_eq!(finding.severity, Severity::HIGH, "{finding:#?}");
-        assert!(finding.evidence.inputs.contains_key("interval_median_seconds"));
+        assert!(finding.evidence.inputs.contains_key(&"interval_median_seconds".into()));
     }
 }
 
@@ -123,7 +123,8 @@ fn exchange(method: &str, target: &str, fields: &[(&str, &str)], began: u64) -> 
     FlowEvent::Transaction(Box::new(exchange.into()))
 }
 
-const BROWSER: (&str, &str) = ("User-Agent", "Mozilla/5.0 (Windows NT 10.0; rv:128.0) Gecko/20100101 Firefox/128.0");
+const BROWSER: (&str, &str) =
+    ("User-Agent", "Mozilla/5.0 (Windows NT 10.0; rv:128.0) Gecko/20100101 Firefox/128.0");
 
 #[test]
 fn polling_by_a_false_browser_is_found() {
@@ -145,7 +146,8 @@ fn browsing_web_services_and_metrics_are_not_polling() {
     for n in 0..40 {
         let page = [("Host", "www.example.com"), BROWSER, ("Accept-Language", "ja")];
         script.push(n * 20_000 + 50, flow, exchange("GET", "/", &page, n * 20_000));
-        let soap = [("Host", "192.168.1.9"), ("Content-Type", "application/soap+xml"), ("User-Agent", "WSDAPI")];
+        let soap =
+            [("Host", "192.168.1.9"), ("Content-Type", "application/soap+xml"), ("User-Agent", "WSDAPI")];
         script.push(n * 20_000 + 60, inside, exchange("POST", "/wsd", &soap, n * 20_000));
     }
     script.quiet();
@@ -188,7 +190,8 @@ fn an_unknown_conversation_over_the_port_of_dns_is_told() {
         let mut script = Script::default();
         let flow = script.flow(UDP, (IN, 41_000), (OUT, 53));
         script.push(0, flow, FlowEvent::Started(First::Datagram));
-        let volume = Volume { packets, bytes: packets * 900, payload_bytes: packets * 870, ..Volume::default() };
+        let volume =
+            Volume { packets, bytes: packets * 900, payload_bytes: packets * 870, ..Volume::default() };
         let record = FlowRecord {
             start: at(0),
             end: at(90_000),
@@ -228,6 +231,16 @@ fn generated_names_that_do_not_exist_are_found() {
     let finding = script.only(Category::DnsDga);
     assert_eq!((finding.originator, finding.severity), (host(IN), Severity::MEDIUM));
     assert!(finding.count > 30 && !finding.targets.is_empty());
+}
+
+#[test]
+fn generated_names_that_a_sinkhole_answers_are_found() {
+    let mut script = Script::default();
+    for n in 0..40 {
+        script.dns(n * 5_000, IN, &format!("{}.net", letters(n, 15)), 1, (0, 4));
+        script.dns(n * 30_000, SERVER, "www.example.com", 1, (0, 4));
+    }
+    assert_eq!(script.only(Category::DnsDga).originator, host(IN));
 }
 
 #[test]
