@@ -25,7 +25,7 @@ const QUIET_MIN: Duration = Duration::from_secs(2);
 /// Beats before anything is said: as many intervals as quartiles need to mean something.
 const BEATS_MIN: u64 = 8;
 /// The same where certificate, name and port already speak against the server.
-const BEATS_MIN_MARKED: u64 = 4;
+const BEATS_MIN_MARKED: u64 = 6;
 /// Headers of a TCP segment over IPv4 and IPv6, without and with timestamps (RFC 7323).
 const HEADERS: [u32; 4] = [40, 52, 60, 72];
 /// A beat of more bytes is a transfer, not a message: a screen shot or a file would be more.
