@@ -170,6 +170,7 @@ impl Beat {
         let small = self.series.mean_bytes() <= BEAT_BYTES_MAX;
         let regular = count >= BEATS_MIN && score.timing >= TIMING_MIN && small;
         let alike = score.total >= SCORE_MIN;
+        let grave = alike && signs.count() >= SIGNS_HIGH && signs.accuse_destination();
         let marked =
             signs.has(Sign::PrivateCertificate) && signs.has(Sign::OddPort) && signs.has(Sign::NoServerName);
         if scene.policy.is_inside(flow.responder.address) {
@@ -180,7 +181,7 @@ impl Beat {
             || known.says_protocol(flow);
         let enough = signs.count() >= 2 || signs.has(Sign::NoServerName);
         match (regular, enough) {
-            (true, true) if alike && signs.count() >= SIGNS_HIGH && !harmless => Some(Severity::HIGH),
+            (true, true) if grave && !harmless => Some(Severity::HIGH),
             (true, true) => Some(Severity::LOW),
             (true | false, _) if marked => Some(Severity::LOW),
             (true | false, _) => None,

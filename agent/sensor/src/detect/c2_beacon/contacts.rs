@@ -210,7 +210,7 @@ fn severity(
     match count {
         0 => None,
         1 if !(signs.has(Sign::Fast) || signs.has(Sign::NoServerName)) => None,
-        SIGNS_HIGH.. if strong && !common && !peer => Some(Severity::HIGH),
+        SIGNS_HIGH.. if strong && signs.accuse_destination() && !common && !peer => Some(Severity::HIGH),
         _ if common => None,
         _ => Some(Severity::LOW),
     }

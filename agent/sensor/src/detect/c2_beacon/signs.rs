@@ -63,6 +63,15 @@ impl Signs {
         self.0.count_ones()
     }
 
+    /// Something speaks against the destination itself. Protocol, port and content are one program's habit and no three signs.
+    pub(super) const fn accuse_destination(self) -> bool {
+        self.has(Sign::Nameless)
+            || self.has(Sign::Rare)
+            || self.has(Sign::DefaultPort)
+            || self.has(Sign::NoServerName)
+            || self.has(Sign::PrivateCertificate)
+    }
+
     fn iter(self) -> impl Iterator<Item = Sign> {
         Sign::ALL.iter().copied().filter(move |sign| self.has(*sign))
     }

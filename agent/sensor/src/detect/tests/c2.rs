@@ -210,6 +210,23 @@ fn an_unknown_conversation_over_the_port_of_dns_is_told() {
     conversation(400, Application::Dns).quiet();
 }
 
+#[test]
+fn a_slow_tunnel_of_long_names_for_data_is_found_and_mail_keys_are_not() {
+    let mut script = Script::default();
+    for n in 0..25 {
+        let name = format!("{}.{}.t.example.com", letters(n, 50), letters(n + 99, 20));
+        script.dns(n * 120_000, IN, &name, if n % 3 == 0 { 15 } else { 16 }, (0, 90));
+    }
+    assert_eq!(script.only(Category::DnsTunnel).originator, host(IN));
+
+    let mut script = Script::default();
+    for n in 0..200 {
+        let sender = format!("mail-{}.example{}.com", n, n % 40);
+        script.dns(n * 9_000, IN, &format!("selector-{}-2048._domainkey.{sender}", n % 5), 16, (0, 400));
+    }
+    script.quiet();
+}
+
 /// Letters that look random and are the same on every run.
 fn letters(n: u64, len: usize) -> String {
     let mut state = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
