@@ -19,7 +19,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::walk::Walk;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Scene, Setup, Sieve};
 use crate::domain::registered_domain;
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
 use crate::segment::Policy;
@@ -32,6 +32,11 @@ const NXDOMAIN: u8 = 3;
 const FAILED_MIN: usize = 10;
 /// Share of them that look made by a machine. Random letters do in nine of ten cases, words in one of fifty.
 const GENERATED_PERCENT: usize = 50;
+/// Where nobody says that names do not exist (no answers, a resolver that fails, a sinkhole that answers everything): so many domains
+/// in an hour ...
+const ASKED_MIN: usize = 20;
+/// ... of which next to all look made by a machine. Of what people ask for it is one in fifty.
+const ASKED_GENERATED_PERCENT: usize = 80;
 /// The outcomes of a client are remembered for this long (Maltrail counts by the hour).
 const WINDOW: Duration = Duration::from_secs(3_600);
 /// Names remembered for evidence.
@@ -41,6 +46,7 @@ const SAMPLES: usize = 8;
 #[derive(Debug)]
 pub(super) struct DnsDga {
     clients: Map<IpAddr, Client>,
+    newcomers: Sieve<IpAddr, u64>,
     distinct: usize,
     evicted: u64,
 }
@@ -53,6 +59,9 @@ struct Client {
     failed: Distinct<u64>,
     found: Distinct<u64>,
     generated: usize,
+    /// Domains asked for, answered or not, and those of them that look generated.
+    asked: Distinct<u64>,
+    asked_generated: usize,
     /// Domains that did not exist, those that no longer fit the set included.
     count: u64,
     samples: Vec<BoundedText<255>>,
@@ -67,6 +76,8 @@ impl Client {
             failed: Distinct::new(distinct),
             found: Distinct::new(distinct),
             generated: 0,
+            asked: Distinct::new(distinct),
+            asked_generated: 0,
             count: 0,
             samples: Vec::new(),
             finding: None,
@@ -90,26 +101,38 @@ impl Client {
         }
         self.walk.failed();
         self.count += 1;
-        if looks_generated(domain) {
-            self.generated += 1;
+        self.generated += usize::from(looks_generated(domain));
+        true
+    }
+
+    /// True if the domain was not asked for before and looks generated.
+    fn ask(&mut self, domain: &str) -> bool {
+        let new = self.asked.insert(hash(domain)) && looks_generated(domain);
+        if new {
+            self.asked_generated += 1;
             if self.samples.len() < SAMPLES {
                 self.samples.push(domain.into());
             }
         }
-        true
+        new
     }
 
     fn is_dga(&self) -> bool {
-        self.walk.is_scanner()
+        let failing = self.walk.is_scanner()
             && self.failed.len() >= FAILED_MIN
-            && self.generated * 100 >= self.failed.len() * GENERATED_PERCENT
+            && self.generated * 100 >= self.failed.len() * GENERATED_PERCENT;
+        let nothing_else = self.asked.len() >= ASKED_MIN
+            && self.asked_generated * 100 >= self.asked.len() * ASKED_GENERATED_PERCENT;
+        failing || nothing_else
     }
 
     fn tell(&self, finding: &mut Finding) {
-        finding.count = finding.count.max(self.count);
+        finding.count = finding.count.max(self.count).max(self.asked_generated as u64);
         input(finding, "domains_not_existing", self.failed.len());
         input(finding, "domains_existing", self.found.len());
         input(finding, "domains_that_look_generated", self.generated);
+        input(finding, "domains_asked", self.asked.len());
+        input(finding, "domains_asked_that_look_generated", self.asked_generated);
         input(finding, "likelihood_ratio", self.walk.ratio());
         finding.evidence.inputs.insert("names_sample".into(), Value::List(self.samples.clone()));
         self.samples.iter().for_each(|name| target(finding, name.as_str()));
@@ -137,12 +160,14 @@ impl Client {
         );
         finding.evidence.formula = format!(
             "{}, over distinct registered domains (not existing: failed); and enough of them, most of which look generated: \
-             rare pairs of letters, few vowels, digits among letters",
+             rare pairs of letters, few vowels, digits among letters; or next to all domains that it asked for in an hour do",
             Walk::FORMULA
         )
         .into();
         threshold(&mut finding, "domains_not_existing", FAILED_MIN);
         threshold(&mut finding, "generated_percent", GENERATED_PERCENT);
+        threshold(&mut finding, "domains_asked", ASKED_MIN);
+        threshold(&mut finding, "asked_generated_percent", ASKED_GENERATED_PERCENT);
         threshold(&mut finding, "likelihood_ratio", Walk::UPPER_BOUND);
         self.tell(&mut finding);
         finding.ports = vec![flow.responder.port];
@@ -155,26 +180,26 @@ impl DnsDga {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
         Self {
             clients: Map::new(setup.limits.detector_entries, setup.seed),
+            newcomers: Sieve::new(setup.limits.detector_entries, setup.seed),
             distinct: setup.limits.distinct_per_entry,
             evicted: 0,
         }
     }
 
-    fn on_response(
+    fn on_message(
         &mut self,
         at: Timestamp,
         flow: &FlowRef,
         dns: &Dns,
         (policy, out): (&Policy, &mut Findings),
     ) {
-        let exists = dns.rcode == 0;
-        if !exists && dns.rcode != NXDOMAIN {
-            return;
-        }
-        let Some(domain) = domain_of(dns) else { return };
+        let answered = dns.is_response && matches!(dns.rcode, 0 | NXDOMAIN);
+        let Some(domain) = domain_of(dns).filter(|_| answered || !dns.is_response) else { return };
         let client = flow.originator.address;
-        // Names that exist say nothing of a client that has asked for none that does not.
-        if exists && self.clients.peek(&client).is_none() {
+        // Who asks for one domain only, as every forged source does, is not remembered.
+        if self.clients.peek(&client).is_none()
+            && self.newcomers.pass(client, hash(domain), |a, b| a == b).is_none()
+        {
             return;
         }
         let distinct = self.distinct;
@@ -186,7 +211,10 @@ impl DnsDga {
             *state = Client::new(at, distinct);
             state.finding = finding;
         }
-        if !state.learn(domain, exists) {
+        // A capture may have only the answers.
+        let asked = state.ask(domain);
+        let failed = dns.is_response && state.learn(domain, dns.rcode == 0);
+        if !asked && !failed {
             return;
         }
         if let Some(id) = state.finding {
@@ -240,11 +268,11 @@ impl Detect for DnsDga {
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Dns(dns) } = event else { return };
         // Multicast DNS and LLMNR ask the neighbours.
-        if !dns.is_response || matches!(flow.responder.port, 5_353 | 5_355) {
+        if matches!(flow.responder.port, 5_353 | 5_355) {
             return;
         }
-        let asker = if dns.from_originator { flow.reversed() } else { *flow };
-        self.on_response(*at, &asker, dns, (scene.policy, out));
+        let asker = if dns.from_originator == dns.is_response { flow.reversed() } else { *flow };
+        self.on_message(*at, &asker, dns, (scene.policy, out));
     }
 
     fn take_evicted(&mut self) -> u64 {

@@ -31,6 +31,12 @@ const INFORMATION_BYTES_MIN: u64 = 2_500;
 /// The same where nothing but volume speaks for a tunnel: RITA's highest step, and four times the information.
 const NAMES_MIN_PLAIN: usize = 1_000;
 const INFORMATION_BYTES_MIN_PLAIN: u64 = 10_000;
+/// The same where everything speaks for one: long names, and most of them for data. A slow tunnel has few an hour.
+const NAMES_MIN_SURE: usize = 20;
+const INFORMATION_BYTES_MIN_SURE: u64 = 1_000;
+/// What everything is: names longer than the community's rule for Zeek allows a query to be, and half of the queries for data.
+const NAME_BYTES_SURE: u64 = 52;
+const CARRIER_PERCENT_SURE: u64 = 50;
 /// Share of queries for record types that return data.
 const CARRIER_PERCENT: u64 = 20;
 /// Mean length of the part below the domain, and mean bytes of answer data.
@@ -105,10 +111,19 @@ impl Asked {
             || self.mean_answer_bytes() >= ANSWER_BYTES
     }
 
+    /// Long names for data, and answers that bring some.
+    fn is_sure(&self) -> bool {
+        self.carriers * 100 >= self.queries * CARRIER_PERCENT_SURE
+            && self.mean_name_bytes() >= NAME_BYTES_SURE
+            && self.refused * 2 <= self.responses
+    }
+
     fn is_tunnel(&self) -> bool {
         let enough = |names, bytes| self.names.len() >= names && self.information_bytes() >= bytes;
         let refused = self.refused * 100 > self.responses * REFUSED_PERCENT;
-        if self.carries() {
+        if self.is_sure() && enough(NAMES_MIN_SURE, INFORMATION_BYTES_MIN_SURE) {
+            true
+        } else if self.carries() {
             enough(NAMES_MIN, INFORMATION_BYTES_MIN)
         } else {
             !refused && enough(NAMES_MIN_PLAIN, INFORMATION_BYTES_MIN_PLAIN)
@@ -238,13 +253,15 @@ fn claim(asked: &Asked, (at, flow): (Timestamp, &FlowRef), domain: &str, policy:
         "information = Σ over distinct names below the domain of bytes × log2(alphabet) ÷ 8, in one hour; with enough \
          distinct names, and record types that return data, long names or large answers (far more without those)"
             .into();
-    let plain = !asked.carries();
-    threshold(&mut finding, "distinct_names", if plain { NAMES_MIN_PLAIN } else { NAMES_MIN });
-    threshold(
-        &mut finding,
-        "information_bytes",
-        if plain { INFORMATION_BYTES_MIN_PLAIN } else { INFORMATION_BYTES_MIN },
-    );
+    let (names, information) = if asked.is_sure() {
+        (NAMES_MIN_SURE, INFORMATION_BYTES_MIN_SURE)
+    } else if asked.carries() {
+        (NAMES_MIN, INFORMATION_BYTES_MIN)
+    } else {
+        (NAMES_MIN_PLAIN, INFORMATION_BYTES_MIN_PLAIN)
+    };
+    threshold(&mut finding, "distinct_names", names);
+    threshold(&mut finding, "information_bytes", information);
     threshold(&mut finding, "data_type_percent", CARRIER_PERCENT);
     threshold(&mut finding, "mean_name_bytes", NAME_BYTES);
     threshold(&mut finding, "mean_answer_bytes", ANSWER_BYTES);

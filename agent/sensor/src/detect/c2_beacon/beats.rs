@@ -25,12 +25,12 @@ const QUIET_MIN: Duration = Duration::from_secs(2);
 /// Beats before anything is said: as many intervals as quartiles need to mean something.
 const BEATS_MIN: u64 = 8;
 /// The same where certificate, name and port already speak against the server.
-const BEATS_MIN_MARKED: u64 = 4;
-/// Mean bytes of a packet up to which it carried nothing: the longest headers of TCP over IPv6 with timestamps.
-const EMPTY_BYTES: u32 = 72;
+const BEATS_MIN_MARKED: u64 = 6;
+/// Headers of a TCP segment over IPv4 and IPv6, without and with timestamps (RFC 7323).
+const HEADERS: [u32; 4] = [40, 52, 60, 72];
 /// A beat of more bytes is a transfer, not a message: a screen shot or a file would be more.
 const BEAT_BYTES_MAX: f64 = 16_384.0;
-/// The timing that a heartbeat must have: a jitter of a third of the interval.
+/// The timing that a heartbeat must have, be its sizes what they may: orders and what they bring back are larger than the beat.
 const TIMING_MIN: f64 = 0.85;
 
 /// Long connections.
@@ -109,7 +109,7 @@ impl Beats {
         if at.since(beat.last) >= QUIET_MIN {
             let (began, size) = core::mem::replace(&mut beat.current, (at, 0));
             beat.series.push(began, size);
-            beat.empty += u64::from(bytes <= packets.saturating_mul(EMPTY_BYTES));
+            beat.empty += u64::from(flow.protocol == 6 && is_empty(packets, bytes));
             beat.judge(at, flow, known, (scene, out));
         }
         beat.last = at;
@@ -125,33 +125,35 @@ impl Beat {
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let count = self.series.count;
-        if let Some(id) = self.finding {
-            if out.grow(id, at, |finding| tell(finding, count, self.series.score())) {
-                return;
-            }
-            self.finding = None;
-        }
-        let Some(application) = self.application.filter(|application| may_carry(*application)) else {
-            return;
-        };
-        if count < BEATS_MIN_MARKED {
-            return;
-        }
-        let Some(score) = self.series.score() else { return };
-        let signs = signs(at, (flow, application), known, scene);
-        let Some(severity) = self.severity(&score, signs, flow, (known, scene)) else { return };
-        let claim = Claim {
+        let carrier = self.application.filter(|application| may_carry(*application));
+        let score = if count >= BEATS_MIN_MARKED { self.series.score() } else { None };
+        let verdict = carrier.zip(score).and_then(|(application, score)| {
+            let signs = signs(at, (flow, application), known, scene);
+            Some((score, signs, self.severity(&score, signs, flow, (known, scene))?))
+        });
+        let what = format!("beat {}/{}", flow.responder.port, flow.protocol);
+        let claim = verdict.map(|(score, signs, severity)| Claim {
             kind: Kind::Beats,
             flow,
-            what: &format!("beat {}/{}", flow.responder.port, flow.protocol),
+            what: &what,
             first: self.series.first(),
             now: at,
             count,
             severity,
             signs,
             score: Some(score),
-        };
-        self.finding = Some(out.open(claim.finding(scene.policy)));
+        });
+        if let Some(id) = self.finding {
+            let grown = out.grow(id, at, |finding| {
+                tell(finding, count, score);
+                claim.iter().for_each(|claim| claim.raise(finding));
+            });
+            if grown {
+                return;
+            }
+            self.finding = None;
+        }
+        self.finding = claim.map(|claim| out.open(claim.finding(scene.policy)));
     }
 
     fn severity(
@@ -166,17 +168,20 @@ impl Beat {
             return None;
         }
         let small = self.series.mean_bytes() <= BEAT_BYTES_MAX;
-        let regular = count >= BEATS_MIN && score.timing >= TIMING_MIN && score.total >= SCORE_MIN && small;
-        let marked = signs.has(Sign::SelfSigned) && signs.has(Sign::OddPort) && signs.has(Sign::NoServerName);
+        let regular = count >= BEATS_MIN && score.timing >= TIMING_MIN && small;
+        let alike = score.total >= SCORE_MIN;
+        let grave = alike && signs.count() >= SIGNS_HIGH && signs.accuse_destination();
+        let marked =
+            signs.has(Sign::PrivateCertificate) && signs.has(Sign::OddPort) && signs.has(Sign::NoServerName);
         if scene.policy.is_inside(flow.responder.address) {
-            return (regular && signs.has(Sign::DefaultPort)).then_some(Severity::LOW);
+            return (regular && alike && signs.has(Sign::DefaultPort)).then_some(Severity::LOW);
         }
         let harmless = known.is_peer(flow.originator.address)
             || known.prevalence(flow.responder.address) == Prevalence::Common
             || known.says_protocol(flow);
         let enough = signs.count() >= 2 || signs.has(Sign::NoServerName);
         match (regular, enough) {
-            (true, true) if signs.count() >= SIGNS_HIGH && !harmless => Some(Severity::HIGH),
+            (true, true) if grave && !harmless => Some(Severity::HIGH),
             (true, true) => Some(Severity::LOW),
             (true | false, _) if marked => Some(Severity::LOW),
             (true | false, _) => None,
@@ -195,6 +200,14 @@ fn signs(
     signs.add_if(Sign::OddPort, is_odd(application, flow));
     signs.add_if(Sign::DefaultPort, is_default(flow.responder.port));
     signs
+}
+
+/// Nothing but headers, and the one byte that a keep-alive may have (RFC 9293, 3.8.4).
+fn is_empty(packets: u32, bytes: u32) -> bool {
+    HEADERS.iter().any(|header| {
+        let least = packets.saturating_mul(*header);
+        (least..=least.saturating_add(packets)).contains(&bytes)
+    })
 }
 
 /// From the inside, over TCP or UDP, to one host and no service that keeps contact by design.

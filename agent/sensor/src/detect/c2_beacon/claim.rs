@@ -141,6 +141,24 @@ impl Claim<'_> {
     pub(super) fn finding(&self, policy: &Policy) -> Finding {
         let who = Who::of(self.flow, self.what);
         let mut finding = draft(Category::C2Beacon, C2Beacon::RULE, policy, who, (self.first, self.now));
+        finding.evidence.formula = self.kind.formula().into();
+        tell(&mut finding, self.count, self.score);
+        threshold(&mut finding, "score", super::SCORE_MIN);
+        threshold(&mut finding, "signs_for_high", u64::from(super::SIGNS_HIGH));
+        finding.ports = vec![self.flow.responder.port];
+        sample(&mut finding, self.flow);
+        self.describe(&mut finding);
+        finding
+    }
+
+    /// What was said becomes graver, if it is by now.
+    pub(super) fn raise(&self, finding: &mut Finding) {
+        if self.severity > finding.severity {
+            self.describe(finding);
+        }
+    }
+
+    fn describe(&self, finding: &mut Finding) {
         let every = self.score.map(|score| score.interval.median);
         let ((title_ja, title_en), (ja, en)) = self.kind.words(self.flow, every);
         let (signs_en, signs_ja) = self.signs.words();
@@ -155,14 +173,7 @@ impl Claim<'_> {
         } else {
             Bilingual::new(&format!("{ja}{so_ja}({signs_ja})"), &format!("{en} {so_en} ({signs_en})"))
         };
-        finding.evidence.formula = self.kind.formula().into();
         finding.evidence.inputs.insert("signs".into(), Value::List(self.signs.list()));
-        tell(&mut finding, self.count, self.score);
-        threshold(&mut finding, "score", super::SCORE_MIN);
-        threshold(&mut finding, "signs_for_high", u64::from(super::SIGNS_HIGH));
-        finding.ports = vec![self.flow.responder.port];
-        sample(&mut finding, self.flow);
-        finding
     }
 }
 

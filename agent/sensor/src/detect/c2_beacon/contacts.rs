@@ -30,6 +30,11 @@ const FAST_MIN: u64 = 20;
 /// Of the contacts, so many must begin alike to say that they do.
 const SAME_PERCENT: u64 = 90;
 
+/// RITA's uppermost band begins here ...
+const TOTAL_HIGH: f64 = 0.9;
+/// ... and timing, without which nothing beacons, must be of the band below: even with a jitter of a third of the interval it is.
+const TIMING_HIGH: f64 = 0.8;
+
 /// Source, destination, port, protocol.
 type Pair = (IpAddr, IpAddr, u16, u8);
 type Ends = (Endpoint, Endpoint, u8);
@@ -130,38 +135,38 @@ impl Contact {
         out: &mut Findings,
     ) {
         let count = self.series.count;
-        if let Some(id) = self.finding {
-            let grown = out.grow(id, at, |finding| {
-                tell(finding, count, self.series.score());
-                sample(finding, flow);
-            });
-            if grown {
-                return;
-            }
-            self.finding = None;
-        }
-        if count < CONTACTS_MIN_HOURS || !count.is_multiple_of(STEP) && count != CONTACTS_MIN {
-            return;
-        }
-        let Some(score) = self.series.score() else { return };
-        let sustained = score.duration.is_some();
-        if score.total < SCORE_MIN || !sustained && count < CONTACTS_MIN {
-            return;
-        }
-        let signs = self.signs(&score, (at, flow, application), known, scene);
-        let Some(severity) = severity(&score, signs, flow, known, scene) else { return };
-        let claim = Claim {
+        let due = count >= CONTACTS_MIN_HOURS && count.is_multiple_of(STEP) || count == CONTACTS_MIN;
+        let score = if due { self.series.score() } else { None };
+        let verdict = score.and_then(|score| {
+            let enough = count >= CONTACTS_MIN || score.duration.is_some();
+            let signs = self.signs(&score, (at, flow, application), known, scene);
+            let severity = severity(&score, signs, flow, known, scene)?;
+            (enough && score.total >= SCORE_MIN).then_some((score, signs, severity))
+        });
+        let what = format!("{}/{}", flow.responder.port, flow.protocol);
+        let claim = verdict.map(|(score, signs, severity)| Claim {
             kind: Kind::Contacts,
             flow,
-            what: &format!("{}/{}", flow.responder.port, flow.protocol),
+            what: &what,
             first: self.series.first(),
             now: at,
             count,
             severity,
             signs,
             score: Some(score),
-        };
-        self.finding = Some(out.open(claim.finding(scene.policy)));
+        });
+        if let Some(id) = self.finding {
+            let grown = out.grow(id, at, |finding| {
+                tell(finding, count, score);
+                sample(finding, flow);
+                claim.iter().for_each(|claim| claim.raise(finding));
+            });
+            if grown {
+                return;
+            }
+            self.finding = None;
+        }
+        self.finding = claim.map(|claim| out.open(claim.finding(scene.policy)));
     }
 
     fn signs(
@@ -201,11 +206,11 @@ fn severity(
     }
     let common = known.prevalence(flow.responder.address) == Prevalence::Common;
     let peer = known.is_peer(flow.originator.address);
-    let strong = score.total >= 0.9 && score.timing >= 0.85;
+    let strong = score.total >= TOTAL_HIGH && score.timing >= TIMING_HIGH;
     match count {
         0 => None,
         1 if !(signs.has(Sign::Fast) || signs.has(Sign::NoServerName)) => None,
-        SIGNS_HIGH.. if strong && !common && !peer => Some(Severity::HIGH),
+        SIGNS_HIGH.. if strong && signs.accuse_destination() && !common && !peer => Some(Severity::HIGH),
         _ if common => None,
         _ => Some(Severity::LOW),
     }

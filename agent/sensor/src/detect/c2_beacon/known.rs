@@ -7,7 +7,7 @@ use sekimori_wire::time::Timestamp;
 use super::signs::{Sign, Signs};
 use crate::bounded::{Distinct, Map};
 use crate::detect::{Scene, Setup};
-use crate::event::tls::{Carrier, Progress};
+use crate::event::tls::{Carrier, CertificateContent, Progress};
 use crate::event::{Application, Dns, Endpoint, FlowRef, QuicHello, TlsConnection};
 
 /// Inside hosts remembered for one destination: enough to see that it is nothing special.
@@ -23,6 +23,9 @@ const COMMON_PERCENT: usize = 10;
 const PEERS_MIN: usize = 8;
 /// Inside hosts that are counted.
 const HOSTS: usize = 4_096;
+
+/// Public authorities issue certificates for 39 months at most (CA/Browser Forum, Baseline Requirements 6.3.2, from 2015; far less since).
+const PUBLIC_SECONDS_MAX: i64 = 1_188 * 86_400;
 
 /// The knowledge.
 #[derive(Debug)]
@@ -40,7 +43,8 @@ pub(super) struct Known {
 struct Server {
     application: Application,
     unnamed: bool,
-    self_signed: bool,
+    /// No public authority made its certificate.
+    private: bool,
     /// The client says what it will speak (ALPN), which remote-control programs over plain TLS do not.
     says_protocol: bool,
 }
@@ -82,7 +86,7 @@ impl Known {
         let shown = Server {
             application: Application::Tls,
             unnamed: tls.server_name.is_none() && !tls.history.is_empty(),
-            self_signed: certificate.is_some_and(|one| one.issuer == one.subject),
+            private: certificate.is_some_and(is_private),
             says_protocol: !tls.client_protocols.is_empty(),
         };
         self.remember(server, shown);
@@ -101,7 +105,7 @@ impl Known {
         self.evicted += u64::from(left.is_some());
         if let Some(known) = known {
             // A resumed session shows no certificate: what was seen stays. A name given once stands for all.
-            known.self_signed |= shown.self_signed;
+            known.private |= shown.private;
             known.unnamed &= shown.unnamed;
             known.says_protocol |= shown.says_protocol;
         }
@@ -152,7 +156,7 @@ impl Known {
         signs.add_if(Sign::Rare, outside && self.prevalence(destination) == Prevalence::Rare);
         let server = self.servers.peek(&flow.responder).copied().unwrap_or_default();
         signs.add_if(Sign::NoServerName, server.unnamed);
-        signs.add_if(Sign::SelfSigned, server.self_signed);
+        signs.add_if(Sign::PrivateCertificate, server.private);
         signs
     }
 
@@ -165,4 +169,10 @@ impl Known {
     pub(super) fn says_protocol(&self, flow: &FlowRef) -> bool {
         self.servers.peek(&flow.responder).is_some_and(|server| server.says_protocol)
     }
+}
+
+/// It vouches for itself, or holds for longer than public authorities may promise.
+fn is_private(certificate: &CertificateContent) -> bool {
+    certificate.issuer == certificate.subject
+        || certificate.not_after.saturating_sub(certificate.not_before) > PUBLIC_SECONDS_MAX
 }

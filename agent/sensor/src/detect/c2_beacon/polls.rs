@@ -11,7 +11,7 @@ use super::claim::{Claim, Kind, tell};
 use super::known::{Known, Prevalence};
 use super::request::{Facts, host};
 use super::series::Series;
-use super::services::is_odd;
+use super::services::{is_odd, is_service};
 use super::signs::{Sign, Signs};
 use crate::bounded::{Distinct, Map};
 use crate::detect::dns_dga::looks_generated;
@@ -80,7 +80,8 @@ impl Polls {
         let Some(request) = &exchange.request else { return };
         let flow = if exchange.from_originator { *flow } else { flow.reversed() };
         let (client, server) = (flow.originator.address, flow.responder.address);
-        if !scene.policy.is_inside(client) && scene.policy.is_inside(server) {
+        let inbound = !scene.policy.is_inside(client) && scene.policy.is_inside(server);
+        if inbound || is_service(flow.responder.port) {
             return;
         }
         known.on_contact(client, server, false);
@@ -141,40 +142,41 @@ impl Asked {
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let count = self.series.count;
-        if let Some(id) = self.finding {
-            let more = |finding: &mut Finding| {
-                tell(finding, count, self.series.score());
-                sample(finding, flow);
-            };
-            if out.grow(id, at, more) {
-                return;
-            }
-            self.finding = None;
-        }
         // Where pages lead to requests somebody browses; web services are asked by programs by design.
-        if count < CHECK_INS_MIN || self.led * 10 > count || self.services * 2 > count {
-            return;
-        }
-        let polling = count >= POLLS_MIN
+        let programs = count >= CHECK_INS_MIN && self.led * 10 <= count && self.services * 2 <= count;
+        let polling = programs
+            && count >= POLLS_MIN
             && self.series.span() >= POLLS_SPAN
             && !self.paths.is_full()
             && self.paths.len() as u64 * POLLS_PER_PATH <= count;
-        let score = self.series.score();
-        let regular = polling && score.is_some_and(|score| score.timing >= TIMING_MIN);
+        let score = if polling { self.series.score() } else { None };
+        let regular = score.is_some_and(|score| score.timing >= TIMING_MIN);
         let signs = self.signs(flow, (polling, regular));
-        let Some(severity) = severity(signs, flow, known, scene) else { return };
-        let claim = Claim {
+        let severity = if programs { severity(signs, flow, known, scene) } else { None };
+        let what = format!("http {}", flow.responder.port);
+        let claim = severity.map(|severity| Claim {
             kind: if polling { Kind::Polls } else { Kind::CheckIns },
             flow,
-            what: &format!("http {}", flow.responder.port),
+            what: &what,
             first: self.series.first(),
             now: at,
             count,
             severity,
             signs,
             score: score.filter(|_| regular),
-        };
-        self.finding = Some(out.open(claim.finding(scene.policy)));
+        });
+        if let Some(id) = self.finding {
+            let grown = out.grow(id, at, |finding: &mut Finding| {
+                tell(finding, count, score.filter(|_| regular));
+                sample(finding, flow);
+                claim.iter().for_each(|claim| claim.raise(finding));
+            });
+            if grown {
+                return;
+            }
+            self.finding = None;
+        }
+        self.finding = claim.map(|claim| out.open(claim.finding(scene.policy)));
     }
 
     fn signs(&self, flow: &FlowRef, (polling, regular): (bool, bool)) -> Signs {
@@ -204,10 +206,12 @@ fn severity(signs: Signs, flow: &FlowRef, known: &Known, scene: &Scene<'_>) -> O
     }
     let target = flow.responder.address;
     if scene.policy.is_inside(target) {
-        // Nothing within lies about being a browser in good faith.
-        let polls = signs.has(Sign::Polling);
-        let grave = polls && signs.has(Sign::FalseBrowser) && count >= SIGNS_GRAVE;
-        return if grave { Some(Severity::MEDIUM) } else { polls.then_some(Severity::LOW) };
+        // Monitoring polls all day; it does not lie about being a browser, nor send data to where no web server is expected.
+        let lies = signs.has(Sign::FalseBrowser);
+        let sends = signs.has(Sign::OddPort) && signs.has(Sign::Posts);
+        let grave = lies && count >= SIGNS_GRAVE;
+        let told = signs.has(Sign::Polling) && (lies || sends);
+        return told.then_some(if grave { Severity::MEDIUM } else { Severity::LOW });
     }
     if known.prevalence(target) == Prevalence::Common {
         return None;

@@ -28,7 +28,7 @@ signs! {
     OddPort "the port is unusual for that" "通常使われないポート",
     DefaultPort "remote-control malware uses this port by default" "遠隔操作型マルウェアの既定のポート",
     NoServerName "the encryption names no server" "暗号化通信に接続先のサーバー名がない",
-    SelfSigned "the server vouches for itself" "サーバー証明書が自己署名",
+    PrivateCertificate "no public authority made the server's certificate" "サーバー証明書が公的な認証局のものではない",
     SameContent "every contact begins with the same bytes" "毎回同じ内容で始まる",
     Fast "a new connection every few seconds" "数秒ごとに新しい接続",
     Rare "no other inside host contacts it" "他の内部端末は接続していない",
@@ -61,6 +61,15 @@ impl Signs {
 
     pub(super) const fn count(self) -> u32 {
         self.0.count_ones()
+    }
+
+    /// Something speaks against the destination itself. Protocol, port and content are one program's habit and no three signs.
+    pub(super) const fn accuse_destination(self) -> bool {
+        self.has(Sign::Nameless)
+            || self.has(Sign::Rare)
+            || self.has(Sign::DefaultPort)
+            || self.has(Sign::NoServerName)
+            || self.has(Sign::PrivateCertificate)
     }
 
     fn iter(self) -> impl Iterator<Item = Sign> {

@@ -39,7 +39,7 @@ fn regular_contact_with_an_odd_service_without_a_name_is_a_beacon() {
         let finding = script.only(Category::C2Beacon);
         assert_eq!((finding.originator, finding.responder), (host(IN), host(OUT)));
         assert_eq!(finding.severity, Severity::HIGH, "{finding:#?}");
-        assert!(finding.evidence.inputs.contains_key("interval_median_seconds"));
+        assert!(finding.evidence.inputs.contains_key(&"interval_median_seconds".into()));
     }
 }
 
@@ -210,6 +210,23 @@ fn an_unknown_conversation_over_the_port_of_dns_is_told() {
     conversation(400, Application::Dns).quiet();
 }
 
+#[test]
+fn a_slow_tunnel_of_long_names_for_data_is_found_and_mail_keys_are_not() {
+    let mut script = Script::default();
+    for n in 0..25 {
+        let name = format!("{}.{}.t.example.com", letters(n, 50), letters(n + 99, 20));
+        script.dns(n * 120_000, IN, &name, if n % 3 == 0 { 15 } else { 16 }, (0, 90));
+    }
+    assert_eq!(script.only(Category::DnsTunnel).originator, host(IN));
+
+    let mut script = Script::default();
+    for n in 0..200 {
+        let sender = format!("mail-{}.example{}.com", n, n % 40);
+        script.dns(n * 9_000, IN, &format!("selector-{}-2048._domainkey.{sender}", n % 5), 16, (0, 400));
+    }
+    script.quiet();
+}
+
 /// Letters that look random and are the same on every run.
 fn letters(n: u64, len: usize) -> String {
     let mut state = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -231,6 +248,16 @@ fn generated_names_that_do_not_exist_are_found() {
     let finding = script.only(Category::DnsDga);
     assert_eq!((finding.originator, finding.severity), (host(IN), Severity::MEDIUM));
     assert!(finding.count > 30 && !finding.targets.is_empty());
+}
+
+#[test]
+fn generated_names_that_a_sinkhole_answers_are_found() {
+    let mut script = Script::default();
+    for n in 0..40 {
+        script.dns(n * 5_000, IN, &format!("{}.net", letters(n, 15)), 1, (0, 4));
+        script.dns(n * 30_000, SERVER, "www.example.com", 1, (0, 4));
+    }
+    assert_eq!(script.only(Category::DnsDga).originator, host(IN));
 }
 
 #[test]
