@@ -1,6 +1,6 @@
 //! Each detector on event sequences: what must fire, and what looks like it and must not.
 
-mod build;
+pub(super) mod build;
 mod floods_and_logins;
 mod scans;
 mod segments;

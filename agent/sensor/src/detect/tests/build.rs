@@ -11,24 +11,24 @@ use crate::event::*;
 use crate::limits::Limits;
 use crate::segment::Policy;
 
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
-pub(super) const ICMP: u8 = 1;
+pub(in crate::detect) const TCP: u8 = 6;
+pub(in crate::detect) const UDP: u8 = 17;
+pub(in crate::detect) const ICMP: u8 = 1;
 
 /// Events, each at a number of milliseconds after the start; sorted by time before use.
 #[derive(Default)]
-pub(super) struct Script {
+pub(in crate::detect) struct Script {
     events: Vec<(u64, Event)>,
     flows: u64,
     began: std::collections::BTreeMap<u64, Timestamp>,
 }
 
-pub(super) fn at(ms: u64) -> Timestamp {
+pub(in crate::detect) fn at(ms: u64) -> Timestamp {
     Timestamp::from_secs(1_700_000_000).plus(Duration::from_millis(ms))
 }
 
 impl Script {
-    pub(super) fn flow(&mut self, protocol: u8, from: (&str, u16), to: (&str, u16)) -> FlowRef {
+    pub(in crate::detect) fn flow(&mut self, protocol: u8, from: (&str, u16), to: (&str, u16)) -> FlowRef {
         let end = |(address, port): (&str, u16)| Endpoint { address: address.parse().unwrap(), port };
         self.flows += 1;
         FlowRef {
@@ -42,14 +42,20 @@ impl Script {
         }
     }
 
-    pub(super) fn push(&mut self, ms: u64, mut flow: FlowRef, what: FlowEvent) {
+    pub(in crate::detect) fn push(&mut self, ms: u64, mut flow: FlowRef, what: FlowEvent) {
         let began = *self.began.entry(flow.id).or_insert_with(|| at(ms));
         flow.began = began;
         self.events.push((ms, Event::Flow { at: at(ms), flow, what }));
     }
 
     /// A TCP SYN and what became of it.
-    pub(super) fn syn(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), then: &[FlowEvent]) -> FlowRef {
+    pub(in crate::detect) fn syn(
+        &mut self,
+        ms: u64,
+        from: (&str, u16),
+        to: (&str, u16),
+        then: &[FlowEvent],
+    ) -> FlowRef {
         let flow = self.flow(TCP, from, to);
         self.push(ms, flow, FlowEvent::Started(First::Syn));
         for what in then {
@@ -60,7 +66,7 @@ impl Script {
     }
 
     /// A completed TCP connection with payload each way.
-    pub(super) fn session(
+    pub(in crate::detect) fn session(
         &mut self,
         ms: u64,
         from: (&str, u16),
@@ -88,7 +94,7 @@ impl Script {
     }
 
     /// A TCP flow without SYN that carried nothing.
-    pub(super) fn bare(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), answers: u64) {
+    pub(in crate::detect) fn bare(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), answers: u64) {
         let flow = self.flow(TCP, from, to);
         self.push(ms, flow, FlowEvent::Started(First::Midstream));
         let record = FlowRecord {
@@ -108,7 +114,7 @@ impl Script {
         self.push(ms + 60_000, flow, FlowEvent::Ended(Box::new(record)));
     }
 
-    pub(super) fn arp(&mut self, ms: u64, operation: u16, from: &str, to: &str) {
+    pub(in crate::detect) fn arp(&mut self, ms: u64, operation: u16, from: &str, to: &str) {
         let arp = Arp {
             operation,
             sender_mac: [2, 0, 0, 0, 0, 1],
@@ -120,8 +126,12 @@ impl Script {
         self.events.push((ms, Event::Arp { at: at(ms), vlan: None, arp }));
     }
 
+    pub(in crate::detect) fn arp_packet(&mut self, ms: u64, arp: Arp) {
+        self.events.push((ms, Event::Arp { at: at(ms), vlan: None, arp }));
+    }
+
     /// A DNS query and its response.
-    pub(super) fn dns(
+    pub(in crate::detect) fn dns(
         &mut self,
         ms: u64,
         client: &str,
@@ -145,7 +155,7 @@ impl Script {
     }
 
     /// The last revision of each finding, in order of the first.
-    pub(super) fn findings(&self, policy: &Policy, seed: u64) -> Vec<Finding> {
+    pub(in crate::detect) fn findings(&self, policy: &Policy, seed: u64) -> Vec<Finding> {
         let mut events = self.events.clone();
         events.sort_by_key(|(ms, _)| *ms);
         let limits = Limits::gateway();
@@ -177,20 +187,20 @@ impl Script {
     }
 
     /// With private networks inside, and the same under another seed.
-    pub(super) fn run(&self) -> Vec<Finding> {
+    pub(in crate::detect) fn run(&self) -> Vec<Finding> {
         let policy = Policy::default_private();
         let findings = self.findings(&policy, 1);
         assert_eq!(findings, self.findings(&policy, 2), "the seed must not show");
         findings
     }
 
-    pub(super) fn quiet(&self) {
+    pub(in crate::detect) fn quiet(&self) {
         let findings = self.run();
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
     /// The only finding.
-    pub(super) fn only(&self, category: Category) -> Finding {
+    pub(in crate::detect) fn only(&self, category: Category) -> Finding {
         let findings = self.run();
         assert_eq!(findings.iter().map(|one| one.category).collect::<Vec<_>>(), [category], "{findings:#?}");
         let finding = findings.into_iter().next().unwrap();
@@ -201,6 +211,6 @@ impl Script {
     }
 }
 
-pub(super) fn host(text: &str) -> Option<sekimori_wire::id::Host> {
+pub(in crate::detect) fn host(text: &str) -> Option<sekimori_wire::id::Host> {
     text.parse::<IpAddr>().ok().map(Into::into)
 }
