@@ -62,6 +62,40 @@ port = 443
 purpose = "VDI画面転送"
 approved_by = "情報政策課長"
 expires = "2036-03-31"
+
+[[allow]]
+id = "SC-000"
+from = "lgwan"
+to = "internet"
+src = "172.17.5.11/32"
+dst = "192.168.9.8/32"
+proto = "tcp"
+port = 443
+purpose = "VDI画面転送(試行)"
+approved_by = "情報政策課長"
+expires = "2026-03-31"
+"#;
+/// Two bodies with like addresses, told apart by VLAN.
+const TWO_BODIES_TOML: &str = r#"# Two bodies behind one interface, for the capture beside this file.
+[[body]]
+code = "422011"
+name = "長崎市"
+
+[[body]]
+code = "422029"
+name = "佐世保市"
+
+[[segment]]
+name = "lgwan"
+cidr = ["172.17.0.0/16"]
+vlan = [20]
+body = "422011"
+
+[[segment]]
+name = "lgwan"
+cidr = ["172.17.0.0/16"]
+vlan = [120]
+body = "422029"
 "#;
 
 /// One capture to make.
@@ -132,6 +166,7 @@ fn seeded() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     }
     files.insert("segment.violation/segments.toml".to_owned(), SEGMENTS_TOML.as_bytes().to_vec());
     files.extend(cases::files());
+    files.insert("segment.violation/two-bodies.toml".to_owned(), TWO_BODIES_TOML.as_bytes().to_vec());
     for body in &scenario::BODIES {
         files.insert(format!("demo/{}.toml", body.key), scenario::agent_toml(body).into_bytes());
     }

@@ -43,6 +43,8 @@ struct Body {
 struct Home {
     segment: Segment,
     body: Option<usize>,
+    /// Systems of the highest importance.
+    vital: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +63,7 @@ struct Allow {
     dst: Option<IpNet>,
     protocol: Protocol,
     port: Option<u16>,
+    mac: Option<[u8; 6]>,
     /// Still good at this time.
     until: Option<Timestamp>,
 }
@@ -89,6 +92,8 @@ pub struct Contact {
     pub protocol: u8,
     /// Outermost VLAN.
     pub vlan: Option<u16>,
+    /// Hardware address of who initiates, if it is known.
+    pub mac: Option<[u8; 6]>,
 }
 
 /// What the policy says of a contact.
@@ -128,6 +133,16 @@ impl Policy {
     /// At least one segment is configured.
     pub const fn has_segments(&self) -> bool {
         !self.prefixes.is_empty() || !self.vlans.is_empty()
+    }
+
+    /// Several bodies are behind this sensor, whose addresses may be alike.
+    pub const fn has_several_bodies(&self) -> bool {
+        self.bodies.len() > 1
+    }
+
+    /// Some allow entry is for one hardware address only.
+    pub fn has_mac_limits(&self) -> bool {
+        self.allows.iter().any(|allow| allow.mac.is_some())
     }
 
     /// The address is of a configured segment other than `wan`, or private.
@@ -170,6 +185,8 @@ impl Policy {
             Cell::Specified(level) => (level, true),
             Cell::Forbidden(level) => (level, false),
         };
+        let raised = model == Model::BetaPrime && to.segment == Segment::Internet && to.vital;
+        let severity = if raised { severity.raised() } else { severity };
         let fits = |allow: &&Allow| allow.fits(contact, from.segment, to.segment);
         let good = |allow: &Allow| allow.until.is_none_or(|until| contact.at <= until);
         if let Some(allow) = self.allows.iter().find(|allow| fits(allow) && good(allow)) {
@@ -196,10 +213,10 @@ impl Policy {
             return Some(best.home);
         }
         if !is_private(address) {
-            return Some(Home { segment: Segment::Wan, body: None });
+            return Some(Home { segment: Segment::Wan, body: None, vital: false });
         }
         let by_vlan = self.vlans.iter().find(|(number, _)| vlan == Some(*number)).map(|(_, home)| *home);
-        Some(by_vlan.unwrap_or(Home { segment: Segment::Unknown, body: None }))
+        Some(by_vlan.unwrap_or(Home { segment: Segment::Unknown, body: None, vital: false }))
     }
 }
 
@@ -211,6 +228,7 @@ impl Allow {
             && self.dst.is_none_or(|net| net.contains(&contact.to))
             && self.protocol.covers(contact.protocol)
             && self.port.is_none_or(|port| port == contact.port)
+            && self.mac.is_none_or(|mac| contact.mac.is_none_or(|seen| seen == mac))
     }
 }
 

@@ -7,14 +7,17 @@
 use core::net::IpAddr;
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
-use sekimori_wire::id::FindingId;
+use sekimori_wire::id::{BodyCode, FindingId, Host};
 use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::{Detect, Scene, Setup};
-use crate::event::{ConnState, Event, First, FlowEvent, FlowRecord, FlowRef};
+use crate::event::{ConnState, Endpoint, Event, First, FlowEvent, FlowRecord, FlowRef};
 use crate::segment::{Contact, Policy, SOURCE, Segment, Verdict};
+
+/// The use of an approval that ran out is a finding of its own kind: what it asks for is a renewal or an end, not an investigation.
+const EXPIRED_RULE: &str = "segment.violation.expired/1";
 
 /// State: who broke what so far.
 #[derive(Debug)]
@@ -23,8 +26,8 @@ pub(super) struct SegmentViolation {
     evicted: u64,
 }
 
-/// Initiator, its segment, the other segment, id of the expired allow entry.
-type Key = (IpAddr, Segment, Segment, Option<Box<str>>);
+/// Initiator, its body, its segment, the other segment, id of the expired allow entry.
+type Key = (IpAddr, Option<BodyCode>, Segment, Segment, Option<Box<str>>);
 
 /// What is broken.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +54,8 @@ impl SegmentViolation {
             Verdict::ExpiredAllow { id, severity } => (severity, Some(id), true),
             Verdict::Violation { severity, approvable } => (severity, None, approvable),
         };
-        let key = (contact.from, from, to, expired.map(Box::from));
+        let body = policy.place(contact.from, contact.vlan).body;
+        let key = (contact.from, body, from, to, expired.map(Box::from));
         if let Some(id) = self.known.get_mut(&key) {
             let grown = out.grow(*id, contact.at, |finding| {
                 finding.count = finding.count.saturating_add(1);
@@ -83,7 +87,13 @@ fn claim(breach: &Breach<'_>, flow: &FlowRef, policy: &Policy) -> Finding {
     let Breach { contact, from, to, severity, expired, approvable } = *breach;
     // An inside host is the one to look after: the initiator where it is inside.
     let places = if from == Segment::Wan { (contact.to, contact.from) } else { (contact.from, contact.to) };
-    let what = format!("{} {} {}", from.as_str(), to.as_str(), expired.unwrap_or_default());
+    let mut what = format!("{} {} {}", from.as_str(), to.as_str(), expired.unwrap_or_default());
+    if let Some(body) =
+        policy.place(contact.from, contact.vlan).body.filter(|_body| policy.has_several_bodies())
+    {
+        // Bodies number their networks alike.
+        what.push_str(&body.to_string());
+    }
     let who = Who {
         originator: Some(contact.from.into()),
         responder: Some(contact.to.into()),
@@ -95,6 +105,9 @@ fn claim(breach: &Breach<'_>, flow: &FlowRef, policy: &Policy) -> Finding {
         draft(Category::SegmentViolation, SegmentViolation::RULE, policy, who, (contact.at, contact.at));
     finding.severity = severity;
     finding.confidence = Confidence::from_permille(950);
+    if expired.is_some() {
+        finding.evidence.rule = EXPIRED_RULE.into();
+    }
     let (host, other) = (contact.from, contact.to);
     let (why_ja, why_en) = match (expired, approvable) {
         (Some(id), _) => (
@@ -109,10 +122,16 @@ fn claim(breach: &Breach<'_>, flow: &FlowRef, policy: &Policy) -> Finding {
             ("三層の対策で禁止されています。".to_owned(), "the three-layer separation forbids it.".to_owned())
         }
     };
-    finding.title = Bilingual::new(
-        &format!("三層分離違反: {} → {}", from.ja(), to.ja()),
-        &format!("Segment violation: {} → {}", from.as_str(), to.as_str()),
-    );
+    finding.title = match expired {
+        None => Bilingual::new(
+            &format!("三層分離違反: {} → {}", from.ja(), to.ja()),
+            &format!("Segment violation: {} → {}", from.as_str(), to.as_str()),
+        ),
+        Some(id) => Bilingual::new(
+            &format!("期限切れの特定通信({id})の使用: {} → {}", from.ja(), to.ja()),
+            &format!("Expired approval {id} still used: {} → {}", from.as_str(), to.as_str()),
+        ),
+    };
     finding.explanation = Bilingual::new(
         &format!("{}の {host} から{}の {other} への通信を検知しました。{why_ja}", from.ja(), to.ja()),
         &format!("{host} in {} opened a connection to {other} in {}: {why_en}", from.as_str(), to.as_str()),
@@ -124,6 +143,9 @@ fn claim(breach: &Breach<'_>, flow: &FlowRef, policy: &Policy) -> Finding {
     input(&mut finding, "protocol", u64::from(contact.protocol));
     if let Some(id) = expired {
         input(&mut finding, "expired_allow", id);
+    }
+    if let Some(mac) = contact.mac {
+        input(&mut finding, "hardware_address", Host::Mac(mac).to_string());
     }
     threshold(&mut finding, "severity_by_matrix", u64::from(severity.level()));
     add(&mut finding, &contact, flow);
@@ -169,7 +191,21 @@ fn contact(at: Timestamp, flow: &FlowRef, what: &FlowEvent, policy: &Policy) -> 
         port: to.port,
         protocol: flow.protocol,
         vlan: flow.vlan,
+        mac: None,
     })
+}
+
+/// A contact that would be allowed if it came from the hardware address that was approved.
+fn by_another_device(
+    (at, flow, record): (Timestamp, &FlowRef, &FlowRecord),
+    policy: &Policy,
+) -> Option<Contact> {
+    let Endpoint { address: to, port } = flow.responder;
+    let (from, mac) = (flow.originator.address, record.conduct.originator.mac?);
+    let any = Contact { at, from, to, port, protocol: flow.protocol, vlan: flow.vlan, mac: None };
+    let own = Contact { mac: Some(mac), ..any };
+    let allowed = |contact| matches!(policy.judge(contact), Verdict::AllowedBy(_));
+    (allowed(&any) && !allowed(&own)).then_some(own)
 }
 
 fn is_midstream(flow: &FlowRef, record: &FlowRecord) -> bool {
@@ -186,6 +222,11 @@ impl Detect for SegmentViolation {
             return;
         }
         if let Some(contact) = contact(*at, flow, what, scene.policy) {
+            self.judge(contact, flow, scene.policy, out);
+        } else if let FlowEvent::Ended(record) = what
+            && scene.policy.has_mac_limits()
+            && let Some(contact) = by_another_device((*at, flow, record), scene.policy)
+        {
             self.judge(contact, flow, scene.policy, out);
         }
     }

@@ -25,8 +25,8 @@ use claims::{Actor, Claimed, Claims, Mac, Manner, Reason, is_shared, is_station}
 /// A claim that was never repeated is forgotten after this long: poisoners repeat within the life of a cache entry, which
 /// common systems renew after less than a minute.
 const MEMORY: Duration = Duration::from_secs(5 * 60);
-/// An answer belongs to a request at most this old.
-const ANSWER: Duration = Duration::from_secs(5);
+/// An answer belongs to a request at most this old: after so long common systems ask again.
+const ANSWER: Duration = Duration::from_secs(1);
 /// Next hops to the outside that are remembered: gateways of the networks in view.
 const NEXT_HOPS_MAX: usize = 256;
 

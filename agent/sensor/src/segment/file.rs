@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use sekimori_wire::id::{BodyCode, NotABodyCode};
+use sekimori_wire::id::{BodyCode, Host, NotABodyCode};
 use sekimori_wire::time::{NotATime, Timestamp};
 use serde::Deserialize;
 
@@ -52,6 +52,8 @@ pub struct SegmentFile {
     pub vlan: Vec<u16>,
     /// 団体コード of its body; may be left out if there is only one.
     pub body: Option<String>,
+    /// How much depends on its systems, 1 to 3 (自治体機密性・完全性・可用性の最大): at 3 the β′ model counts violations one higher.
+    pub importance: Option<u8>,
 }
 
 /// One approved specified communication (特定通信).
@@ -73,6 +75,9 @@ pub struct AllowFile {
     pub proto: Protocol,
     /// Responder port; all if left out.
     pub port: Option<u16>,
+    /// Hardware address of the initiator, as `02:00:00:00:00:01`; any if left out. Only where the sensor is in its network: behind a
+    /// router every host has the router's.
+    pub mac: Option<String>,
     /// What for.
     pub purpose: String,
     /// Who approved it.
@@ -175,6 +180,22 @@ pub enum PolicyError {
         /// The VLAN.
         vlan: u16,
     },
+    /// Not an importance.
+    #[error("segment[{index}].importance = {importance} is not between 1 and 3")]
+    Importance {
+        /// Place of the segment in the file, from 0.
+        index: usize,
+        /// What it says.
+        importance: u8,
+    },
+    /// Not a hardware address.
+    #[error("allow.mac = \"{value}\" of \"{id}\" is not a hardware address such as 02:00:00:00:00:01")]
+    Mac {
+        /// The entry.
+        id: String,
+        /// What it says.
+        value: String,
+    },
     /// Two allow entries of one id.
     #[error("allow.id = \"{id}\" is given twice")]
     AllowTwice {
@@ -240,7 +261,10 @@ fn add_segment(policy: &mut Policy, index: usize, segment: SegmentFile) -> Resul
     if let Some(vlan) = segment.vlan.iter().copied().find(|vlan| !(1..=4094).contains(vlan)) {
         return Err(PolicyError::Vlan { index, vlan });
     }
-    let home = Home { segment: segment.name, body };
+    if let Some(importance) = segment.importance.filter(|importance| !(1..=3).contains(importance)) {
+        return Err(PolicyError::Importance { index, importance });
+    }
+    let home = Home { segment: segment.name, body, vital: segment.importance == Some(3) };
     if segment.name == Segment::SecCloud {
         for (at, one) in policy.bodies.iter_mut().enumerate() {
             one.has_proxy |= body == Some(at);
@@ -277,8 +301,16 @@ fn checked_allow(allow: AllowFile) -> Result<Allow, PolicyError> {
             Some(end_of_day.parse::<Timestamp>().map_err(refused)?)
         }
     };
+    let mac = match allow.mac.as_deref().map(str::parse) {
+        None => None,
+        Some(Ok(Host::Mac(mac))) => Some(mac),
+        Some(Ok(Host::Ip(_)) | Err(_)) => {
+            return Err(PolicyError::Mac { id: allow.id, value: allow.mac.unwrap_or_default() });
+        }
+    };
     Ok(Allow {
         id: allow.id,
+        mac,
         from: allow.from,
         to: allow.to,
         src: allow.src,

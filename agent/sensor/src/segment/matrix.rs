@@ -130,3 +130,84 @@ pub(super) fn cell(model: Model, from: Segment, to: Segment) -> Cell {
         None => ALPHA.get(from as usize).and_then(|row| row.get(to as usize)).copied().unwrap_or(D4),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of the requirements as it stands there; `.` is left open.
+    const TABLE: [(Segment, &str); 8] = [
+        (Segment::MyNumber, "A S4 D4 D4 D4 D4 S3"),
+        (Segment::Lgwan, "D4 A S3 D3 S3 D3 S2"),
+        (Segment::Internet, "D4 S3 A A A D2 D2"),
+        (Segment::Dmz, "D4 D3 D2 A A S2 D2"),
+        (Segment::SecCloud, "D4 D3 S2 A A A S2"),
+        (Segment::Wan, "D4 D4 D3 A A . D4"),
+        (Segment::Mgmt, "S3 S2 S2 S2 S2 S2 A"),
+        (Segment::Unknown, "D4 D3 D1 D1 D1 D1 D2"),
+    ];
+    const COLUMNS: [Segment; 7] = [
+        Segment::MyNumber,
+        Segment::Lgwan,
+        Segment::Internet,
+        Segment::Dmz,
+        Segment::SecCloud,
+        Segment::Wan,
+        Segment::Mgmt,
+    ];
+
+    fn word(cell: Cell) -> String {
+        match cell {
+            Cell::Free => "A".to_owned(),
+            Cell::Specified(level) => format!("S{}", level.level()),
+            Cell::Forbidden(level) => format!("D{}", level.level()),
+        }
+    }
+
+    /// What a model changes, of the requirements.
+    fn delta(model: Model, from: Segment, to: Segment) -> Option<&'static str> {
+        match (model, from, to) {
+            (Model::AlphaPrime, Segment::Lgwan, Segment::Wan) => Some("S3"),
+            (
+                Model::Beta | Model::BetaPrime,
+                Segment::Internet | Segment::Lgwan,
+                Segment::Lgwan | Segment::Internet,
+            ) if from != to => Some("S3"),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn every_cell_of_every_model_is_the_required_one() {
+        for model in [Model::Alpha, Model::AlphaPrime, Model::Beta, Model::BetaPrime] {
+            for (from, row) in TABLE {
+                assert_eq!(row.split(' ').count(), COLUMNS.len());
+                for (to, expected) in COLUMNS.into_iter().zip(row.split(' ')) {
+                    let expected = delta(model, from, to).unwrap_or(expected);
+                    let said = word(cell(model, from, to));
+                    assert!(expected == "." || said == expected, "{model:?} {from:?} to {to:?}: {said}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_row_of_my_number_never_changes() {
+        for to in COLUMNS {
+            let alpha = cell(Model::Alpha, Segment::MyNumber, to);
+            for model in [Model::AlphaPrime, Model::Beta, Model::BetaPrime] {
+                assert_eq!(cell(model, Segment::MyNumber, to), alpha);
+            }
+        }
+    }
+
+    /// Education networks are not in the requirements: they may go out, and nobody of the three layers into them.
+    #[test]
+    fn education_is_apart_from_the_three_layers() {
+        for layer in [Segment::MyNumber, Segment::Lgwan, Segment::Internet] {
+            assert!(matches!(cell(Model::Alpha, layer, Segment::Edu), Cell::Forbidden(_)));
+            assert!(matches!(cell(Model::Alpha, Segment::Edu, layer), Cell::Forbidden(_)));
+        }
+        assert_eq!(cell(Model::Alpha, Segment::Edu, Segment::Wan), Cell::Free);
+    }
+}

@@ -27,7 +27,15 @@ const TOWN: &str = r#"{
 
 fn contact(from: &str, to: &str) -> Contact {
     let at = "2026-04-01T00:00:00Z".parse().unwrap();
-    Contact { at, from: from.parse().unwrap(), to: to.parse().unwrap(), port: 443, protocol: 6, vlan: None }
+    Contact {
+        at,
+        from: from.parse().unwrap(),
+        to: to.parse().unwrap(),
+        port: 443,
+        protocol: 6,
+        vlan: None,
+        mac: None,
+    }
 }
 
 /// What a contact to TCP port 443 is judged as.
@@ -126,6 +134,29 @@ fn without_segments_nothing_is_a_violation_and_private_is_inside() {
 }
 
 #[test]
+fn vital_systems_of_the_internet_segment_count_one_higher_in_beta_prime() {
+    let vital = TOWN.replace(r#"{"name": "internet", "#, r#"{"name": "internet", "importance": 3, "#);
+    for (model, expected) in [("beta", Severity::HIGH), ("beta_prime", Severity::CRITICAL)] {
+        let town = policy(&vital.replace("\"alpha\"", &format!("\"{model}\"")));
+        let into = town.judge(&contact("172.17.0.1", "192.168.1.1"));
+        assert_eq!(into, Verdict::Violation { severity: expected, approvable: true }, "{model}");
+        let out = town.judge(&contact("192.168.1.1", "172.17.0.1"));
+        assert_eq!(out, Verdict::Violation { severity: Severity::HIGH, approvable: true }, "{model}");
+    }
+}
+
+#[test]
+fn an_approval_may_be_for_one_device() {
+    let town = policy(&TOWN.replace(r#""proto": "tcp","#, r#""proto": "tcp", "mac": "02:00:00:00:00:01","#));
+    assert!(town.has_mac_limits());
+    let any = contact("172.17.5.10", "192.168.9.8");
+    let by = |last| Contact { mac: Some([2, 0, 0, 0, 0, last]), ..any };
+    assert_eq!(town.judge(&any), Verdict::AllowedBy("SC-001"));
+    assert_eq!(town.judge(&by(1)), Verdict::AllowedBy("SC-001"));
+    assert_eq!(town.judge(&by(2)), Verdict::Violation { severity: Severity::HIGH, approvable: true });
+}
+
+#[test]
 fn mistakes_are_named() {
     for (json, expect) in [
         (r#"{"body": [{"code": "422012"}]}"#, "body.code = \"422012\" is no 団体コード"),
@@ -135,6 +166,14 @@ fn mistakes_are_named() {
             "segment[0].body is missing: there are 2 bodies, so each segment must name its own",
         ),
         (r#"{"segment": [{"name": "dmz"}]}"#, "segment[0] has neither cidr nor vlan"),
+        (
+            r#"{"segment": [{"name": "dmz", "vlan": [1], "importance": 4}]}"#,
+            "segment[0].importance = 4 is not between 1 and 3",
+        ),
+        (
+            r#"{"allow": [{"id": "1", "from": "dmz", "to": "edu", "purpose": "", "approved_by": "", "mac": "10.0.0.1"}]}"#,
+            "allow.mac = \"10.0.0.1\" of \"1\" is not a hardware address such as 02:00:00:00:00:01",
+        ),
         (
             r#"{"segment": [{"name": "dmz", "vlan": [4095]}]}"#,
             "segment[0].vlan = 4095 is not between 1 and 4094",

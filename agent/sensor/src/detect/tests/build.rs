@@ -172,6 +172,10 @@ impl Script {
         self.push(ms + 10, flow, FlowEvent::Transaction(Box::new(exchange.into())));
     }
 
+    pub(in crate::detect) fn arp_packet(&mut self, ms: u64, arp: Arp) {
+        self.events.push((ms, Event::Arp { at: at(ms), vlan: None, arp }));
+    }
+
     /// A DNS query and its response.
     pub(in crate::detect) fn dns(
         &mut self,

@@ -63,4 +63,28 @@ fn what_the_matrix_allows_is_silent_and_a_late_approval_is_said_to_be_late() {
     let found = violations(&script);
     assert_eq!(found.len(), 1);
     assert!(found[0].explanation.en.contains("SC-1 ran out"), "{:#?}", found[0]);
+    assert_eq!(&*found[0].evidence.rule, "segment.violation.expired/1");
+    // The same host past what was ever approved is another finding.
+    script.syn(20, ("172.17.1.1", 50_001), ("198.18.0.9", 443), &[FlowEvent::Answered]);
+    let rules: Vec<String> = violations(&script).iter().map(|one| (*one.evidence.rule).to_owned()).collect();
+    assert_eq!(rules, ["segment.violation.expired/1", "segment.violation/1"]);
+}
+
+#[test]
+fn two_bodies_behind_one_interface_keep_their_names() {
+    let json = r#"{
+        "body": [{"code": "422011"}, {"code": "131016", "model": "alpha_prime"}],
+        "segment": [{"name": "lgwan", "cidr": ["172.17.0.0/16"], "vlan": [20], "body": "422011"},
+                    {"name": "lgwan", "cidr": ["172.17.0.0/16"], "vlan": [120], "body": "131016"}]
+    }"#;
+    let policy = Policy::from_file(serde_json::from_str(json).unwrap()).unwrap();
+    let mut script = Script::default();
+    for (vlan, port) in [(20, 50_000), (120, 50_001)] {
+        let mut flow = script.flow(TCP, ("172.17.1.1", port), (OUT, 443));
+        flow.vlan = Some(vlan);
+        script.push(u64::from(vlan), flow, FlowEvent::Started(First::Syn));
+    }
+    let found = script.findings(&policy, 1);
+    let bodies: Vec<String> = found.iter().filter_map(|one| one.body).map(|body| body.to_string()).collect();
+    assert_eq!(bodies, ["422011", "131016"], "{found:#?}");
 }
