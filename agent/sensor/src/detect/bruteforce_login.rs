@@ -68,7 +68,13 @@ impl BruteforceLogin {
         attempts
     }
 
-    fn on_end(&mut self, at: Timestamp, flow: &FlowRef, record: &FlowRecord, around: (&Scene<'_>, &mut Findings)) {
+    fn on_end(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        record: &FlowRecord,
+        around: (&Scene<'_>, &mut Findings),
+    ) {
         if self.told.remove(&flow.id).is_some() {
             return;
         }

@@ -77,7 +77,8 @@ impl LateralSession {
 
     fn act(&mut self, event: &Event) -> Option<Act> {
         if let Some(call) = Call::of(event) {
-            let kind = call.operation().and_then(|(interface, operation)| Kind::of_call(interface, operation))?;
+            let kind =
+                call.operation().and_then(|(interface, operation)| Kind::of_call(interface, operation))?;
             let denied = call.is_refused();
             return Some(Act {
                 at: call.at,

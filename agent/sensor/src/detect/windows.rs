@@ -84,7 +84,8 @@ pub(super) fn is_denied(command: &SmbCommand) -> bool {
 /// The share's last part, if it is one that Windows makes for administrators: a drive, or the folder of Windows.
 pub(super) fn admin_share(name: &str) -> Option<&str> {
     let share = name.rsplit('\\').next()?;
-    let is_drive = share.len() == 2 && share.ends_with('$') && share.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_drive =
+        share.len() == 2 && share.ends_with('$') && share.starts_with(|c: char| c.is_ascii_alphabetic());
     (is_drive || share.eq_ignore_ascii_case("ADMIN$")).then_some(share)
 }
 

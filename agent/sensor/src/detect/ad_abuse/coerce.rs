@@ -130,7 +130,9 @@ impl Coerce {
         if !PORTS.contains(&flow.responder.port) || self.pairs.is_empty() {
             return;
         }
-        let Some(calls) = self.pairs.get_mut(&(flow.responder.address, flow.originator.address)) else { return };
+        let Some(calls) = self.pairs.get_mut(&(flow.responder.address, flow.originator.address)) else {
+            return;
+        };
         // A print server comes to each client that wants to be notified.
         let is_usual = calls.way == Way::Printer;
         if is_usual || at.since(calls.last) > COMES || core::mem::replace(&mut calls.came, true) {

@@ -115,7 +115,10 @@ impl Attempts {
                 technique: "T1210",
                 severity,
                 confidence: if zeros > 0 { 950 } else { 800 },
-                title: ("Netlogonの認証突破の試み(Zerologon)", "Netlogon authentication attacked (Zerologon)"),
+                title: (
+                    "Netlogonの認証突破の試み(Zerologon)",
+                    "Netlogon authentication attacked (Zerologon)",
+                ),
                 explanation: (
                     "認証の欠陥(CVE-2020-1472)を突いてドメインコントローラーになりすまそうとしています。\
                      ドメイン全体が乗っ取られるおそれがあります。",

@@ -158,7 +158,9 @@ impl Given {
             input(finding, "distinct_names_rc4", sizes.1);
             input(finding, "distinct_names_rc4_offered_alone", sizes.2);
         };
-        grow_or_open(&mut self.finding, at, out, change, || Some(claim(flow, (first, at), (kind, severity), scene)));
+        grow_or_open(&mut self.finding, at, out, change, || {
+            Some(claim(flow, (first, at), (kind, severity), scene))
+        });
     }
 }
 
@@ -180,7 +182,10 @@ fn claim(
         title: if is_service {
             ("サービスのチケット収集(Kerberoasting)", "Service tickets collected (Kerberoasting)")
         } else {
-            ("事前認証のない利用者の情報収集(AS-REP Roasting)", "Accounts without preauthentication collected (AS-REP roasting)")
+            (
+                "事前認証のない利用者の情報収集(AS-REP Roasting)",
+                "Accounts without preauthentication collected (AS-REP roasting)",
+            )
         },
         explanation: if is_service {
             (

@@ -199,7 +199,10 @@ impl Attempts {
         let accounts = self.hour.users.len();
         // Whoever is let in again and again is no guesser: NTLM is refused once before each success.
         let refused_only = self.let_in.saturating_mul(10) <= self.count;
-        if self.bucket > self.burst(service) && alike * 100 >= self.recent.len() * ALIKE_PERCENT && refused_only {
+        if self.bucket > self.burst(service)
+            && alike * 100 >= self.recent.len() * ALIKE_PERCENT
+            && refused_only
+        {
             return Some(if accounts >= SPRAYED { Manner::Spraying } else { Manner::Guessing });
         }
         let mostly_refused = self.let_in.saturating_mul(4) <= self.hour.said;
@@ -276,10 +279,22 @@ impl Attempts {
         port(finding, flow.responder.port);
     }
 
-    fn claim(&self, at: Timestamp, flow: &FlowRef, service: &Service, manner: Manner, scene: &Scene<'_>) -> Finding {
+    fn claim(
+        &self,
+        at: Timestamp,
+        flow: &FlowRef,
+        service: &Service,
+        manner: Manner,
+        scene: &Scene<'_>,
+    ) -> Finding {
         let who = Who::of(flow, service.name);
-        let mut finding =
-            draft(Category::BruteforceLogin, BruteforceLogin::RULE, scene.policy, who, (self.first, self.last));
+        let mut finding = draft(
+            Category::BruteforceLogin,
+            BruteforceLogin::RULE,
+            scene.policy,
+            who,
+            (self.first, self.last),
+        );
         finding.detected_at = at;
         finding.severity = manner.severity();
         let said = self.is_mostly_said();
@@ -355,7 +370,7 @@ fn words(manner: Manner, said: bool, flow: &FlowRef, name: &str) -> (Bilingual, 
 pub(super) fn note_success(finding: &mut Finding) {
     let note = (
         "その後、ログインに成功したとみられる通信が続いています。",
-        "A login that seems to have succeeded followed.",
+        "A login may have succeeded after that.",
     );
     if !finding.explanation.ja.contains(note.0) {
         let (ja, en) = (&finding.explanation.ja, &finding.explanation.en);

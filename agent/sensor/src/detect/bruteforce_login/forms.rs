@@ -39,7 +39,11 @@ fn verdict(response: &Response, path: &str) -> Option<Verdict> {
             let to = value(&response.fields, "location")?.to_ascii_lowercase();
             let (to_path, _) = to.split_once('?').unwrap_or((&to, ""));
             let back = to_path.ends_with(path) || LOGIN.iter().any(|word| to_path.contains(word));
-            if back || ERRORS.iter().any(|word| to.contains(word)) { Verdict::Refused(1) } else { Verdict::Accepted }
+            if back || ERRORS.iter().any(|word| to.contains(word)) {
+                Verdict::Refused(1)
+            } else {
+                Verdict::Accepted
+            }
         }
         // A program's interface answers like that all day; a form comes back as a page.
         "200" if value(&response.fields, "content-type")?.to_ascii_lowercase().starts_with("text/html") => {

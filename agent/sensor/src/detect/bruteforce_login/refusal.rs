@@ -153,7 +153,9 @@ fn smb(command: &SmbCommand) -> Option<Said<'_>> {
     let user = session.ntlm.as_ref().map(|ntlm| &*ntlm.user);
     match command.status? {
         // An anonymous session or a guest's proves nothing.
-        SmbStatus::Nt(0) => user.filter(|user| !user.is_empty()).map(|user| (&service::SMB, Accepted, Some(user))),
+        SmbStatus::Nt(0) => {
+            user.filter(|user| !user.is_empty()).map(|user| (&service::SMB, Accepted, Some(user)))
+        }
         SmbStatus::Nt(status) => REFUSALS.contains(&status).then_some((&service::SMB, Refused(1), user)),
         SmbStatus::Dos(..) => None,
     }

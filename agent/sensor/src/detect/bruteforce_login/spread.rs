@@ -188,13 +188,13 @@ impl Group {
             what: &what,
         };
         let times = (self.first, answer.at);
-        let mut finding =
-            draft(Category::BruteforceLogin, BruteforceLogin::RULE, scene.policy, who, times);
+        let mut finding = draft(Category::BruteforceLogin, BruteforceLogin::RULE, scene.policy, who, times);
         finding.confidence = Confidence::from_permille(800);
         (finding.title, finding.explanation) = words(common, (source, server), name, self.others.len());
-        finding.evidence.formula = "distinct hosts at the other end of logins that were refused in so many words and have \
+        finding.evidence.formula =
+            "distinct hosts at the other end of logins that were refused in so many words and have \
              the source, or the server and account, or the server in common; four of five logins are refused"
-            .into();
+                .into();
         input(&mut finding, "service", name);
         if let Common::Account(_, user) = common {
             input(&mut finding, "account", account(&user));
@@ -207,7 +207,12 @@ impl Group {
     }
 }
 
-fn words(common: Common, (source, server): (IpAddr, IpAddr), name: &str, hosts: usize) -> (Bilingual, Bilingual) {
+fn words(
+    common: Common,
+    (source, server): (IpAddr, IpAddr),
+    name: &str,
+    hosts: usize,
+) -> (Bilingual, Bilingual) {
     match common {
         Common::Source(_) => (
             Bilingual::new(

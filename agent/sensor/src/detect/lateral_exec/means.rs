@@ -168,7 +168,10 @@ mod tests {
         for (interface, operation) in [("svcctl", 15), ("svcctl", 16), ("svcctl", 6), ("svcctl", 14)] {
             assert_eq!(of(interface, operation), None);
         }
-        assert_eq!((of("IWbemServices", 20), of("ITaskSchedulerService", 7), of("spoolss", 1)), (None, None, None));
+        assert_eq!(
+            (of("IWbemServices", 20), of("ITaskSchedulerService", 7), of("spoolss", 1)),
+            (None, None, None)
+        );
     }
 
     #[test]
@@ -176,6 +179,9 @@ mod tests {
         assert_eq!(tool_of_pipe("PSEXESVC-WS1-4711-stdin"), Some("PsExec"));
         assert_eq!(tool_of_pipe(r"\PAExec-4711-WS1.exe"), None);
         assert_eq!(tool_of_pipe("RemCom_communicaton"), Some("RemCom"));
-        assert_eq!((tool_of_pipe("PSEXESVC.exe"), tool_of_pipe(r"tools\psexesvc"), tool_of_pipe("svcctl")), (None, None, None));
+        assert_eq!(
+            (tool_of_pipe("PSEXESVC.exe"), tool_of_pipe(r"tools\psexesvc"), tool_of_pipe("svcctl")),
+            (None, None, None)
+        );
     }
 }

@@ -40,7 +40,8 @@ impl Shells {
         *count += 1;
         let step = Step::Runs(if is_shell { Means::Shell } else { Means::Management });
         let name = if is_shell { "POST /wsman (shell)" } else { "POST /wsman" };
-        (*count >= ANSWERED_MIN).then(|| (*at, from_client(flow, exchange.from_originator), step, name.into()))
+        (*count >= ANSWERED_MIN)
+            .then(|| (*at, from_client(flow, exchange.from_originator), step, name.into()))
     }
 
     pub(super) const fn take_evicted(&mut self) -> u64 {

@@ -93,12 +93,16 @@ impl Kind {
 
     pub(super) const fn formula(self) -> &'static str {
         match self {
-            Self::Listing => "calls that list shares, sessions or accounts; medium from the sixth host within an hour",
+            Self::Listing => {
+                "calls that list shares, sessions or accounts; medium from the sixth host within an hour"
+            }
             Self::AdminShare => {
                 "connections to a drive's share or ADMIN$; medium where a program is copied, from the sixth host or the \
                  third that refuses within an hour; high with both"
             }
-            Self::Desktop => "connections that a remote desktop accepted; medium from the sixth host within an hour",
+            Self::Desktop => {
+                "connections that a remote desktop accepted; medium from the sixth host within an hour"
+            }
             Self::Hives => "calls that save a key of the registry to a file",
         }
     }
