@@ -171,7 +171,7 @@ fn many_hosts_in_a_row_are_more_than_one() {
         }
         script.only(Category::LateralSession)
     };
-    assert_eq!((listing(5).severity.level(), listing(6).severity.level()), (1, 2));
+    assert_eq!((listing(5).severity.level(), listing(6).severity.level()), (0, 2));
     assert_eq!((listing(1).responder, listing(2).responder), (host("192.168.1.100"), None));
 }
 
