@@ -17,6 +17,7 @@ pub(crate) mod craft;
 pub(crate) mod record;
 pub(crate) mod scenario;
 mod talk;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -99,7 +99,7 @@ impl BruteforceLogin {
         let refused = status == 401 || status == 403;
         let Some(attempts) = self.attempts(at, flow, &HTTP) else { return };
         if refused {
-            attempts.add(at, flow, &HTTP, &Attempt::said(1, None));
+            attempts.add(at, flow, &HTTP, &Attempt::said(None));
             attempts.judge(at, flow, &HTTP, around);
         } else if status < 400 {
             attempts.accept(at, flow, around.1);
@@ -120,7 +120,7 @@ impl BruteforceLogin {
             return;
         }
         let attempt = match answer.verdict {
-            Verdict::Refused(times) => Attempt::said(times, user),
+            Verdict::Refused => Attempt::said(user),
             Verdict::Page(bytes) => Attempt::shaped((0, bytes)),
             Verdict::Accepted => return,
         };

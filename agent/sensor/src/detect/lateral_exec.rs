@@ -120,7 +120,11 @@ impl LateralExec {
         };
         if let Some(id) = acts.finding {
             let copied = self.copied.peek(&ends).is_some();
-            if out.grow(id, act.at, |finding| acts.tell(finding, copied)) {
+            let severity = severity(&act, means, scene);
+            if out.grow(id, act.at, |finding| {
+                acts.tell(finding, copied);
+                finding.severity = finding.severity.max(severity);
+            }) {
                 return;
             }
             acts.finding = None;
@@ -164,10 +168,7 @@ impl Acts {
         let mut finding =
             draft(Category::LateralExec, LateralExec::RULE, scene.policy, who, (self.first, act.at));
         let (source, target) = (act.flow.originator, act.flow.responder.address);
-        let is_managing = scene.policy.place(source.address, act.flow.vlan).segment == Some(Segment::Mgmt);
-        // From where administration is meant to come from it is worth a note, not an alarm.
-        let usual = if act.refused { Severity::MEDIUM } else { means.severity() };
-        finding.severity = if is_managing { Severity::LOW.min(usual) } else { usual };
+        finding.severity = severity(act, means, scene);
         finding.confidence = Confidence::from_permille(means.confidence());
         finding.technique = means.technique().into();
         let (ja, en) = means.words();
@@ -198,6 +199,13 @@ impl Acts {
         sample(&mut finding, &act.flow);
         finding
     }
+}
+
+/// From where administration is meant to come from it is worth a note, not an alarm.
+fn severity(act: &Act, means: Means, scene: &Scene<'_>) -> Severity {
+    let usual = if act.refused { means.severity().min(Severity::MEDIUM) } else { means.severity() };
+    let segment = scene.policy.place(act.flow.originator.address, act.flow.vlan).segment;
+    if segment == Some(Segment::Mgmt) { usual.min(Severity::LOW) } else { usual }
 }
 
 impl Detect for LateralExec {

@@ -146,7 +146,8 @@ impl LateralSession {
         let Some(sessions) = sessions else { return };
         sessions.learn(act);
         let is_managing = scene.policy.place(source, act.flow.vlan).segment == Some(Segment::Mgmt);
-        let severity = if is_managing { Severity::LOW } else { sessions.severity(act.kind) };
+        let severity = sessions.severity(act.kind);
+        let severity = if is_managing { severity.min(Severity::LOW) } else { severity };
         if let Some(id) = sessions.finding
             && out.grow(id, act.at, |finding| sessions.tell(finding, act, severity))
         {
@@ -192,7 +193,9 @@ impl Sessions {
             Kind::AdminShare if in_a_row && self.programs > 0 => Severity::HIGH,
             Kind::AdminShare if in_a_row || self.programs > 0 => Severity::MEDIUM,
             Kind::Listing | Kind::Desktop if in_a_row => Severity::MEDIUM,
-            Kind::AdminShare | Kind::Listing | Kind::Desktop => Severity::LOW,
+            // Explorer lists the shares of each server that somebody opens.
+            Kind::Listing => Severity::INFORMATIONAL,
+            Kind::AdminShare | Kind::Desktop => Severity::LOW,
         }
     }
 

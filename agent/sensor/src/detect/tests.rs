@@ -2,7 +2,10 @@
 
 pub(super) mod build;
 mod c2;
+mod directory;
 mod floods_and_logins;
+mod lateral;
+mod logins;
 mod recon;
 mod scans;
 mod segments;

@@ -37,10 +37,9 @@ const SLOW_REFUSALS: u64 = 20;
 /// A login that succeeds within this time of a refusal belongs to the attempts.
 const SUCCESS_WITHIN: Duration = Duration::from_secs(5 * 60);
 
-/// One attempt, or several that were told at once.
+/// One attempt.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    times: u64,
     user: Option<FindingId>,
     /// Payload from the originator and from the responder, where that is all that is known.
     payload: Option<(u64, u64)>,
@@ -48,13 +47,13 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// The service said that it refused.
-    pub(super) const fn said(times: u64, user: Option<FindingId>) -> Self {
-        Self { times, user, payload: None }
+    pub(super) const fn said(user: Option<FindingId>) -> Self {
+        Self { user, payload: None }
     }
 
     /// It looks like one.
     pub(super) const fn shaped(payload: (u64, u64)) -> Self {
-        Self { times: 1, user: None, payload: Some(payload) }
+        Self { user: None, payload: Some(payload) }
     }
 
     pub(super) const fn is_said(&self) -> bool {
@@ -140,22 +139,21 @@ impl Attempts {
     pub(super) fn add(&mut self, at: Timestamp, flow: &FlowRef, service: &Service, attempt: &Attempt) {
         self.first = self.first.min(flow.began);
         let leaked = at.since(self.leaked_at).as_secs_f64() / service.leak.as_secs_f64();
-        let times = u32::try_from(attempt.times).unwrap_or(u32::MAX);
-        self.bucket = (self.bucket - leaked).max(0.0) + f64::from(times);
+        self.bucket = (self.bucket - leaked).max(0.0) + 1.0;
         self.leaked_at = self.leaked_at.max(at);
         self.last = self.last.max(at);
-        self.count = self.count.saturating_add(attempt.times);
+        self.count += 1;
         if let Some(payload) = attempt.payload {
             self.recent.push_back(payload);
             if self.recent.len() > RECENT {
                 self.recent.pop_front();
             }
         } else {
-            self.said = self.said.saturating_add(attempt.times);
+            self.said += 1;
             if at.since(self.hour.began) > SLOW {
                 self.hour = Hour::new(at);
             }
-            self.hour.said = self.hour.said.saturating_add(attempt.times);
+            self.hour.said += 1;
             if let Some(user) = attempt.user {
                 self.hour.users.insert(user);
             }
@@ -370,7 +368,7 @@ fn words(manner: Manner, said: bool, flow: &FlowRef, name: &str) -> (Bilingual, 
 pub(super) fn note_success(finding: &mut Finding) {
     let note = (
         "その後、ログインに成功したとみられる通信が続いています。",
-        "A login that seems to have succeeded followed.",
+        "A login may have succeeded after that.",
     );
     if !finding.explanation.ja.contains(note.0) {
         let (ja, en) = (&finding.explanation.ja, &finding.explanation.en);

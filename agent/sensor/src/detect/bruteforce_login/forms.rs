@@ -34,13 +34,13 @@ fn is_login(request: &Request, path: &str, query: &str) -> bool {
 
 fn verdict(response: &Response, path: &str) -> Option<Verdict> {
     Some(match &*response.status {
-        "400" | "401" | "403" | "422" | "429" => Verdict::Refused(1),
+        "400" | "401" | "403" | "422" | "429" => Verdict::Refused,
         "301" | "302" | "303" | "307" => {
             let to = value(&response.fields, "location")?.to_ascii_lowercase();
             let (to_path, _) = to.split_once('?').unwrap_or((&to, ""));
             let back = to_path.ends_with(path) || LOGIN.iter().any(|word| to_path.contains(word));
             if back || ERRORS.iter().any(|word| to.contains(word)) {
-                Verdict::Refused(1)
+                Verdict::Refused
             } else {
                 Verdict::Accepted
             }
@@ -73,9 +73,9 @@ mod tests {
 
     #[test]
     fn the_answer_to_a_form_is_read() {
-        assert_eq!(said_of("POST", "/user/login", "401", None), Some(Verdict::Refused(1)));
-        assert_eq!(said_of("POST", "/login.php", "302", Some("login.php")), Some(Verdict::Refused(1)));
-        assert_eq!(said_of("POST", "/login", "303", Some("/?error=1")), Some(Verdict::Refused(1)));
+        assert_eq!(said_of("POST", "/user/login", "401", None), Some(Verdict::Refused));
+        assert_eq!(said_of("POST", "/login.php", "302", Some("login.php")), Some(Verdict::Refused));
+        assert_eq!(said_of("POST", "/login", "303", Some("/?error=1")), Some(Verdict::Refused));
         assert_eq!(said_of("POST", "/login", "302", Some("/portal/")), Some(Verdict::Accepted));
         assert_eq!(said_of("POST", "/login", "200", None), Some(Verdict::Page(900)));
         assert_eq!(said_of("GET", "/check/?username=a&password=b", "200", None), Some(Verdict::Page(900)));

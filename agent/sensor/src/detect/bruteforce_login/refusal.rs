@@ -28,8 +28,8 @@ pub(super) struct Answer<'e> {
 /// What the answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// So many logins were refused.
-    Refused(u64),
+    /// It was refused.
+    Refused,
     /// It succeeded.
     Accepted,
     /// A page of this size came, which says it in words.
@@ -81,13 +81,13 @@ fn said(transaction: &Transaction) -> Option<(Said<'_>, bool)> {
 }
 
 const fn outcome(succeeded: bool) -> Verdict {
-    if succeeded { Accepted } else { Refused(1) }
+    if succeeded { Accepted } else { Refused }
 }
 
-/// By the sizes of the server's encrypted messages, as Zeek tells it.
+/// A success shows in the sizes of the server's encrypted messages. That it was not seen proves no refusal: those are told by
+/// the connection's shape.
 fn ssh(connection: &SshConnection) -> Option<Said<'_>> {
-    let verdict = if connection.login? { Accepted } else { Refused(connection.login_attempts.max(1).into()) };
-    Some((&service::SSH, verdict, None))
+    (connection.login == Some(true)).then_some((&service::SSH, Accepted, None))
 }
 
 fn smtp(mail: &SmtpMail) -> Option<Said<'_>> {
@@ -100,7 +100,7 @@ fn ftp(command: &FtpCommand) -> Option<Said<'_>> {
     let is_password = command.command.as_deref() == Some("PASS");
     let verdict = match command.replies.last()?.0? {
         230 | 232 => Accepted,
-        430 | 530 | 531 => Refused(1),
+        430 | 530 | 531 => Refused,
         _ => return None,
     };
     is_password.then(|| (&service::FTP, verdict, command.user.as_deref()))
@@ -121,7 +121,7 @@ fn pop3(command: &Pop3Command) -> Option<Said<'_>> {
 fn imap(command: &ImapCommand) -> Option<Said<'_>> {
     let verdict = match command.status.as_deref()? {
         "OK" => Accepted,
-        "NO" => Refused(1),
+        "NO" => Refused,
         _ => return None,
     };
     match &*command.command {
@@ -156,7 +156,7 @@ fn smb(command: &SmbCommand) -> Option<Said<'_>> {
         SmbStatus::Nt(0) => {
             user.filter(|user| !user.is_empty()).map(|user| (&service::SMB, Accepted, Some(user)))
         }
-        SmbStatus::Nt(status) => REFUSALS.contains(&status).then_some((&service::SMB, Refused(1), user)),
+        SmbStatus::Nt(status) => REFUSALS.contains(&status).then_some((&service::SMB, Refused, user)),
         SmbStatus::Dos(..) => None,
     }
 }
@@ -172,7 +172,7 @@ fn kerberos(exchange: &KerberosExchange) -> Option<Said<'_>> {
     let verdict = match (reply.kind, reply.error) {
         // Computers log on all the time; an answer without proof is no login.
         (Some(_), _) if request.has_preauth && user.is_some_and(|user| !user.ends_with('$')) => Accepted,
-        (None, Some(6 | 18 | 24)) => Refused(1),
+        (None, Some(6 | 18 | 24)) => Refused,
         _ => return None,
     };
     Some((&service::KERBEROS, verdict, user))
@@ -186,7 +186,7 @@ fn ldap(operation: &LdapOperation) -> Option<Said<'_>> {
     }
     let verdict = match operation.responses.last()?.result.as_ref()?.code {
         0 => Accepted,
-        49 => Refused(1),
+        49 => Refused,
         _ => return None,
     };
     Some((&service::LDAP, verdict, Some(&**name)))
@@ -197,7 +197,7 @@ fn sip(message: &SipMessage) -> Option<Said<'_>> {
     let SipStart::Response { code, .. } = &message.start else { return None };
     let verdict = match &**code {
         "200" => Accepted,
-        "401" | "403" | "404" | "407" => Refused(1),
+        "401" | "403" | "404" | "407" => Refused,
         _ => return None,
     };
     Some((&service::SIP, verdict, None))

@@ -200,6 +200,11 @@ impl Script {
         self.push(ms + 20, flow, FlowEvent::Dns(Box::new(response)));
     }
 
+    /// The events in the order in which they were pushed.
+    pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().map(|(_, event)| event)
+    }
+
     /// The last revision of each finding, in order of the first.
     pub(in crate::detect) fn findings(&self, policy: &Policy, seed: u64) -> Vec<Finding> {
         let mut events = self.events.clone();
