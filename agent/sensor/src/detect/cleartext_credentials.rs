@@ -116,7 +116,8 @@ fn claim(at: Timestamp, flow: &FlowRef, login: &Login, scene: &Scene<'_>) -> Fin
         ),
     );
     finding.evidence.formula =
-        "a login in clear text; medium where it leaves its segment or the inside networks, low within them".into();
+        "a login in clear text; medium where it leaves its segment or the inside networks, low within them"
+            .into();
     input(&mut finding, "service", service);
     threshold(&mut finding, "logins", 1_u64);
     port(&mut finding, flow.responder.port);

@@ -21,6 +21,8 @@ use table::Kind;
 
 /// Type of the attribute "common name" (RFC 5280, appendix A).
 const COMMON_NAME: &str = "2.5.4.3";
+/// What the parsers report when they recognise mining.
+const MINING: &str = "policy.mining";
 /// Names that gave one use away, of those that are told.
 const NAMES_MAX: usize = 8;
 
@@ -110,13 +112,17 @@ fn claim(at: Timestamp, flow: &FlowRef, used: Use<'_>, scene: &Scene<'_>) -> Fin
         By::Name(_) => 850,
         By::LookUp(_) | By::Port => 600,
     });
-    finding.title =
-        Bilingual::new(&format!("{ja}の利用({service}): {client}"), &format!("Use of {en} ({service}): {client}"));
+    finding.title = Bilingual::new(
+        &format!("{ja}の利用({service}): {client}"),
+        &format!("Use of {en} ({service}): {client}"),
+    );
     finding.explanation = Bilingual::new(
         &format!(
             "{client} が{ja}({service})を利用しているとみられます。庁内の規程で認められた利用かどうかを確認してください。"
         ),
-        &format!("{client} appears to use {en} ({service}). Please check whether the rules of the body allow this."),
+        &format!(
+            "{client} appears to use {en} ({service}). Please check whether the rules of the body allow this."
+        ),
     );
     finding.evidence.formula =
         "the protocol's content, the name of the service in TLS, HTTP or DNS, or its port where nothing else is recognised".into();
@@ -130,13 +136,16 @@ fn claim(at: Timestamp, flow: &FlowRef, used: Use<'_>, scene: &Scene<'_>) -> Fin
 
 /// What a flow was, when it is over: by content, or by its port where no content is known.
 fn of_record(flow: &FlowRef, record: &FlowRecord) -> Option<Use<'static>> {
-    let speaks = |application: Application| record.applications.contains(&application) || record.application == application;
+    let speaks = |application: Application| {
+        record.applications.contains(&application) || record.application == application
+    };
     let both = record.originator.payload_bytes.min(record.responder.payload_bytes) > 0;
     if let Some((_, kind, service)) = table::APPLICATIONS.iter().find(|(one, _, _)| speaks(*one)) {
         // A stranger's attempt at our door is not use.
         return both.then_some(Use { kind: *kind, service, by: By::Content });
     }
-    let at_port = |one: &&(u8, u16, Kind, &'static str)| one.0 == flow.protocol && one.1 == flow.responder.port;
+    let at_port =
+        |one: &&(u8, u16, Kind, &'static str)| one.0 == flow.protocol && one.1 == flow.responder.port;
     let known = table::PORTS.iter().find(at_port)?;
     let unknown = record.application == Application::Unknown;
     (unknown && both).then_some(Use { kind: known.2, service: known.3, by: By::Port })
@@ -149,7 +158,8 @@ fn is_of_tor(content: &CertificateContent) -> bool {
         let only = name.0.len() == 1;
         let label = name.first(COMMON_NAME).and_then(|name| name.strip_prefix("www.")?.strip_suffix(end));
         only && label.is_some_and(|label| {
-            (8..=20).contains(&label.len()) && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'))
+            (8..=20).contains(&label.len())
+                && label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'2'..=b'7'))
         })
     };
     made_up(&content.subject, ".net") && made_up(&content.issuer, ".com") && content.names.dns.is_empty()
@@ -192,8 +202,13 @@ impl Detect for PolicyUse {
             | FlowEvent::Traffic(_)
             | FlowEvent::Opening(_)
             | FlowEvent::Echo(_)
-            | FlowEvent::Syslog(_)
-            | FlowEvent::Anomaly(_) => None,
+            | FlowEvent::Syslog(_) => None,
+            // Miners stay connected for days: the parser says so when it knows.
+            FlowEvent::Anomaly(anomaly) => (anomaly.name == MINING).then_some(Use {
+                kind: Kind::Mining,
+                service: "Stratum",
+                by: By::Content,
+            }),
         };
         if let Some(used) = used {
             self.tell(*at, flow, used, (scene, out));
@@ -256,7 +271,8 @@ mod tests {
         script.dns(0, INSIDE, "router5.teamviewer.com", 1, (0, 60));
         assert_eq!(script.only(Category::PolicyUse).severity.level(), 0);
         let flow = script.flow(TCP, (INSIDE, 40_000), (OUTSIDE, 443));
-        let hello = ClientHello { server_name: Some("router5.teamviewer.com".into()), ..ClientHello::default() };
+        let hello =
+            ClientHello { server_name: Some("router5.teamviewer.com".into()), ..ClientHello::default() };
         script.push(1_000, flow, FlowEvent::Tls(Box::new(hello)));
         let finding = script.only(Category::PolicyUse);
         assert_eq!((finding.severity.level(), finding.count), (1, 2));

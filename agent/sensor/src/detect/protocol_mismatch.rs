@@ -10,7 +10,7 @@ use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity}
 use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
-use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
+use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::notices::Notices;
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::tls::Progress;
@@ -49,15 +49,39 @@ impl ProtocolMismatch {
         Self { waiting: Map::new(capacity, seed), told: Notices::new(capacity, seed), evicted: 0 }
     }
 
-    fn tell(&mut self, at: Timestamp, flow: &FlowRef, application: Application, around: (&Scene<'_>, &mut Findings)) {
+    fn tell(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        application: Application,
+        around: (&Scene<'_>, &mut Findings),
+    ) {
         let (scene, out) = around;
-        let key = (flow.originator.address, flow.responder.address, flow.responder.port, application);
+        let (source, end) = (flow.originator.address, flow.responder);
+        // What is worth a finding has one for each pair; of the rest, one for each host is enough.
+        let pair = match application {
+            Application::Unknown => (end.address, end.address),
+            _ if severity(application, flow) >= Severity::MEDIUM => (source, end.address),
+            _ => (source, source),
+        };
         let fresh = || claim(at, flow, application, scene);
-        self.told.tell((key, at), out, fresh, |finding| sample(finding, flow));
+        self.told.tell(((pair.0, pair.1, end.port, application), at), out, fresh, |finding| {
+            let other = if application == Application::Unknown { source } else { end.address };
+            if finding.originator != Some(other.into()) && finding.responder != Some(other.into()) {
+                target(finding, &other.to_string());
+            }
+            sample(finding, flow);
+        });
     }
 
     /// A flow ended of which nothing was recognised.
-    fn on_unknown(&mut self, at: Timestamp, flow: &FlowRef, record: &FlowRecord, around: (&Scene<'_>, &mut Findings)) {
+    fn on_unknown(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        record: &FlowRecord,
+        around: (&Scene<'_>, &mut Findings),
+    ) {
         let gaps = record.conduct.originator.missed_bytes + record.conduct.responder.missed_bytes;
         let whole = !record.conduct.midstream && gaps == 0;
         // Less than a greeting each way is a probe or a test of the port.
@@ -99,14 +123,10 @@ fn is_answer(application: Application, what: &FlowEvent) -> bool {
         },
         // Of the others there is no unit that both sides make: both have said something.
         FlowEvent::Ended(record) => {
-            let read = [
-                Application::Http,
-                Application::Ssh,
-                Application::Tls,
-                Application::Rdp,
-                Application::Smb,
-            ];
-            !read.contains(&application) && record.originator.payload_bytes.min(record.responder.payload_bytes) > 0
+            let read =
+                [Application::Http, Application::Ssh, Application::Tls, Application::Rdp, Application::Smb];
+            !read.contains(&application)
+                && record.originator.payload_bytes.min(record.responder.payload_bytes) > 0
         }
         FlowEvent::Started(_)
         | FlowEvent::Answered
@@ -129,7 +149,13 @@ fn severity(application: Application, flow: &FlowRef) -> Severity {
     let hides = CONTROL.contains(&application) && OPEN_PORTS.contains(&port) && flow.protocol == 6;
     // Plain HTTP on the port of a protocol for control is a back door or a proxy; on 443 it is a mistyped link.
     let serves = application == Application::Http && (CONTROL_PORTS.contains(&port) || port == 53);
-    if hides || serves { Severity::MEDIUM } else { Severity::LOW }
+    if hides || serves {
+        Severity::MEDIUM
+    } else if application == Application::Unknown {
+        Severity::INFORMATIONAL
+    } else {
+        Severity::LOW
+    }
 }
 
 fn claim(at: Timestamp, flow: &FlowRef, application: Application, scene: &Scene<'_>) -> Finding {
@@ -146,7 +172,8 @@ fn claim(at: Timestamp, flow: &FlowRef, application: Application, scene: &Scene<
         (flow.began, at),
     );
     finding.severity = severity(application, flow);
-    finding.confidence = Confidence::from_permille(if application == Application::Unknown { 500 } else { 900 });
+    finding.confidence =
+        Confidence::from_permille(if application == Application::Unknown { 500 } else { 900 });
     let server = format!("{}:{}", end.address, end.port);
     let (ja, en) = match application {
         Application::Unknown => ("正体不明の通信".to_owned(), "an unknown protocol".to_owned()),
@@ -166,9 +193,10 @@ fn claim(at: Timestamp, flow: &FlowRef, application: Application, scene: &Scene<
              firewall."
         ),
     );
-    finding.evidence.formula = "the first protocol recognised by content is none of those that belong to the port, and the other \
+    finding.evidence.formula =
+        "the first protocol recognised by content is none of those that belong to the port, and the other \
          side answered in it"
-        .into();
+            .into();
     input(&mut finding, "protocol", name);
     input(&mut finding, "port", u64::from(end.port));
     threshold(&mut finding, "answered", 1_u64);
@@ -188,7 +216,8 @@ impl Detect for ProtocolMismatch {
             }
             return;
         }
-        let answers = matches!(what, FlowEvent::HttpResponse { .. } | FlowEvent::Transaction(_) | FlowEvent::Ended(_));
+        let answers =
+            matches!(what, FlowEvent::HttpResponse { .. } | FlowEvent::Transaction(_) | FlowEvent::Ended(_));
         if !answers {
             return;
         }
@@ -221,7 +250,8 @@ mod tests {
     fn script(application: Application, to: u16, answer: FlowEvent) -> Script {
         let mut script = Script::default();
         let flow = script.flow(TCP, ("192.168.1.5", 40_000), ("198.51.100.7", to));
-        let anomaly = Anomaly { layer: Layer::Application, application, name: ANOMALY, from_originator: true };
+        let anomaly =
+            Anomaly { layer: Layer::Application, application, name: ANOMALY, from_originator: true };
         script.push(0, flow, FlowEvent::Anomaly(anomaly));
         script.push(10, flow, answer);
         script
@@ -238,8 +268,17 @@ mod tests {
         let finding = script(Application::Ssh, 80, ssh()).only(Category::ProtocolMismatch);
         assert_eq!((finding.severity.level(), finding.originator), (2, host("192.168.1.5")));
         let answered = FlowEvent::HttpResponse { status: 200 };
-        assert_eq!(script(Application::Http, 443, answered.clone()).only(Category::ProtocolMismatch).severity.level(), 1);
-        assert_eq!(script(Application::Http, 22, answered).only(Category::ProtocolMismatch).severity.level(), 2);
+        assert_eq!(
+            script(Application::Http, 443, answered.clone())
+                .only(Category::ProtocolMismatch)
+                .severity
+                .level(),
+            1
+        );
+        assert_eq!(
+            script(Application::Http, 22, answered).only(Category::ProtocolMismatch).severity.level(),
+            2
+        );
     }
 
     #[test]

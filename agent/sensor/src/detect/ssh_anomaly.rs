@@ -13,8 +13,7 @@ use crate::detect::{Detect, Scene, Setup};
 use crate::event::{Event, FlowEvent, FlowRef, SshAgreement, SshConnection, Transaction};
 
 /// Key exchanges that RFC 9142 (table 12) says MUST NOT or SHOULD NOT be used, but for those with SHA-1 and 2048 bits.
-const KEY_EXCHANGES: [&str; 3] =
-    ["diffie-hellman-group1-sha1", "rsa1024-sha1", "gss-group1-sha1"];
+const KEY_EXCHANGES: [&str; 3] = ["diffie-hellman-group1-sha1", "rsa1024-sha1", "gss-group1-sha1"];
 /// Key exchanges that RFC 9142 says SHOULD NOT be used and that old appliances have no better than.
 const OLD_KEY_EXCHANGES: [&str; 2] = ["diffie-hellman-group-exchange-sha1", "gss-gex-sha1"];
 /// RFC 8758 forbids RC4; DES, 3DES and `none` by RFC 4253, 6.3 and NIST SP 800-131A; blocks of 64 bits by CVE-2016-2183.
@@ -123,9 +122,10 @@ fn claim(at: Timestamp, flow: &FlowRef, ssh: &SshConnection, scene: &Scene<'_>) 
              read, or the server broken into."
         ),
     );
-    finding.evidence.formula = "protocol version 1, or algorithms agreed that RFC 9142, RFC 8758 and RFC 6151 rule out, or \
+    finding.evidence.formula =
+        "protocol version 1, or algorithms agreed that RFC 9142, RFC 8758 and RFC 6151 rule out, or \
          a program that is out of support"
-        .into();
+            .into();
     let banner = |banner: &Option<Box<str>>| banner.as_deref().unwrap_or_default().to_owned();
     input(&mut finding, "client", banner(&ssh.client.banner));
     input(&mut finding, "server", banner(&ssh.server.banner));

@@ -147,9 +147,10 @@ fn claim(at: Timestamp, flow: &FlowRef, tls: &TlsConnection, scene: &Scene<'_>) 
     finding.severity = Severity::INFORMATIONAL;
     finding.confidence = Confidence::from_permille(900);
     finding.title = Bilingual::new(&format!("TLSの問題: {server}"), &format!("Weak TLS: {server}"));
-    finding.evidence.formula = "the server's certificate at the time of the event (validity, name by RFC 9525, self-signature, \
+    finding.evidence.formula =
+        "the server's certificate at the time of the event (validity, name by RFC 9525, self-signature, \
          key), and the version and cipher suite that it chose"
-        .into();
+            .into();
     input(&mut finding, "version", format!("0x{:04x}", tls.version));
     if let Some(cipher) = tls.cipher {
         input(&mut finding, "cipher", format!("0x{cipher:04x}"));

@@ -41,7 +41,8 @@ fn is_windows_prompt(line: &[u8]) -> bool {
     let line = line.strip_prefix(b"PS ").unwrap_or(line).trim_ascii_end();
     let Some((drive, [b':', b'\\', path @ ..])) = line.split_first() else { return false };
     let Some((b'>', path)) = path.split_last() else { return false };
-    drive.is_ascii_alphabetic() && !path.iter().any(|byte| matches!(byte, b'<' | b'>' | b'|' | b'"' | b'*' | b'?' | b':'))
+    drive.is_ascii_alphabetic()
+        && !path.iter().any(|byte| matches!(byte, b'<' | b'>' | b'|' | b'"' | b'*' | b'?' | b':'))
 }
 
 /// `sh-5.1# `, `bash-4.2$ `: a shell that was started without its settings.
@@ -69,9 +70,14 @@ mod tests {
         ] {
             assert!(is_shell(text), "{}", String::from_utf8_lossy(text));
         }
-        for text in
-            [&b"copy C:\\a to D:\\b\r\n"[..], b"<a>C:\\x</a>", b"router>", b"user@host:~$ ", b"C:\\a\\b.txt\r\n", b"x>"]
-        {
+        for text in [
+            &b"copy C:\\a to D:\\b\r\n"[..],
+            b"<a>C:\\x</a>",
+            b"router>",
+            b"user@host:~$ ",
+            b"C:\\a\\b.txt\r\n",
+            b"x>",
+        ] {
             assert!(!is_shell(text), "{}", String::from_utf8_lossy(text));
         }
     }

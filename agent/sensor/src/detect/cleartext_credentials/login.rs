@@ -2,11 +2,11 @@
 
 use crate::event::ftp::FtpCommand;
 use crate::event::ldap::{LdapMechanism, LdapRequest};
+use crate::event::mqtt::MqttBody;
 use crate::event::snmp::SnmpCommunity;
 use crate::event::{
     HttpExchange, ImapCommand, LdapOperation, MqttMessage, Pop3Command, SmtpMail, TelnetSession, Transaction,
 };
-use crate::event::mqtt::MqttBody;
 
 /// A secret that went over the wire for anybody to read. The secret itself is not here: parsers do not keep it.
 #[derive(Clone, Debug, PartialEq, Eq)]

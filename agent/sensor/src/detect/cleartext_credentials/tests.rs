@@ -3,7 +3,9 @@ use sekimori_wire::finding::Value;
 use super::*;
 use crate::detect::tests::build::{Script, TCP, host};
 use crate::event::http::{HttpForm, Request};
-use crate::event::{FtpCommand, HttpExchange, Pop3Command, Pop3Request, Pop3Response, SmtpLogin, SmtpMail, Transaction};
+use crate::event::{
+    FtpCommand, HttpExchange, Pop3Command, Pop3Request, Pop3Response, SmtpLogin, SmtpMail, Transaction,
+};
 
 const CLIENT: &str = "192.168.1.5";
 const INSIDE: &str = "192.168.1.9";

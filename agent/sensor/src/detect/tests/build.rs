@@ -49,7 +49,13 @@ impl Script {
     }
 
     /// A TCP SYN and what became of it.
-    pub(in crate::detect) fn syn(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), then: &[FlowEvent]) -> FlowRef {
+    pub(in crate::detect) fn syn(
+        &mut self,
+        ms: u64,
+        from: (&str, u16),
+        to: (&str, u16),
+        then: &[FlowEvent],
+    ) -> FlowRef {
         let flow = self.flow(TCP, from, to);
         self.push(ms, flow, FlowEvent::Started(First::Syn));
         for what in then {

@@ -12,8 +12,7 @@ const RSA: &str = "1.2.840.113549.1.1.1";
 /// Shortest RSA modulus in use since 2014 (NIST SP 800-131A; CA/Browser Forum Baseline Requirements, 6.1.5).
 const RSA_BITS_MIN: u32 = 2_048;
 /// Signatures with MD2, MD4 and MD5 (RFC 3279; RFC 6151: no longer acceptable).
-const BROKEN_SIGNATURES: [&str; 3] =
-    ["1.2.840.113549.1.1.2", "1.2.840.113549.1.1.3", "1.2.840.113549.1.1.4"];
+const BROKEN_SIGNATURES: [&str; 3] = ["1.2.840.113549.1.1.2", "1.2.840.113549.1.1.3", "1.2.840.113549.1.1.4"];
 /// Longest validity of a server's certificate by the day it begins, newest first (CA/Browser Forum Baseline Requirements,
 /// 6.3.2, in their versions): seconds since 1970, days. A day more is forgiven.
 const LONGEST: [(i64, i64); 4] =
@@ -46,7 +45,8 @@ pub(super) fn problems(
     if short || curve || BROKEN_SIGNATURES.contains(&&*content.signature_algorithm) {
         found.push(Problem::WeakKey);
     }
-    let longest = LONGEST.iter().find(|(from, _)| content.not_before >= *from).map_or(i64::MAX, |(_, days)| *days);
+    let longest =
+        LONGEST.iter().find(|(from, _)| content.not_before >= *from).map_or(i64::MAX, |(_, days)| *days);
     if !self_signed && content.not_after.saturating_sub(content.not_before) > longest.saturating_mul(DAY) {
         found.push(Problem::LongValidity);
     }

@@ -14,7 +14,8 @@ fn connection(version: u16, cipher: u16) -> TlsConnection {
 }
 
 fn self_signed(valid_until: Timestamp) -> Box<[Certificate]> {
-    let name = Name([Attribute { joined: false, oid: "2.5.4.3".into(), value: "www.city.example".into() }].into());
+    let name =
+        Name([Attribute { joined: false, oid: "2.5.4.3".into(), value: "www.city.example".into() }].into());
     let not_after = i64::try_from(valid_until.secs()).unwrap();
     let content = CertificateContent {
         subject: name.clone(),
@@ -67,8 +68,7 @@ fn good_tls_and_offers_alone_are_silent() {
 
 #[test]
 fn an_appliance_inside_is_only_noted() {
-    let appliance =
-        TlsConnection { server_chain: self_signed(at(86_400_000)), ..connection(0x0303, 0xc02f) };
+    let appliance = TlsConnection { server_chain: self_signed(at(86_400_000)), ..connection(0x0303, 0xc02f) };
     let finding = script(&[(CLIENTS[0], appliance)], "192.168.1.9").only(Category::TlsAnomaly);
     assert_eq!(finding.severity.level(), 0);
 }

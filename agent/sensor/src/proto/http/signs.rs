@@ -1,7 +1,8 @@
 //! Signs of an attack in a request: the parser sees all of it, and keeps of what it finds only which rule it was.
 //!
 //! Everything is judged in plain form (decoded, lower case). Fixed words come from a table; SQL, script, traversal and shell
-//! commands are judged by what they are made of, in each value by itself.
+//! commands are judged by what they are made of, in each value by itself. Every rule's name begins with `exploit.`, so that
+//! the parser can also report it as an anomaly at once: the answer may be long in coming.
 
 mod plain;
 mod sql;
@@ -23,12 +24,24 @@ const CALLBACKS_MAX: usize = 4;
 /// Values of one request that are looked at.
 const VALUES_MAX: usize = 64;
 /// Names of fields that only carry a password (HTML sends no other hint).
-const PASSWORDS: [&str; 8] = ["pass", "pwd", "pw", "passwort", "passphrase", "userpass", "loginpass", "j_password"];
+const PASSWORDS: [&str; 8] =
+    ["pass", "pwd", "pw", "passwort", "passphrase", "userpass", "loginpass", "j_password"];
 /// Endings of such names.
 const PASSWORD_ENDINGS: [&str; 3] = ["password", "passwd", "_pwd"];
 /// Names of fields that carry who logs in.
 const USERS: [&str; 12] = [
-    "user", "username", "user_name", "login", "uname", "userid", "user_id", "email", "log", "account", "j_username", "uid",
+    "user",
+    "username",
+    "user_name",
+    "login",
+    "uname",
+    "userid",
+    "user_id",
+    "email",
+    "log",
+    "account",
+    "j_username",
+    "uid",
 ];
 /// Names of fields of pages that run commands: what an attacker leaves behind calls them so (`OWASP`, "Web shells").
 const COMMAND_FIELDS: [&str; 6] = ["cmd", "exec", "command", "execute", "shell", "c"];
@@ -57,7 +70,11 @@ impl Signs {
     }
 
     /// Looks at the target and the fields of a request's head.
-    pub(in crate::proto) fn head<'f>(&mut self, target: &[u8], fields: impl Iterator<Item = (&'f [u8], &'f [u8])>) {
+    pub(in crate::proto) fn head<'f>(
+        &mut self,
+        target: &[u8],
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+    ) {
         let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
         let query = target.get(path.len() + 1..).unwrap_or_default();
         if target.iter().any(|byte| !is_harmless(*byte)) || target.windows(2).any(|pair| pair == b"..") {
@@ -65,9 +82,11 @@ impl Signs {
             self.rules("target", &whole, &whole, |place| matches!(place, Place::Target | Place::Anywhere));
             let path = plain(path, false);
             // `http://host/…` of a proxy has a root of its own.
-            let local = path.split_once("://").map_or(&*path, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+            let local = path
+                .split_once("://")
+                .map_or(&*path, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
             if value::traversal_in_path(local) {
-                self.add("path_traversal", "target", None);
+                self.add("exploit.path_traversal", "target", None);
             }
             self.value(&path, "", "target");
             self.values(query, "target");
@@ -88,7 +107,9 @@ impl Signs {
         let is = |one: &str| name.eq_ignore_ascii_case(one.as_bytes());
         let suspect = value.iter().any(|byte| matches!(byte, b'$' | b'`' | b'{' | b'<' | b'\'' | b'~'))
             || value.windows(2).any(|pair| pair == b"..")
-            || ["soapaction", "range", "spring.cloud.function.routing-expression", "content-type"].into_iter().any(is);
+            || ["soapaction", "range", "spring.cloud.function.routing-expression", "content-type"]
+                .into_iter()
+                .any(is);
         if !suspect {
             return;
         }
@@ -98,8 +119,10 @@ impl Signs {
             Place::Field(one) => is(one),
             Place::Target | Place::Body => false,
         });
-        if ["user-agent", "x-forwarded-for", "cookie", "x-real-ip"].into_iter().any(is) && sql::injection(&text) {
-            self.add("sql_injection", "field", None);
+        if ["user-agent", "x-forwarded-for", "cookie", "x-real-ip"].into_iter().any(is)
+            && sql::injection(&text)
+        {
+            self.add("exploit.sql_injection", "field", None);
         }
     }
 
@@ -132,25 +155,26 @@ impl Signs {
 
     fn value(&mut self, value: &str, name: &str, place: &'static str) {
         if sql::injection(value) {
-            self.add("sql_injection", place, None);
+            self.add("exploit.sql_injection", place, None);
         }
         if value::script(value) {
-            self.add("cross_site_scripting", place, None);
+            self.add("exploit.cross_site_scripting", place, None);
         }
         if !name.is_empty() && value::traversal_in_value(value) {
-            self.add("path_traversal", place, None);
+            self.add("exploit.path_traversal", place, None);
         }
         if let Some(at) = value::command(value) {
-            self.add("command_injection", place, value.get(at..));
+            self.add("exploit.command_injection", place, value.get(at..));
         }
         if COMMAND_FIELDS.contains(&name) && value::is_command(value, false) {
-            self.add("web_shell", place, Some(value));
+            self.add("exploit.web_shell", place, Some(value));
         }
     }
 }
 
 const fn is_harmless(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'?' | b'&' | b'=' | b'~' | b',' | b':')
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'?' | b'&' | b'=' | b'~' | b',' | b':')
 }
 
 fn is_form(kind: &[u8]) -> bool {
@@ -190,7 +214,11 @@ fn callbacks(text: &str) -> Vec<(Box<str>, Option<u16>)> {
     let mut found: Vec<(Box<str>, Option<u16>)> = Vec::new();
     let mut add = |host: &str, port: Option<u16>| {
         let host = host.trim_matches('.');
-        if !host.is_empty() && host.len() <= 253 && found.len() < CALLBACKS_MAX && found.iter().all(|(one, _)| **one != *host) {
+        if !host.is_empty()
+            && host.len() <= 253
+            && found.len() < CALLBACKS_MAX
+            && found.iter().all(|(one, _)| **one != *host)
+        {
             found.push((host.into(), port));
         }
     };

@@ -23,7 +23,8 @@ pub(super) fn plain(text: &[u8], plus: bool) -> String {
         bytes = decoded;
     }
     let text = String::from_utf8_lossy(&bytes).to_lowercase();
-    let text = if text.contains("\\u00") || text.contains("&#") || text.contains("&l") || text.contains("&q") {
+    let text = if text.contains("\\u00") || text.contains("&#") || text.contains("&l") || text.contains("&q")
+    {
         escapes(&text)
     } else {
         text
@@ -173,7 +174,9 @@ mod tests {
 
     #[test]
     fn lookups_are_spelt_out() {
-        for text in ["${${lower:j}ndi:ldap://x}", "${${::-j}${::-n}${env:none:-d}i:ldap://x}", "${jndi:ldap://x}"] {
+        for text in
+            ["${${lower:j}ndi:ldap://x}", "${${::-j}${::-n}${env:none:-d}i:ldap://x}", "${jndi:ldap://x}"]
+        {
             assert_eq!(without_lookups(text), "${jndi:ldap://x}", "{text}");
         }
         assert_eq!(without_lookups("a}b${c"), "a}b${c");

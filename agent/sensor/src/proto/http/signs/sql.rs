@@ -55,7 +55,8 @@ const TELLTALES: [&str; 14] = [
 /// The name of what looks like SQL injection in a value that [`plain`](super::plain::plain) made plain.
 pub(super) fn injection(text: &str) -> bool {
     const MARKS: [&str; 9] = ["'", "\"", "select", "--", " or ", " and ", "sleep", "||", ";"];
-    let worth = MARKS.iter().any(|mark| text.contains(mark)) || TELLTALES.iter().any(|one| text.contains(one));
+    let worth =
+        MARKS.iter().any(|mark| text.contains(mark)) || TELLTALES.iter().any(|one| text.contains(one));
     if !worth {
         return false;
     }
@@ -79,7 +80,9 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
             let end = rest.find(|letter| !is_word(letter)).unwrap_or(rest.len());
             let word = rest.get(..end).unwrap_or_default();
             let number = word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-                || word.strip_prefix("0x").is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+                || word
+                    .strip_prefix("0x")
+                    .is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
             found.push(if number { Token::Number } else { Token::Word(word) });
             end
         } else if matches!(letter, '\'' | '"' | '`') {
@@ -104,7 +107,8 @@ fn quoted(rest: &str, quote: char, found: &mut Vec<Token<'_>>) -> usize {
     // The closing quote of a text may be the one that the server adds.
     let opens = matches!(
         found.last(),
-        None | Some(Token::Sign('=' | '<' | '>' | '(' | ',' | '|')) | Some(Token::Word("or" | "and" | "like" | "select"))
+        None | Some(Token::Sign('=' | '<' | '>' | '(' | ',' | '|'))
+            | Some(Token::Word("or" | "and" | "like" | "select"))
     );
     match inner.split_once(quote) {
         Some((text, _)) if opens && is_plain(text) && !(found.is_empty() && text.is_empty()) => {
@@ -151,7 +155,10 @@ fn union(tokens: &[Token<'_>]) -> bool {
             (Some(Token::Word(first)), after) => {
                 *first == "null"
                     || first.starts_with("@@")
-                    || matches!(after, Some(Token::Sign('(' | ',')) | Some(Token::Word("from")) | Some(Token::Comment))
+                    || matches!(
+                        after,
+                        Some(Token::Sign('(' | ',')) | Some(Token::Word("from")) | Some(Token::Comment)
+                    )
             }
             _ => false,
         }
@@ -170,9 +177,12 @@ fn tautology(tokens: &[Token<'_>]) -> bool {
         };
         let behind = tokens.get(..at).unwrap_or_default();
         let breaks_out = behind.iter().any(|token| matches!(token, Token::Quote | Token::Text));
-        let after_value = matches!(behind.last(), Some(Token::Number | Token::Sign(')') | Token::Quote | Token::Text));
+        let after_value =
+            matches!(behind.last(), Some(Token::Number | Token::Sign(')') | Token::Quote | Token::Text));
         let mut next = at + joins;
-        while matches!(tokens.get(next), Some(Token::Sign('(' | '!' | '~'))) || word(tokens, next) == Some("not") {
+        while matches!(tokens.get(next), Some(Token::Sign('(' | '!' | '~')))
+            || word(tokens, next) == Some("not")
+        {
             next += 1;
         }
         let compares = matches!(tokens.get(next + 1), Some(Token::Sign('=' | '<' | '>' | '!')))
@@ -194,7 +204,10 @@ fn commented_out(tokens: &[Token<'_>]) -> bool {
     let Some(quote) = before.iter().position(|token| *token == Token::Quote) else { return false };
     let between = before.get(quote + 1..).unwrap_or_default();
     let sql = |token: &Token<'_>| {
-        matches!(token, Token::Word("or" | "and" | "union" | "order" | "group" | "having" | "select" | "limit"))
+        matches!(
+            token,
+            Token::Word("or" | "and" | "union" | "order" | "group" | "having" | "select" | "limit")
+        )
     };
     between.iter().all(|token| matches!(token, Token::Sign(')' | ';'))) || between.iter().any(sql)
 }
@@ -210,9 +223,13 @@ fn stacked(tokens: &[Token<'_>]) -> bool {
             let next_word = word(tokens, at + 2);
             *statement == verb
                 && match *statement {
-                    "select" => !matches!(next, None | Some(Token::Word(_))) || next_word.is_some_and(|one| {
-                        one.starts_with("@@") || matches!(tokens.get(at + 3), Some(Token::Sign('(' | ',')))
-                    }),
+                    "select" => {
+                        !matches!(next, None | Some(Token::Word(_)))
+                            || next_word.is_some_and(|one| {
+                                one.starts_with("@@")
+                                    || matches!(tokens.get(at + 3), Some(Token::Sign('(' | ',')))
+                            })
+                    }
                     "update" => word(tokens, at + 3) == Some("set"),
                     "insert" => {
                         let into = next_word == Some("into");
@@ -239,7 +256,12 @@ fn timed(tokens: &[Token<'_>]) -> bool {
             && tokens.get(at + 2) == Some(&Token::Number);
         let before = tokens.get(..at).unwrap_or_default();
         let in_sql = before.iter().any(|token| {
-            matches!(token, Token::Word("or" | "and" | "select" | "if" | "xor" | "union" | "when") | Token::Quote | Token::Text)
+            matches!(
+                token,
+                Token::Word("or" | "and" | "select" | "if" | "xor" | "union" | "when")
+                    | Token::Quote
+                    | Token::Text
+            )
         });
         calls && in_sql
     })

