@@ -192,11 +192,15 @@ fn split(pairs: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// What a form says of a login.
 pub(in crate::proto) fn form(kind: &[u8], body: &[u8]) -> Option<HttpForm> {
-    if !is_form(kind) {
+    let fields: Vec<(&[u8], &[u8])> = if is_form(kind) {
+        split(body).collect()
+    } else if kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json")) {
+        json_fields(body)
+    } else {
         return None;
-    }
+    };
     let mut form = HttpForm::default();
-    for (name, value) in split(body).filter(|(_, value)| !value.is_empty()) {
+    for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
         let name = plain(name, true);
         // `user[password]`, `ctl00$Login1$Password`.
         let last = name.rsplit(['[', '$', ':', '.']).next().unwrap_or_default().trim_end_matches(']');
@@ -207,6 +211,14 @@ pub(in crate::proto) fn form(kind: &[u8], body: &[u8]) -> Option<HttpForm> {
         }
     }
     Some(form)
+}
+
+/// Names and texts of `"name": "text"`, wherever they stand; escapes within them do not matter for a name.
+fn json_fields(body: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let parts: Vec<&[u8]> = body.split(|byte| *byte == b'"').take(2 * VALUES_MAX).collect();
+    let pairs =
+        parts.windows(3).filter(|part| matches!(part, [_, between, _] if between.trim_ascii() == b":"));
+    pairs.filter_map(|part| Some((*part.first()?, *part.get(2)?))).collect()
 }
 
 /// Hosts of addresses and links in a text, with the port where there is one.

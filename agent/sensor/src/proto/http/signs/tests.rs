@@ -94,4 +94,7 @@ fn forms_show_logins_and_no_secret() {
     assert_eq!((nested.has_password, nested.user.as_deref()), (true, Some("a@b.example")));
     assert_eq!(form(FORM, b"q=password&password=").map(|form| form.has_password), Some(false));
     assert_eq!(form(b"text/plain", b"password=x"), None);
+    let json =
+        form(b"application/json", b"{\"user\": \"yamada\", \"password\": \"x\", \"keep\": true}").unwrap();
+    assert_eq!((json.has_password, json.user.as_deref()), (true, Some("yamada")));
 }
