@@ -131,8 +131,7 @@ fn entries(flow: &FlowRef, what: &FlowEvent, parted: &mut file::Parted) -> Vec<E
         FlowEvent::Ended(record) => flow::entries(flow, record),
         // Ours; Suricata's own of the stream have other conditions.
         FlowEvent::Anomaly(anomaly) if anomaly.layer == Layer::Stream => Vec::new(),
-        // What only our detectors want is no event of Suricata's.
-        FlowEvent::Anomaly(anomaly) if anomaly.name.starts_with(anomaly::OURS) => Vec::new(),
+        FlowEvent::Anomaly(anomaly) if anomaly::is_ours(anomaly) => Vec::new(),
         FlowEvent::Anomaly(anomaly) => vec![anomaly::of_flow(anomaly)],
         FlowEvent::Transaction(transaction) => match &**transaction {
             Transaction::Tls(one) => tls::entries(one),

@@ -21,6 +21,8 @@ use table::Kind;
 
 /// Type of the attribute "common name" (RFC 5280, appendix A).
 const COMMON_NAME: &str = "2.5.4.3";
+/// What the parsers report when they recognise mining.
+const MINING: &str = "policy.mining";
 /// Names that gave one use away, of those that are told.
 const NAMES_MAX: usize = 8;
 
@@ -200,8 +202,13 @@ impl Detect for PolicyUse {
             | FlowEvent::Traffic(_)
             | FlowEvent::Opening(_)
             | FlowEvent::Echo(_)
-            | FlowEvent::Syslog(_)
-            | FlowEvent::Anomaly(_) => None,
+            | FlowEvent::Syslog(_) => None,
+            // Miners stay connected for days: the parser says so when it knows.
+            FlowEvent::Anomaly(anomaly) => (anomaly.name == MINING).then_some(Use {
+                kind: Kind::Mining,
+                service: "Stratum",
+                by: By::Content,
+            }),
         };
         if let Some(used) = used {
             self.tell(*at, flow, used, (scene, out));

@@ -10,7 +10,7 @@ use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity}
 use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
-use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
+use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::notices::Notices;
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::tls::Progress;
@@ -57,9 +57,21 @@ impl ProtocolMismatch {
         around: (&Scene<'_>, &mut Findings),
     ) {
         let (scene, out) = around;
-        let key = (flow.originator.address, flow.responder.address, flow.responder.port, application);
+        let (source, end) = (flow.originator.address, flow.responder);
+        // What is worth a finding has one for each pair; of the rest, one for each host is enough.
+        let pair = match application {
+            Application::Unknown => (end.address, end.address),
+            _ if severity(application, flow) >= Severity::MEDIUM => (source, end.address),
+            _ => (source, source),
+        };
         let fresh = || claim(at, flow, application, scene);
-        self.told.tell((key, at), out, fresh, |finding| sample(finding, flow));
+        self.told.tell(((pair.0, pair.1, end.port, application), at), out, fresh, |finding| {
+            let other = if application == Application::Unknown { source } else { end.address };
+            if finding.originator != Some(other.into()) && finding.responder != Some(other.into()) {
+                target(finding, &other.to_string());
+            }
+            sample(finding, flow);
+        });
     }
 
     /// A flow ended of which nothing was recognised.
@@ -137,7 +149,13 @@ fn severity(application: Application, flow: &FlowRef) -> Severity {
     let hides = CONTROL.contains(&application) && OPEN_PORTS.contains(&port) && flow.protocol == 6;
     // Plain HTTP on the port of a protocol for control is a back door or a proxy; on 443 it is a mistyped link.
     let serves = application == Application::Http && (CONTROL_PORTS.contains(&port) || port == 53);
-    if hides || serves { Severity::MEDIUM } else { Severity::LOW }
+    if hides || serves {
+        Severity::MEDIUM
+    } else if application == Application::Unknown {
+        Severity::INFORMATIONAL
+    } else {
+        Severity::LOW
+    }
 }
 
 fn claim(at: Timestamp, flow: &FlowRef, application: Application, scene: &Scene<'_>) -> Finding {

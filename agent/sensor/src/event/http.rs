@@ -75,7 +75,7 @@ pub struct HttpForm {
 /// Something in a request that looks like an attack. What it was is not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpSign {
-    /// Identifier of the rule that found it.
+    /// Identifier of the rule that found it, with `exploit.` in front.
     pub rule: &'static str,
     /// Where: `target`, `field`, `body`.
     pub place: &'static str,

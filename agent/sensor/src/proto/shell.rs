@@ -1,4 +1,5 @@
-//! The prompt of a shell in a stream that is nothing else: somebody has one where no protocol for it is spoken.
+//! What only an attack sends in a stream that no parser reads, and the prompt of a shell in it: somebody has one where no
+//! protocol for it is spoken.
 
 use super::{Side, Sink};
 use crate::event::Application;
@@ -16,11 +17,35 @@ const WORDS: [&[u8]; 6] = [
     b"(C) Copyright 1985-2",
 ];
 
+/// What is reported, how a stream begins, and what it then holds: the back door in `UnrealIRCd` (CVE-2010-2075), `distccd` asked
+/// to run a shell (CVE-2004-2687), Redis told to write its database among somebody's keys or tasks.
+const ATTACKS: [(&str, &[u8], &[u8]); 5] = [
+    ("exploit.unrealircd_backdoor CVE-2010-2075", b"AB;", b""),
+    ("exploit.distcc CVE-2004-2687", b"DIST00000001ARGC", b"ARGV00000002-c"),
+    ("exploit.redis_write", b"*4\r\n$6\r\n", b"/.ssh"),
+    ("exploit.redis_write", b"*4\r\n$6\r\n", b"/cron"),
+    ("exploit.java_deserialisation", b"", b"org.apache.commons.collections.functors"),
+];
+
 /// Says so if `side` shows a prompt.
 pub(super) fn look(side: Side, bytes: &[u8], sink: &mut Sink<'_>) {
     if is_shell(bytes) {
         sink.anomaly(Application::Unknown, side, "exploit.shell_prompt");
     }
+    if side == Side::Originator
+        && let Some(name) = attack(bytes)
+    {
+        sink.anomaly(Application::Unknown, side, name);
+    }
+}
+
+fn attack(bytes: &[u8]) -> Option<&'static str> {
+    /// What is held stands among the first bytes.
+    const HELD_MAX: usize = 2 * 1024;
+    let start = bytes.get(..HELD_MAX).unwrap_or(bytes);
+    let holds = |words: &[u8]| words.is_empty() || start.windows(words.len()).any(|at| at == words);
+    let found = ATTACKS.iter().find(|(_, begins, words)| start.starts_with(begins) && holds(words));
+    found.map(|(name, ..)| *name)
 }
 
 fn is_shell(bytes: &[u8]) -> bool {
@@ -57,6 +82,15 @@ fn is_unix_prompt(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attacks_on_what_nobody_reads_are_known() {
+        let redis = b"*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$3\r\ndir\r\n$10\r\n/root/.ssh\r\n";
+        assert_eq!(attack(redis), Some("exploit.redis_write"));
+        assert_eq!(attack(b"AB; id\n"), Some("exploit.unrealircd_backdoor CVE-2010-2075"));
+        assert_eq!(attack(b"*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n"), None);
+        assert_eq!(attack(b"ABC"), None);
+    }
 
     #[test]
     fn prompts_are_known_and_text_is_not() {

