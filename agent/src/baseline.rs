@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use sekimori_sensor::sensor::Sensor;
+use sekimori_sensor::baseline::BaselineError;
 
 use crate::disk;
 
@@ -56,12 +56,12 @@ impl Drawer {
     }
 
     /// Gives a sensor what was kept.
-    pub(crate) fn load(&self, sensor: &mut Sensor) {
+    pub(crate) fn load(&self, recall: impl FnOnce(&[u8]) -> Result<(), BaselineError>) {
         let file = self.path.display();
         let is_too_large = std::fs::metadata(&self.path).is_ok_and(|data| data.len() > FILE_BYTES_MAX);
         let bytes = if is_too_large { Ok(Vec::new()) } else { std::fs::read(&self.path) };
         match bytes {
-            Ok(bytes) => match sensor.recall(&bytes) {
+            Ok(bytes) => match recall(&bytes) {
                 Ok(()) => tracing::info!(%file, "baselines read"),
                 Err(error) => tracing::error!(
                     %file,
@@ -98,7 +98,7 @@ mod tests {
     use sekimori_sensor::limits::Limits;
     use sekimori_sensor::observe::Options;
     use sekimori_sensor::segment::Policy;
-    use sekimori_sensor::sensor::{Keep, SensorConfig};
+    use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
 
     use super::*;
 
@@ -110,6 +110,8 @@ mod tests {
             user_key: [0; 32],
             observe: Options::default(),
             keep: Keep::Nothing,
+            intel: Default::default(),
+            exceptions: Default::default(),
         })
     }
 
@@ -123,7 +125,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let drawer = Drawer::new(folder.path(), "eth0.100");
         let mut first = sensor();
-        drawer.load(&mut first);
+        drawer.load(|file| first.recall(file));
         assert_eq!(refused(&first), 0, "none yet is not damage");
         drawer.put(vec![1]);
         drawer.put(first.learned());
@@ -131,7 +133,7 @@ mod tests {
         drawer.write().unwrap();
         assert!(folder.path().join("baseline-eth0.100.skbl").is_file());
         let mut second = sensor();
-        Drawer::only(folder.path()).unwrap().unwrap().load(&mut second);
+        Drawer::only(folder.path()).unwrap().unwrap().load(|file| second.recall(file));
         assert_eq!(refused(&second), 0);
     }
 
@@ -142,7 +144,7 @@ mod tests {
         for damaged in [&b""[..], b"SKBL", b"SKBL\x09\x00 something", b"text"] {
             std::fs::write(&path, damaged).unwrap();
             let mut sensor = sensor();
-            Drawer::new(folder.path(), "eth0").load(&mut sensor);
+            Drawer::new(folder.path(), "eth0").load(|file| sensor.recall(file));
             assert_eq!(refused(&sensor), 1);
         }
         std::fs::write(folder.path().join("baseline-eth1.skbl"), b"").unwrap();

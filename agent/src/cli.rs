@@ -1,8 +1,13 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sekimori_wire::envelope::VerifyingKey;
+
+use crate::intel::age_of;
+use crate::intel::command::public_key;
 
 /// 関守: the sensor on a gateway. Captures, detects, seals and ships; or replays captures.
 #[derive(Debug, Parser)]
@@ -43,6 +48,99 @@ pub(crate) enum Command {
     /// Looks into the spool.
     #[command(subcommand)]
     Spool(SpoolCommand),
+    /// Imports, signs and looks into threat intelligence.
+    #[command(subcommand)]
+    Intel(IntelCommand),
+    /// Checks exceptions, and shows what they would do to stored findings.
+    #[command(subcommand)]
+    Exceptions(ExceptionsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IntelCommand {
+    /// Makes a key to sign bundles with, and prints its public half for `intel.keys`.
+    Keygen {
+        /// Where to keep the secret half.
+        key: PathBuf,
+    },
+    /// Reads feeds (CSV, MISP JSON, STIX 2.1), says what was taken and what not, and signs it all as one bundle.
+    Import(ImportArgs),
+    /// Whether bundles are signed by a trusted key and can be read.
+    Verify {
+        /// Public key to trust (several times for several).
+        #[arg(long = "key", value_name = "PUBLIC_KEY", required = true, value_parser = public_key)]
+        keys: Vec<VerifyingKey>,
+        /// Bundles.
+        #[arg(required = true)]
+        bundles: Vec<PathBuf>,
+    },
+    /// Prints what files and bundles hold, as tab-separated values.
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// Feeds.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The bundle to write.
+    #[arg(long, requires = "key")]
+    pub(crate) output: Option<PathBuf>,
+    /// The secret key to sign it with.
+    #[arg(long, requires = "output")]
+    pub(crate) key: Option<PathBuf>,
+    /// Agents raise the alarm when the bundle is older than this (7d, 12h).
+    #[arg(long, value_parser = age_of)]
+    pub(crate) max_age: Option<Duration>,
+    /// Replace the bundle even if a feed loses more than half of its entries.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Feeds and bundles.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Public key to trust, for bundles (several times for several).
+    #[arg(long = "key", value_name = "PUBLIC_KEY", value_parser = public_key)]
+    pub(crate) keys: Vec<VerifyingKey>,
+    /// Only what would match this address, name, URL or fingerprint today.
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) find: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExceptionsCommand {
+    /// Checks files of exceptions.
+    Check {
+        /// Files with `[[exception]]` tables.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Shows which stored findings exceptions would cover, and which cover none.
+    DryRun(DryRunArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DryRunArgs {
+    /// File with `[[exception]]` tables (several times for several).
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(crate) exceptions: Vec<PathBuf>,
+    /// Findings as JSON lines, as `replay --format findings` writes them.
+    #[arg(required = true)]
+    pub(crate) findings: Vec<PathBuf>,
+}
+
+/// What is known beforehand, beside the configuration's own.
+#[derive(Debug, Default, Args)]
+pub(crate) struct KnowledgeArgs {
+    /// Threat intelligence: CSV or TSV with a header, MISP JSON or STIX 2.1 (several times for several).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) intel: Vec<PathBuf>,
+    /// File with `[[exception]]` tables (several times for several).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) exceptions: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +186,8 @@ pub(crate) struct EvaluateArgs {
     /// Configuration file: networks and limits.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) knowledge: KnowledgeArgs,
     /// Only captures whose path holds this.
     #[arg(long, value_name = "PART")]
     pub(crate) only: Option<String>,
@@ -120,12 +220,17 @@ pub(crate) struct ReplayArgs {
     /// With `--baseline`: write there what was learned, so that the next capture goes on from it.
     #[arg(long, requires = "baseline")]
     pub(crate) baseline_save: bool,
+    #[command(flatten)]
+    pub(crate) knowledge: KnowledgeArgs,
     /// Look only at what passes this filter (tcpdump's language).
     #[arg(long)]
     pub(crate) filter: Option<String>,
     /// `max`, or times real time.
     #[arg(long, default_value = "max", value_parser = speed)]
     pub(crate) speed: Speed,
+    /// Observe with this many threads; the results are the same.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) workers: u8,
     /// Shift event time so that the captures end now.
     #[arg(long)]
     pub(crate) rebase_time: bool,

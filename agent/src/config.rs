@@ -11,9 +11,12 @@ use std::time::Duration;
 
 use sekimori_sensor::limits::Limits;
 use sekimori_sensor::segment::{Policy, PolicyError, PolicyFile};
+use sekimori_wire::exception::{ExceptionFile, Exceptions};
 use sekimori_wire::id::Digest;
 
 use crate::capture::Options;
+use crate::exceptions::{self, ExceptionsError};
+use crate::intel::Sources;
 use file::File;
 
 /// 1 GiB: more than a day of the full uplink, a week of an ordinary one.
@@ -39,6 +42,9 @@ pub(crate) struct Config {
     pub(crate) spool_bytes: u64,
     pub(crate) limits: Limits,
     pub(crate) policy: Policy,
+    pub(crate) intel: Sources,
+    /// Those written in the configuration, and those of the files it names; checked.
+    pub(crate) exceptions: Vec<ExceptionFile>,
 }
 
 /// What is wrong with a configuration file.
@@ -58,6 +64,13 @@ pub(crate) enum ConfigError {
         line: usize,
         #[source]
         cause: PolicyError,
+    },
+    #[error("{file}:{line}: the exceptions cannot be used")]
+    Exceptions {
+        file: PathBuf,
+        line: usize,
+        #[source]
+        cause: Box<ExceptionsError>,
     },
     #[error("{file}: capture.interfaces: name at least one interface; there are: {there}")]
     NoInterface { file: PathBuf, there: String },
@@ -95,6 +108,10 @@ impl Config {
             let line = line_of(text, &cause.to_string());
             ConfigError::Policy { file: path.to_owned(), line, cause }
         })?;
+        let exceptions = exceptions_of(path, file.exception, &file.exceptions.files).map_err(|cause| {
+            let line = line_of(text, &cause.to_string());
+            ConfigError::Exceptions { file: path.to_owned(), line, cause: Box::new(cause) }
+        })?;
         Ok(Self {
             path: path.to_owned(),
             digest: Digest::of(text.as_bytes()),
@@ -112,6 +129,8 @@ impl Config {
             spool_bytes: file.spool.max_bytes.map_or(SPOOL_BYTES, file::Within::value),
             limits,
             policy,
+            intel: sources(path, file.intel),
+            exceptions,
         })
     }
 
@@ -123,6 +142,35 @@ impl Config {
         let there: Vec<String> = pnet::datalink::interfaces().into_iter().map(|one| one.name).collect();
         Err(ConfigError::NoInterface { file: self.path.clone(), there: there.join(", ") })
     }
+}
+
+/// Names of files are relative to the configuration.
+fn beside(config: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
+    let folder = config.parent().unwrap_or(Path::new(""));
+    files.iter().map(|file| folder.join(file)).collect()
+}
+
+fn sources(path: &Path, intel: file::Intel) -> Sources {
+    Sources {
+        files: beside(path, &intel.files),
+        bundles: beside(path, &intel.bundles),
+        keys: intel.keys.into_iter().map(|key| key.0).collect(),
+        max_age: intel.max_age.map(|age| age.0),
+        severities: intel.feed.into_iter().map(|feed| (feed.name, feed.max_severity.0)).collect(),
+    }
+}
+
+/// Those written here and in further files; a mistake in any of them is one of the configuration.
+fn exceptions_of(
+    path: &Path,
+    mut own: Vec<ExceptionFile>,
+    files: &[PathBuf],
+) -> Result<Vec<ExceptionFile>, ExceptionsError> {
+    for file in beside(path, files) {
+        own.extend(exceptions::read(&file)?);
+    }
+    Exceptions::from_files(own.clone())?;
+    Ok(own)
 }
 
 /// The line of a byte offset, and the key that is written there, with its table.

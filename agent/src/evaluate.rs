@@ -15,6 +15,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sekimori_sensor::limits::Limits;
 use sekimori_sensor::observe::Options;
@@ -28,6 +29,9 @@ use sekimori_wire::time::Timestamp;
 use crate::capture::file::Files;
 use crate::cli::EvaluateArgs;
 use crate::config::{Config, ConfigError};
+use crate::exceptions::ExceptionsError;
+use crate::intel::IntelError;
+use crate::replay::knowledge;
 use label::Labels;
 use manifest::{Entry, ManifestError};
 use score::Score;
@@ -37,6 +41,10 @@ use score::Score;
 pub(crate) enum EvaluateError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Intel(#[from] IntelError),
+    #[error(transparent)]
+    Exceptions(#[from] ExceptionsError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     #[error("the table of labels: {0}")]
@@ -49,19 +57,24 @@ impl EvaluateError {
     /// The command line, the configuration or the manifest is wrong.
     pub(crate) const fn is_usage(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Manifest(_) => true,
+            Self::Config(_) | Self::Intel(_) | Self::Exceptions(_) | Self::Manifest(_) => true,
             Self::Labels(_) | Self::Stdout(_) => false,
         }
     }
 }
+
+/// A longer silence counts as this: captures put together from several, or with a broken clock, have gaps of years.
+const GAP_MAX: Duration = Duration::from_secs(3_600);
 
 /// What a capture gave.
 #[derive(Debug, Default)]
 struct Outcome {
     /// The last revision of each finding, in order of time.
     findings: Vec<Finding>,
-    /// First and last frame.
-    span: Option<(Timestamp, Timestamp)>,
+    /// Time of the first frame.
+    began: Option<Timestamp>,
+    /// Event time in it.
+    duration: Duration,
     /// What of the file could not be read.
     problem: Option<String>,
 }
@@ -69,6 +82,7 @@ struct Outcome {
 /// Judges every capture of a manifest and prints how it went.
 pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), EvaluateError> {
     let config = args.config.as_deref().map(Config::load).transpose()?;
+    let (intel, exceptions) = knowledge::<EvaluateError>(config.as_ref(), &args.knowledge)?;
     let (limits, segments) = config.map_or_else(
         || (Limits::gateway(), Policy::default_private()),
         |config| (config.limits, config.policy),
@@ -81,6 +95,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), EvaluateError> {
         user_key,
         observe: Options::default(),
         keep: Keep::Nothing,
+        intel,
+        exceptions,
     };
     let entries = manifest::read(&args.manifest, args.only.as_deref())?;
     let labels = Labels::own()?;
@@ -118,10 +134,12 @@ fn replay_all(entries: &[Entry], folder: &Path, setup: &SensorConfig) -> Vec<Out
 fn replay(path: &PathBuf, setup: SensorConfig) -> Outcome {
     let mut files = Files::open(std::slice::from_ref(path), None);
     let mut sensor = Sensor::new(setup);
-    let mut span: Option<(Timestamp, Timestamp)> = None;
+    let (mut began, mut last_at, mut duration) = (None, None, Duration::ZERO);
     let mut last: BTreeMap<FindingId, Finding> = BTreeMap::new();
     while let Some(frame) = files.next_frame() {
-        span = Some(span.map_or((frame.at, frame.at), |(from, to)| (from.min(frame.at), to.max(frame.at))));
+        began = began.or(Some(frame.at));
+        duration += last_at.map_or(Duration::ZERO, |last| frame.at.since(last)).min(GAP_MAX);
+        last_at = last_at.max(Some(frame.at));
         sensor.handle_frame(&frame);
         keep(&mut sensor, &mut last);
     }
@@ -130,7 +148,7 @@ fn replay(path: &PathBuf, setup: SensorConfig) -> Outcome {
     let mut findings: Vec<Finding> = last.into_values().collect();
     findings.sort_by_key(|finding| (finding.time, finding.id));
     let problem = files.problems().first().map(ToString::to_string);
-    Outcome { findings, span, problem }
+    Outcome { findings, began, duration, problem }
 }
 
 fn keep(sensor: &mut Sensor, last: &mut BTreeMap<FindingId, Finding>) {

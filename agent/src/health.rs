@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sekimori_sensor::counters::Counters;
+
 use sekimori_wire::id::Digest;
 use sekimori_wire::record::{Health, Interface, NamedCount};
 use sekimori_wire::time::Timestamp;
@@ -33,6 +34,8 @@ pub(crate) struct Reading {
     pub(crate) shed: u64,
     /// Frames missing from the recording.
     pub(crate) not_recorded: u64,
+    /// Findings that each exception came to cover.
+    pub(crate) excepted: Vec<(String, u64)>,
 }
 
 impl Gauge {
@@ -57,6 +60,11 @@ pub(crate) fn named<N: Into<String>>(counters: impl IntoIterator<Item = (N, u64)
         *sum = sum.saturating_add(count);
     }
     sums.into_iter().map(|(name, count)| NamedCount { name: name.into(), count }).collect()
+}
+
+/// Findings that each exception came to cover, as counters.
+pub(crate) fn excepted<'a>(by_id: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
+    by_id.map(|(id, count)| (format!("excepted.{id}"), count)).collect()
 }
 
 /// Takes the measurements.
@@ -98,6 +106,7 @@ impl Monitor {
                 ("outbox.shed", reading.shed),
             ];
             counters.extend(reading.sensor.iter().chain(own).map(|(name, count)| (name.to_owned(), count)));
+            counters.extend(reading.excepted);
             let up = there.iter().any(|one| one.name == gauge.interface && one.is_up() && one.is_running());
             interfaces.push(Interface {
                 name: gauge.interface.as_str().into(),

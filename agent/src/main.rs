@@ -5,8 +5,8 @@
 //! capture files ─► Sensor ─Record─► report, JSON lines, or the same way to the collector (replay)
 //! ```
 //!
-//! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `config`,
-//! `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`, `cli`.
+//! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `exceptions`,
+//! `intel`, `config`, `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`, `cli`.
 
 mod baseline;
 mod capture;
@@ -17,9 +17,11 @@ mod disk;
 mod doctor;
 mod endpoint;
 mod evaluate;
+mod exceptions;
 mod health;
 mod identity;
 mod inspect;
+mod intel;
 mod outbox;
 mod privilege;
 mod replay;
@@ -69,7 +71,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         },
         Command::Evaluate(args) => evaluate::evaluate(&args)?,
         Command::Check(config) => {
-            config::Config::load(&config.config)?.require_interface()?;
+            let config = config::Config::load(&config.config)?;
+            config.require_interface()?;
+            intel::load(&config.intel)?;
         }
         Command::Doctor { config } => {
             let (report, well) = doctor::doctor(config.as_deref());
@@ -85,6 +89,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Spool(SpoolCommand::Inspect { state, json }) => {
             print(&inspect::spool_inspect(&state.state, json)?)?;
         }
+        Command::Intel(command) => print(&intel::command::run(&command)?)?,
+        Command::Exceptions(command) => print(&exceptions::run(&command)?)?,
         Command::Spool(SpoolCommand::Verify(state)) => print(&inspect::spool_verify(&state.state)?)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -119,7 +125,11 @@ fn token(arg: &TokenArg) -> anyhow::Result<String> {
 
 /// The command line or the configuration is at fault, and not the world.
 fn is_usage(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<config::ConfigError>())
+    error.chain().any(|cause| cause.is::<config::ConfigError>() || cause.is::<intel::IntelError>())
+        || error
+            .downcast_ref::<intel::command::CommandError>()
+            .is_some_and(intel::command::CommandError::is_usage)
+        || error.is::<exceptions::ExceptionsError>()
         || error.downcast_ref::<replay::ReplayError>().is_some_and(replay::ReplayError::is_usage)
         || error.downcast_ref::<evaluate::EvaluateError>().is_some_and(evaluate::EvaluateError::is_usage)
 }

@@ -3,6 +3,7 @@
 //! The same captures and configuration give the same bytes on standard output, whenever and wherever it runs.
 
 mod columns;
+mod crew;
 mod csv;
 mod dns_types;
 mod eve;
@@ -17,28 +18,34 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sekimori_sensor::counters::Counters;
 use sekimori_sensor::event::Event;
 use sekimori_sensor::frame::{Frame, LinkType};
+use sekimori_sensor::intel::Intel;
 use sekimori_sensor::limits::Limits;
 use sekimori_sensor::observe::{Options, Rules};
 use sekimori_sensor::segment::Policy;
-use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
+use sekimori_sensor::sensor::{Keep, SensorConfig};
+use sekimori_wire::exception::Exceptions;
 use sekimori_wire::id::Digest;
 use sekimori_wire::record::{FlowSummary, Health, Interface, Record};
 use sekimori_wire::time::Timestamp;
 
+use self::crew::Crew;
 use self::csv::Csv;
 use crate::baseline::Drawer;
 use crate::capture::file::Files;
 use crate::capture::filter::{Filter, FilterError};
-use crate::cli::{Checksums, Format, Midstream, ReplayArgs, Speed};
+use crate::cli::{Checksums, Format, KnowledgeArgs, Midstream, ReplayArgs, Speed};
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::disk::{self, DiskError};
+use crate::exceptions::{self, ExceptionsError};
 use crate::health;
+use crate::intel::{self, IntelError, Sources};
 use eve::Eve;
 use progress::Progress;
 use report::Report;
@@ -57,6 +64,10 @@ const INTERFACES_MAX: usize = 64;
 pub(crate) enum ReplayError {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Intel(#[from] IntelError),
+    #[error(transparent)]
+    Exceptions(#[from] ExceptionsError),
     #[error("--filter")]
     Filter(#[from] FilterError),
     #[error("--rebase-time reads the captures twice, which standard input (`-`) does not allow")]
@@ -99,13 +110,9 @@ impl ReplayError {
     /// The command line or the configuration is wrong.
     pub(crate) const fn is_usage(&self) -> bool {
         match self {
-            Self::Config(_)
-            | Self::Filter(_)
-            | Self::RebaseStdin
-            | Self::NeedsFolder
-            | Self::NeedsFile
-            | Self::BaselineFolder { .. }
-            | Self::ManyBaselines { .. } => true,
+            Self::Config(_) | Self::Intel(_) | Self::Exceptions(_) | Self::Filter(_) => true,
+            Self::RebaseStdin | Self::NeedsFolder | Self::NeedsFile => true,
+            Self::BaselineFolder { .. } | Self::ManyBaselines { .. } => true,
             #[cfg(not(feature = "parquet"))]
             Self::NoParquet => true,
             Self::Output { .. }
@@ -135,16 +142,17 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
     } else {
         Shift(0)
     };
+    let (intel, exceptions) = knowledge::<ReplayError>(config.as_ref(), &args.knowledge)?;
     let shipping = Shipping::start(&args.shipping, config.as_ref())?;
     let format = args.format.unwrap_or_else(|| default_format(args));
     let user_key = shipping.as_ref().map_or_else(
         || *Digest::of(b"sekimori-agent replay").as_bytes(),
         |shipping| shipping.identity().user_key(),
     );
-    let sensor = sensor_config(config, args, format, user_key);
+    let sensor = SensorConfig { intel, exceptions, ..sensor_config(config, args, format, user_key) };
     let mut replay = Replay {
         writer: writer(args, format, &sensor.segments)?,
-        sensor: Sensor::new(sensor),
+        sensor: Crew::new(sensor, args.workers.into()),
         drawer: drawer(args)?,
         save: args.baseline_save,
         shipping,
@@ -152,7 +160,7 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
         strange: BTreeMap::new(),
     };
     if let Some(drawer) = &replay.drawer {
-        drawer.load(&mut replay.sensor);
+        drawer.load(|file| replay.sensor.recall(file));
     }
     let mut progress = Progress::new(args.quiet, &files);
     let read = replay.frames(&mut files, args.speed, &mut progress);
@@ -177,6 +185,17 @@ fn drawer(args: &ReplayArgs) -> Result<Option<Drawer>, ReplayError> {
     }
     let only = Drawer::only(folder).map_err(failed)?;
     only.map(Some).ok_or_else(|| ReplayError::ManyBaselines { folder: folder.clone() })
+}
+
+/// What the configuration and the command line say is known beforehand.
+pub(crate) fn knowledge<E: From<IntelError> + From<ExceptionsError>>(
+    config: Option<&Config>,
+    args: &KnowledgeArgs,
+) -> Result<(Arc<Intel>, Exceptions), E> {
+    let mut sources = config.map_or_else(Sources::default, |config| config.intel.clone());
+    sources.files.extend_from_slice(&args.intel);
+    let own = config.map_or_else(Vec::new, |config| config.exceptions.clone());
+    Ok((intel::load(&sources)?, exceptions::checked(own, &args.exceptions)?))
 }
 
 fn default_format(args: &ReplayArgs) -> Format {
@@ -275,7 +294,8 @@ fn sensor_config(
             | Format::Parquet => Rules::Own,
         },
     };
-    SensorConfig { limits, segments, seed: 0, user_key, observe, keep }
+    let (intel, exceptions) = (Arc::default(), Exceptions::default());
+    SensorConfig { limits, segments, seed: 0, user_key, observe, keep, intel, exceptions }
 }
 
 /// The references' own idea of when a flow is over; both report each flow once.
@@ -359,7 +379,7 @@ impl Shift {
 }
 
 struct Replay {
-    sensor: Sensor,
+    sensor: Crew,
     writer: Box<dyn Writer>,
     drawer: Option<Drawer>,
     /// What was learned is kept.
@@ -449,7 +469,13 @@ impl Replay {
         });
         Health {
             at: self.sensor.now(),
-            counters: health::named(counters.iter().chain([("capture.unreadable", unreadable)])),
+            counters: health::named(
+                counters
+                    .iter()
+                    .map(|(name, count)| (name.to_owned(), count))
+                    .chain([("capture.unreadable".to_owned(), unreadable)])
+                    .chain(health::excepted(self.sensor.iter_excepted())),
+            ),
             interfaces: interfaces.collect(),
             ..Health::default()
         }

@@ -20,8 +20,10 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use sd_notify::NotifyState;
+use sekimori_sensor::intel::Intel;
 use sekimori_sensor::observe::Options;
 use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
+use sekimori_wire::exception::Exceptions;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -32,6 +34,7 @@ use crate::config::{Config, ConfigError};
 use crate::endpoint::{Bound, Intake, ListenError};
 use crate::health::{Gauge, Monitor, notify};
 use crate::identity::{Identity, IdentityError};
+use crate::intel;
 use crate::outbox::Outbox;
 use crate::privilege::{self, PrivilegeError};
 use crate::seal::{Sealer, SealerError};
@@ -97,7 +100,8 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
         let _on_runtime = runtime.enter();
         bound.start().map_err(system("listen for syslog"))?
     };
-    let around = Around { identity, spool, sealer, stats: Arc::new(Stats::default()), intake };
+    let (intel, unread) = intelligence(&config);
+    let around = Around { identity, spool, sealer, stats: Arc::new(Stats::default()), intake, intel, unread };
     let (failed, failures) = mpsc::channel(1);
     let (stop_shipping, stopped) = watch::channel(false);
     runtime.spawn(shipping(&around, config.collector_urls.clone(), stopped, failed.clone()));
@@ -140,6 +144,18 @@ struct Around {
     sealer: Sealer,
     stats: Arc<Stats>,
     intake: Arc<Intake>,
+    intel: Arc<Intel>,
+    /// Files of threat intelligence that could not be used.
+    unread: u64,
+}
+
+/// What is known to be malicious. A list that cannot be read blinds the agent to it alone: it starts, says so, and counts it.
+fn intelligence(config: &Config) -> (Arc<Intel>, u64) {
+    let (intel, problems) = intel::gather(&config.intel);
+    for problem in &problems {
+        tracing::error!(error = problem as &dyn std::error::Error, "threat intelligence is incomplete");
+    }
+    (intel, u64::try_from(problems.len()).unwrap_or(u64::MAX))
 }
 
 /// Ships, and tells when that ended by itself.
@@ -219,6 +235,7 @@ impl Threads {
         let (to_sealing, records) = bounded(RECORDS_IN_CHANNEL);
         let user_key = around.identity.user_key();
         let mut lines = Some(lines);
+        let exceptions = Exceptions::from_files(config.exceptions.clone()).unwrap_or_default();
         let mut capturing = Vec::new();
         let mut gauges = Vec::new();
         let mut drawers = Vec::new();
@@ -232,9 +249,11 @@ impl Threads {
                 user_key,
                 observe: Options::default(),
                 keep: Keep::Nothing,
+                intel: Arc::clone(&around.intel),
+                exceptions: exceptions.clone(),
             });
             let drawer = Arc::new(Drawer::new(&config.state, &interface));
-            drawer.load(&mut sensor);
+            drawer.load(|file| sensor.recall(file));
             drawers.push(Arc::clone(&drawer));
             // Alerts of endpoint products go to one sensor, or each would report them.
             let lines = lines.take();

@@ -30,6 +30,8 @@ fn findings(capture: &Path, expected: &Value) -> Vec<Value> {
     }
     let first = run_ok(command.arg(capture));
     assert_eq!(run_ok(&mut command), first, "{}: same capture, same bytes", capture.display());
+    let several = run_ok(command.args(["--workers", "3"]));
+    assert_eq!(several, first, "{}: whoever observed it", capture.display());
     first.lines().map(|line| serde_json::from_str(line).expect("a finding a line")).collect()
 }
 

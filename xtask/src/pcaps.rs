@@ -131,6 +131,7 @@ fn seeded() -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
         files.insert(format!("{}.expected.json", case.name), case.expected_json()?.into_bytes());
     }
     files.insert("segment.violation/segments.toml".to_owned(), SEGMENTS_TOML.as_bytes().to_vec());
+    files.extend(cases::files());
     for body in &scenario::BODIES {
         files.insert(format!("demo/{}.toml", body.key), scenario::agent_toml(body).into_bytes());
     }

@@ -21,6 +21,8 @@ use crate::alert::syslog::Header;
 use crate::counters::Counter;
 use crate::segment::is_private;
 
+pub(crate) use crate::alert::privacy::user_hash;
+
 /// Longest line that is looked at; what is longer is cut.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
@@ -114,7 +116,7 @@ fn from_cef(cef: &Cef, user_key: &[u8; 32], line: &str) -> EndpointAlert {
         class,
         host,
         host_name: host_name.into(),
-        user: user.map(|user| privacy::user_hash(user_key, user)),
+        user: user.map(|user| user_hash(user_key, user)),
         remote,
         file_sha256: hash,
         action: cef.get("act").into(),
@@ -178,7 +180,7 @@ fn from_words(
             .unwrap_or_default()
             .into(),
         remote: address(words::REMOTE_LABELS).or_else(|| first(false)).map(Host::Ip),
-        user: user.map(|user| privacy::user_hash(user_key, user)),
+        user: user.map(|user| user_hash(user_key, user)),
         file_sha256: words::labelled(message, words::HASH_LABELS).and_then(|text| text.parse().ok()),
         action: words::action_in(message).into(),
         original: redaction.apply(line).as_str().into(),

@@ -96,6 +96,19 @@ enum LayerContent<'a> {
     Aggregate { bytes: &'a [u8], beyond: u32 },
 }
 
+/// What an IP header says before anything else is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outermost {
+    /// Sender and receiver.
+    pub(crate) ends: (IpAddr, IpAddr),
+    /// The packet may be an ICMP message.
+    pub(crate) may_be_icmp: bool,
+}
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
 /// What a layer turned out to be.
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
@@ -141,6 +154,8 @@ pub struct Ip<'a> {
     pub truncated: bool,
     /// Its TCP, UDP or ICMP checksum is wrong; only if checksums are verified.
     pub bad_checksum: bool,
+    /// TTL or hop limit; 0 if it was put together from fragments.
+    pub hops_left: u8,
     /// The payload is a packet in this tunnel.
     pub tunnel: Option<Tunnel>,
     /// A rule that it breaks, as Suricata names it, though it can be read.
@@ -250,6 +265,8 @@ pub struct Icmp {
     pub kind: u8,
     /// Code.
     pub code: u8,
+    /// The next four bytes: identifier and sequence number of an echo message.
+    pub echo: u32,
     /// The packet that a destination-unreachable message quotes.
     pub unreachable: Option<Quoted>,
 }
@@ -286,9 +303,34 @@ impl<'a> Layer<'a> {
         self.context.vlans.outermost()
     }
 
+    /// The addresses of the layer's IP header, without reading the rest.
+    pub(crate) fn outermost(&self) -> Option<Outermost> {
+        let LayerContent::Network { network, bytes, .. } = self.content else { return None };
+        match network {
+            Network::Arp => None,
+            Network::Ipv4 => {
+                let address =
+                    |at: usize| bytes.get(at..)?.first_chunk::<4>().map(|octets| IpAddr::from(*octets));
+                Some(Outermost { ends: (address(12)?, address(16)?), may_be_icmp: *bytes.get(9)? == ICMP })
+            }
+            Network::Ipv6 => {
+                let address =
+                    |at: usize| bytes.get(at..)?.first_chunk::<16>().map(|octets| IpAddr::from(*octets));
+                // Anything but TCP and UDP may be ICMPv6 or an extension header in front of it.
+                let may_be_icmp = !matches!(*bytes.get(6)?, TCP | UDP);
+                Some(Outermost { ends: (address(8)?, address(24)?), may_be_icmp })
+            }
+        }
+    }
+
     /// Frames whose fate this layer decides.
     pub(crate) const fn frames(&self) -> u32 {
         self.context.frames
+    }
+
+    /// No packet is around it.
+    pub(crate) const fn is_outermost(&self) -> bool {
+        self.context.depth == 0
     }
 
     /// Reads the layer. `verify`: packets with a wrong checksum are left out.

@@ -28,6 +28,7 @@ mod intel_match;
 mod lateral_exec;
 mod lateral_session;
 mod names;
+mod notices;
 mod policy_use;
 mod probe;
 mod protocol_mismatch;
@@ -43,11 +44,15 @@ mod spoof_dns;
 mod ssh_anomaly;
 mod tls_anomaly;
 mod walk;
+mod windows;
 mod worm_spread;
+
+use std::sync::Arc;
 
 use crate::baseline::{BaselineError, Read, Ripeness, Section, Sections};
 use crate::counters::{Counter, Counters};
 use crate::event::Event;
+use crate::intel::Intel;
 use crate::limits::Limits;
 use crate::segment::Policy;
 
@@ -123,11 +128,21 @@ macro_rules! detectors {
                 }
             }
 
+            /// What is looked for by name, address and fingerprint.
+            pub fn set_intel(&mut self, intel: Arc<Intel>) {
+                self.intel_match.set(intel);
+            }
+
             /// Shows one event to each.
             pub fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
                 self.names.learn(event);
                 let scene = Scene { policy, names: &self.names };
                 $(self.$field.on_event(event, &scene, out);)*
+            }
+
+            #[cfg(test)]
+            fn intel_match_evicted(&mut self) -> u64 {
+                self.intel_match.take_evicted()
             }
 
             /// The capture ended.

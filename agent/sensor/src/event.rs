@@ -100,6 +100,14 @@ pub enum Event {
 }
 
 impl Event {
+    /// The flow that it is about.
+    pub const fn flow_id(&self) -> Option<u64> {
+        match self {
+            Self::Flow { flow, .. } => Some(flow.id),
+            Self::Arp { .. } | Self::Anomaly { .. } => None,
+        }
+    }
+
     /// When.
     pub const fn at(&self) -> Timestamp {
         match self {
@@ -111,7 +119,7 @@ impl Event {
 /// What a detector needs to know of the flow that an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowRef {
-    /// Numbered in order of the first packet.
+    /// In order of the first packet.
     pub id: u64,
     /// Its first packet: the first evidence of what only a timeout or the end of the flow shows.
     pub began: Timestamp,
@@ -190,8 +198,10 @@ pub enum FlowEvent {
         /// Status code, 100 to 599.
         status: u16,
     },
-    /// What the flow carried since the last such report: after every 64 packets, and at least once a second while it sends.
-    /// [`Ended`](Self::Ended) counts all of it once more.
+    /// What the flow carried after its first packet and since the last such report: after every 64 packets, with the first
+    /// packet of a later second of event time if that makes at least two, and whatever is left before each
+    /// [`Ended`](Self::Ended), which counts all of it once more. So a flow's [`Started`](Self::Started) is its first packet,
+    /// and its reports are all the others, each once.
     Traffic(Traffic),
     /// The first payload of one direction.
     Opening(Opening),
@@ -233,7 +243,8 @@ pub struct Opening {
     pub from_originator: bool,
     /// Bytes of the first segment or datagram.
     pub bytes: u32,
-    /// Hash of its first 64 bytes.
+    /// FNV-1a (64 bits) of its first 64 bytes, so that what begins alike is alike, however long it is: without a key, hence
+    /// the same in every run and everywhere.
     pub shape: u64,
     /// Printable ASCII among its first 64 bytes, in percent.
     pub printable_percent: u8,
@@ -248,8 +259,10 @@ pub struct Echo {
     pub from_originator: bool,
     /// Payload bytes.
     pub bytes: u32,
-    /// It is an answer and differs from the request.
+    /// It is an answer and differs from the last request, which had its identifier and sequence number.
     pub differs: bool,
+    /// Behind the room for timestamps it counts or repeats, as what `ping` programs send.
+    pub regular: bool,
 }
 
 /// What the first packet of a flow was.

@@ -1,11 +1,14 @@
 //! Flows: which packets belong together, who began, how much, and how it went.
 
+mod payload;
 pub(crate) mod queues;
 pub(crate) mod readers;
 mod servers;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod tcp;
+pub(crate) mod twice;
+mod unsaid;
 
 use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv4Addr};
@@ -16,13 +19,17 @@ use sekimori_wire::time::Timestamp;
 
 use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport, Vlans};
 use crate::event::{
-    Conduct, ConnState, EndReason, Endpoint, First, FlowRecord, FlowRef, History, TcpState, Volume, Way,
+    Conduct, ConnState, EndReason, Endpoint, First, FlowEvent, FlowRecord, FlowRef, History, TcpState,
+    Traffic, Volume, Way,
 };
 use crate::proto::{Notes, Session, Side};
+use payload::Asked;
 use readers::Membership;
 use servers::is_likely_server;
 use stream::Stream;
 use tcp::{Meaning, Segment, Tcp, cased, scaled};
+use twice::{Heard, Twice};
+use unsaid::Unsaid;
 
 pub(crate) const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -165,16 +172,21 @@ pub(crate) struct Flow {
     attempt: Timestamp,
     rtt: Option<Duration>,
     volumes: [Volume; 2],
+    unsaid: Unsaid,
     /// Both sides sent something, payload was seen: over its whole life.
     pub(crate) seen: [Seen; 2],
     pub(crate) tcp: Tcp,
+    /// What each side said at its last turn.
+    twice: [Twice; 2],
     pub(crate) stream: Stream,
     pub(crate) session: Session,
     pub(crate) notes: Notes,
+    /// The last ICMP echo request.
+    echo: Asked,
 }
 
 /// What a flow costs; docs/ARCHITECTURE.md says what that means for a full table.
-const _: () = assert!(size_of::<Flow>() <= 808, "262,144 of them live on an appliance of 512 MiB");
+const _: () = assert!(size_of::<Flow>() <= 880, "262,144 of them live on an appliance of 512 MiB");
 
 /// What a packet meant for the beginning of its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,6 +219,8 @@ pub(crate) enum Once {
     Established = 2,
     Rejected = 4,
     Unanswered = 8,
+    OriginatorOpened = 16,
+    ResponderOpened = 32,
 }
 
 /// How long a flow may be silent.
@@ -275,8 +289,10 @@ impl Flow {
             attempt: at,
             rtt: None,
             volumes: [Volume::default(); 2],
+            unsaid: Unsaid::default(),
             seen: [Seen::default(); 2],
             tcp: Tcp::default(),
+            twice: [Twice::default(); 2],
             stream: Stream::default(),
             session: if key.protocol == TCP || key.protocol == UDP {
                 Session::default()
@@ -284,6 +300,7 @@ impl Flow {
                 Session::Opaque
             },
             notes: Notes::default(),
+            echo: Asked::default(),
         }
     }
 
@@ -331,6 +348,7 @@ impl Flow {
         volume.bytes = volume.bytes.saturating_add(ip.bytes.into());
         volume.wire_bytes = volume.wire_bytes.saturating_add(wire.bytes.into());
         volume.payload_bytes = volume.payload_bytes.saturating_add(ip.payload_bytes.into());
+        self.unsaid.count(side, ip.bytes, wire.at);
         let zeek = self.zeek(side);
         let seen = side.of_mut(&mut self.seen);
         let first = !core::mem::replace(&mut seen.packets, true);
@@ -377,6 +395,17 @@ impl Flow {
         }
     }
 
+    /// The name of what only a third party's segments can bring about, if this is such a segment; TCP only.
+    pub(crate) fn contradiction(&mut self, side: Side, ip: &Ip<'_>) -> Option<&'static str> {
+        let Transport::Tcp(tcp) = ip.transport else { return None };
+        let heard =
+            Heard { flags: tcp.flags, sequence: tcp.sequence, payload: ip.payload, hops_left: ip.hops_left };
+        if !ip.payload.is_empty() {
+            side.other().of_mut(&mut self.twice).yield_turn();
+        }
+        side.of_mut(&mut self.twice).hear(&heard)
+    }
+
     fn follow_tcp(&mut self, side: Side, segment: &Segment, at: Timestamp) -> (Step, Meaning) {
         let flags = segment.flags;
         let meaning = self.tcp.on_segment(self.zeek(side), segment, &mut self.history);
@@ -399,6 +428,23 @@ impl Flow {
             self.rtt = Some(at.since(self.attempt));
         }
         (step, meaning)
+    }
+
+    /// What is worth telling of a packet's payload; `opens`: it has the first bytes of a TCP direction.
+    pub(crate) fn look(&mut self, side: Side, ip: &Ip<'_>, opens: bool) -> Option<FlowEvent> {
+        match ip.transport {
+            Transport::Tcp(_) if !opens || self.first != First::Syn => None,
+            Transport::Udp(_) if ip.payload.is_empty() => None,
+            Transport::Tcp(_) | Transport::Udp(_) => {
+                let once = match side {
+                    Side::Originator => Once::OriginatorOpened,
+                    Side::Responder => Once::ResponderOpened,
+                };
+                self.say_once(once).then(|| FlowEvent::Opening(payload::opening(side, ip)))
+            }
+            Transport::Icmp(icmp) => self.echo.look(side, &icmp, ip).map(FlowEvent::Echo),
+            Transport::Other(_) => None,
+        }
     }
 
     /// True the first time.
@@ -432,6 +478,16 @@ impl Flow {
             TCP if self.tcp.is_talking() => Patience::Tcp,
             _ => Patience::Other,
         }
+    }
+
+    /// What it carried since the last report, if it is time for one.
+    pub(crate) fn take_traffic(&mut self) -> Option<Traffic> {
+        self.unsaid.take_due()
+    }
+
+    /// What it carried since the last report, if there is anything to say.
+    pub(crate) fn take_last_traffic(&mut self) -> Option<Traffic> {
+        self.unsaid.take_last()
     }
 
     /// The record of what happened since the last one; counting begins anew.

@@ -3,6 +3,9 @@
 //! Events leave in order of event time. What timers bring about is said to be at the moment they were due, not at the frame
 //! that moved time on: so it is the same whether [`Observer::handle_timeout`] or the next frame noticed it.
 
+mod steer;
+mod worker;
+
 use core::net::IpAddr;
 
 use sekimori_wire::time::Timestamp;
@@ -11,7 +14,7 @@ use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::decode::fragment::{Fragment, Fragments, Outcome};
 use crate::decode::{Flags, Ip, Layer, Met, Quoted, Skip, Step as Read, Transport};
-use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First, FlowEvent};
+use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First, FlowEvent, Transaction};
 use crate::flow::readers::Readers;
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
@@ -19,6 +22,9 @@ use crate::flow::{Apart, Direction, Flow, FlowKey, Once, Step, TCP, Wire, ends};
 use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
 use crate::proto::{Expected, Session, Side, Sink};
+
+pub use steer::{Share, Steer};
+pub use worker::{Place, Placed, Worker, merge};
 
 /// How an observer looks at packets, beside its bounds.
 #[derive(Clone, Copy, Debug)]
@@ -66,8 +72,10 @@ pub struct Observer {
     readers: Readers,
     /// FTP's data connections that were announced.
     expected: Expected,
-    /// Flows begun: the last one's id.
-    begun: u64,
+    /// Number of the frame that is being read, from 1.
+    frame: u64,
+    /// Flows that it began.
+    begun: u16,
     /// What `finish` waits for.
     attempt_timeout: std::time::Duration,
     /// Of the frame that is being read.
@@ -86,6 +94,7 @@ impl Observer {
             pool: Pool::new(limits.prefixes, limits.prefix_bytes),
             readers: Readers::new(limits.parsers),
             expected: Expected::default(),
+            frame: 0,
             begun: 0,
             attempt_timeout: limits.attempt_timeout,
             addresses: None,
@@ -94,6 +103,12 @@ impl Observer {
 
     /// Observes one frame. Cannot fail: what is not understood is counted.
     pub fn handle_frame(&mut self, frame: &Frame<'_>, events: &mut Vec<Event>) {
+        self.handle_numbered(self.frame + 1, frame, events);
+    }
+
+    /// Observes the frame of this number in the capture: the numbers grow, but those that other observers got are missing.
+    pub fn handle_numbered(&mut self, number: u64, frame: &Frame<'_>, events: &mut Vec<Event>) {
+        (self.frame, self.begun) = (number, 0);
         self.counters.count(Counter::Frames);
         self.counters.add(Counter::Bytes, frame.wire_len.into());
         self.expire(frame.at, events);
@@ -112,11 +127,32 @@ impl Observer {
         }
     }
 
+    /// Takes note only of the flow that an ICMP error quotes: another observer got the frame itself.
+    pub fn handle_quote(&mut self, number: u64, frame: &Frame<'_>, events: &mut Vec<Event>) {
+        (self.frame, self.begun) = (number, 0);
+        self.expire(frame.at, events);
+        let tick = self.clock.on_frame(frame.at);
+        let Ok(layer) = Layer::of(frame, &mut Met::default()) else { return };
+        if let Ok(Read::Ip(ip, _)) = layer.step(self.options.verify_checksums, &mut Met::default())
+            && let Transport::Icmp(icmp) = ip.transport
+            && let Some(quoted) = icmp.unreachable
+            && (!ip.bad_checksum || self.options.rules == Rules::Suricata)
+        {
+            self.on_unreachable(tick.at, self.apart(&ip), quoted, events);
+        }
+    }
+
+    /// Other observers have reached this time: what is due by then happens.
+    pub fn reach(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        self.expire(now, events);
+        self.clock.reach(now);
+    }
+
     /// Reads a packet, and those within it.
     fn on_layer(&mut self, at: Timestamp, layer: Layer<'_>, events: &mut Vec<Event>) {
         let mut next = Some(layer);
         while let Some(layer) = next.take() {
-            let (vlan, frames) = (layer.vlan(), layer.frames());
+            let (vlan, frames, outermost) = (layer.vlan(), layer.frames(), layer.is_outermost());
             let mut met = Met::default();
             let step = match layer.step(self.options.verify_checksums, &mut met) {
                 Ok(step) => step,
@@ -124,8 +160,9 @@ impl Observer {
             };
             met.count(&mut self.counters);
             match step {
-                Read::Arp(arp) => {
+                Read::Arp(mut arp) => {
                     self.counters.add(Counter::Decoded, frames.into());
+                    arp.frame = self.addresses.filter(|_addresses| outermost);
                     events.push(Event::Arp { at, vlan, arp });
                 }
                 Read::Ip(ip, inner) => {
@@ -193,10 +230,22 @@ impl Observer {
 
     /// The capture is over: attempts get their time to be answered, then all flows end, in order of id.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
+        let over = self.finish_timers(events);
+        self.finish_flows(over, events);
+    }
+
+    /// The first half of the end: attempts get their time to be answered. Until when.
+    fn finish_timers(&mut self, events: &mut Vec<Event>) -> Timestamp {
         self.fragments.finish(&mut self.counters);
-        self.expire(self.clock.now().plus(self.attempt_timeout), events);
+        let over = self.clock.now().plus(self.attempt_timeout);
+        self.expire(over, events);
+        self.clock.reach(over)
+    }
+
+    /// The second half: all flows end, in order of id.
+    fn finish_flows(&mut self, at: Timestamp, events: &mut Vec<Event>) {
         for slot in self.table.slots_by_id() {
-            self.end(slot, self.clock.now(), EndReason::Forced, events);
+            self.end(slot, at, EndReason::Forced, events);
         }
     }
 
@@ -242,8 +291,21 @@ impl Observer {
             Step::Established => say(Once::Established, FlowEvent::Established),
             Step::Rejected => say(Once::Rejected, FlowEvent::Rejected),
         }
+        if let Some(what) = flow.look(side, ip, meaning.opens) {
+            events.push(Event::Flow { at, flow: flow.reference(), what });
+        }
+        if let Some(name) = flow.contradiction(side, ip) {
+            let anomaly = Anomaly { from_originator: side == Side::Originator, ..stream_anomaly(name) };
+            events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Anomaly(anomaly) });
+        }
         let reacted = flow.had_reaction();
+        let traffic = flow.take_traffic().map(|traffic| (flow.reference(), traffic));
         self.parse(at, slot, side, ip, events);
+        events.extend(traffic.map(|(flow, traffic)| Event::Flow {
+            at,
+            flow,
+            what: FlowEvent::Traffic(traffic),
+        }));
         if reacted {
             self.table.stop_waiting(slot);
         }
@@ -284,9 +346,11 @@ impl Observer {
             self.counters.count(Counter::FlowsEvicted);
             self.end(slot, at, EndReason::LackOfResources, events);
         }
-        self.begun += 1;
+        self.begun = self.begun.saturating_add(1);
         self.counters.count(Counter::FlowsStarted);
-        let mut flow = Flow::begin(self.begun, key, direction, ip, wire);
+        // The same whoever else observes: the frame that began it, and which of the flows of that frame it is.
+        let id = self.frame << u16::BITS | u64::from(self.begun);
+        let mut flow = Flow::begin(id, key, direction, ip, wire);
         let handshake = matches!(ip.transport, Transport::Tcp(tcp) if tcp.flags.has(Flags::SYN));
         let read = match self.options.rules {
             // Its analysers read what begins with a SYN-ACK, but nothing later; FTP's does.
@@ -333,7 +397,12 @@ impl Observer {
                 flow.stream.deliver(side, payload, session, pool, &mut sink);
             }
             Transport::Udp(_) if ip.payload.is_empty() => {}
-            Transport::Udp(_) => flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink),
+            Transport::Udp(_) => {
+                let before = sink.events.len();
+                flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink);
+                let frame = self.addresses.filter(|_addresses| ip.depth == 0);
+                sign(sink.events.get_mut(before..).unwrap_or_default(), frame, ip.hops_left);
+            }
             Transport::Icmp(_) | Transport::Other(_) => {}
         }
         if !flow.notes.ftp.is_empty() {
@@ -369,8 +438,18 @@ impl Observer {
         }
     }
 
-    /// Runs every timer that is due by `now`, in order.
+    /// Runs every timer that is due by `now`, in order of time and then of flows.
     fn expire(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        let before = events.len();
+        self.run_timers(now, events);
+        if let Some(new) = events.get_mut(before..)
+            && new.len() > 1
+        {
+            new.sort_by_key(|event| (event.at(), event.flow_id()));
+        }
+    }
+
+    fn run_timers(&mut self, now: Timestamp, events: &mut Vec<Event>) {
         while let Some((due, timer, slot)) = self.table.due(now) {
             let at = self.clock.reach(due);
             match timer {
@@ -389,8 +468,7 @@ impl Observer {
                 Timer::Active => {
                     self.table.restart_active(slot, at);
                     if let Some(flow) = self.table.flow_mut(slot) {
-                        let (flow, record) = (flow.reference(), flow.take_record(EndReason::Active));
-                        events.push(Event::Flow { at, flow, what: FlowEvent::Ended(record.into()) });
+                        say_ended(flow, at, EndReason::Active, events);
                     }
                 }
                 Timer::Silent => {
@@ -418,9 +496,16 @@ impl Observer {
         self.counters.count(Counter::FlowsEnded);
         let reason =
             if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };
-        let record = flow.take_record(reason);
-        events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Ended(record.into()) });
+        say_ended(&mut flow, at, reason, events);
     }
+}
+
+/// The last of what it carried, and its record.
+fn say_ended(flow: &mut Flow, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
+    let (traffic, record) = (flow.take_last_traffic(), flow.take_record(reason));
+    let flow = flow.reference();
+    events.extend(traffic.map(|traffic| Event::Flow { at, flow, what: FlowEvent::Traffic(traffic) }));
+    events.push(Event::Flow { at, flow, what: FlowEvent::Ended(record.into()) });
 }
 
 /// The Ethernet addresses of a frame: sender, receiver.
@@ -430,6 +515,27 @@ fn addresses(frame: &Frame<'_>) -> Option<[[u8; 6]; 2]> {
     }
     let (destination, rest) = frame.bytes.split_first_chunk::<6>()?;
     Some([*rest.first_chunk::<6>()?, *destination])
+}
+
+/// A rule that a segment of the originator breaks.
+const fn stream_anomaly(name: &'static str) -> Anomaly {
+    Anomaly { layer: event::Layer::Stream, application: Application::Unknown, name, from_originator: true }
+}
+
+/// Tells the messages that a datagram gave who brought them.
+fn sign(events: &mut [Event], frame: Option<[[u8; 6]; 2]>, hops_left: u8) {
+    for event in events {
+        let Event::Flow { what, .. } = event else { continue };
+        if let FlowEvent::Dns(dns) = what {
+            (dns.frame, dns.hops_left) = (frame, hops_left);
+        } else if let FlowEvent::Transaction(one) = what {
+            if let Transaction::Dhcp(message) = &mut **one {
+                message.frame = frame;
+            } else if let Transaction::NameService(dns) = &mut **one {
+                (dns.frame, dns.hops_left) = (frame, hops_left);
+            }
+        }
+    }
 }
 
 /// A rule that a frame breaks.

@@ -32,6 +32,7 @@ mod recognise;
 #[cfg(test)]
 mod script;
 mod session;
+mod shell;
 mod sip;
 mod smb;
 mod smtp;

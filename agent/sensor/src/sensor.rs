@@ -1,9 +1,14 @@
 //! Composes all: frames, alerts and time in, records out. Nothing here fails.
+//!
+//! [`Sensor`] is one observer and the stage behind it. Several observers (see [`Worker`](crate::observe::Worker)) share one
+//! [`Stage`], which cannot tell how many there were.
 
 use core::net::IpAddr;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use sekimori_wire::alert::{EndpointAlert, Intake};
+use sekimori_wire::exception::Exceptions;
 use sekimori_wire::id::Host;
 use sekimori_wire::record::{FlowSummary, Record};
 use sekimori_wire::time::Timestamp;
@@ -14,6 +19,7 @@ use crate::counters::{Counter, Counters};
 use crate::detect::{Detectors, Findings, Setup};
 use crate::event::{Event, FlowEvent};
 use crate::frame::Frame;
+use crate::intel::Intel;
 use crate::limits::Limits;
 use crate::observe::{Observer, Options};
 use crate::segment::Policy;
@@ -34,6 +40,10 @@ pub struct SensorConfig {
     pub observe: Options,
     /// What to keep for whoever asks, beside the records.
     pub keep: Keep,
+    /// What is known to be malicious; several sensors share it.
+    pub intel: Arc<Intel>,
+    /// What somebody decided to accept.
+    pub exceptions: Exceptions,
 }
 
 /// What to keep beside the records.
@@ -51,6 +61,14 @@ pub enum Keep {
 #[derive(Debug)]
 pub struct Sensor {
     observer: Observer,
+    stage: Stage,
+    /// Reused for each frame.
+    events: Vec<Event>,
+}
+
+/// What comes after observing: events in, records out.
+#[derive(Debug)]
+pub struct Stage {
     detectors: Detectors,
     findings: Findings,
     summarizer: Summarizer,
@@ -65,18 +83,107 @@ pub struct Sensor {
     counters: Counters,
     /// The latest time seen, of frames, alerts and timeouts.
     now: Timestamp,
-    /// Reused for each frame.
-    events: Vec<Event>,
 }
 
 impl Sensor {
     /// A sensor that has seen nothing.
     pub fn new(config: SensorConfig) -> Self {
-        let SensorConfig { limits, segments, seed, user_key, observe, keep } = config;
+        let observer = Observer::new(&config.limits, config.observe, config.seed);
+        Self { observer, stage: Stage::new(config), events: Vec::new() }
+    }
+
+    /// One captured frame.
+    pub fn handle_frame(&mut self, frame: &Frame<'_>) {
+        self.observer.handle_frame(frame, &mut self.events);
+        self.stage.handle_frame(self.observer.now(), frame.wire_len);
+        self.stage.handle_events(self.events.drain(..));
+    }
+
+    /// One syslog line from the agent's own listener.
+    pub fn handle_alert(&mut self, received_at: Timestamp, from: IpAddr, line: &[u8]) {
+        self.stage.normalise(received_at, from, Intake::Listener, line);
+    }
+
+    /// The link is silent and it is now `now`: ends flows and windows, never changes a finding.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.observer.handle_timeout(now, &mut self.events);
+        self.stage.handle_events(self.events.drain(..));
+        self.stage.roll(now);
+    }
+
+    /// How the capture went since the last call: more than 1 % dropped marks findings that begin or grow from now on,
+    /// until a call says otherwise.
+    pub const fn note_loss(&mut self, dropped: u64, received: u64) {
+        let total = dropped.saturating_add(received);
+        self.stage.findings.set_degraded(dropped.saturating_mul(100) > total);
+    }
+
+    /// The next record: each window's summary, each revision of a finding, each endpoint alert.
+    pub fn poll_record(&mut self) -> Option<Record> {
+        self.stage.poll_record()
+    }
+
+    /// The next ended flow; only with [`Keep::Flows`].
+    pub fn poll_flow(&mut self) -> Option<FlowSummary> {
+        self.stage.poll_flow()
+    }
+
+    /// The next event; only with [`Keep::Events`].
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.stage.poll_event()
+    }
+
+    /// The capture ended: all flows end, all findings and the window are closed.
+    pub fn finish(&mut self) {
+        self.observer.finish(&mut self.events);
+        self.stage.handle_events(self.events.drain(..));
+        self.stage.finish();
+    }
+
+    /// What comes after observing.
+    pub const fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// The observer's counters and its own.
+    pub fn counters(&self) -> Counters {
+        let mut all = self.stage.counters();
+        all.merge(self.observer.counters());
+        all
+    }
+
+    /// Findings that each exception came to cover, by its id.
+    pub fn iter_excepted(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.stage.iter_excepted()
+    }
+
+    /// See [`Stage::learned`].
+    pub fn learned(&self) -> Vec<u8> {
+        self.stage.learned()
+    }
+
+    /// See [`Stage::recall`].
+    pub fn recall(&mut self, file: &[u8]) -> Result<(), BaselineError> {
+        self.stage.recall(file)
+    }
+
+    /// The latest time seen.
+    pub const fn now(&self) -> Timestamp {
+        self.stage.now
+    }
+}
+
+impl Stage {
+    /// Has seen nothing.
+    pub fn new(config: SensorConfig) -> Self {
+        let SensorConfig { limits, segments, seed, user_key, observe: _, keep, intel, exceptions } = config;
+        let mut detectors = Detectors::new(&Setup { limits: &limits, seed, user_key: &user_key });
+        detectors.set_intel(intel);
+        let mut findings = Findings::new(&limits, seed);
+        findings.set_exceptions(exceptions);
         Self {
-            observer: Observer::new(&limits, observe, seed),
-            detectors: Detectors::new(&Setup { limits: &limits, seed, user_key: &user_key }),
-            findings: Findings::new(&limits, seed),
+            detectors,
+            findings,
             summarizer: Summarizer::new(&limits, seed),
             policy: segments,
             user_key,
@@ -87,70 +194,57 @@ impl Sensor {
             pending_max: limits.pending_records.max(1),
             counters: Counters::default(),
             now: Timestamp::ZERO,
-            events: Vec::new(),
         }
     }
 
-    /// One captured frame.
-    pub fn handle_frame(&mut self, frame: &Frame<'_>) {
-        let mut events = core::mem::take(&mut self.events);
-        self.observer.handle_frame(frame, &mut events);
-        let now = self.observer.now();
+    /// A frame was captured, of so many bytes on the wire; its events follow.
+    pub fn handle_frame(&mut self, now: Timestamp, wire_len: u32) {
         self.roll(now);
-        self.summarizer.on_frame(self.now, frame);
-        self.handle_events(events);
+        self.summarizer.on_frame(self.now, wire_len);
     }
 
-    /// One syslog line from the agent's own listener.
-    pub fn handle_alert(&mut self, received_at: Timestamp, from: IpAddr, line: &[u8]) {
-        self.normalise(received_at, from, Intake::Listener, line);
+    /// Events, in order.
+    pub fn handle_events(&mut self, events: impl Iterator<Item = Event>) {
+        for event in events {
+            self.handle_event(&event);
+            if self.keep == Keep::Events {
+                self.kept.push_back(event);
+                if self.kept.len() > self.pending_max {
+                    self.kept.pop_front();
+                    self.counters.count(Counter::RecordsShed);
+                }
+            }
+        }
+        self.detectors.count_evicted(&mut self.counters);
+        self.counters.add(Counter::FindingsEvicted, self.findings.take_evicted());
     }
 
-    /// The link is silent and it is now `now`: ends flows and windows, never changes a finding.
-    pub fn handle_timeout(&mut self, now: Timestamp) {
-        let mut events = core::mem::take(&mut self.events);
-        self.observer.handle_timeout(now, &mut events);
-        self.handle_events(events);
-        self.roll(now);
-    }
-
-    /// How the capture went since the last call: more than 1 % dropped marks findings that begin or grow from now on,
-    /// until a call says otherwise.
-    pub const fn note_loss(&mut self, dropped: u64, received: u64) {
-        let total = dropped.saturating_add(received);
-        self.findings.set_degraded(dropped.saturating_mul(100) > total);
-    }
-
-    /// The next record: each window's summary, each revision of a finding, each endpoint alert.
+    /// See [`Sensor::poll_record`].
     pub fn poll_record(&mut self) -> Option<Record> {
         self.records.pop_front()
     }
 
-    /// The next ended flow; only with [`Keep::Flows`].
+    /// See [`Sensor::poll_flow`].
     pub fn poll_flow(&mut self) -> Option<FlowSummary> {
         self.flows.pop_front()
     }
 
-    /// The next event; only with [`Keep::Events`].
+    /// See [`Sensor::poll_event`].
     pub fn poll_event(&mut self) -> Option<Event> {
         self.kept.pop_front()
     }
 
-    /// The capture ended: all flows end, all findings and the window are closed.
+    /// No more events: all findings and the window are closed.
     pub fn finish(&mut self) {
-        let mut events = core::mem::take(&mut self.events);
-        self.observer.finish(&mut events);
-        self.handle_events(events);
         self.detectors.finish(&self.policy, &mut self.findings);
         self.findings.finish();
         self.take_findings();
         self.close_window();
     }
 
-    /// The observer's counters and its own.
+    /// What was counted so far.
     pub fn counters(&self) -> Counters {
         let mut all = self.counters.clone();
-        all.merge(self.observer.counters());
         all.merge(self.summarizer.counters());
         let ripeness = self.detectors.ripeness();
         all.add(Counter::BaselineSeries, ripeness.series);
@@ -158,7 +252,7 @@ impl Sensor {
         all
     }
 
-    /// What was learned so far, as a file for a later [`Sensor::recall`].
+    /// What was learned so far, as a file for a later [`Stage::recall`].
     pub fn learned(&self) -> Vec<u8> {
         self.detectors.learned()
     }
@@ -173,25 +267,14 @@ impl Sensor {
         recalled
     }
 
+    /// See [`Sensor::iter_excepted`].
+    pub fn iter_excepted(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.findings.iter_excepted()
+    }
+
     /// The latest time seen.
     pub const fn now(&self) -> Timestamp {
         self.now
-    }
-
-    fn handle_events(&mut self, mut events: Vec<Event>) {
-        for event in events.drain(..) {
-            self.handle_event(&event);
-            if self.keep == Keep::Events {
-                self.kept.push_back(event);
-                if self.kept.len() > self.pending_max {
-                    self.kept.pop_front();
-                    self.counters.count(Counter::RecordsShed);
-                }
-            }
-        }
-        self.events = events;
-        self.detectors.count_evicted(&mut self.counters);
-        self.counters.add(Counter::FindingsEvicted, self.findings.take_evicted());
     }
 
     fn handle_event(&mut self, event: &Event) {

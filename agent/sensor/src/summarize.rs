@@ -21,7 +21,6 @@ use crate::counters::{Counter, Counters};
 use crate::detect::Findings;
 use crate::domain::registered_domain;
 use crate::event::{Application, Event, FlowEvent, FlowRecord};
-use crate::frame::Frame;
 use crate::limits::Limits;
 
 pub use flow::flow_summary;
@@ -91,10 +90,10 @@ impl Summarizer {
     }
 
     /// One frame, in the window that holds `now`.
-    pub fn on_frame(&mut self, now: Timestamp, frame: &Frame<'_>) {
+    pub fn on_frame(&mut self, now: Timestamp, wire_len: u32) {
         self.begin(now);
         self.packets += 1;
-        self.bytes += u64::from(frame.wire_len);
+        self.bytes += u64::from(wire_len);
     }
 
     /// One event, in the window that holds `now`.

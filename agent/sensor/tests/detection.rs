@@ -30,6 +30,8 @@ mod tests {
             user_key: [0; 32],
             observe: Options::default(),
             keep: Keep::Nothing,
+            intel: std::sync::Arc::default(),
+            exceptions: sekimori_wire::exception::Exceptions::default(),
         });
         let mut records = Vec::new();
         capture.frames(|frame| {

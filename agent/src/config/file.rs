@@ -2,11 +2,17 @@
 
 use core::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sekimori_sensor::segment::{AllowFile, BodyFile, SegmentFile};
+use sekimori_wire::envelope::VerifyingKey;
+use sekimori_wire::exception::ExceptionFile;
+use sekimori_wire::finding::Severity;
 use serde::Deserialize;
 
 use crate::capture::filter::Filter;
+use crate::intel::age_of;
+use crate::intel::command::public_key;
 
 /// The whole file. Everything has a default.
 #[derive(Debug, Default, Deserialize)]
@@ -21,6 +27,70 @@ pub(super) struct File {
     pub(super) body: Vec<BodyFile>,
     pub(super) segment: Vec<SegmentFile>,
     pub(super) allow: Vec<AllowFile>,
+    pub(super) intel: Intel,
+    pub(super) exceptions: ExceptionsFile,
+    pub(super) exception: Vec<ExceptionFile>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Intel {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) bundles: Vec<PathBuf>,
+    pub(super) keys: Vec<PublicKey>,
+    pub(super) max_age: Option<Age>,
+    pub(super) feed: Vec<FeedFile>,
+}
+
+/// What is thought of a feed here.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FeedFile {
+    pub(super) name: String,
+    pub(super) max_severity: SeverityNumber,
+}
+
+/// Where further exceptions are.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ExceptionsFile {
+    pub(super) files: Vec<PathBuf>,
+}
+
+/// A public key as `intel keygen` prints it.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct PublicKey(pub(super) VerifyingKey);
+
+impl TryFrom<String> for PublicKey {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        public_key(&text).map(Self)
+    }
+}
+
+/// A length of time such as `7d`.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Age(pub(super) Duration);
+
+impl TryFrom<String> for Age {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        age_of(&text).map(Self)
+    }
+}
+
+/// 0 to 4.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "u8")]
+pub(super) struct SeverityNumber(pub(super) Severity);
+
+impl TryFrom<u8> for SeverityNumber {
+    type Error = String;
+    fn try_from(level: u8) -> Result<Self, String> {
+        Severity::new(level).map(Self).ok_or_else(|| format!("{level} is not between 0 and 4"))
+    }
 }
 
 #[derive(Debug, Deserialize)]

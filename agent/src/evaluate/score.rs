@@ -82,7 +82,7 @@ impl<'a> Score<'a> {
     }
 
     fn attack(&self, entry: &Entry, outcome: Outcome) -> Judged {
-        let began = outcome.span.map(|(from, _)| from);
+        let began = outcome.began;
         let (mut fitting, others): (Vec<_>, Vec<_>) =
             outcome.findings.into_iter().partition(|finding| self.labels.is_satisfied(entry, finding));
         fitting.sort_by_key(|finding| finding.detected_at);
@@ -173,7 +173,7 @@ fn quiet(entry: &Entry, outcome: Outcome) -> Quiet {
         entry: entry.clone(),
         false_findings,
         notices,
-        duration: outcome.span.map_or(Duration::ZERO, |(from, to)| to.since(from)),
+        duration: outcome.duration,
         problem: outcome.problem,
     }
 }

@@ -33,7 +33,7 @@ use core::net::IpAddr;
 
 use jiff::fmt::strtime;
 use sekimori_sensor::counters::Counters;
-use sekimori_sensor::event::{Event, FlowEvent, FlowRef, Transaction};
+use sekimori_sensor::event::{Event, FlowEvent, FlowRef, Layer, Transaction};
 use sekimori_wire::finding::Finding;
 use sekimori_wire::record::Record;
 use sekimori_wire::time::Timestamp;
@@ -129,6 +129,10 @@ fn entries(flow: &FlowRef, what: &FlowEvent, parted: &mut file::Parted) -> Vec<E
     match what {
         FlowEvent::Dns(dns) => dns::entries(dns),
         FlowEvent::Ended(record) => flow::entries(flow, record),
+        // Ours; Suricata's own of the stream have other conditions.
+        FlowEvent::Anomaly(anomaly) if anomaly.layer == Layer::Stream => Vec::new(),
+        // What only our detectors want is no event of Suricata's.
+        FlowEvent::Anomaly(anomaly) if anomaly.name.starts_with(anomaly::OURS) => Vec::new(),
         FlowEvent::Anomaly(anomaly) => vec![anomaly::of_flow(anomaly)],
         FlowEvent::Transaction(transaction) => match &**transaction {
             Transaction::Tls(one) => tls::entries(one),

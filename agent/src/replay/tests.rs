@@ -170,7 +170,8 @@ fn is_fate(name: &str) -> bool {
 
 fn read_to_the_end(path: &Path) -> (u64, Counters) {
     let mut files = Files::open(&[path.to_owned()], None);
-    let mut sensor = Sensor::new(sensor_config(None, &args(&["x"]), Format::Findings, [0; 32]));
+    let mut sensor =
+        sekimori_sensor::sensor::Sensor::new(sensor_config(None, &args(&["x"]), Format::Findings, [0; 32]));
     let mut frames = 0;
     while let Some(frame) = files.next_frame() {
         frames += 1;

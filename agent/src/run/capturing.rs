@@ -12,7 +12,7 @@ use crate::capture::record::Recorder;
 use crate::capture::{CaptureError, Live, Stats};
 use crate::clock;
 use crate::endpoint::Line;
-use crate::health::{Gauge, Reading};
+use crate::health::{Gauge, Reading, excepted};
 use crate::outbox::Outbox;
 
 /// Longest wait for a frame: how late a stop or an alert may be noticed.
@@ -110,6 +110,7 @@ impl Capturing {
             capture,
             shed: self.outbox.shed(),
             not_recorded: self.recorder.as_ref().map_or(0, Recorder::dropped),
+            excepted: excepted(self.sensor.iter_excepted()),
         });
         capture
     }

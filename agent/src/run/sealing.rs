@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use sd_notify::NotifyState;
+use sekimori_sensor::intel::Intel;
 use sekimori_wire::batch::Mode;
 use sekimori_wire::record::{Health, Record};
 
@@ -18,6 +19,7 @@ use crate::endpoint::Intake;
 use crate::health::{Monitor, notify};
 use crate::identity::Identity;
 use crate::inspect::{STATUS_FILE, Status};
+use crate::intel;
 use crate::seal::Sealer;
 use crate::ship::Stats;
 use crate::spool::Spool;
@@ -39,6 +41,10 @@ pub(super) struct Sealing {
     sealer: Sealer,
     stats: Arc<Stats>,
     intake: Arc<Intake>,
+    intel: Arc<Intel>,
+    intel_unread: u64,
+    /// Feeds that should have been replaced, as last logged.
+    stale: Vec<String>,
     monitor: Monitor,
     state: PathBuf,
     /// What the sensors have learned, when it is to be written.
@@ -60,7 +66,7 @@ impl Sealing {
         state: PathBuf,
         drawers: Vec<Arc<Drawer>>,
     ) -> Self {
-        let Around { identity, spool, sealer, stats, intake } = around;
+        let Around { identity, spool, sealer, stats, intake, intel, unread } = around;
         Self {
             records,
             identity,
@@ -68,6 +74,9 @@ impl Sealing {
             sealer,
             stats,
             intake,
+            intel,
+            intel_unread: unread,
+            stale: Vec::new(),
             monitor,
             state,
             drawers,
@@ -187,10 +196,31 @@ impl Sealing {
         counters.extend(self.intake.counters().map(|(name, count)| (name.to_owned(), count)));
         counters
             .extend([("seal.dropped".to_owned(), self.dropped), ("seal.failed".to_owned(), self.failures)]);
+        let stale = self.watch_intel();
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        counters.extend([
+            ("intel.indicators".to_owned(), count(self.intel.len())),
+            ("intel.feeds_stale".to_owned(), count(stale)),
+            ("intel.files_unread".to_owned(), self.intel_unread),
+        ]);
         let mut health = self.monitor.measure(clock::now(), counters);
         health.spool_bytes = self.spool.bytes();
         health.spool_batches = self.spool.pending();
         health
+    }
+
+    /// How many feeds should have been replaced by now; each is logged when that begins.
+    fn watch_intel(&mut self) -> usize {
+        let stale: Vec<String> =
+            intel::stale(&self.intel, clock::now()).into_iter().map(str::to_owned).collect();
+        for feed in stale.iter().filter(|feed| !self.stale.contains(feed)) {
+            tracing::warn!(
+                feed,
+                "this feed of threat intelligence is older than it may be: look at its import"
+            );
+        }
+        self.stale = stale;
+        self.stale.len()
     }
 
     fn write_status(&self, health: &Health) {

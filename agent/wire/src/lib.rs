@@ -5,7 +5,7 @@
 //!                                                     Verified<Batch> ◄─verify─┘    ◄── Ack / Refusal ──┘
 //! ```
 //!
-//! Layers, each uses only those above it: `limits`, `time`, `text`, `id`, `community`, `finding`, `alert`, `record`,
+//! Layers, each uses only those above it: `limits`, `time`, `text`, `id`, `community`, `finding`, `exception`, `alert`, `record`,
 //! `batch`, (`codec`, `envelope`, `ack`: one layer, they carry each other), `enroll`.
 //!
 //! Invariants: no IO, no clock, no threads, no chance; only [`Envelope::verify`](envelope::Envelope::verify) makes a
@@ -20,6 +20,7 @@ mod codec;
 pub mod community;
 pub mod enroll;
 pub mod envelope;
+pub mod exception;
 pub mod finding;
 pub mod id;
 pub mod limits;

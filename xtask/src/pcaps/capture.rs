@@ -19,7 +19,8 @@ pub(crate) const MILLI: u64 = 1_000;
 /// Frames of one file, with times in microseconds after the base.
 #[derive(Debug)]
 pub(crate) struct Capture {
-    frames: Vec<(u64, Vec<u8>)>,
+    /// When, what was captured, and how long it was on the wire.
+    frames: Vec<(u64, Vec<u8>, usize)>,
     /// Chance, seeded with the capture's name.
     pub(crate) rng: Rng,
     next_port: u16,
@@ -34,7 +35,15 @@ impl Capture {
 
     /// Adds a finished frame.
     pub(crate) fn push(&mut self, at: u64, frame: Vec<u8>) {
-        self.frames.push((at, frame));
+        let length = frame.len();
+        self.frames.push((at, frame, length));
+    }
+
+    /// Adds a frame of which only the first bytes were captured, as with a snap length.
+    pub(crate) fn push_cut(&mut self, at: u64, mut frame: Vec<u8>, kept: usize) {
+        let length = frame.len();
+        frame.truncate(kept);
+        self.frames.push((at, frame, length));
     }
 
     /// A source port that no other conversation of this capture has.
@@ -43,7 +52,8 @@ impl Capture {
         self.next_port
     }
 
-    fn ip_id(&mut self) -> u16 {
+    /// The next identification of an IP packet.
+    pub(crate) fn ip_id(&mut self) -> u16 {
         self.next_ip_id = self.next_ip_id.wrapping_add(1);
         self.next_ip_id
     }
@@ -87,15 +97,15 @@ impl Capture {
 
     /// The capture as a pcap file (microseconds, little endian, Ethernet).
     pub(crate) fn into_pcap(mut self) -> anyhow::Result<Vec<u8>> {
-        self.frames.sort_by_key(|(at, _frame)| *at);
+        self.frames.sort_by_key(|(at, ..)| *at);
         let mut out = Vec::new();
         for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1] {
             out.extend_from_slice(&word.to_le_bytes());
         }
-        for (at, frame) in &self.frames {
-            let length = u32::try_from(frame.len())?;
+        for (at, frame, length) in &self.frames {
+            let (kept, length) = (u32::try_from(frame.len())?, u32::try_from(*length)?);
             let seconds = u32::try_from(BASE_SECONDS + at / SECOND)?;
-            for word in [seconds, u32::try_from(at % SECOND)?, length, length] {
+            for word in [seconds, u32::try_from(at % SECOND)?, kept, length] {
                 out.extend_from_slice(&word.to_le_bytes());
             }
             out.extend_from_slice(frame);

@@ -39,6 +39,11 @@ pub(crate) fn all() -> Vec<Case> {
     [by_category.concat(), by_kind.concat(), more.concat()].concat()
 }
 
+/// What cases need beside their captures.
+pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
+    intel::files()
+}
+
 fn scans() -> Vec<Case> {
     vec![
         Case {

@@ -58,6 +58,12 @@ impl TcpFlags {
     pub(crate) const RST_ACK: Self = Self(tcp::TcpFlags::RST | tcp::TcpFlags::ACK);
     /// Abort without acknowledging, as a half-open scanner's kernel does.
     pub(crate) const RST: Self = Self(tcp::TcpFlags::RST);
+    /// End, without acknowledging: no TCP implementation sends that.
+    pub(crate) const FIN: Self = Self(tcp::TcpFlags::FIN);
+    /// Nothing at all: nor that.
+    pub(crate) const NONE: Self = Self(0);
+    /// Everything lit like a Christmas tree: nor that.
+    pub(crate) const XMAS: Self = Self(tcp::TcpFlags::FIN | tcp::TcpFlags::PSH | tcp::TcpFlags::URG);
 }
 
 /// One TCP segment.
@@ -165,19 +171,24 @@ pub(crate) enum Echo {
 
 /// An ICMP echo frame with the usual 48 bytes of data.
 pub(crate) fn echo(from: IpAddr, to: IpAddr, sequence: u16, ip_id: u16, which: Echo) -> Vec<u8> {
-    let mut bytes = vec![0; 8 + 48];
+    echo_with((from, to), (sequence, ip_id), which, &[0x61; 48])
+}
+
+/// An ICMP echo frame with this data; `numbers` are its sequence number and the IP packet's identifier.
+pub(crate) fn echo_with(ends: (IpAddr, IpAddr), numbers: (u16, u16), which: Echo, data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0; 8 + data.len()];
     let mut packet = MutableEchoRequestPacket::new(&mut bytes).expect("an ICMP header fits");
     packet.set_icmp_type(match which {
         Echo::Request => IcmpTypes::EchoRequest,
         Echo::Reply => IcmpTypes::EchoReply,
     });
     packet.set_identifier(0x5e1c);
-    packet.set_sequence_number(sequence);
-    packet.set_payload(&[0x61; 48]);
+    packet.set_sequence_number(numbers.0);
+    packet.set_payload(data);
     let view = icmp::IcmpPacket::new(packet.packet()).expect("an ICMP header fits");
     let checksum = icmp::checksum(&view);
     packet.set_checksum(checksum);
-    ip(from, to, IpNextHeaderProtocols::Icmp, ip_id, &bytes)
+    ip(ends.0, ends.1, IpNextHeaderProtocols::Icmp, numbers.1, &bytes)
 }
 
 /// An ARP frame: a request to everybody, or with `answer_to` a reply to one.

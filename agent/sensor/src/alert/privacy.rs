@@ -10,7 +10,7 @@ const HOME_FOLDERS: [&str; 3] = ["\\users\\", "\\home\\", "\\documents and setti
 
 /// The keyed hash that stands for a user: equal accounts of one body give equal hashes, another key other ones. Upper and
 /// lower case are one user, and so are `DOMAIN\account` and `account@domain`.
-pub(super) fn user_hash(key: &[u8; 32], user: &str) -> FindingId {
+pub(crate) fn user_hash(key: &[u8; 32], user: &str) -> FindingId {
     FindingId::of(&[b"sekimori user", key, account(user).to_lowercase().as_bytes()])
 }
 

@@ -120,6 +120,8 @@ impl Whole {
             payload_bytes,
             place: Place::Reassembled,
             shape: Shape::Whole,
+            // Its fragments may have come by several ways.
+            hops_left: 0,
             anomaly: None,
         };
         let context = Context { framed_bytes: packet.bytes, ..self.context };

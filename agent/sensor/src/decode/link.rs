@@ -136,5 +136,6 @@ pub(super) fn arp(payload: &[u8]) -> Result<Arp, Skip> {
         sender_ip: ip(slice.sender_protocol_addr())?,
         target_mac: mac(slice.target_hw_addr())?,
         target_ip: ip(slice.target_protocol_addr())?,
+        frame: None,
     })
 }

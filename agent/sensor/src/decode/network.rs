@@ -36,6 +36,8 @@ pub(super) struct Carried<'a> {
     pub(super) place: Place,
     /// What is known of the whole.
     pub(super) shape: Shape,
+    /// TTL or hop limit.
+    pub(super) hops_left: u8,
     pub(super) anomaly: Option<&'static str>,
 }
 
@@ -110,7 +112,7 @@ pub(super) fn ipv4(bytes: &[u8], beyond: u32, verify: bool) -> Result<Carried<'_
     let (Some(header), Some(fixed)) = (bytes.get(..header_bytes), bytes.first_chunk::<V4_HEADER>()) else {
         return Err(Skip::network("decoder.ipv4.pkt_too_small"));
     };
-    let [_, _, t0, t1, i0, i1, f0, f1, _, protocol, _, _, addresses @ ..] = *fixed;
+    let [_, _, t0, t1, i0, i1, f0, f1, hops_left, protocol, _, _, addresses @ ..] = *fixed;
     let [s0, s1, s2, s3, d0, d1, d2, d3] = addresses;
     let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3).into(), Ipv4Addr::new(d0, d1, d2, d3).into());
     let fails = |anomaly| Skip::network(anomaly).between(source, destination);
@@ -139,6 +141,7 @@ pub(super) fn ipv4(bytes: &[u8], beyond: u32, verify: bool) -> Result<Carried<'_
             flags & 0x2000 != 0,
         ),
         shape: extent.shape,
+        hops_left,
         anomaly: None,
     })
 }
@@ -150,7 +153,7 @@ pub(super) fn ipv6(bytes: &[u8], beyond: u32) -> Result<Carried<'_>, Skip> {
         return Err(Skip::network("decoder.ipv6.wrong_ip_version"));
     }
     let fixed = bytes.first_chunk::<V6_HEADER>().ok_or(Skip::network("decoder.ipv6.pkt_too_small"))?;
-    let [_, _, _, _, l0, l1, protocol, _, addresses @ ..] = *fixed;
+    let [_, _, _, _, l0, l1, protocol, hops_left, addresses @ ..] = *fixed;
     let address = |at: usize| {
         let bytes = addresses.get(at..).and_then(<[u8]>::first_chunk::<16>).copied().unwrap_or_default();
         IpAddr::V6(Ipv6Addr::from(bytes))
@@ -173,6 +176,7 @@ pub(super) fn ipv6(bytes: &[u8], beyond: u32) -> Result<Carried<'_>, Skip> {
         payload_bytes: extent.total.saturating_sub(len(fixed)),
         place: Place::Whole,
         shape: extent.shape,
+        hops_left,
         anomaly: None,
     })
 }

@@ -85,6 +85,7 @@ pub(super) fn parse<'a>(
         payload_bytes: read.payload_bytes,
         truncated: matches!(carried.shape, Shape::Cut | Shape::FirstFragment),
         bad_checksum,
+        hops_left: carried.hops_left,
         tunnel,
         anomaly: read.anomaly.or(carried.anomaly),
     };
@@ -136,7 +137,7 @@ fn udp<'a>(carried: &Carried<'a>) -> Result<Read<'a>, Skip> {
 
 fn icmp<'a>(carried: &Carried<'a>, unreachable: u8) -> Result<Read<'a>, Skip> {
     let v6 = carried.protocol == IpNumber::IPV6_ICMP.0;
-    let [kind, code, _, _, _, _, _, _, ref payload @ ..] = *carried.payload else {
+    let [kind, code, _, _, a, b, c, d, ref payload @ ..] = *carried.payload else {
         return Err(Skip::transport(if v6 {
             "decoder.icmpv6.pkt_too_small"
         } else {
@@ -144,7 +145,8 @@ fn icmp<'a>(carried: &Carried<'a>, unreachable: u8) -> Result<Read<'a>, Skip> {
         }));
     };
     let refuses = kind == unreachable && (v6 || code != FRAGMENTATION_NEEDED);
-    let icmp = Icmp { v6, kind, code, unreachable: if refuses { quoted(payload) } else { None } };
+    let unreachable = if refuses { quoted(payload) } else { None };
+    let icmp = Icmp { v6, kind, code, echo: u32::from_be_bytes([a, b, c, d]), unreachable };
     Ok(Read {
         transport: Transport::Icmp(icmp),
         payload,

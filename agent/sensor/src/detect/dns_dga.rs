@@ -1,25 +1,251 @@
-//! `dns.dga`: look-ups of generated names that mostly do not exist.
+//! `dns.dga`: a client looks for its controller under names that an algorithm makes.
+//!
+//! Of such names nearly none is registered, so what shows is NXDOMAIN for one new domain after another. For each client the
+//! sequential test of [`Walk`] runs over distinct registered domains: one that does not exist is a failure, one that has an address a
+//! success. Only behind that gate the names are looked at; never is anybody accused for one name. What browsers, search lists and mail
+//! servers ask in good faith is left out: names without a dot, names that a search list ends with the client's own domain, reverse
+//! look-ups, list services, and a domain that did not exist is one failure however often it is asked.
 
-use crate::detect::findings::Findings;
+mod looks;
+
+use core::net::IpAddr;
+use std::time::Duration;
+
+use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity, Value};
+use sekimori_wire::id::FindingId;
+use sekimori_wire::text::BoundedText;
+use sekimori_wire::time::Timestamp;
+
+use crate::bounded::{Distinct, Map};
+use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
+use crate::detect::walk::Walk;
 use crate::detect::{Detect, Scene, Setup};
-use crate::event::Event;
+use crate::domain::registered_domain;
+use crate::event::{Dns, Event, FlowEvent, FlowRef};
+use crate::segment::Policy;
 
-/// State.
+pub(super) use looks::looks_generated;
+
+/// RCODE 3: the name does not exist (RFC 1035).
+const NXDOMAIN: u8 = 3;
+/// Distinct domains that did not exist (Slips: ten; Maltrail: twenty an hour).
+const FAILED_MIN: usize = 10;
+/// Share of them that look made by a machine. Random letters do in nine of ten cases, words in one of fifty.
+const GENERATED_PERCENT: usize = 50;
+/// The outcomes of a client are remembered for this long (Maltrail counts by the hour).
+const WINDOW: Duration = Duration::from_secs(3_600);
+/// Names remembered for evidence.
+const SAMPLES: usize = 8;
+
+/// State by client.
 #[derive(Debug)]
 pub(super) struct DnsDga {
+    clients: Map<IpAddr, Client>,
+    distinct: usize,
     evicted: u64,
 }
 
-impl DnsDga {
-    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
-        Self { evicted: 0 }
+#[derive(Debug)]
+struct Client {
+    since: Timestamp,
+    walk: Walk,
+    /// Domains by hash: did not exist, did.
+    failed: Distinct<u64>,
+    found: Distinct<u64>,
+    generated: usize,
+    /// Domains that did not exist, those that no longer fit the set included.
+    count: u64,
+    samples: Vec<BoundedText<255>>,
+    finding: Option<FindingId>,
+}
+
+impl Client {
+    const fn new(since: Timestamp, distinct: usize) -> Self {
+        Self {
+            since,
+            walk: Walk::START,
+            failed: Distinct::new(distinct),
+            found: Distinct::new(distinct),
+            generated: 0,
+            count: 0,
+            samples: Vec::new(),
+            finding: None,
+        }
     }
+
+    /// True if a new domain did not exist.
+    fn learn(&mut self, domain: &str, exists: bool) -> bool {
+        let hash = hash(domain);
+        if self.failed.contains(&hash) || self.found.contains(&hash) {
+            return false;
+        }
+        if exists {
+            self.found.insert(hash);
+            self.walk.answered();
+            return false;
+        }
+        if !self.failed.insert(hash) {
+            // The set is full: what is new can no longer be told from what was asked before.
+            return false;
+        }
+        self.walk.failed();
+        self.count += 1;
+        if looks_generated(domain) {
+            self.generated += 1;
+            if self.samples.len() < SAMPLES {
+                self.samples.push(domain.into());
+            }
+        }
+        true
+    }
+
+    fn is_dga(&self) -> bool {
+        self.walk.is_scanner()
+            && self.failed.len() >= FAILED_MIN
+            && self.generated * 100 >= self.failed.len() * GENERATED_PERCENT
+    }
+
+    fn tell(&self, finding: &mut Finding) {
+        finding.count = finding.count.max(self.count);
+        input(finding, "domains_not_existing", self.failed.len());
+        input(finding, "domains_existing", self.found.len());
+        input(finding, "domains_that_look_generated", self.generated);
+        input(finding, "likelihood_ratio", self.walk.ratio());
+        finding.evidence.inputs.insert("names_sample".into(), Value::List(self.samples.clone()));
+        self.samples.iter().for_each(|name| target(finding, name.as_str()));
+    }
+
+    fn claim(&self, at: Timestamp, flow: &FlowRef, policy: &Policy) -> Finding {
+        let client = flow.originator.address;
+        let who = Who { responder: None, ..Who::of(flow, "") };
+        let mut finding = draft(Category::DnsDga, DnsDga::RULE, policy, who, (self.since, at));
+        finding.severity = Severity::MEDIUM;
+        finding.confidence = Confidence::from_permille(800);
+        finding.title = Bilingual::new(
+            &format!("自動生成ドメインへの問い合わせ: {client}"),
+            &format!("Look-ups of generated domains: {client}"),
+        );
+        finding.explanation = Bilingual::new(
+            &format!(
+                "{client} が、機械的に作られたような存在しないドメイン名を次々と問い合わせています。マルウェアが指令サーバーを\
+                 探しているときの動きです。"
+            ),
+            &format!(
+                "{client} asks for one domain after another that does not exist and looks made by a machine: malware \
+                 looks for its controller so."
+            ),
+        );
+        finding.evidence.formula = format!(
+            "{}, over distinct registered domains (not existing: failed); and enough of them, most of which look generated: \
+             rare pairs of letters, few vowels, digits among letters",
+            Walk::FORMULA
+        )
+        .into();
+        threshold(&mut finding, "domains_not_existing", FAILED_MIN);
+        threshold(&mut finding, "generated_percent", GENERATED_PERCENT);
+        threshold(&mut finding, "likelihood_ratio", Walk::UPPER_BOUND);
+        self.tell(&mut finding);
+        finding.ports = vec![flow.responder.port];
+        sample(&mut finding, flow);
+        finding
+    }
+}
+
+impl DnsDga {
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        Self {
+            clients: Map::new(setup.limits.detector_entries, setup.seed),
+            distinct: setup.limits.distinct_per_entry,
+            evicted: 0,
+        }
+    }
+
+    fn on_response(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        dns: &Dns,
+        (policy, out): (&Policy, &mut Findings),
+    ) {
+        let exists = dns.rcode == 0;
+        if !exists && dns.rcode != NXDOMAIN {
+            return;
+        }
+        let Some(domain) = domain_of(dns) else { return };
+        let client = flow.originator.address;
+        // Names that exist say nothing of a client that has asked for none that does not.
+        if exists && self.clients.peek(&client).is_none() {
+            return;
+        }
+        let distinct = self.distinct;
+        let (state, left) = self.clients.get_or_insert_with(client, || Client::new(at, distinct));
+        self.evicted += u64::from(left.is_some());
+        let Some(state) = state else { return };
+        if at.since(state.since) > WINDOW {
+            let finding = state.finding;
+            *state = Client::new(at, distinct);
+            state.finding = finding;
+        }
+        if !state.learn(domain, exists) {
+            return;
+        }
+        if let Some(id) = state.finding {
+            if out.grow(id, at, |finding| state.tell(finding)) {
+                return;
+            }
+            state.finding = None;
+        }
+        if state.is_dga() {
+            state.finding = Some(out.open(state.claim(at, flow, policy)));
+        }
+    }
+}
+
+/// The registered domain that was asked for, if it can be one of an algorithm's: those are asked for by themselves or with one label
+/// before them. More labels are a list service, a search list or a delivery network.
+fn domain_of(dns: &Dns) -> Option<&str> {
+    // A, AAAA, HTTPS.
+    if !matches!(dns.qtype, 1 | 28 | 65) {
+        return None;
+    }
+    let name = &*dns.qname;
+    let private =
+        ["arpa", "local", "lan", "home", "internal", "localdomain", "corp", "intranet", "localhost"];
+    let suffix = name.rsplit('.').next().unwrap_or_default();
+    if private.contains(&suffix) {
+        return None;
+    }
+    let domain = registered_domain(name)?;
+    // A suffix that no registry has: a search list, or a name of the inside.
+    psl_knows(domain).then_some(())?;
+    let below = name.strip_suffix(domain)?.trim_end_matches('.');
+    (!below.contains('.')).then_some(domain)
+}
+
+/// The suffix of the domain is on the public suffix list, and not only assumed to be one; `example` stands for all of them in what is
+/// written about names (RFC 2606).
+fn psl_knows(domain: &str) -> bool {
+    domain.ends_with(".example") || psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known())
+}
+
+/// A stand-in for a domain, the same under every seed.
+fn hash(domain: &str) -> u64 {
+    use core::hash::BuildHasher;
+    foldhash::quality::FixedState::with_seed(0x5e_c1_40_71).hash_one(domain)
 }
 
 impl Detect for DnsDga {
     const RULE: &'static str = "dns.dga/1";
 
-    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
+        let Event::Flow { at, flow, what: FlowEvent::Dns(dns) } = event else { return };
+        // Multicast DNS and LLMNR ask the neighbours.
+        if !dns.is_response || matches!(flow.responder.port, 5_353 | 5_355) {
+            return;
+        }
+        let asker = if dns.from_originator { flow.reversed() } else { *flow };
+        self.on_response(*at, &asker, dns, (scene.policy, out));
+    }
 
     fn take_evicted(&mut self) -> u64 {
         core::mem::take(&mut self.evicted)

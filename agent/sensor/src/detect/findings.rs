@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use core::net::IpAddr;
 
+use sekimori_wire::exception::{Exceptions, Facts};
 use sekimori_wire::finding::{Category, Evidence, Finding, Value};
 use sekimori_wire::id::{FindingId, Host};
 use sekimori_wire::limits::{COMMUNITY_IDS_MAX, PORTS_MAX, TARGETS_MAX};
@@ -25,6 +26,9 @@ pub struct Findings {
     ready: Vec<Finding>,
     degraded: bool,
     evicted: u64,
+    exceptions: Exceptions,
+    /// Findings that each exception came to cover.
+    excepted: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -77,7 +81,38 @@ impl<'a> Who<'a> {
 impl Findings {
     /// None yet.
     pub fn new(limits: &Limits, seed: u64) -> Self {
-        Self { open: Map::new(limits.open_findings, seed), ready: Vec::new(), degraded: false, evicted: 0 }
+        Self {
+            open: Map::new(limits.open_findings, seed),
+            ready: Vec::new(),
+            degraded: false,
+            evicted: 0,
+            exceptions: Exceptions::default(),
+            excepted: Vec::new(),
+        }
+    }
+
+    /// What leaves from now on is judged by these.
+    pub fn set_exceptions(&mut self, exceptions: Exceptions) {
+        self.excepted = vec![0; exceptions.iter().count()];
+        self.exceptions = exceptions;
+    }
+
+    /// Findings that each exception came to cover, in the exceptions' order.
+    pub fn iter_excepted(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.exceptions.iter().map(|one| &*one.id).zip(self.excepted.iter().copied())
+    }
+
+    /// Says which exception covers a revision that leaves, by the time of its last evidence.
+    fn judge(exceptions: &Exceptions, excepted: &mut [u64], finding: &mut Finding) {
+        let before = finding.excepted_by.take();
+        if let Some((place, exception)) = exceptions.judge(&Facts::from(&*finding), finding.end) {
+            if before.as_ref() != Some(&exception.id)
+                && let Some(count) = excepted.get_mut(place)
+            {
+                *count += 1;
+            }
+            finding.excepted_by = Some(exception.id.clone());
+        }
     }
 
     /// Findings that begin or grow from now on carry this mark.
@@ -122,11 +157,12 @@ impl Findings {
             // The detector forgot that it had claimed this; the identity stays, so the revision goes on.
             finding.revision = before.finding.revision.saturating_add(1);
         }
+        Self::judge(&self.exceptions, &mut self.excepted, &mut finding);
         self.ready.push(finding.clone());
         let told = Told::of(&finding);
         if let Some((_, left)) = self.open.insert(id, Open { finding, told }) {
             self.evicted += 1;
-            self.ready.extend(last_revision(left));
+            self.tell_last(left);
         }
         id
     }
@@ -143,6 +179,7 @@ impl Findings {
         if digits(now.count) > digits(open.told.count) || now.severity > open.told.severity {
             open.told = now;
             open.finding.revision = open.finding.revision.saturating_add(1);
+            Self::judge(&self.exceptions, &mut self.excepted, &mut open.finding);
             self.ready.push(open.finding.clone());
         }
         true
@@ -150,7 +187,14 @@ impl Findings {
 
     fn close_oldest(&mut self) {
         if let Some((_, open)) = self.open.pop_oldest() {
-            self.ready.extend(last_revision(open));
+            self.tell_last(open);
+        }
+    }
+
+    fn tell_last(&mut self, open: Open) {
+        if let Some(mut finding) = last_revision(open) {
+            Self::judge(&self.exceptions, &mut self.excepted, &mut finding);
+            self.ready.push(finding);
         }
     }
 }

@@ -1,25 +1,192 @@
-//! `flood.slow`: many connections held open by requests that never end.
+//! `flood.slow`: a web service is held by many connections that never finish asking.
+//!
+//! Three ways, all counted per service: requests whose head or body never came to its end (slow headers and slow bodies:
+//! slowloris, R.U.D.Y.), connections on which the client keeps sending a few bytes at a time and gets nothing back (the same as
+//! it happens, and within TLS), and clients that close their receive window on an answer (slow read). A client that waits for
+//! an answer (long poll), sleeps on an open connection, or is answered (WebSocket) is none of these.
 
+mod service;
+
+use std::time::Duration;
+
+use sekimori_wire::time::Timestamp;
+
+use crate::bounded::Map;
 use crate::detect::findings::Findings;
 use crate::detect::{Detect, Scene, Setup};
-use crate::event::Event;
+use crate::event::{
+    Amount, Endpoint, Event, FlowEvent, FlowRecord, FlowRef, HttpExchange, Traffic, Transaction,
+};
+use service::{Service, Way};
 
-/// State.
+/// Pieces on one connection before it counts as held: headers that come one by one still fit in two or three packets.
+const PIECES_MIN: u32 = 3;
+/// And over so long: a head is expected to be complete within 20 seconds (Apache, mod_reqtimeout), and is within one.
+const HELD_MIN: Duration = Duration::from_secs(10);
+/// A piece is no longer than this as an IPv4 packet: attack tools send one header or a few bytes of a body.
+const PIECE_BYTES_MAX: u32 = 200;
+/// IPv6's header is so much longer.
+const IPV6_MORE: u32 = 20;
+/// Zero windows that a client announces on one connection, and for how long, before it reads slowly on purpose.
+const ZERO_WINDOWS_MIN: u32 = 3;
+/// Ports of web services besides those at which HTTP was seen: IANA's http, https and their alternatives.
+const WEB_PORTS: [u16; 7] = [80, 443, 591, 8_000, 8_008, 8_080, 8_443];
+
+/// State: what each web service is held with.
 #[derive(Debug)]
 pub(super) struct FloodSlow {
+    services: Map<Endpoint, Service>,
+    /// Connections whose client sends in pieces.
+    dripping: Map<u64, Drip>,
+    distinct: usize,
     evicted: u64,
 }
 
+#[derive(Debug)]
+struct Drip {
+    service: Endpoint,
+    first: Timestamp,
+    pieces: u32,
+    held: bool,
+}
+
 impl FloodSlow {
-    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
-        Self { evicted: 0 }
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        let (limits, seed) = (setup.limits, setup.seed);
+        Self {
+            services: Map::new(limits.detector_entries, seed),
+            dripping: Map::new(limits.detector_entries, seed),
+            distinct: limits.distinct_per_entry,
+            evicted: 0,
+        }
     }
+
+    fn service(&mut self, at: Timestamp, server: Endpoint) -> Option<&mut Service> {
+        let distinct = self.distinct;
+        let (service, evicted) = self.services.get_or_insert_with(server, || Service::new(at, distinct));
+        self.evicted += u64::from(evicted.is_some());
+        service
+    }
+
+    fn on_exchange(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        exchange: &HttpExchange,
+        scene: &Scene<'_>,
+        out: &mut Findings,
+    ) {
+        let Some(request) = exchange.request.as_ref().filter(|_| exchange.from_originator) else { return };
+        let unfinished = !request.body.complete && request.body.missing == 0 && exchange.response.is_none();
+        let Some(service) = self.service(at, flow.responder) else { return };
+        if unfinished {
+            service.on_unfinished(at, flow, Way::Request, (scene, out));
+        } else {
+            service.on_finished(at);
+        }
+    }
+
+    fn on_traffic(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        traffic: Traffic,
+        scene: &Scene<'_>,
+        out: &mut Findings,
+    ) {
+        let is_v6 = flow.responder.address.is_ipv6();
+        if !is_bare(traffic.received, is_v6) {
+            self.forget(flow.id);
+            return;
+        }
+        let is_web =
+            WEB_PORTS.contains(&flow.responder.port) || self.services.peek(&flow.responder).is_some();
+        if !is_web || !is_piece(traffic.sent, is_v6) {
+            return;
+        }
+        let fresh = || Drip { service: flow.responder, first: at, pieces: 0, held: false };
+        let (drip, evicted) = self.dripping.get_or_insert_with(flow.id, fresh);
+        let Some(drip) = drip else { return };
+        drip.pieces = drip.pieces.saturating_add(1);
+        let held = drip.pieces >= PIECES_MIN && at.since(drip.first) >= HELD_MIN;
+        let newly = held && !core::mem::replace(&mut drip.held, held);
+        if let Some((_, left)) = evicted {
+            self.evicted += 1;
+            self.let_go(&left);
+        }
+        if newly && let Some(service) = self.service(at, flow.responder) {
+            service.on_held(at, flow, (scene, out));
+        }
+    }
+
+    fn on_ended(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        record: &FlowRecord,
+        scene: &Scene<'_>,
+        out: &mut Findings,
+    ) {
+        self.forget(flow.id);
+        let closed = record.conduct.originator.zero_windows >= ZERO_WINDOWS_MIN;
+        let long = record.end.since(flow.began) >= HELD_MIN && record.responder.payload_bytes > 0;
+        if closed
+            && long
+            && let Some(service) = self.service(at, flow.responder)
+        {
+            service.on_unfinished(at, flow, Way::Read, (scene, out));
+        }
+    }
+
+    fn forget(&mut self, flow: u64) {
+        if let Some(drip) = self.dripping.remove(&flow) {
+            self.let_go(&drip);
+        }
+    }
+
+    fn let_go(&mut self, drip: &Drip) {
+        if drip.held
+            && let Some(service) = self.services.get_mut(&drip.service)
+        {
+            service.on_let_go();
+        }
+    }
+}
+
+/// Mean length of the packets, as if they were IPv4.
+fn mean_bytes(amount: Amount, is_v6: bool) -> Option<u32> {
+    let more = if is_v6 { IPV6_MORE } else { 0 };
+    amount.bytes.checked_div(amount.packets).map(|mean| mean.saturating_sub(more))
+}
+
+/// Acknowledgements only: 40 bytes of headers, 12 of timestamps (RFC 7323), perhaps a selective acknowledgement.
+fn is_bare(amount: Amount, is_v6: bool) -> bool {
+    mean_bytes(amount, is_v6).is_none_or(|mean| mean <= 64)
+}
+
+/// A few bytes of payload on headers with or without timestamps; a keep-alive has one at most.
+fn is_piece(amount: Amount, is_v6: bool) -> bool {
+    mean_bytes(amount, is_v6).is_some_and(|mean| matches!(mean, 45..=51 | 55..=PIECE_BYTES_MAX))
 }
 
 impl Detect for FloodSlow {
     const RULE: &'static str = "flood.slow/1";
 
-    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
+        let Event::Flow { at, flow, what } = event else { return };
+        if flow.protocol != 6 {
+            return;
+        }
+        if let FlowEvent::Traffic(traffic) = what {
+            self.on_traffic(*at, flow, *traffic, scene, out);
+        } else if let FlowEvent::Ended(record) = what {
+            self.on_ended(*at, flow, record, scene, out);
+        } else if let FlowEvent::Transaction(transaction) = what
+            && let Transaction::Http(exchange) = &**transaction
+        {
+            self.on_exchange(*at, flow, exchange, scene, out);
+        }
+    }
 
     fn take_evicted(&mut self) -> u64 {
         core::mem::take(&mut self.evicted)

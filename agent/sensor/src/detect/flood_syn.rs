@@ -3,7 +3,8 @@
 //! Per destination address and port, in slots of one second of event time, a cumulative sum (CUSUM) over the SYNs that
 //! were not completed, after Wang, Zhang and Shin (INFOCOM 2002): x = (SYN − completed) ÷ F, where F is the smoothed
 //! number of completed handshakes with a floor, and y = max(0, y + x − 0.35). Completions get a few seconds of grace, so
-//! that a load test whose handshakes complete never counts. A port scan spreads over ports and stays below the floor.
+//! that a load test whose handshakes complete never counts. A port scan spreads over ports and stays below the floor. Where the
+//! capture has only the clients' half, what tells a completed handshake is that the client goes on to send something.
 
 use core::net::IpAddr;
 
@@ -52,7 +53,7 @@ struct Service {
     /// SYNs of this slot and of those still in grace, the newest first.
     waiting: [u64; GRACE + 1],
     /// Handshakes completed in this slot.
-    completed: u64,
+    completed: Completed,
     /// F, without the floor.
     smoothed: f64,
     /// y.
@@ -62,12 +63,27 @@ struct Service {
     finding: Option<FindingId>,
 }
 
+/// Connections that came to be, by two signs of which each connection gives at most one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Completed {
+    /// The handshake was seen to its end.
+    shaken: u64,
+    /// The client sent something after its SYN.
+    opened: u64,
+}
+
+impl Completed {
+    fn most(self) -> u64 {
+        self.shaken.max(self.opened)
+    }
+}
+
 #[derive(Debug)]
 struct Episode {
     first: Timestamp,
     last: Timestamp,
     syns: u64,
-    completed: u64,
+    completed: Completed,
     sources: Distinct<IpAddr>,
     /// The only address that can have sent more than half of the SYNs, and its lead (Boyer and Moore).
     leader: Option<(IpAddr, u64)>,
@@ -82,7 +98,7 @@ impl Episode {
             first: at,
             last: at,
             syns: 0,
-            completed: 0,
+            completed: Completed { shaken: 0, opened: 0 },
             sources: Distinct::new(distinct),
             leader: None,
             leader_syns: 0,
@@ -111,8 +127,8 @@ impl Episode {
         }
     }
 
-    const fn uncompleted(&self) -> u64 {
-        self.syns.saturating_sub(self.completed)
+    fn uncompleted(&self) -> u64 {
+        self.syns.saturating_sub(self.completed.most())
     }
 
     /// One address sent nearly all of it; otherwise the sources are taken for forged.
@@ -138,7 +154,7 @@ impl Service {
         Self {
             slot,
             waiting: [0; GRACE + 1],
-            completed: 0,
+            completed: Completed { shaken: 0, opened: 0 },
             smoothed: 0.0,
             sum: 0.0,
             episode: Episode::new(at, distinct),
@@ -168,7 +184,7 @@ impl Service {
         let [newest, ..] = &mut self.waiting;
         *newest = 0;
         self.slot += 1;
-        let (syns, completed) = (count(oldest), count(core::mem::take(&mut self.completed)));
+        let (syns, completed) = (count(oldest), count(core::mem::take(&mut self.completed).most()));
         let normal = self.smoothed.max(FLOOR);
         self.sum = (self.sum + (syns - completed) / normal - ALLOWANCE).clamp(0.0, CEILING);
         self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * completed;
@@ -177,13 +193,13 @@ impl Service {
 
     fn is_alarm(&self) -> bool {
         let uncompleted = self.episode.uncompleted();
-        self.sum > ALARM && uncompleted >= UNCOMPLETED_MIN && uncompleted > self.episode.completed
+        self.sum > ALARM && uncompleted >= UNCOMPLETED_MIN && uncompleted > self.episode.completed.most()
     }
 
     fn tell(&self, finding: &mut Finding) {
         finding.count = self.episode.syns;
         input(finding, "syns", self.episode.syns);
-        input(finding, "completed_handshakes", self.episode.completed);
+        input(finding, "completed_handshakes", self.episode.completed.most());
         input(finding, "completed_a_second_smoothed", (self.smoothed * 10.0).round() / 10.0);
         input(finding, "cusum", (self.sum * 100.0).round() / 100.0);
         input(finding, "distinct_sources_at_least", self.episode.sources.len());
@@ -264,18 +280,29 @@ const fn count(n: u64) -> f64 {
     n as f64
 }
 
+/// What an event says of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    Syn,
+    Shaken,
+    Opened,
+}
+
 impl Detect for FloodSyn {
-    const RULE: &'static str = "flood.syn/1";
+    const RULE: &'static str = "flood.syn/2";
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };
         if flow.protocol != 6 {
             return;
         }
-        let syn = match what {
-            FlowEvent::Started(First::Syn) => true,
-            FlowEvent::Established => false,
-            FlowEvent::Started(_)
+        let sign = match what {
+            FlowEvent::Started(First::Syn) => Sign::Syn,
+            FlowEvent::Established => Sign::Shaken,
+            // A flood may carry something in the SYN itself.
+            FlowEvent::Opening(opening) if opening.from_originator && *at > flow.began => Sign::Opened,
+            FlowEvent::Opening(_)
+            | FlowEvent::Started(_)
             | FlowEvent::Answered
             | FlowEvent::Rejected
             | FlowEvent::Unanswered
@@ -284,7 +311,6 @@ impl Detect for FloodSyn {
             | FlowEvent::HttpRequest(_)
             | FlowEvent::HttpResponse { .. }
             | FlowEvent::Traffic(_)
-            | FlowEvent::Opening(_)
             | FlowEvent::Echo(_)
             | FlowEvent::Syslog(_)
             | FlowEvent::Transaction(_)
@@ -298,7 +324,7 @@ impl Detect for FloodSyn {
         }
         if self.services.peek(&to).is_none() {
             // A service enters with its second SYN; a scan of many ports leaves one each and stays in the sieve.
-            if !syn || self.newcomers.pass(to, flow.id, |a, b| a == b).is_none() {
+            if sign != Sign::Syn || self.newcomers.pass(to, flow.id, |a, b| a == b).is_none() {
                 return;
             }
             let mut fresh = Service::new(slot, *at, self.distinct);
@@ -317,13 +343,15 @@ impl Detect for FloodSyn {
             service.finding = None;
             service.episode = Episode::new(*at, distinct);
         }
-        if syn {
-            let [newest, ..] = &mut service.waiting;
-            *newest += 1;
-            service.episode.on_syn(*at, flow);
-        } else {
-            service.completed += 1;
-            service.episode.completed += 1;
+        let (now, all) = (&mut service.completed, &mut service.episode.completed);
+        match sign {
+            Sign::Syn => {
+                let [newest, ..] = &mut service.waiting;
+                *newest += 1;
+                service.episode.on_syn(*at, flow);
+            }
+            Sign::Shaken => [now, all].into_iter().for_each(|completed| completed.shaken += 1),
+            Sign::Opened => [now, all].into_iter().for_each(|completed| completed.opened += 1),
         }
     }
 

@@ -1,27 +1,232 @@
-//! `flood.volume`: more packets or bytes to one host than its line or its past explain.
+//! `flood.volume`: a host drowns in packets that it did not ask for and does not answer, or in requests for one page.
+//!
+//! Per destination and kind of packet, a bucket in slots of one second of event time leaks at the larger of a floor and three
+//! times what was normal ([`gauge`]). Bulk transfers are no floods, for their receiver answers: only what the originator of a
+//! flow sends counts, and each answer takes many packets back. SYNs are `flood.syn`'s, answers of services that reflect are
+//! `flood.amplification`'s.
 
+pub(super) mod gauge;
+mod victim;
+
+use core::net::IpAddr;
+
+use sekimori_wire::time::Timestamp;
+
+use crate::bounded::Map;
 use crate::detect::findings::Findings;
-use crate::detect::{Detect, Scene, Setup};
-use crate::event::Event;
+use crate::detect::flood_amplification::reflectors;
+use crate::detect::{Detect, Scene, Setup, Sieve};
+use crate::event::{Event, First, FlowEvent, FlowRef};
+use victim::{Share, Victim};
 
-/// State.
+/// A destination without packets for this many seconds is judged by what there is and forgotten.
+const QUIET_SLOTS: u64 = 10;
+/// IP packets no longer than this carry no TCP payload: 40 bytes of headers (60 over IPv6) and 20 of options.
+const BARE_BYTES: u32 = 80;
+/// Of a flow seen for the first time, so many packets in one report need no second look.
+const AT_ONCE: u32 = 32;
+
+/// What kind of packets a destination is flooded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Kind {
+    /// ICMP echo requests.
+    Echo,
+    /// Other ICMP: unreachables, replies nobody asked for, neighbour and router advertisements.
+    Icmp,
+    /// UDP.
+    Udp,
+    /// TCP segments that belong to no connection and carry nothing: ACK, RST and FIN floods.
+    Tcp,
+    /// Any other protocol.
+    Other,
+    /// HTTP requests.
+    Http,
+}
+
+impl Kind {
+    /// Packets or requests a second that every destination is granted.
+    pub(super) const fn floor(self) -> u64 {
+        match self {
+            // ping sends one a second, users may not go below 200 ms, and `ping -f` sends at least a hundred (ping(8)).
+            Self::Echo => 50,
+            // ntopng's threshold of an ICMP flood. Hosts themselves limit what they send to 1,000 a second in all (Linux,
+            // icmp_msgs_per_sec).
+            Self::Icmp => 250,
+            // A fifth of what the smaller bodies' lines of 10 Mbit/s carry of mid-sized datagrams (DETECTION 4.8: 20 % of capacity).
+            Self::Udp => 500,
+            Self::Tcp | Self::Other => 1_000,
+            // A browser asks for a hundred things of a page within a second or two, and then is silent.
+            Self::Http => 100,
+        }
+    }
+}
+
+/// State: one bucket for each destination and kind.
 #[derive(Debug)]
 pub(super) struct FloodVolume {
+    victims: Map<Key, Victim>,
+    newcomers: Sieve<Key, u64>,
+    /// Pairs of hosts that spoke with each other, lower address first.
+    talks: Map<(IpAddr, IpAddr), ()>,
+    /// The last TCP flow that was met midstream: its first packet was a SYN-ACK if the same packet answers.
+    midstream: Option<u64>,
+    distinct: usize,
     evicted: u64,
 }
 
+type Key = (IpAddr, Kind);
+
 impl FloodVolume {
-    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
-        Self { evicted: 0 }
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        let (limits, seed) = (setup.limits, setup.seed);
+        Self {
+            victims: Map::new(limits.detector_entries, seed),
+            newcomers: Sieve::new(limits.detector_entries, seed),
+            talks: Map::new(limits.detector_entries, seed),
+            midstream: None,
+            distinct: limits.distinct_per_entry,
+            evicted: 0,
+        }
     }
+
+    /// The least recent conversation leaves uncounted: it only granted a higher rate.
+    fn remember_talk(&mut self, flow: &FlowRef) {
+        let _left = self.talks.insert(pair(flow.originator.address, flow.responder.address), ());
+    }
+
+    fn forget_quiet(&mut self, slot: u64, scene: &Scene<'_>, out: &mut Findings) {
+        while self.victims.oldest().is_some_and(|(_, victim)| slot > victim.gauge.slot() + QUIET_SLOTS) {
+            let quiet = self.victims.pop_oldest();
+            self.conclude(quiet, scene, out);
+        }
+    }
+
+    fn conclude(&self, left: Option<(Key, Victim)>, scene: &Scene<'_>, out: &mut Findings) {
+        let Some((key, mut victim)) = left else { return };
+        if victim.gauge.conclude(key.1.floor()) {
+            victim.judge(key, &self.talks, scene, out);
+        }
+    }
+
+    fn take(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        (kind, share): (Kind, Share),
+        (scene, out): (&Scene<'_>, &mut Findings),
+    ) {
+        let (key, slot) = ((flow.responder.address, kind), at.secs());
+        self.forget_quiet(slot, scene, out);
+        if self.victims.peek(&key).is_none() {
+            // Nobody sends a request in another's name.
+            let known = kind == Kind::Http
+                || share.packets >= u64::from(AT_ONCE)
+                || share.packets > 0 && self.newcomers.pass(key, flow.id, |a, b| a == b).is_some();
+            if !known {
+                return;
+            }
+            let left = self.victims.insert(key, Victim::new(at, self.distinct));
+            self.evicted += u64::from(left.is_some());
+            self.conclude(left, scene, out);
+        }
+        let Some(victim) = self.victims.get_mut(&key) else { return };
+        if victim.gauge.advance(slot, kind.floor()) {
+            victim.judge(key, &self.talks, scene, out);
+        }
+        if victim.gauge.is_idle() {
+            victim.restart(at, self.distinct);
+        }
+        victim.count(at, flow, share);
+    }
+}
+
+/// Two addresses, the lower first.
+fn pair(a: IpAddr, b: IpAddr) -> (IpAddr, IpAddr) {
+    if a <= b { (a, b) } else { (b, a) }
+}
+
+/// What an event adds to which bucket of the flow's responder.
+fn share_of(flow: &FlowRef, what: &FlowEvent) -> Option<(Kind, Share)> {
+    let kind = match flow.protocol {
+        1 if flow.originator.port == 8 => Kind::Echo,
+        58 if flow.originator.port == 128 => Kind::Echo,
+        1 | 58 => Kind::Icmp,
+        17 => Kind::Udp,
+        6 => Kind::Tcp,
+        _ => Kind::Other,
+    };
+    let one = Share { packets: 1, flows: 1, ..Share::default() };
+    if let FlowEvent::HttpRequest(request) = what {
+        return Some((Kind::Http, Share { path: Some(request.path.clone()), ..one }));
+    }
+    if let FlowEvent::Started(first) = what {
+        let counts = match first {
+            First::Syn => false,
+            First::Midstream | First::Datagram | First::EchoRequest | First::Other => true,
+        };
+        return counts.then_some((kind, one));
+    }
+    if matches!(what, FlowEvent::Answered) {
+        // Every echo request may be answered: whoever pings at such a rate floods.
+        return (kind == Kind::Udp).then(|| (kind, Share { answers: 1, ..Share::default() }));
+    }
+    let FlowEvent::Traffic(traffic) = what else { return None };
+    let (sent, received) = (traffic.sent, traffic.received);
+    let bare = |amount: crate::event::Amount| amount.bytes <= amount.packets.saturating_mul(BARE_BYTES);
+    let (packets, answers) = match kind {
+        Kind::Echo => (sent.packets, 0),
+        // Who sends data, or is sent data, is in a connection; a RST for each segment is no answer.
+        Kind::Tcp if bare(sent) => (sent.packets, if bare(received) { 0 } else { received.packets }),
+        Kind::Tcp => (0, sent.packets),
+        Kind::Icmp | Kind::Udp | Kind::Other | Kind::Http => (sent.packets, received.packets),
+    };
+    let bytes = if packets > 0 { sent.bytes } else { 0 };
+    let share =
+        Share { packets: packets.into(), answers: answers.into(), bytes: bytes.into(), ..Share::default() };
+    Some((kind, share))
 }
 
 impl Detect for FloodVolume {
     const RULE: &'static str = "flood.volume/1";
 
-    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
+        let Event::Flow { at, flow, what } = event else { return };
+        let talks = match flow.protocol {
+            6 => matches!(what, FlowEvent::Established),
+            17 => matches!(what, FlowEvent::Answered),
+            _ => false,
+        };
+        if talks {
+            self.remember_talk(flow);
+        }
+        let reflected = flow.protocol == 17 && reflectors::name(flow.originator.port).is_some();
+        let group = flow.responder.address.is_multicast() || is_broadcast(flow.responder.address);
+        if reflected || group && flow.protocol == 17 {
+            return;
+        }
+        if flow.protocol == 6 && matches!(what, FlowEvent::Started(First::Midstream)) {
+            self.midstream = Some(flow.id);
+        }
+        if matches!(what, FlowEvent::Answered) && self.midstream == Some(flow.id) {
+            // That first packet was a SYN-ACK to the originator: what was counted for the responder is taken back.
+            self.take(*at, flow, (Kind::Tcp, Share { answers: 1, ..Share::default() }), (scene, out));
+        }
+        if let Some(share) = share_of(flow, what) {
+            self.take(*at, flow, share, (scene, out));
+        }
+    }
+
+    fn finish(&mut self, scene: &Scene<'_>, out: &mut Findings) {
+        while let Some(left) = self.victims.pop_oldest() {
+            self.conclude(Some(left), scene, out);
+        }
+    }
 
     fn take_evicted(&mut self) -> u64 {
         core::mem::take(&mut self.evicted)
     }
+}
+
+fn is_broadcast(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.is_broadcast())
 }

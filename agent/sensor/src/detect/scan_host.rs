@@ -1,11 +1,15 @@
 //! `scan.host`: one host looks for others.
 //!
-//! TCP: first contacts with distinct hosts on one port drive the sequential test of [`Walk`]. Echo requests likewise. ARP
-//! and UDP failures are normal one by one, so there the hosts asked must also lie close together, as a sweep's do and
-//! those of a router, a video call or a peer-to-peer client do not. One finding a source grows over all its sweeps.
+//! TCP: first contacts with distinct hosts on one port drive the sequential test of [`Walk`]. Echo requests likewise. ARP,
+//! neighbour solicitation and UDP failures are normal one by one, so there the hosts asked must also lie close together, as
+//! a sweep's do and those of a router, a video call or a peer-to-peer client do not; or there are very many and next to
+//! none answers. One finding a source grows over all its sweeps. Who looks for hosts because it is its work (a router
+//! passing packets on, a DHCP server before it gives an address away) is told with severity 1.
 
-use core::net::IpAddr;
-use std::time::Duration;
+mod means;
+mod role;
+
+use core::net::{IpAddr, Ipv4Addr};
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
 use sekimori_wire::id::{FindingId, Host};
@@ -14,106 +18,19 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::walk::Walk;
-use crate::detect::{Detect, Scene, Setup, Sieve, probe};
-use crate::event::{Arp, Event, FlowEvent, FlowRef};
+use crate::detect::{Detect, Scene, Setup, Sieve};
+use crate::event::{Arp, Event, FlowRef};
 use crate::segment::{Policy, is_unicast};
+use means::{Means, SPREAD_PER_ANSWERED};
+use role::Roles;
 
-/// Outcomes are remembered for this long after the last one.
-const MEMORY: Duration = Duration::from_secs(30 * 60);
-/// ARP requests count for this long: a router asks for as many hosts in an hour as a sweep does in a second.
-const ARP_MEMORY: Duration = Duration::from_secs(60);
 /// Flows remembered for evidence.
 const SAMPLES: usize = 8;
 /// A sweep's hosts are neighbours; strays from other traffic on the port may be among them.
 const CLUSTERED_PERCENT: usize = 75;
-/// TCP ports that clients of an isolated network try on many hosts by themselves.
-const WEB: [u16; 2] = [80, 443];
-/// Ports above 1023 of services that are looked for to be attacked: databases, remote control, embedded devices.
-const SOUGHT: [u16; 19] = [
-    1433, 1521, 1883, 2222, 2323, 3306, 3389, 5432, 5555, 5900, 5985, 6379, 7547, 8080, 8443, 9200, 11_211,
-    27_017, 37_215,
-];
-
-/// How something is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Means {
-    /// TCP SYN to a port.
-    Syn(u16),
-    /// TCP without SYN to a port.
-    Bare(u16),
-    /// UDP to a port.
-    Udp(u16),
-    /// ICMP echo.
-    Echo,
-    /// ARP requests.
-    Arp,
-}
-
-/// What it takes to call it a sweep.
-#[derive(Clone, Copy, Debug)]
-struct Rule {
-    /// Distinct hosts that did not answer.
-    failed_min: usize,
-    /// At least this many failed for each that answered.
-    failed_per_answered: usize,
-    /// Most of the failed hosts lie at most this far from the next one.
-    gap_max: Option<u32>,
-}
-
-impl Means {
-    const fn rule(self) -> Rule {
-        match self {
-            Self::Syn(port) if port == WEB[0] || port == WEB[1] => {
-                Rule { failed_min: 25, failed_per_answered: 9, gap_max: None }
-            }
-            Self::Syn(port) if is_sought(port) => {
-                Rule { failed_min: 8, failed_per_answered: 1, gap_max: None }
-            }
-            Self::Syn(_) => Rule { failed_min: 25, failed_per_answered: 4, gap_max: Some(16) },
-            Self::Bare(_) => Rule { failed_min: 16, failed_per_answered: 4, gap_max: None },
-            Self::Udp(_) => Rule { failed_min: 32, failed_per_answered: 4, gap_max: Some(16) },
-            Self::Echo => Rule { failed_min: 8, failed_per_answered: 1, gap_max: None },
-            // Routers ask for every machine that they gave a lease and that sleeps.
-            Self::Arp => Rule { failed_min: 40, failed_per_answered: 2, gap_max: Some(4) },
-        }
-    }
-
-    const fn memory(self) -> Duration {
-        match self {
-            Self::Arp => ARP_MEMORY,
-            Self::Syn(_) | Self::Bare(_) | Self::Udp(_) | Self::Echo => MEMORY,
-        }
-    }
-
-    const fn port(self) -> Option<u16> {
-        match self {
-            Self::Syn(port) | Self::Bare(port) | Self::Udp(port) => Some(port),
-            Self::Echo | Self::Arp => None,
-        }
-    }
-
-    fn words(self) -> String {
-        match self {
-            Self::Syn(port) => format!("TCP {port}"),
-            Self::Bare(port) => format!("TCP {port} (no SYN)"),
-            Self::Udp(port) => format!("UDP {port}"),
-            Self::Echo => "ICMP echo".to_owned(),
-            Self::Arp => "ARP".to_owned(),
-        }
-    }
-}
-
-const fn is_sought(port: u16) -> bool {
-    let mut at = 0;
-    while at < SOUGHT.len() {
-        #[expect(clippy::indexing_slicing, reason = "const fn: the loop's own bound")]
-        if SOUGHT[at] == port {
-            return true;
-        }
-        at += 1;
-    }
-    port < 1_024
-}
+/// Hosts of one /24 pinged, its first and last address among them: nobody has a reason to ping a network's own address but
+/// who goes through the whole range, however many answer.
+const RANGE_HOSTS_MIN: usize = 10;
 
 /// State: sweeps by source and means, and the finding of each source.
 #[derive(Debug)]
@@ -121,6 +38,7 @@ pub(super) struct ScanHost {
     sweeps: Map<(Host, Means), Sweep>,
     newcomers: Sieve<(Host, Means), Seen>,
     sources: Map<Host, FindingId>,
+    roles: Roles,
     distinct: usize,
     evicted: u64,
 }
@@ -133,6 +51,8 @@ struct Seen {
     failed: bool,
     flow: Option<FlowRef>,
     vlan: Option<u16>,
+    /// The source looks for hosts on behalf of others.
+    serves: bool,
 }
 
 #[derive(Debug)]
@@ -179,22 +99,38 @@ impl Sweep {
         new
     }
 
-    fn meets(&self, rule: &Rule) -> bool {
-        self.walk.is_scanner()
-            && self.failed.len() >= rule.failed_min
-            && self.failed.len() >= self.answered.len().saturating_mul(rule.failed_per_answered)
-            && rule.gap_max.is_none_or(|gap| self.clustered_percent(gap) >= CLUSTERED_PERCENT)
+    fn meets(&self, means: Means) -> bool {
+        let rule = means.rule();
+        let (failed, answered) = (self.failed.len(), self.answered.len());
+        let outnumber = |times: usize| failed >= answered.saturating_mul(times);
+        let near = || rule.gap_max.is_none_or(|gap| self.clustered_percent(gap) >= CLUSTERED_PERCENT);
+        let many = self.walk.is_scanner() && failed >= rule.failed_min && outnumber(rule.failed_per_answered);
+        let spread = rule.spread_min.is_some_and(|min| failed >= min && outnumber(SPREAD_PER_ANSWERED));
+        (many && (spread || near())) || (means == Means::Echo && self.covers_range())
+    }
+
+    /// The hosts of one /24 were asked from its first address to its last.
+    fn covers_range(&self) -> bool {
+        let first = self.failed.iter().filter_map(|host| match host {
+            IpAddr::V4(v4) if v4.octets()[3] == 0 => Some(v4.to_bits()),
+            IpAddr::V4(_) | IpAddr::V6(_) => None,
+        });
+        first.take(1).any(|net| {
+            let within = |host: &&IpAddr| matches!(host, IpAddr::V4(v4) if v4.to_bits() & 0xffff_ff00 == net);
+            let hosts = self.failed.iter().chain(self.answered.iter()).filter(within).count();
+            hosts >= RANGE_HOSTS_MIN && self.failed.contains(&IpAddr::from(Ipv4Addr::from_bits(net | 0xff)))
+        })
     }
 
     /// Of the failed hosts with a neighbour, how many have it within `gap` addresses. Strays do not hide a swept range.
     fn clustered_percent(&self, gap: u32) -> usize {
         let number = |host: &IpAddr| match host {
-            IpAddr::V4(v4) => Some(v4.to_bits()),
-            // One cannot sweep IPv6 by counting.
-            IpAddr::V6(_) => None,
+            IpAddr::V4(v4) => u128::from(v4.to_bits()),
+            IpAddr::V6(v6) => v6.to_bits(),
         };
-        let numbers: Vec<u32> = self.failed.iter().filter_map(number).collect();
-        let near = numbers.windows(2).filter(|pair| matches!(pair, [low, high] if high - low <= gap)).count();
+        let numbers: Vec<u128> = self.failed.iter().map(number).collect();
+        let near = |pair: &&[u128]| matches!(pair, [low, high] if high - low <= u128::from(gap));
+        let near = numbers.windows(2).filter(near).count();
         (near * 100).checked_div(numbers.len().saturating_sub(1)).unwrap_or_default()
     }
 }
@@ -206,6 +142,7 @@ impl ScanHost {
             sweeps: Map::new(limits.detector_entries, seed),
             newcomers: Sieve::new(limits.detector_entries, seed),
             sources: Map::new(limits.detector_entries, seed),
+            roles: Roles::new(limits.detector_entries, seed),
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -235,7 +172,7 @@ impl ScanHost {
             }
             sweep.finding = None;
         }
-        if sweep.meets(&means.rule()) {
+        if sweep.meets(means) {
             let known = self.sources.get_mut(&source).copied();
             let grown = known.is_some_and(|id| {
                 out.grow(id, seen.at, |finding| {
@@ -254,11 +191,13 @@ impl ScanHost {
     fn on_arp(&mut self, (at, vlan): (Timestamp, Option<u16>), arp: &Arp, around: (&Policy, &mut Findings)) {
         let asks = arp.operation == 1 && arp.sender_ip != arp.target_ip;
         // RFC 5227: a probe for an address one would like to have has no sender address.
-        let named = |ip: core::net::Ipv4Addr, mac| {
+        let named = |ip: Ipv4Addr, mac| {
             if ip.is_unspecified() { Host::Mac(mac) } else { Host::Ip(ip.into()) }
         };
         if asks {
-            let seen = Seen { at, host: arp.target_ip.into(), failed: true, flow: None, vlan };
+            let serves =
+                self.roles.is_router(arp.sender_mac) || self.roles.gives_leases(arp.sender_ip.into());
+            let seen = Seen { at, host: arp.target_ip.into(), failed: true, flow: None, vlan, serves };
             self.take(named(arp.sender_ip, arp.sender_mac), Means::Arp, seen, around);
         } else if arp.operation == 2 {
             let key = (named(arp.target_ip, arp.target_mac), Means::Arp);
@@ -304,7 +243,11 @@ fn claim(source: Host, means: Means, sweep: &Sweep, seen: &Seen, policy: &Policy
         what: &name,
     };
     let mut finding = draft(Category::ScanHost, ScanHost::RULE, policy, who, (sweep.first, seen.at));
-    finding.severity = if policy.is_inside(address) { Severity::HIGH } else { Severity::LOW };
+    let grave = policy.is_inside(address) && !seen.serves;
+    finding.severity = if grave { Severity::HIGH } else { Severity::LOW };
+    if seen.serves {
+        input(&mut finding, "role", "router or DHCP server: may ask on behalf of others");
+    }
     finding.confidence = Confidence::from_permille(850);
     finding.count = sweep.failed.len() as u64;
     finding.title = Bilingual::new(
@@ -323,8 +266,9 @@ fn claim(source: Host, means: Means, sweep: &Sweep, seen: &Seen, policy: &Policy
     );
     let rule = means.rule();
     finding.evidence.formula = format!(
-        "{}, over distinct hosts; enough of them failed, and more failed than answered; for ARP, UDP and unusual ports the \
-         failed hosts also lie close together",
+        "{}, over distinct hosts; enough of them failed, and more failed than answered; for ARP, neighbour solicitation, UDP, \
+         web and unusual ports the failed hosts also lie close together, or they are very many and hardly one answered; or \
+         echo requests went to a whole /24 from its first address to its last",
         Walk::FORMULA
     )
     .into();
@@ -342,7 +286,7 @@ fn claim(source: Host, means: Means, sweep: &Sweep, seen: &Seen, policy: &Policy
 }
 
 impl Detect for ScanHost {
-    const RULE: &'static str = "scan.host/1";
+    const RULE: &'static str = "scan.host/2";
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let (at, flow, what) = match event {
@@ -350,22 +294,17 @@ impl Detect for ScanHost {
             Event::Arp { at, vlan, arp } => return self.on_arp((*at, *vlan), arp, (scene.policy, out)),
             Event::Anomaly { .. } => return,
         };
-        let to = flow.responder;
-        let (means, failed) = match (flow.protocol, what) {
-            (6, FlowEvent::Answered) => (Means::Syn(to.port), false),
-            (6, FlowEvent::Rejected | FlowEvent::Unanswered) => (Means::Syn(to.port), true),
-            (6, FlowEvent::Ended(record)) if probe::is_bare(flow, record) => (Means::Bare(to.port), true),
-            (17, FlowEvent::Answered) => (Means::Udp(to.port), false),
-            (17, FlowEvent::Rejected | FlowEvent::Unanswered) if flow.originator.port >= 1_024 => {
-                (Means::Udp(to.port), true)
-            }
-            (1 | 58, FlowEvent::Answered) => (Means::Echo, false),
-            (1 | 58, FlowEvent::Unanswered | FlowEvent::Rejected) => (Means::Echo, true),
-            _ => return,
-        };
-        if is_unicast(to.address) {
-            let seen = Seen { at, host: to.address, failed, flow: Some(*flow), vlan: flow.vlan };
-            self.take(flow.originator.address.into(), means, seen, (scene.policy, out));
+        self.roles.learn(flow, what);
+        let Some((means, failed)) = Means::of(flow, what) else { return };
+        let (source, to) = (flow.originator.address, flow.responder.address);
+        // Nobody looks up a name for each address of a sweep; clients of a network without a way out fail by name.
+        if failed && means.may_be_by_name() && scene.names.of(to, at).is_some() {
+            return;
+        }
+        if is_unicast(to) || means == Means::Neighbour {
+            let serves = self.roles.gives_leases(source);
+            let seen = Seen { at, host: to, failed, flow: Some(*flow), vlan: flow.vlan, serves };
+            self.take(source.into(), means, seen, (scene.policy, out));
         }
     }
 

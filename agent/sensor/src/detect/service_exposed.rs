@@ -1,25 +1,84 @@
-//! `service.exposed`: a service that was never seen to listen answers to the outside.
+//! `service.exposed`: an inside service that never answered anybody outside now does.
+//!
+//! For a day of event time all inside services that complete connections from outside are learned
+//! ([`Learning`](super::host_new::Learning)); after that each further one is told once. A scan finds nothing new here: it
+//! takes a completed handshake.
 
-use crate::detect::findings::Findings;
+use core::net::IpAddr;
+
+use sekimori_wire::finding::{Bilingual, Category, Confidence, Severity};
+
+use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
+use crate::detect::host_new::{Known, Sighting, WARM_UP};
 use crate::detect::{Detect, Scene, Setup};
-use crate::event::Event;
+use crate::event::{Event, FlowEvent};
+
+/// Ports that systems give to clients (RFC 6335): connections to them were agreed on elsewhere, as for FTP's data.
+const DYNAMIC: u16 = 49_152;
 
 /// State.
 #[derive(Debug)]
 pub(super) struct ServiceExposed {
+    known: Known<(IpAddr, u16)>,
     evicted: u64,
 }
 
 impl ServiceExposed {
-    pub(super) const fn new(_setup: &Setup<'_>) -> Self {
-        Self { evicted: 0 }
+    pub(super) fn new(setup: &Setup<'_>) -> Self {
+        Self { known: Known::new(setup), evicted: 0 }
     }
 }
 
 impl Detect for ServiceExposed {
     const RULE: &'static str = "service.exposed/1";
 
-    fn on_event(&mut self, _event: &Event, _scene: &Scene<'_>, _out: &mut Findings) {}
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
+        // Time to learn runs from the first event, whatever it is.
+        self.known.learning.ripe_hours(event.at());
+        let Event::Flow { at, flow, what: FlowEvent::Established } = event else { return };
+        let (client, server) = (flow.originator, flow.responder);
+        let from_outside = !scene.policy.is_inside(client.address) && scene.policy.is_inside(server.address);
+        if !from_outside || server.port >= DYNAMIC {
+            return;
+        }
+        let place = (server.address, server.port);
+        let Sighting::New(hours) = self.known.see(*at, place, &mut self.evicted) else { return };
+        let what = format!("exposed {}", server.port);
+        let who = Who {
+            originator: Some(server.address.into()),
+            responder: None,
+            places: (server.address, client.address),
+            vlan: flow.vlan,
+            what: &what,
+        };
+        let mut finding = draft(Category::ServiceExposed, Self::RULE, scene.policy, who, (flow.began, *at));
+        finding.severity = Severity::LOW;
+        finding.confidence = Confidence::from_permille(800);
+        finding.title = Bilingual::new(
+            &format!("外部に公開されたサービス: {}:{}", server.address, server.port),
+            &format!("Service open to the outside: {}:{}", server.address, server.port),
+        );
+        finding.explanation = Bilingual::new(
+            &format!(
+                "{} のポート {} が、外部の {} からの接続を初めて受け入れました。\
+                 公開する予定のないサービスでないか確認してください。",
+                server.address, server.port, client.address
+            ),
+            &format!(
+                "Port {} of {} accepted a connection from outside ({}) for the first time. Check that it is meant to be \
+                 public.",
+                server.port, server.address, client.address
+            ),
+        );
+        finding.evidence.formula =
+            "completed a connection from outside, and never did in the learning time".into();
+        input(&mut finding, "learned_hours", hours);
+        input(&mut finding, "client", client.address.to_string());
+        threshold(&mut finding, "learning_hours", WARM_UP.as_secs() / 3_600);
+        port(&mut finding, server.port);
+        sample(&mut finding, flow);
+        out.open(finding);
+    }
 
     fn take_evicted(&mut self) -> u64 {
         core::mem::take(&mut self.evicted)

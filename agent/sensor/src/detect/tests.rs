@@ -1,7 +1,10 @@
 //! Each detector on event sequences: what must fire, and what looks like it and must not.
 
-mod build;
+pub(super) mod build;
+mod c2;
 mod floods_and_logins;
+mod recon;
 mod scans;
 mod segments;
 mod tunnels;
+mod volumes;

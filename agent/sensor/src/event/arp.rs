@@ -13,4 +13,6 @@ pub struct Arp {
     pub target_mac: [u8; 6],
     /// Target protocol address.
     pub target_ip: core::net::Ipv4Addr,
+    /// Ethernet addresses of its frame: sender, receiver; none where it came in a tunnel or over another link.
+    pub frame: Option<[[u8; 6]; 2]>,
 }

@@ -29,6 +29,9 @@ pub struct RpcCall {
     pub received: RpcVolume,
     /// How the client authenticates itself, if it does (MS-RPCE, 2.2.1.1.7: 10 NTLM, 16 Kerberos, 9 either).
     pub authentication: Option<u8>,
+    /// The client's challenge to a domain controller (`NetrServerReqChallenge`, MS-NRPC 3.5.4.4.1) is all zeros, which a
+    /// random one never is.
+    pub zero_challenge: bool,
 }
 
 /// An interface that a client asked for.

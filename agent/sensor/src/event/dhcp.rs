@@ -51,6 +51,10 @@ pub struct DhcpMessage {
     pub rebinding_time: Option<u32>,
     /// Options that the client wants to know (option 55).
     pub params: Box<[u8]>,
+    /// Codes of all options in their order.
+    pub options: Box<[u8]>,
+    /// Ethernet addresses of its frame: sender, receiver; not in a tunnel.
+    pub frame: Option<[[u8; 6]; 2]>,
 }
 
 impl DhcpMessage {

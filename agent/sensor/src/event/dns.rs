@@ -43,6 +43,10 @@ pub struct Dns {
     pub additionals: Box<[Resource]>,
     /// Records that were read and not kept: there were more than are kept of a message.
     pub left_out: u16,
+    /// Ethernet addresses of its frame: sender, receiver; of datagrams only, and not in a tunnel.
+    pub frame: Option<[[u8; 6]; 2]>,
+    /// TTL or hop limit of its packet; of datagrams only.
+    pub hops_left: u8,
 }
 
 impl Dns {

@@ -57,6 +57,30 @@ pub struct Request {
     pub user: Option<Box<str>>,
     /// The body.
     pub body: Body,
+    /// What a form in it says of a login.
+    pub form: Option<HttpForm>,
+    /// What looks like an attack, anywhere in it; bounded.
+    pub signs: Box<[HttpSign]>,
+}
+
+/// A form that was sent, as far as it is a login: the values of other fields and every password are not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpForm {
+    /// It has a field for a password, and that was filled in.
+    pub has_password: bool,
+    /// Who logs in, if a field says so.
+    pub user: Option<Box<str>>,
+}
+
+/// Something in a request that looks like an attack. What it was is not kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpSign {
+    /// Identifier of the rule that found it.
+    pub rule: &'static str,
+    /// Where: `target`, `field`, `body`.
+    pub place: &'static str,
+    /// Hosts that it would have the server call (names in lower case, or addresses), with a port where it says one; bounded.
+    pub callbacks: Box<[(Box<str>, Option<u16>)]>,
 }
 
 /// The head of a response and the size of its body.

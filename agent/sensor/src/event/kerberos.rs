@@ -54,7 +54,7 @@ pub struct KerberosReply {
 }
 
 /// Which of the two services is spoken to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KerberosKind {
     /// Authentication service.
     #[default]

@@ -40,6 +40,8 @@ pub(crate) struct Meaning {
     pub(crate) unseen: bool,
     /// RST in answer to the SYN.
     pub(crate) rejected: bool,
+    /// It has the first bytes of its direction.
+    pub(crate) opens: bool,
 }
 
 /// What the machine needs of a segment.
@@ -93,6 +95,8 @@ impl Tcp {
         }
         let (side, mut meaning) = self.advance(side, segment, history);
         meaning.productive = productive;
+        let from = relative.map(|from| from + u64::from(flags.has(Flags::SYN)));
+        meaning.opens = from == Some(1) && segment.payload_bytes > 0 && !flags.has(Flags::RST);
         if let Some(Acknowledged { until, new }) = acknowledged {
             let both = self.ends.iter().all(|end| end.state == State::Established);
             let missing = self.account(side.other(), until, history);

@@ -72,6 +72,9 @@ impl World {
 
     /// `flow id`, what, and how it ended.
     fn said(&self) -> String {
+        // Flows by the order in which they began.
+        let ids: std::collections::BTreeSet<u64> = self.events.iter().filter_map(Event::flow_id).collect();
+        let rank = |id: u64| ids.range(..=id).count();
         let mut words = Vec::new();
         let mut before = Timestamp::ZERO;
         for event in &self.events {
@@ -98,7 +101,7 @@ impl World {
                         | FlowEvent::Rejected
                         | FlowEvent::Unanswered => format!("{what:?}"),
                     };
-                    (*at, format!("{}:{what}", flow.id))
+                    (*at, format!("{}:{what}", rank(flow.id)))
                 }
             };
             assert!(at >= before, "{word} goes back in time");
@@ -487,4 +490,73 @@ fn only_so_many_flows_are_read_at_a_time() {
     let read = ["GET(/a)", "GET(/b)", "GET(/c)", "GET(/d)"].map(|request| said.contains(request));
     assert_eq!(read, [true, true, false, true], "{said}");
     assert_eq!(world.observer.counters().value(Counter::ParsersShed), 1);
+}
+
+#[test]
+fn the_first_payload_of_each_direction_is_told_once() {
+    let mut world = World::new(&World::small());
+    world.tcp(A, B, "S", 100, b"");
+    world.tcp(B, A, "SA", 500, b"");
+    world.tcp(A, B, "A", 101, b"");
+    world.tcp(A, B, "A", 106, b"later");
+    world.tcp(A, B, "A", 101, b"first");
+    world.tcp(A, B, "A", 101, b"again");
+    world.tcp(B, A, "A", 501, &[0xff; 100]);
+    world.tcp(B, A, "A", 601, b"more");
+    world.udp((2, 1), (3, 2), b"");
+    world.udp((2, 1), (3, 2), b"first");
+    world.tcp((2, 7), B, "A", 101, b"who knows what came before");
+    let openings: Vec<(u64, event::Opening)> = world
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Flow { flow, what: FlowEvent::Opening(opening), .. } => Some((flow.id, *opening)),
+            _ => None,
+        })
+        .collect();
+    let [(1, ask), (1, answer), (2, datagram)] = openings[..] else { panic!("{openings:?}") };
+    assert_eq!(
+        (ask.from_originator, ask.bytes, ask.printable_percent, ask.distinct_bytes),
+        (true, 5, 100, 5)
+    );
+    assert_eq!((answer.from_originator, answer.bytes), (false, 100));
+    assert_eq!((answer.printable_percent, answer.distinct_bytes), (0, 1));
+    assert_eq!(ask.shape, datagram.shape);
+    assert_ne!(ask.shape, answer.shape);
+}
+
+#[test]
+fn echoes_that_carry_something_are_told() {
+    let mut world = World::new(&World::small());
+    let mut echo = |request: bool, number: u16, payload: &[u8]| {
+        let (from, to) = if request { (0, 1) } else { (1, 0) };
+        let builder = PacketBuilder::ipv4(HOSTS[from], HOSTS[to], 64);
+        let builder = if request {
+            builder.icmpv4_echo_request(7, number)
+        } else {
+            builder.icmpv4_echo_reply(7, number)
+        };
+        let mut bytes = Vec::new();
+        builder.write(&mut bytes, payload).unwrap();
+        world.frame(&bytes);
+    };
+    let carried = b"an answer that has nothing in common with what was asked: it carries something";
+    echo(true, 1, &[0; 56]);
+    echo(false, 1, &[0; 56]);
+    echo(true, 2, &[0; 56]);
+    echo(false, 2, &[1; 56]);
+    echo(true, 3, carried);
+    echo(false, 3, carried);
+    echo(false, 2, &[1; 56]);
+    let echoes: Vec<_> = world
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Flow { what: FlowEvent::Echo(echo), .. } => {
+                Some((echo.from_originator, echo.bytes, echo.differs, echo.regular))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(echoes, [(false, 56, true, true), (true, 78, false, false), (false, 78, false, false)]);
 }

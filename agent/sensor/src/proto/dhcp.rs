@@ -98,13 +98,23 @@ fn header(bytes: &[u8]) -> Option<DhcpMessage> {
 
 /// Reads options up to their end; none if one is cut.
 fn options(bytes: &[u8], message: &mut DhcpMessage) -> Option<()> {
+    let mut codes = Vec::with_capacity(16);
+    let whole = each_option(bytes, |code, value| {
+        codes.push(code);
+        option(code, value, message);
+    });
+    message.options = codes.into();
+    whole
+}
+
+fn each_option(bytes: &[u8], mut take: impl FnMut(u8, &[u8])) -> Option<()> {
     let mut reader = Reader(bytes);
     for _ in 0..OPTIONS_MAX {
         match reader.u8() {
             // Padding has no length.
             Some(0) => {}
             Some(255) | None => return Some(()),
-            Some(code) => option(code, reader.vec8()?.0, message),
+            Some(code) => take(code, reader.vec8()?.0),
         }
     }
     Some(())

@@ -4,6 +4,7 @@ mod body;
 mod exchange;
 mod file;
 mod head;
+mod signs;
 
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take, http2};
 use crate::counters::Counter;
@@ -16,6 +17,7 @@ use head::{Head, Kind, Length, TARGET_MAX, WORD_MAX, probe};
 
 pub(super) use file::{Transfer, name_of as file_name, range_of as file_range};
 pub(super) use head::{field_text, is_secret};
+pub(super) use signs::Signs;
 
 /// What a response begins with.
 const STATUS: &[u8] = b"HTTP/";
@@ -261,6 +263,8 @@ impl Parser {
         let target = head::text(line.target, TARGET_MAX);
         let (_, path) = head::split_target(&target, line.method == b"CONNECT");
         let content = Content::of_request(head, line.method, path);
+        let mut signs = Signs::default();
+        signs.head(line.target, head.fields.iter().copied());
         let request = Request {
             method: head::text(line.method, WORD_MAX),
             protocol: head::text(line.protocol, WORD_MAX),
@@ -268,8 +272,10 @@ impl Parser {
             user: head.user(),
             body: Body::default(),
             target,
+            form: None,
+            signs: Box::default(),
         };
-        self.exchanges.request(side, request, content, sink);
+        self.exchanges.request(side, request, (content, signs), sink);
     }
 
     fn response(&mut self, side: Side, head: &Head<'_>, length: usize, sink: &mut Sink<'_>) -> Take {

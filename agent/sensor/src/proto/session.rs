@@ -3,7 +3,7 @@
 use crate::event::{Application, FlowRef};
 use crate::proto::{
     Side, Sink, dcerpc, dhcp, dht, dns, ftp, http, http2, imap, irc, kerberos, ldap, mqtt, ntp, pop3, quic,
-    rdp, recognise, sip, smb, smtp, snmp, socks, ssh, syslog, telnet, tftp, tls, xmpp,
+    rdp, recognise, shell, sip, smb, smtp, snmp, socks, ssh, syslog, telnet, tftp, tls, xmpp,
 };
 
 /// Units (segments, datagrams) without a recognised beginning before a flow is left alone.
@@ -390,6 +390,7 @@ impl Session {
                     }
                     Err(true) => return Taken::More,
                     Err(false) => {
+                        shell::look(side, bytes, sink);
                         *self = core::mem::take(probe).after_try(side, bytes);
                         return Taken::All;
                     }

@@ -4,6 +4,7 @@
 //! never is.
 
 mod connection;
+mod exploit;
 mod files;
 #[cfg(test)]
 mod tests;

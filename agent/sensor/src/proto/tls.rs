@@ -31,6 +31,10 @@ const HEARTBEAT: u8 = 24;
 const RECORD_HEADER: usize = 5;
 /// Beginning of a handshake message.
 const HANDSHAKE_HEADER: usize = 4;
+/// Bytes of a heartbeat beside its payload: type, length, and padding (RFC 6520, 4).
+const HEARTBEAT_FRAME: usize = 3 + 16;
+const HEARTBEAT_REQUEST: u8 = 1;
+const HEARTBEAT_RESPONSE: u8 = 2;
 /// Longest fragment of a record: 2^14 and what encryption adds (RFC 5246, 6.2.3).
 const FRAGMENT_MAX: usize = (1 << 14) + 2_048;
 /// Where TLS is expected from the first byte: a stream that is joined in the middle of a record is believed only there.
@@ -56,6 +60,8 @@ pub(crate) struct Parser {
     handshake: Handshake,
     directions: [Direction; 2],
     datagrams: dtls::Datagrams,
+    /// Who asked for a heartbeat with a payload that its record does not have, and how long that record was.
+    overread: Option<(Side, usize)>,
     done: bool,
 }
 
@@ -65,6 +71,7 @@ impl Parser {
             handshake: Handshake::new(carrier),
             directions: Default::default(),
             datagrams: dtls::Datagrams::default(),
+            overread: None,
             done: false,
         }
     }
@@ -283,7 +290,9 @@ impl Parser {
                     if direction.claims_more_than(length) {
                         sink.anomaly(Application::Tls, side, "OVERFLOW_HEARTBEAT_MESSAGE");
                     }
-                    direction.start.clear();
+                    let start = core::mem::take(&mut direction.start);
+                    self.overread(side, &start, length, sink);
+                    let direction = side.of_mut(&mut self.directions);
                     direction.fragment = Fragment::Skipped;
                 }
             }
@@ -301,6 +310,25 @@ impl Parser {
             let direction = side.of_mut(&mut self.directions);
             direction.fragment = Fragment::None;
             direction.start.clear();
+        }
+    }
+}
+
+impl Parser {
+    /// Heartbleed (CVE-2014-0160): a request that says more than its record holds with the padding that has to be there, and
+    /// a server that answers with more than it was sent.
+    fn overread(&mut self, side: Side, start: &[u8], record: usize, sink: &mut Sink<'_>) {
+        let &[kind, high, low] = start else { return };
+        let payload = usize::from(u16::from_be_bytes([high, low]));
+        if kind == HEARTBEAT_REQUEST && payload + HEARTBEAT_FRAME > record {
+            self.overread = Some((side, record));
+            sink.anomaly(Application::Tls, side, "exploit.heartbleed_request");
+        } else if let Some((asker, asked)) = self.overread
+            && kind == HEARTBEAT_RESPONSE
+            && asker != side
+            && record > asked
+        {
+            sink.anomaly(Application::Tls, side, "exploit.heartbleed_response");
         }
     }
 }

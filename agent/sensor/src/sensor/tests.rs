@@ -13,6 +13,8 @@ fn sensor(policy: Policy) -> Sensor {
         user_key: [1; 32],
         observe: Options::default(),
         keep: Keep::Flows,
+        intel: Arc::default(),
+        exceptions: Exceptions::default(),
     })
 }
 
@@ -113,6 +115,8 @@ fn what_nobody_takes_is_shed_and_counted() {
         user_key: [1; 32],
         observe: Options::default(),
         keep: Keep::Nothing,
+        intel: Arc::default(),
+        exceptions: Exceptions::default(),
     };
     config.limits.pending_records = 3;
     let mut sensor = Sensor::new(config);

@@ -9,7 +9,6 @@ use sekimori_wire::record::Record;
 
 use super::*;
 use crate::event::{ConnState, Dns, EndReason, Endpoint, FlowRef, Volume};
-use crate::frame::LinkType;
 use crate::segment::Policy;
 
 fn at(ms: u64) -> Timestamp {
@@ -108,10 +107,8 @@ fn assert_fits(summary: &Summary, budget: usize) {
 #[test]
 fn windows_are_aligned_and_silence_makes_none() {
     let mut summarizer = Summarizer::new(&Limits::gateway(), 0);
-    let frame =
-        Frame { at: at(3_000), link: LinkType::Ethernet, bytes: &[0; 60], wire_len: 1_500, vlan: None };
     assert!(!summarizer.is_past(at(3_000)));
-    summarizer.on_frame(at(3_000), &frame);
+    summarizer.on_frame(at(3_000), 1_500);
     assert!(!summarizer.is_past(at(9_999)) && summarizer.is_past(at(10_000)));
     let summary = summarizer.close(&no_findings()).unwrap();
     assert_eq!((summary.start, summary.end, summary.packets, summary.bytes), (at(0), at(10_000), 1, 1_500));

@@ -10,6 +10,9 @@ use super::{Entry, text};
 /// Events of recognising a protocol begin with this, all others are of reading it.
 const DETECTION: &str = "APPLAYER_";
 
+/// What names of anomalies begin with that Suricata has none for, and nobody but our detectors wants.
+pub(super) const OURS: &str = "exploit.";
+
 fn fields(anomaly: &Anomaly) -> Value {
     let mut fields = match anomaly.layer {
         Layer::Decode => json!({"type": "decode"}),

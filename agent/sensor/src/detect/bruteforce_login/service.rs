@@ -13,8 +13,10 @@ pub(super) struct Service {
     /// Payload from the responder in a refused attempt: more than a banner, less than work. From the literature of the
     /// protocols: a key exchange or greeting, and a few refusals.
     refused_bytes: RangeInclusive<u64>,
-    /// Attempts at once that are forgiven.
+    /// Attempts at once that are forgiven where they are told by their shape.
     pub(super) burst: f64,
+    /// The same where the service itself says that it refused them.
+    pub(super) burst_said: f64,
     /// One more is forgiven in this time.
     pub(super) leak: Duration,
     /// In thousandths. Lower where programs open many short connections in good faith.
@@ -34,29 +36,50 @@ macro_rules! service {
             ports: &$ports,
             refused_bytes: $bytes,
             burst: $burst,
+            burst_said: if $burst < PROGRAMS_SAID { $burst } else { PROGRAMS_SAID },
             leak: $leak,
             confidence: $confidence,
         }
     };
 }
 
+/// What is refused in so many words needs no allowance for what only looks like a refusal; programs that repeat a wrong
+/// password at once, a few times for each server or mailbox that they are set up for, stay below twice what people are
+/// forgiven.
+const PROGRAMS_SAID: f64 = 10.0;
+
 /// HTTP, judged by its status codes.
 pub(super) const HTTP: Service = service!("HTTP" [], 0..=0, burst 15.0, leak PEOPLE, confidence 900);
 
-const SSH: Service = service!("SSH" [22], 500..=6_000, burst 5.0, leak PEOPLE, confidence 800);
-const FTP: Service = service!("FTP" [21], 40..=2_000, burst 5.0, leak PEOPLE, confidence 800);
+pub(super) const SSH: Service = service!("SSH" [22], 500..=6_000, burst 5.0, leak PEOPLE, confidence 800);
+pub(super) const FTP: Service = service!("FTP" [21], 40..=2_000, burst 5.0, leak PEOPLE, confidence 800);
+pub(super) const TELNET: Service =
+    service!("Telnet" [23, 2323], 20..=4_000, burst 5.0, leak PEOPLE, confidence 800);
+pub(super) const SMB: Service =
+    service!("SMB" [445, 139], 150..=3_000, burst 20.0, leak PROGRAMS, confidence 600);
+pub(super) const SMTP: Service =
+    service!("SMTP AUTH" [587, 465], 100..=8_000, burst 20.0, leak PROGRAMS, confidence 600);
+pub(super) const MAIL: Service =
+    service!("POP/IMAP" [110, 143, 993, 995], 30..=8_000, burst 20.0, leak PROGRAMS, confidence 600);
+pub(super) const LDAP: Service =
+    service!("LDAP" [389, 636], 14..=200, burst 40.0, leak PROGRAMS, confidence 500);
+
+/// Judged only by what they say themselves.
+pub(super) const FORM: Service = service!("HTTP form" [], 0..=0, burst 10.0, leak PEOPLE, confidence 700);
+pub(super) const KERBEROS: Service = service!("Kerberos" [], 0..=0, burst 10.0, leak PEOPLE, confidence 900);
+pub(super) const SIP: Service = service!("SIP" [], 0..=0, burst 20.0, leak PROGRAMS, confidence 700);
 
 /// People log in to the first; programs also to the others, which therefore forgive more.
 const SERVICES: [Service; 10] = [
     SSH,
     FTP,
-    service!("Telnet" [23, 2323], 20..=4_000, burst 5.0, leak PEOPLE, confidence 800),
+    TELNET,
     service!("RDP" [3389], 19..=8_000, burst 10.0, leak PEOPLE, confidence 700),
     service!("VNC" [5900, 5901], 12..=500, burst 5.0, leak PEOPLE, confidence 800),
-    service!("SMB" [445, 139], 150..=3_000, burst 20.0, leak PROGRAMS, confidence 600),
-    service!("SMTP AUTH" [587, 465], 100..=8_000, burst 20.0, leak PROGRAMS, confidence 600),
-    service!("POP/IMAP" [110, 143, 993, 995], 30..=8_000, burst 20.0, leak PROGRAMS, confidence 600),
-    service!("LDAP" [389, 636], 14..=200, burst 40.0, leak PROGRAMS, confidence 500),
+    SMB,
+    SMTP,
+    MAIL,
+    LDAP,
     service!("Database" [1433, 1521, 3306, 5432, 6379, 27017], 8..=600, burst 40.0, leak PROGRAMS, confidence 500),
 ];
 

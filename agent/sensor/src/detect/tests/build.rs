@@ -11,24 +11,24 @@ use crate::event::*;
 use crate::limits::Limits;
 use crate::segment::Policy;
 
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
-pub(super) const ICMP: u8 = 1;
+pub(in crate::detect) const TCP: u8 = 6;
+pub(in crate::detect) const UDP: u8 = 17;
+pub(in crate::detect) const ICMP: u8 = 1;
 
 /// Events, each at a number of milliseconds after the start; sorted by time before use.
 #[derive(Default)]
-pub(super) struct Script {
+pub(in crate::detect) struct Script {
     events: Vec<(u64, Event)>,
     flows: u64,
     began: std::collections::BTreeMap<u64, Timestamp>,
 }
 
-pub(super) fn at(ms: u64) -> Timestamp {
+pub(in crate::detect) fn at(ms: u64) -> Timestamp {
     Timestamp::from_secs(1_700_000_000).plus(Duration::from_millis(ms))
 }
 
 impl Script {
-    pub(super) fn flow(&mut self, protocol: u8, from: (&str, u16), to: (&str, u16)) -> FlowRef {
+    pub(in crate::detect) fn flow(&mut self, protocol: u8, from: (&str, u16), to: (&str, u16)) -> FlowRef {
         let end = |(address, port): (&str, u16)| Endpoint { address: address.parse().unwrap(), port };
         self.flows += 1;
         FlowRef {
@@ -42,14 +42,20 @@ impl Script {
         }
     }
 
-    pub(super) fn push(&mut self, ms: u64, mut flow: FlowRef, what: FlowEvent) {
+    pub(in crate::detect) fn push(&mut self, ms: u64, mut flow: FlowRef, what: FlowEvent) {
         let began = *self.began.entry(flow.id).or_insert_with(|| at(ms));
         flow.began = began;
         self.events.push((ms, Event::Flow { at: at(ms), flow, what }));
     }
 
     /// A TCP SYN and what became of it.
-    pub(super) fn syn(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), then: &[FlowEvent]) -> FlowRef {
+    pub(in crate::detect) fn syn(
+        &mut self,
+        ms: u64,
+        from: (&str, u16),
+        to: (&str, u16),
+        then: &[FlowEvent],
+    ) -> FlowRef {
         let flow = self.flow(TCP, from, to);
         self.push(ms, flow, FlowEvent::Started(First::Syn));
         for what in then {
@@ -60,7 +66,7 @@ impl Script {
     }
 
     /// A completed TCP connection with payload each way.
-    pub(super) fn session(
+    pub(in crate::detect) fn session(
         &mut self,
         ms: u64,
         from: (&str, u16),
@@ -87,8 +93,19 @@ impl Script {
         self.push(ms + ms_long, flow, FlowEvent::Ended(Box::new(record)));
     }
 
-    /// A TCP flow without SYN that carried nothing.
-    pub(super) fn bare(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), answers: u64) {
+    /// A TCP flow of an ACK that carried nothing.
+    pub(in crate::detect) fn bare(&mut self, ms: u64, from: (&str, u16), to: (&str, u16), answers: u64) {
+        self.probe(ms, from, to, (0x10, answers));
+    }
+
+    /// A TCP flow of one empty segment with these flags, and so many RSTs in answer.
+    pub(in crate::detect) fn probe(
+        &mut self,
+        ms: u64,
+        from: (&str, u16),
+        to: (&str, u16),
+        (flags, answers): (u8, u64),
+    ) {
         let flow = self.flow(TCP, from, to);
         self.push(ms, flow, FlowEvent::Started(First::Midstream));
         let record = FlowRecord {
@@ -103,24 +120,59 @@ impl Script {
             },
             state: ConnState::Oth,
             reason: EndReason::Idle,
+            conduct: Conduct { originator: Way { flags, ..Way::default() }, ..Conduct::default() },
             ..FlowRecord::default()
         };
         self.push(ms + 60_000, flow, FlowEvent::Ended(Box::new(record)));
     }
 
-    pub(super) fn arp(&mut self, ms: u64, operation: u16, from: &str, to: &str) {
+    pub(in crate::detect) fn arp(&mut self, ms: u64, operation: u16, from: &str, to: &str) {
         let arp = Arp {
             operation,
             sender_mac: [2, 0, 0, 0, 0, 1],
             sender_ip: from.parse().unwrap(),
             target_mac: [0; 6],
             target_ip: to.parse().unwrap(),
+            frame: None,
         };
         self.events.push((ms, Event::Arp { at: at(ms), vlan: None, arp }));
     }
 
+    /// An HTTP exchange: method, target, user agent, status (0: no answer).
+    pub(in crate::detect) fn http(
+        &mut self,
+        ms: u64,
+        from: (&str, u16),
+        to: (&str, u16),
+        (method, path, agent, status): (&str, &str, &str, u16),
+    ) {
+        let flow = self.flow(TCP, from, to);
+        let field = |name: &str, value: &str| http::Field { name: name.into(), value: value.into() };
+        let request = http::Request {
+            method: method.into(),
+            target: path.into(),
+            fields: [field("Host", "www.city.example"), field("User-Agent", agent)].into(),
+            ..http::Request::default()
+        };
+        let response = http::Response { status: status.to_string().into(), ..http::Response::default() };
+        let exchange = HttpExchange {
+            from_originator: true,
+            request: Some(request),
+            response: (status > 0).then_some(response),
+            ..HttpExchange::default()
+        };
+        let head = HttpRequest {
+            method: method.into(),
+            path: path.into(),
+            user_agent: Some(agent.into()),
+            ..HttpRequest::default()
+        };
+        self.push(ms, flow, FlowEvent::HttpRequest(Box::new(head)));
+        self.push(ms + 10, flow, FlowEvent::Transaction(Box::new(exchange.into())));
+    }
+
     /// A DNS query and its response.
-    pub(super) fn dns(
+    pub(in crate::detect) fn dns(
         &mut self,
         ms: u64,
         client: &str,
@@ -144,7 +196,7 @@ impl Script {
     }
 
     /// The last revision of each finding, in order of the first.
-    pub(super) fn findings(&self, policy: &Policy, seed: u64) -> Vec<Finding> {
+    pub(in crate::detect) fn findings(&self, policy: &Policy, seed: u64) -> Vec<Finding> {
         let mut events = self.events.clone();
         events.sort_by_key(|(ms, _)| *ms);
         let limits = Limits::gateway();
@@ -176,20 +228,20 @@ impl Script {
     }
 
     /// With private networks inside, and the same under another seed.
-    pub(super) fn run(&self) -> Vec<Finding> {
+    pub(in crate::detect) fn run(&self) -> Vec<Finding> {
         let policy = Policy::default_private();
         let findings = self.findings(&policy, 1);
         assert_eq!(findings, self.findings(&policy, 2), "the seed must not show");
         findings
     }
 
-    pub(super) fn quiet(&self) {
+    pub(in crate::detect) fn quiet(&self) {
         let findings = self.run();
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
     /// The only finding.
-    pub(super) fn only(&self, category: Category) -> Finding {
+    pub(in crate::detect) fn only(&self, category: Category) -> Finding {
         let findings = self.run();
         assert_eq!(findings.iter().map(|one| one.category).collect::<Vec<_>>(), [category], "{findings:#?}");
         let finding = findings.into_iter().next().unwrap();
@@ -200,6 +252,6 @@ impl Script {
     }
 }
 
-pub(super) fn host(text: &str) -> Option<sekimori_wire::id::Host> {
+pub(in crate::detect) fn host(text: &str) -> Option<sekimori_wire::id::Host> {
     text.parse::<IpAddr>().ok().map(Into::into)
 }

@@ -54,7 +54,7 @@ fn silent_udp_is_no_scan_unless_it_is_very_much_and_traceroute_never() {
         }
         script
     };
-    udp(1_000..1_050, &FlowEvent::Unanswered).quiet();
+    udp(2_000..2_050, &FlowEvent::Unanswered).quiet();
     udp(33_434..33_530, &FlowEvent::Rejected).quiet();
     udp(1_000..1_050, &FlowEvent::Rejected).only(Category::ScanPort);
     udp(1_000..1_400, &FlowEvent::Unanswered).only(Category::ScanPort);

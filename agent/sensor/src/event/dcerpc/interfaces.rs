@@ -123,6 +123,7 @@ const INTERFACES: &[Interface] = &[
             (44, "RCreateServiceWOW64A"),
             (45, "RCreateServiceWOW64W"),
             (60, "RCreateWowService"),
+            (64, "ROpenSCManager2"),
         ],
     ),
     interface(
@@ -252,7 +253,20 @@ const INTERFACES: &[Interface] = &[
     interface(
         0x9556_dc99_828c_11cf_a37e_00aa_0032_40c7,
         "IWbemServices",
-        &[(6, "GetObject"), (20, "ExecQuery"), (24, "ExecMethod")],
+        &[
+            (6, "GetObject"),
+            (14, "PutInstance"),
+            (15, "PutInstanceAsync"),
+            (20, "ExecQuery"),
+            (21, "ExecQueryAsync"),
+            (24, "ExecMethod"),
+            (25, "ExecMethodAsync"),
+        ],
+    ),
+    interface(
+        0x0002_0400_0000_0000_c000_0000_0000_0046,
+        "IDispatch",
+        &[(3, "GetTypeInfoCount"), (4, "GetTypeInfo"), (5, "GetIDsOfNames"), (6, "Invoke")],
     ),
     interface(
         0x4fc7_42e0_4a10_11cf_8273_00aa_004a_e673,

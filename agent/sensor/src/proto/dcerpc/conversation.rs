@@ -161,6 +161,7 @@ impl<T> Conversation<T> {
         };
         if head.kind == RpcType::Request {
             self.operation(&mut call, head, body);
+            call.zero_challenge = is_zero_challenge(&call, head, message);
         } else if matches!(head.kind, RpcType::Bind | RpcType::AlterContext) {
             call.sent.fragments = 1;
             // A bind that was cut says what it could.
@@ -269,6 +270,15 @@ fn add(volume: &mut RpcVolume, head: &Head, before: u16) {
     }
     volume.fragments = volume.fragments.saturating_add(1);
     volume.bytes = volume.bytes.saturating_add(rest.into());
+}
+
+/// The challenge is the last of the arguments, and nothing is behind them where nobody is authenticated yet.
+fn is_zero_challenge(call: &RpcCall, head: &Head, message: &[u8]) -> bool {
+    const REQUEST_CHALLENGE: u16 = 4;
+    let is_challenge = call.operation == REQUEST_CHALLENGE
+        && call.interface.and_then(RpcUuid::interface_name) == Some("netlogon");
+    let whole = head.auth_length == 0 && message.len() == usize::from(head.length);
+    is_challenge && whole && call.sent.bytes > 8 && message.ends_with(&[0; 8])
 }
 
 /// The type of authentication, from the verifier at the end of the message.

@@ -54,6 +54,7 @@ fn reads_a_discover() {
     assert_eq!(one.vendor_class.as_deref(), Some(&b"MSFT 5.0"[..]));
     assert_eq!(one.client_fqdn.as_deref(), Some(&b"pc"[..]));
     assert_eq!(*one.params, [1, 15, 3]);
+    assert_eq!(*one.options, [53, 61, 50, 60, 55, 81]);
     assert_eq!(one.client_id.as_deref(), Some(&b"\x01\0\x11\x32\x17\x49\xf0"[..]));
 }
 

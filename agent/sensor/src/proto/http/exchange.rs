@@ -6,7 +6,8 @@ use sekimori_wire::time::Timestamp;
 
 use super::body::{self, Framing};
 use super::file::{Content, FILES_MAX};
-use crate::event::http::{Body, Request, Response};
+use super::signs::{self, Signs};
+use crate::event::http::{Body, Request, Response, value};
 use crate::event::{Application, HttpExchange};
 use crate::proto::{Side, Sink};
 
@@ -28,6 +29,9 @@ struct Waiting {
     response: State,
     /// The bodies as files (request's, response's).
     contents: [Content; 2],
+    /// What of the request looks like an attack, and the beginning of its body, until that is judged.
+    signs: Signs,
+    body: Vec<u8>,
 }
 
 /// How far a message of an exchange is.
@@ -50,7 +54,13 @@ pub(super) enum Part {
 
 impl Exchanges {
     /// A request begins; one that was still open has no end.
-    pub(super) fn request(&mut self, client: Side, request: Request, content: Content, sink: &mut Sink<'_>) {
+    pub(super) fn request(
+        &mut self,
+        client: Side,
+        request: Request,
+        (content, signs): (Content, Signs),
+        sink: &mut Sink<'_>,
+    ) {
         self.end(Part::Request, false, sink);
         if self.waiting.len() >= WAITING_MAX
             && let Some(oldest) = self.waiting.pop_front()
@@ -64,6 +74,8 @@ impl Exchanges {
             request: State::Open,
             response: State::Awaited,
             contents,
+            signs,
+            body: Vec::new(),
         });
     }
 
@@ -106,7 +118,9 @@ impl Exchanges {
             sink.anomaly(Application::Http, client.other(), "UNABLE_TO_MATCH_RESPONSE_TO_REQUEST");
             let exchange = self.blank(client, sink.at);
             let contents = [Content::None, Content::None];
-            let one = Waiting { exchange, request: State::Over, response: State::Awaited, contents };
+            let (signs, body) = (Signs::default(), Vec::new());
+            let (request, response) = (State::Over, State::Awaited);
+            let one = Waiting { exchange, request, response, contents, signs, body };
             self.waiting.push_back(one);
         }
         if let Some(one) = self.waiting.iter_mut().find(|one| one.response == State::Awaited) {
@@ -133,6 +147,12 @@ impl Exchanges {
         if let Some((body, content)) = self.open(part) {
             body::count(body, bytes.len(), 0);
             content.add(bytes);
+        }
+        if part == Part::Request
+            && let Some(one) = self.waiting.iter_mut().find(|one| one.state(part) == State::Open)
+        {
+            let room = signs::BODY_MAX.saturating_sub(one.body.len()).min(bytes.len());
+            one.body.extend_from_slice(bytes.get(..room).unwrap_or_default());
         }
     }
 
@@ -192,6 +212,9 @@ impl Waiting {
     }
 
     fn end(&mut self, part: Part, complete: bool) {
+        if part == Part::Request {
+            self.judge();
+        }
         let [request, response] = &mut self.contents;
         let (content, body, of_originator) = match part {
             Part::Request => {
@@ -216,6 +239,18 @@ impl Waiting {
             files.truncate(FILES_MAX);
             self.exchange.files = files.into();
         }
+    }
+
+    /// The request is whole, or as much of it as will come: what is wrong with it. Its body is not kept any longer.
+    fn judge(&mut self) {
+        let (body, mut signs) = (core::mem::take(&mut self.body), core::mem::take(&mut self.signs));
+        let Some(request) = &mut self.exchange.request else { return };
+        if !body.is_empty() {
+            let kind = value(&request.fields, "content-type").unwrap_or_default().as_bytes();
+            signs.body(kind, &body, &request.target);
+            request.form = signs::form(kind, &body);
+        }
+        request.signs = signs.take();
     }
 
     fn say(mut self, sink: &mut Sink<'_>) {

@@ -7,7 +7,7 @@ use sekimori_wire::time::Timestamp;
 use super::hpack::Block;
 use crate::event::http::{Body, Field, Http2, Request, Response, value};
 use crate::event::{Application, HttpExchange};
-use crate::proto::http::{Transfer, file_name, file_range};
+use crate::proto::http::{Signs, Transfer, file_name, file_range};
 use crate::proto::{Side, Sink, dns};
 
 /// Streams that are not over; one more, and the oldest is said as it is.
@@ -106,10 +106,15 @@ impl Streams {
         let pseudo = |name: &str| value(&block.fields, name).unwrap_or_default().into();
         let (method, target, status): (Box<str>, Box<str>, Box<str>) =
             (pseudo(":method"), pseudo(":path"), pseudo(":status"));
-        let (fields, protocol, body) = (block.fields.into(), "HTTP/2".into(), Body::default());
+        let fields: Box<[Field]> = block.fields.into();
+        let (protocol, body) = ("HTTP/2".into(), Body::default());
         match (is_request, &one.exchange.request, &one.exchange.response) {
             (true, None, _) => {
-                one.exchange.request = Some(Request { method, target, protocol, fields, user: None, body });
+                let mut signs = Signs::default();
+                let all = fields.iter().map(|field| (field.name.as_bytes(), field.value.as_bytes()));
+                signs.head(target.as_bytes(), all);
+                let request = Request { method, target, protocol, fields, body, ..Request::default() };
+                one.exchange.request = Some(Request { signs: signs.take(), ..request });
             }
             (false, _, None) if status.starts_with('1') => {
                 one.exchange.interim = status.parse().ok().map(|status| (status, "".into()));

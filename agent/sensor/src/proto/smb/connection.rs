@@ -41,6 +41,8 @@ pub(super) struct Connection {
     said_too_many: bool,
     /// The file that an answer before in the same chain opened.
     pub(super) opened_before: Option<[u8; 16]>,
+    /// What shows exploits.
+    pub(super) watch: super::exploit::Watch,
 }
 
 /// Messages that could not be read were said.

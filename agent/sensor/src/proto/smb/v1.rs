@@ -1,6 +1,7 @@
 //! SMB 1 (MS-CIFS, MS-SMB): one message.
 
 use super::connection::{Connection, Request};
+use super::exploit;
 use super::files::Data;
 use super::v2::{NAME_MAX, session};
 use crate::event::ntlm::{Ntlm, NtlmAnswer};
@@ -70,9 +71,13 @@ pub(super) fn read(
     let (mut code, mut at) = (first, HEADER);
     for _ in 0..CHAIN_MAX {
         let (command, next) = command(message, &header, code, at)?;
+        let [.., high, low] = header.key.to_be_bytes();
+        let number = (u16::from_be_bytes([high, low]), code);
         if header.is_answer {
+            exploit::answer(connection, side, number, header.status, sink);
             answer(connection, &header, command, sink);
         } else {
+            exploit::request(connection, side, number, command.setup(), sink);
             // A command that was cut says what it could.
             let _cut = request(connection, &header, command, sink);
         }
@@ -137,6 +142,12 @@ const fn is_andx(code: u8) -> bool {
 }
 
 impl<'a> Command<'a> {
+    /// Function of a transaction, and the word behind it.
+    fn setup(&self) -> Option<(u16, u16)> {
+        let mut words = self.words(28)?;
+        Some((words.u16_le()?, words.u16_le().unwrap_or_default()))
+    }
+
     /// The words from byte `at` on.
     fn words(&self, at: usize) -> Option<Reader<'a>> {
         self.words.0.get(at..).map(Reader)

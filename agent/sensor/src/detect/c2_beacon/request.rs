@@ -1,0 +1,144 @@
+//! What the fields of one HTTP request say about who sent it. Nothing of it is kept but yes and no and hashes.
+
+use core::hash::BuildHasher;
+
+use foldhash::quality::FixedState;
+
+use crate::event::http::{Field, Request, value};
+
+/// The engines and families that browsers name; whoever names one says that it is a browser.
+const BROWSERS: [&str; 6] = ["MSIE ", "Trident/", "Firefox/", "Chrome/", "Safari/", "Gecko/"];
+/// Programs that are no browsers and say so. A missing name counts as well.
+const SCRIPTS: [&str; 12] = [
+    "curl/",
+    "wget/",
+    "python",
+    "go-http-client",
+    "powershell",
+    "winhttp",
+    "java/",
+    "libwww-perl",
+    "ruby",
+    "okhttp",
+    "node-fetch",
+    "axios/",
+];
+/// Content types of protocols over HTTP that programs post to by design: certificate status and time (RFC 6960, RFC 3161), printing
+/// (RFC 8010), web services, remote procedure calls and metrics.
+const SERVICES: [&str; 10] = [
+    "application/ocsp-request",
+    "application/timestamp-query",
+    "application/ipp",
+    "application/soap+xml",
+    "text/xml",
+    "application/xml",
+    "application/grpc",
+    "application/x-protobuf",
+    "application/dns-message",
+    "application/vnd.",
+];
+
+/// One request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one request")]
+pub(super) struct Facts {
+    pub(super) posts: bool,
+    /// A page led to it, or a script of one sent it.
+    pub(super) led: bool,
+    /// It says it is a browser and does not say which languages are read, which all browsers do.
+    pub(super) false_browser: bool,
+    pub(super) script: bool,
+    pub(super) identifiers: bool,
+    /// A protocol that programs speak over HTTP.
+    pub(super) service: bool,
+    /// Method and path without the query.
+    pub(super) path: u64,
+    /// Names of the query's parameters; 0: there are none.
+    pub(super) keys: u64,
+}
+
+impl Facts {
+    pub(super) fn of(request: &Request) -> Self {
+        let has = |name: &str| value(&request.fields, name).is_some();
+        let agent = value(&request.fields, "user-agent").unwrap_or_default();
+        let lower = agent.to_ascii_lowercase();
+        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+        let hash = FixedState::with_seed(0x5e_c1_40_71);
+        let content = value(&request.fields, "content-type").unwrap_or_default().to_ascii_lowercase();
+        let keys: Vec<&str> =
+            query.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, _)| key).collect();
+        Self {
+            posts: matches!(&*request.method, "POST" | "PUT"),
+            led: has("referer") || has("origin"),
+            false_browser: BROWSERS.iter().any(|name| agent.contains(name)) && !has("accept-language"),
+            script: agent.is_empty() || SCRIPTS.iter().any(|name| lower.contains(name)),
+            identifiers: has_identifier(query),
+            service: SERVICES.iter().any(|kind| content.starts_with(kind))
+                || has("soapaction")
+                || has("x-requested-with"),
+            path: hash.hash_one((&*request.method, path)),
+            keys: if keys.is_empty() { 0 } else { hash.hash_one(&keys) },
+        }
+    }
+}
+
+/// A GUID (RFC 9562) among other parameters: which machine asks.
+fn has_identifier(query: &str) -> bool {
+    let values: Vec<&str> =
+        query.split('&').filter_map(|pair| pair.split_once('=')).map(|(_, value)| value).collect();
+    values.len() >= 3 && values.iter().any(|value| is_guid(value))
+}
+
+fn is_guid(value: &str) -> bool {
+    let value = value.replace("%2D", "-").replace("%2d", "-");
+    let value = value.trim_matches(['{', '}']);
+    let groups = [8, 4, 4, 4, 12];
+    value.split('-').count() == groups.len()
+        && value.split('-').zip(groups).all(|(group, digits)| {
+            group.len() == digits && group.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+}
+
+/// The Host field: the name that was asked for, without the port.
+pub(super) fn host(fields: &[Field]) -> Option<&str> {
+    let host = value(fields, "host")?;
+    Some(match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(target: &str, fields: &[(&str, &str)]) -> Request {
+        let field = |(name, value): &(&str, &str)| Field { name: (*name).into(), value: (*value).into() };
+        Request {
+            method: "GET".into(),
+            target: target.into(),
+            fields: fields.iter().map(field).collect(),
+            ..Request::default()
+        }
+    }
+
+    #[test]
+    fn browsers_say_which_languages_they_read() {
+        let agent = ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0");
+        assert!(Facts::of(&request("/", &[agent])).false_browser);
+        assert!(!Facts::of(&request("/", &[agent, ("Accept-Language", "ja")])).false_browser);
+        let other = ("User-Agent", "Mozilla/4.0 (compatible; UPnP/1.0; Windows NT/5.1)");
+        let facts = Facts::of(&request("/", &[other]));
+        assert!(!facts.false_browser && !facts.script);
+        assert!(Facts::of(&request("/", &[])).script);
+    }
+
+    #[test]
+    fn identifiers_and_parameters() {
+        let facts = Facts::of(&request("/in?a=1&b=2&id=747f3d96%2D68a7%2D43f1%2D8cbe%2De8d6dadd0358", &[]));
+        let other = Facts::of(&request("/in?c=1", &[]));
+        assert!(facts.identifiers && facts.path == other.path && facts.keys != other.keys);
+        assert!(!Facts::of(&request("/in?id=1&b=2&c=747f3d96-68a7", &[])).identifiers);
+        assert_eq!(host(&[Field { name: "Host".into(), value: "192.0.2.1:8888".into() }]), Some("192.0.2.1"));
+    }
+}

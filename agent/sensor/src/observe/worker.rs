@@ -1,0 +1,124 @@
+//! One of several observers, and how their events come together again.
+//!
+//! Each event carries its place in the one order that a single observer would have given: time; at the same time what
+//! timers brought about (by flow) before what frames did (by their number); then the order in which it was observed.
+
+use sekimori_wire::time::Timestamp;
+
+use super::Observer;
+use crate::counters::Counters;
+use crate::event::Event;
+use crate::frame::Frame;
+
+/// An observer of a share of the frames.
+#[derive(Debug)]
+pub struct Worker {
+    observer: Observer,
+    placed: Vec<Placed>,
+    /// Reused for each frame.
+    events: Vec<Event>,
+}
+
+/// An event and its place among those of all observers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed {
+    place: Place,
+    /// What was observed.
+    pub event: Event,
+}
+
+/// Where an event belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    at: Timestamp,
+    cause: Cause,
+    index: u32,
+}
+
+/// What brought an event about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    /// A timer of this flow.
+    Timer(u64),
+    /// The frame of this number: first by its own content, then by what it quotes.
+    Frame(u64, bool),
+    /// The end of the capture, for this flow.
+    End(u64),
+}
+
+impl Place {
+    /// Behind everything that a frame brings about.
+    pub const fn after_frame(at: Timestamp, number: u64) -> Self {
+        Self { at, cause: Cause::Frame(number, true), index: u32::MAX }
+    }
+}
+
+impl Placed {
+    /// Where it belongs.
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+}
+
+impl Worker {
+    /// Observes with this.
+    pub const fn new(observer: Observer) -> Self {
+        Self { observer, placed: Vec::new(), events: Vec::new() }
+    }
+
+    /// Observes the frame of this number; `quote`: only what it quotes.
+    pub fn handle_frame(&mut self, number: u64, frame: &Frame<'_>, quote: bool) {
+        self.reach(frame.at);
+        if quote {
+            self.observer.handle_quote(number, frame, &mut self.events);
+        } else {
+            self.observer.handle_numbered(number, frame, &mut self.events);
+        }
+        self.place(|_| Cause::Frame(number, quote));
+    }
+
+    /// All frames up to this time were handed out: what is due by then happens.
+    pub fn reach(&mut self, now: Timestamp) {
+        self.observer.reach(now, &mut self.events);
+        self.place(|event| Cause::Timer(event.flow_id().unwrap_or_default()));
+    }
+
+    /// The capture is over.
+    pub fn finish(&mut self) {
+        let timers = self.observer.finish_timers(&mut self.events);
+        self.place(|event| Cause::Timer(event.flow_id().unwrap_or_default()));
+        self.observer.finish_flows(timers, &mut self.events);
+        self.place(|event| Cause::End(event.flow_id().unwrap_or_default()));
+    }
+
+    /// What was observed since the last call, in order.
+    pub fn take(&mut self) -> Vec<Placed> {
+        core::mem::take(&mut self.placed)
+    }
+
+    /// What was counted so far.
+    pub const fn counters(&self) -> &Counters {
+        self.observer.counters()
+    }
+
+    fn place(&mut self, cause: impl Fn(&Event) -> Cause) {
+        for (index, event) in (0..).zip(self.events.drain(..)) {
+            let place = Place { at: event.at(), cause: cause(&event), index };
+            self.placed.push(Placed { place, event });
+        }
+    }
+}
+
+/// The events of several observers in the one order. Each list is in order already.
+pub fn merge(mut parts: Vec<Vec<Placed>>) -> Vec<Placed> {
+    let mut all = parts.pop().unwrap_or_default();
+    if !parts.is_empty() {
+        all.extend(parts.into_iter().flatten());
+        // Finds the runs that are there and merges them.
+        all.sort_by_key(|placed| placed.place);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Our own format: lines of JSON, and a last line with an Ed25519 signature over every byte before it.
+//!
+//! ```text
+//! SEKIMORI-INTEL 1
+//! {"made":"2026-04-01T00:00:00Z","feeds":[{"name":"…","made":"…","max_age_seconds":604800,"entries":2}]}
+//! {"t":"domain","v":"evil.example","f":0,"c":90,"e":"2026-07-01T00:00:00Z","n":"…"}
+//! {"t":"ip","v":"198.51.100.7","f":0,"c":75}
+//! {"key":"…","signature":"…"}
+//! ```
+
+use core::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sekimori_sensor::intel::{Feed, Intel};
+use sekimori_wire::envelope::{SigningKey, VerifyingKey};
+use sekimori_wire::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Import, Place, Reason, Row, kind_of};
+
+const MAGIC: &str = "SEKIMORI-INTEL 1\n";
+/// Separates these signatures from all others of the same key.
+const LABEL: &str = "sekimori/intel-bundle/1";
+
+/// Why a bundle is not believed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BundleError {
+    #[error("not a bundle of this version, or cut short")]
+    Form,
+    #[error("signed by {key}, which is none of the keys that are trusted")]
+    Key { key: String },
+    #[error("the signature does not fit the bytes: somebody changed them")]
+    Signature,
+    #[error("what was signed cannot be read")]
+    Content(#[source] serde_json::Error),
+}
+
+/// The second line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Head {
+    made: String,
+    pub(super) feeds: Vec<FeedHead>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FeedHead {
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age_seconds: Option<u64>,
+    pub(super) entries: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    t: String,
+    v: String,
+    f: usize,
+    c: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    n: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Seal {
+    key: String,
+    signature: String,
+}
+
+pub(super) fn is_bundle(text: &str) -> bool {
+    text.starts_with(MAGIC.trim_end())
+}
+
+/// All of it as one signed file. Feeds that say nothing of their age are as old as the bundle.
+pub(super) fn write(
+    intel: &Intel,
+    key: &SigningKey,
+    made: Timestamp,
+    max_age: Option<Duration>,
+) -> Result<String, serde_json::Error> {
+    let counts = intel.counts();
+    let feeds = intel.feeds().iter().enumerate().map(|(number, feed)| FeedHead {
+        name: feed.name.clone(),
+        made: Some(feed.made.unwrap_or(made).to_string()),
+        max_age_seconds: feed.max_age.or(max_age).map(|age| age.as_secs()),
+        entries: counts.iter().filter(|((of, _), _)| *of == number).map(|(_, count)| count).sum(),
+    });
+    let head = Head { made: made.to_string(), feeds: feeds.collect() };
+    let mut out = format!("{MAGIC}{}\n", serde_json::to_string(&head)?);
+    let mut last = (String::new(), 0);
+    for hit in intel.iter() {
+        if last.0 != hit.feed.name {
+            let number = intel.feeds().iter().position(|feed| feed.name == hit.feed.name);
+            last = (hit.feed.name.clone(), number.unwrap_or_default());
+        }
+        let entry = Entry {
+            t: hit.kind.as_str().to_owned(),
+            v: hit.value(),
+            f: last.1,
+            c: hit.confidence,
+            e: hit.expires.map(|at| at.to_string()),
+            n: hit.note.to_owned(),
+        };
+        out.push_str(&serde_json::to_string(&entry)?);
+        out.push('\n');
+    }
+    let seal = Seal {
+        key: shown(key.verifying_key()),
+        signature: URL_SAFE_NO_PAD.encode(key.sign_labelled(LABEL, out.as_bytes())),
+    };
+    // Writing to a String does not fail.
+    let _infallible = writeln!(out, "{}", serde_json::to_string(&seal)?);
+    Ok(out)
+}
+
+/// A public key as configurations write it.
+pub(super) fn shown(key: &VerifyingKey) -> String {
+    URL_SAFE_NO_PAD.encode(key.as_bytes())
+}
+
+/// The lines that one of the keys signed. Nothing is read before that is known.
+pub(super) fn verified<'t>(text: &'t str, keys: &[VerifyingKey]) -> Result<&'t str, BundleError> {
+    let whole = text.strip_suffix('\n').ok_or(BundleError::Form)?;
+    let end = whole.rfind('\n').ok_or(BundleError::Form)? + 1;
+    let (signed, last) = whole.split_at_checked(end).ok_or(BundleError::Form)?;
+    if !signed.starts_with(MAGIC) {
+        return Err(BundleError::Form);
+    }
+    let seal: Seal = serde_json::from_str(last).map_err(|_cause| BundleError::Form)?;
+    let key = keys.iter().find(|key| shown(key) == seal.key);
+    let key = key.ok_or_else(|| BundleError::Key { key: seal.key.chars().take(64).collect() })?;
+    let signature = URL_SAFE_NO_PAD.decode(&seal.signature).map_err(|_cause| BundleError::Form)?;
+    if key.verifies_labelled(LABEL, signed.as_bytes(), &signature) {
+        Ok(signed.strip_prefix(MAGIC).unwrap_or_default())
+    } else {
+        Err(BundleError::Signature)
+    }
+}
+
+/// The first of the verified lines.
+pub(super) fn head(lines: &str) -> Result<Head, BundleError> {
+    serde_json::from_str(lines.lines().next().unwrap_or_default()).map_err(BundleError::Content)
+}
+
+pub(super) fn read(
+    import: &mut Import,
+    path: &Path,
+    text: &str,
+    keys: &[VerifyingKey],
+) -> Result<(), BundleError> {
+    let lines = verified(text, keys)?;
+    let mut feeds = Vec::new();
+    for feed in head(lines)?.feeds {
+        let made = feed.made.and_then(|made| made.parse().ok());
+        let max_age = feed.max_age_seconds.map(Duration::from_secs);
+        let place = Place { path, at: &2 };
+        feeds.push(import.feed(place, Feed { made, max_age, ..Feed::named(&feed.name) }));
+    }
+    for (number, line) in (3_u64..).zip(lines.lines().skip(1)) {
+        let place = Place { path, at: &number };
+        let entry: Entry = serde_json::from_str(line).map_err(BundleError::Content)?;
+        let feed = feeds.get(entry.f).copied().flatten();
+        let expires = entry.e.as_deref().map(str::parse).transpose();
+        match (feed, kind_of(&entry.t), expires) {
+            (None, _, _) => import.refuse(place, "", &entry.v, Reason::Columns),
+            // Of a later version.
+            (Some(_), None, _) => import.refuse(place, "", &entry.v, Reason::Kind),
+            (Some(_), Some(_), Err(_)) => import.refuse(place, "", &entry.v, Reason::Expires),
+            (Some(feed), Some(kind), Ok(expires)) => {
+                let (value, note) = (entry.v.as_str(), entry.n.as_str());
+                import.take(place, feed, &Row { kind, value, confidence: Some(entry.c), expires, note });
+            }
+        }
+    }
+    Ok(())
+}
