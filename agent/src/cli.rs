@@ -214,6 +214,12 @@ pub(crate) struct ReplayArgs {
     /// Configuration file: networks and limits.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
+    /// Folder with the learned baselines (`baseline-*.skbl` of a state folder). Without it nothing is learned beforehand.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// With `--baseline`: write there what was learned, so that the next capture goes on from it.
+    #[arg(long, requires = "baseline")]
+    pub(crate) baseline_save: bool,
     #[command(flatten)]
     pub(crate) knowledge: KnowledgeArgs,
     /// Look only at what passes this filter (tcpdump's language).

@@ -8,6 +8,7 @@
 //! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `exceptions`,
 //! `intel`, `config`, `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`, `cli`.
 
+mod baseline;
 mod capture;
 mod cli;
 mod clock;

@@ -36,11 +36,13 @@ use sekimori_wire::time::Timestamp;
 
 use self::crew::Crew;
 use self::csv::Csv;
+use crate::baseline::Drawer;
 use crate::capture::file::Files;
 use crate::capture::filter::{Filter, FilterError};
 use crate::cli::{Checksums, Format, KnowledgeArgs, Midstream, ReplayArgs, Speed};
 use crate::clock;
 use crate::config::{Config, ConfigError};
+use crate::disk::{self, DiskError};
 use crate::exceptions::{self, ExceptionsError};
 use crate::health;
 use crate::intel::{self, IntelError, Sources};
@@ -88,6 +90,16 @@ pub(crate) enum ReplayError {
         #[source]
         cause: io::Error,
     },
+    #[error("{}: cannot look for learned baselines", folder.display())]
+    BaselineFolder {
+        folder: PathBuf,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("{}: several files of learned baselines: give a folder with the one that is meant", folder.display())]
+    ManyBaselines { folder: PathBuf },
+    #[error("cannot keep the learned baselines")]
+    KeepBaseline(#[from] DiskError),
     #[error(transparent)]
     Shipping(#[from] ShippingError),
     #[error("{problems} of {files} captures could not be read to the end")]
@@ -100,9 +112,14 @@ impl ReplayError {
         match self {
             Self::Config(_) | Self::Intel(_) | Self::Exceptions(_) | Self::Filter(_) => true,
             Self::RebaseStdin | Self::NeedsFolder | Self::NeedsFile => true,
+            Self::BaselineFolder { .. } | Self::ManyBaselines { .. } => true,
             #[cfg(not(feature = "parquet"))]
             Self::NoParquet => true,
-            Self::Output { .. } | Self::Stdout { .. } | Self::Shipping(_) | Self::Damaged { .. } => false,
+            Self::Output { .. }
+            | Self::Stdout { .. }
+            | Self::KeepBaseline(_)
+            | Self::Shipping(_)
+            | Self::Damaged { .. } => false,
         }
     }
 
@@ -136,10 +153,15 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
     let mut replay = Replay {
         writer: writer(args, format, &sensor.segments)?,
         sensor: Crew::new(sensor, args.workers.into()),
+        drawer: drawer(args)?,
+        save: args.baseline_save,
         shipping,
         shift,
         strange: BTreeMap::new(),
     };
+    if let Some(drawer) = &replay.drawer {
+        drawer.load(|file| replay.sensor.recall(file));
+    }
     let mut progress = Progress::new(args.quiet, &files);
     let read = replay.frames(&mut files, args.speed, &mut progress);
     progress.finish();
@@ -152,6 +174,17 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
         0 => Ok(()),
         problems => Err(ReplayError::Damaged { problems, files: args.captures.len() }),
     }
+}
+
+/// Where learned baselines are, if they are to be used.
+fn drawer(args: &ReplayArgs) -> Result<Option<Drawer>, ReplayError> {
+    let Some(folder) = &args.baseline else { return Ok(None) };
+    let failed = |cause| ReplayError::BaselineFolder { folder: folder.clone(), cause };
+    if args.baseline_save {
+        disk::create_private_dir(folder)?;
+    }
+    let only = Drawer::only(folder).map_err(failed)?;
+    only.map(Some).ok_or_else(|| ReplayError::ManyBaselines { folder: folder.clone() })
 }
 
 /// What the configuration and the command line say is known beforehand.
@@ -348,6 +381,9 @@ impl Shift {
 struct Replay {
     sensor: Crew,
     writer: Box<dyn Writer>,
+    drawer: Option<Drawer>,
+    /// What was learned is kept.
+    save: bool,
     shipping: Option<Shipping>,
     shift: Shift,
     /// Frames of link types that are not decoded.
@@ -407,6 +443,10 @@ impl Replay {
         }
         self.sensor.finish();
         self.drain()?;
+        if let (Some(drawer), true) = (&self.drawer, self.save) {
+            drawer.put(self.sensor.learned());
+            drawer.write()?;
+        }
         let health = Record::Health(Box::new(self.health(files)));
         self.writer.record(&health)?;
         self.writer.finish(files, &self.sensor.counters())?;

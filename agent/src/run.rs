@@ -27,6 +27,7 @@ use sekimori_wire::exception::Exceptions;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use crate::baseline::Drawer;
 use crate::capture::record::{RecordError, Recorder};
 use crate::capture::{CaptureError, Live};
 use crate::config::{Config, ConfigError};
@@ -237,10 +238,11 @@ impl Threads {
         let exceptions = Exceptions::from_files(config.exceptions.clone()).unwrap_or_default();
         let mut capturing = Vec::new();
         let mut gauges = Vec::new();
+        let mut drawers = Vec::new();
         for (interface, live, recorder) in opened {
             let gauge = Arc::new(Gauge::new(&interface));
             gauges.push(Arc::clone(&gauge));
-            let sensor = Sensor::new(SensorConfig {
+            let mut sensor = Sensor::new(SensorConfig {
                 limits: config.limits.clone(),
                 segments: config.policy.clone(),
                 seed: seed(),
@@ -250,10 +252,14 @@ impl Threads {
                 intel: Arc::clone(&around.intel),
                 exceptions: exceptions.clone(),
             });
+            let drawer = Arc::new(Drawer::new(&config.state, &interface));
+            drawer.load(|file| sensor.recall(file));
+            drawers.push(Arc::clone(&drawer));
             // Alerts of endpoint products go to one sensor, or each would report them.
             let lines = lines.take();
             let outbox = Outbox::new(to_sealing.clone());
-            let thread = Capturing { live, sensor, outbox, recorder, lines, gauge, stop: Arc::clone(&stop) };
+            let stop = Arc::clone(&stop);
+            let thread = Capturing { live, sensor, drawer, outbox, recorder, lines, gauge, stop };
             let failed = failed.clone();
             capturing.push(spawn(format!("capture-{interface}"), move || {
                 if let Err(error) = thread.run() {
@@ -263,7 +269,7 @@ impl Threads {
             })?);
         }
         let monitor = Monitor::new(gauges, config.state.clone(), config.digest);
-        let thread = Sealing::new(records, around, monitor, config.state.clone());
+        let thread = Sealing::new(records, around, monitor, config.state.clone(), drawers);
         let sealing = spawn("seal".to_owned(), move || thread.run())?;
         Ok(Self { stop, capturing, sealing })
     }

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use sekimori_sensor::baseline::BaselineError;
 use sekimori_sensor::counters::{Counter, Counters};
 use sekimori_sensor::event::Event;
 use sekimori_sensor::frame::{Frame, LinkType};
@@ -177,6 +178,20 @@ impl Crew {
             Self::Many(many) => &many.stage,
         }
         .iter_excepted()
+    }
+
+    pub(super) fn learned(&self) -> Vec<u8> {
+        match self {
+            Self::One(sensor) => sensor.learned(),
+            Self::Many(many) => many.stage.learned(),
+        }
+    }
+
+    pub(super) fn recall(&mut self, file: &[u8]) -> Result<(), BaselineError> {
+        match self {
+            Self::One(sensor) => sensor.recall(file),
+            Self::Many(many) => many.stage.recall(file),
+        }
     }
 
     pub(super) fn now(&self) -> Timestamp {

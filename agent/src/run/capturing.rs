@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Receiver;
 use sekimori_sensor::sensor::Sensor;
 
+use crate::baseline::{Drawer, SAVE_EVERY};
 use crate::capture::record::Recorder;
 use crate::capture::{CaptureError, Live, Stats};
 use crate::clock;
@@ -25,6 +26,8 @@ const SHOW_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Capturing {
     pub(super) live: Live,
     pub(super) sensor: Sensor,
+    /// Where what is learned is put.
+    pub(super) drawer: Arc<Drawer>,
     pub(super) outbox: Outbox,
     pub(super) recorder: Option<Recorder>,
     pub(super) lines: Option<Receiver<Line>>,
@@ -36,6 +39,7 @@ impl Capturing {
     /// Captures until told to stop, or the interface fails. Either way all that was seen is handed on.
     pub(super) fn run(mut self) -> Result<(), CaptureError> {
         let mut shown = (Instant::now(), Stats::default());
+        let mut saved = Instant::now();
         let ended = loop {
             if self.stop.load(Ordering::Relaxed) {
                 break Ok(());
@@ -46,9 +50,14 @@ impl Capturing {
             if shown.0.elapsed() >= SHOW_EVERY {
                 shown = (Instant::now(), self.show(shown.1));
             }
+            if saved.elapsed() >= SAVE_EVERY {
+                saved = Instant::now();
+                self.drawer.put(self.sensor.learned());
+            }
         };
         self.take_lines(usize::MAX);
         self.sensor.finish();
+        self.drawer.put(self.sensor.learned());
         self.hand_on();
         self.show(shown.1);
         self.outbox.finish();

@@ -12,6 +12,7 @@ use sekimori_wire::batch::Mode;
 use sekimori_wire::record::{Health, Record};
 
 use super::Around;
+use crate::baseline::Drawer;
 use crate::clock;
 use crate::disk;
 use crate::endpoint::Intake;
@@ -46,6 +47,8 @@ pub(super) struct Sealing {
     stale: Vec<String>,
     monitor: Monitor,
     state: PathBuf,
+    /// What the sensors have learned, when it is to be written.
+    drawers: Vec<Arc<Drawer>>,
     pending: Vec<Record>,
     /// When what is pending is to be sealed.
     due: Option<Instant>,
@@ -56,7 +59,13 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    pub(super) fn new(records: Receiver<Record>, around: Around, monitor: Monitor, state: PathBuf) -> Self {
+    pub(super) fn new(
+        records: Receiver<Record>,
+        around: Around,
+        monitor: Monitor,
+        state: PathBuf,
+        drawers: Vec<Arc<Drawer>>,
+    ) -> Self {
         let Around { identity, spool, sealer, stats, intake, intel, unread } = around;
         Self {
             records,
@@ -70,6 +79,7 @@ impl Sealing {
             stale: Vec::new(),
             monitor,
             state,
+            drawers,
             pending: Vec::new(),
             due: None,
             trouble: None,
@@ -97,6 +107,7 @@ impl Sealing {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        self.write_learned();
         let last = self.measure();
         self.write_status(&last);
         self.pending.push(Record::Health(Box::new(last)));
@@ -127,6 +138,7 @@ impl Sealing {
             return;
         }
         let measured = self.measure();
+        self.write_learned();
         if now >= *status {
             *status = now + STATUS_EVERY;
             self.write_status(&measured);
@@ -165,6 +177,18 @@ impl Sealing {
             self.due = Some(Instant::now() + RETRY);
         }
         self.trouble = trouble;
+    }
+
+    /// Writes what the sensors have learned, if it waits to be written.
+    fn write_learned(&self) {
+        for drawer in &self.drawers {
+            if let Err(error) = drawer.write() {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the learned baselines stay behind: they are written again within a quarter of an hour"
+                );
+            }
+        }
     }
 
     fn measure(&mut self) -> Health {

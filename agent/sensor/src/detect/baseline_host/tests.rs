@@ -63,10 +63,10 @@ fn each_number_can_depart() {
     for (events, metric) in metrics {
         let found = show(&mut ripe(), events);
         assert_eq!(found.len(), 1, "{metric}: {found:?}");
-        assert!(found[0].evidence.inputs.contains_key(metric), "{metric}");
+        assert!(found[0].evidence.inputs.contains_key(&metric.into()), "{metric}");
         assert_eq!(found[0].originator, Some(Host::Ip(HOST.parse().unwrap())));
         assert_eq!(
-            found[0].evidence.baseline["compared_with"],
+            found[0].evidence.baseline[&"compared_with".into()],
             Value::from("hour of a working day or weekend")
         );
     }

@@ -93,7 +93,7 @@ fn a_large_upload_at_night_is_told_once() {
     let finding = &found[0];
     assert_eq!(finding.originator, Some(Host::Ip("192.168.10.77".parse().unwrap())));
     assert_eq!((finding.severity.level(), &*finding.evidence.rule), (2, "baseline.volume/1"));
-    assert_eq!(finding.evidence.baseline["compared_with"], Value::from("hour of the day"));
+    assert_eq!(finding.evidence.baseline[&"compared_with".into()], Value::from("hour of the day"));
 }
 
 #[test]
