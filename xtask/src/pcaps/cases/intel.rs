@@ -20,7 +20,8 @@ const SCANNER: IpAddr = v4([203, 0, 113, 200]);
 
 /// What stands beside the captures.
 pub(crate) fn files() -> Vec<(String, Vec<u8>)> {
-    let toml = "# Threat intelligence for the captures beside this file.\n[intel]\nfiles = [\"indicators.csv\"]\n";
+    let toml =
+        "# Threat intelligence for the captures beside this file.\n[intel]\nfiles = [\"indicators.csv\"]\n";
     let rows = [
         "type,value,feed,confidence,expires,note",
         "domain,drop.example,example-feed,90,,delivery of a loader",
@@ -106,7 +107,7 @@ pub(super) fn all() -> Vec<Case> {
 }
 
 fn shared_hosting(capture: &mut Capture) {
-    talk::office(capture, &PLAIN, 0, 60 * SECOND);
+    talk::office(capture, &PLAIN, 0, 20 * SECOND);
     let sites = ["www.bakery.example", "club.example.org", "www.bakery.example", "school.example.com"];
     for (number, name) in (0_u64..).zip(sites) {
         resolve(capture, 3 * SECOND + number * 9 * SECOND, name, HOSTING.ip);
