@@ -217,7 +217,7 @@ fn explain(finding: &mut Finding, hit: &Hit<'_>, contact: &Contact<'_>, value: &
         Some(Lowered::Caller | Lowered::UnansweredCaller) => {
             finding.explanation = Bilingual::new(
                 &format!(
-                    "脅威情報「{feed}」に掲載されている {value} から {peer} への通信がありました。外部からの探索は日常的にあるため、参考情報です。"
+                    "脅威情報「{feed}」に {value} として掲載されている {host} から {peer} への通信がありました。外部からの探索は日常的にあるため、参考情報です。"
                 ),
                 &format!(
                     "{host}, which the feed \"{feed}\" lists as {value}, called {peer}. Strangers call every day, so this is a note."
