@@ -246,6 +246,20 @@ mod tests {
             ),
             ("[capture]\ninterfaces = \n", "agent.toml:2: capture.interfaces: "),
             ("[[segment]]\nname = \"x\"\ncidrs = []\n", "agent.toml:3: segment.cidrs: unknown key `cidrs`"),
+            ("[intel]\nmax_age = \"soon\"\n", "agent.toml:2: intel.max_age: `soon` is not an age such as 7d"),
+            ("[intel]\nkeys = [\"x\"]\n", "agent.toml:2: intel.keys: `x` is not a public key"),
+            (
+                "[[intel.feed]]\nname = \"x\"\nmax_severity = 5\n",
+                "agent.toml:3: intel.feed.max_severity: 5 is not between 0 and 4",
+            ),
+            (
+                "[spool]\n[[exception]]\nid = \"EX-1\"\n",
+                "agent.toml:3: the exceptions cannot be used: exception \"EX-1\": reason is missing",
+            ),
+            (
+                "[exceptions]\nfiles = [\"missing.toml\"]\n",
+                "agent.toml:1: the exceptions cannot be used: cannot read missing.toml",
+            ),
         ] {
             let message = refused(text);
             assert!(message.starts_with(expected), "{text:?}: {message}");
@@ -285,5 +299,14 @@ mod tests {
         assert_eq!(config.interfaces, ["eth0"]);
         assert_eq!(config.endpoint_udp, Some("127.0.0.1:5514".parse().unwrap()));
         assert_eq!(config.limits.window, Duration::from_secs(10));
+        assert_eq!(config.intel.max_age, Some(Duration::from_secs(7 * 86_400)));
+    }
+
+    #[test]
+    fn files_are_looked_for_beside_the_configuration() {
+        let text = "[intel]\nfiles = [\"a.csv\", \"/b.csv\"]\nbundles = [\"c.intel\"]\n";
+        let config = Config::parse(Path::new("/etc/sekimori/agent.toml"), text).unwrap();
+        assert_eq!(config.intel.files, [Path::new("/etc/sekimori/a.csv"), Path::new("/b.csv")]);
+        assert_eq!(config.intel.bundles, [Path::new("/etc/sekimori/c.intel")]);
     }
 }

@@ -287,3 +287,6 @@ pub(super) fn sample(finding: &mut Finding, flow: &FlowRef) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -411,8 +411,9 @@ impl State {
         if !view.is_inside(host) && view.is_inside(flow.responder.address) {
             return;
         }
-        // A proxy inside is not what was contacted.
-        let peer = peer.filter(|peer| !view.is_inside(*peer));
+        // A proxy inside is not what a name stands for.
+        let by_name = matches!(hit.kind, Kind::Domain | Kind::Sni | Kind::Url);
+        let peer = peer.filter(|peer| !by_name || !view.is_inside(*peer));
         let contact = Contact { at: view.at, flow: *flow, host, peer, seen, name: None, lowered: None };
         self.report(hit, &contact, view);
     }
@@ -421,8 +422,7 @@ impl State {
         let severity = claim::severity(hit, contact);
         let key = (contact.host, hit.place);
         if let Some((id, known)) = self.known.get_mut(&key) {
-            let again = contact.seen == Seen::Answer;
-            if view.out.grow(*id, contact.at, |finding| claim::add(finding, hit, contact, again)) {
+            if view.out.grow(*id, contact.at, |finding| claim::add(finding, hit, contact)) {
                 *known = severity.max(*known);
                 return;
             }

@@ -107,7 +107,7 @@ pub(super) fn all() -> Vec<Case> {
 }
 
 fn shared_hosting(capture: &mut Capture) {
-    talk::office(capture, &PLAIN, 0, 60 * SECOND);
+    talk::office(capture, &PLAIN, 0, 20 * SECOND);
     let sites = ["www.bakery.example", "club.example.org", "www.bakery.example", "school.example.com"];
     for (number, name) in (0_u64..).zip(sites) {
         resolve(capture, 3 * SECOND + number * 9 * SECOND, name, HOSTING.ip);

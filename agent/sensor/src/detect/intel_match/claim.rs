@@ -217,10 +217,10 @@ fn explain(finding: &mut Finding, hit: &Hit<'_>, contact: &Contact<'_>, value: &
         Some(Lowered::Caller | Lowered::UnansweredCaller) => {
             finding.explanation = Bilingual::new(
                 &format!(
-                    "脅威情報「{feed}」に掲載されている {value} から {peer} への通信がありました。外部からの探索は日常的にあるため、参考情報です。"
+                    "脅威情報「{feed}」に {value} として掲載されている {host} から {peer} への通信がありました。外部からの探索は日常的にあるため、参考情報です。"
                 ),
                 &format!(
-                    "{value}, which the feed \"{feed}\" lists, called {peer}. Strangers call every day, so this is a note."
+                    "{host}, which the feed \"{feed}\" lists as {value}, called {peer}. Strangers call every day, so this is a note."
                 ),
             );
             return;
@@ -232,8 +232,9 @@ fn explain(finding: &mut Finding, hit: &Hit<'_>, contact: &Contact<'_>, value: &
     );
 }
 
-/// More of the same; an answer only repeats its question.
-pub(super) fn add(finding: &mut Finding, hit: &Hit<'_>, contact: &Contact<'_>, again: bool) {
+/// More of the same. An answer only repeats its question, and an answered call was counted when it began.
+pub(super) fn add(finding: &mut Finding, hit: &Hit<'_>, contact: &Contact<'_>) {
+    let again = contact.seen == Seen::Answer || contact.lowered == Some(Lowered::Caller);
     if !again {
         finding.count = finding.count.saturating_add(1);
     }
