@@ -11,7 +11,7 @@ const FOLLOWERS: [&[u8]; 26] = [
     b"abcdefgiklmnopqrstuvwxyz", // e
     b"aefilortuy",               // f
     b"aeghilmnorsuyz",           // g
-    b"aeimorstuy",               // h
+    b"aeimorstuwy",              // h
     b"abcdefgklmnoprstvz",       // i
     b"aeiou",                    // j
     b"aeiklnorstuyz",            // k
@@ -21,7 +21,7 @@ const FOLLOWERS: [&[u8]; 26] = [
     b"abcdefghiklmnoprstuvwxyz", // o
     b"aehiloprstuy",             // p
     b"u",                        // q
-    b"abcdefgiklmnoprstuvy",     // r
+    b"abcdefghiklmnoprstuvyz",   // r
     b"acehiklmnopqrstuwyz",      // s
     b"acehilmorstuvwyz",         // t
     b"abcdefgiklmnoprstxyz",     // u
