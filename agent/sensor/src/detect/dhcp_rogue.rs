@@ -37,13 +37,15 @@ const OFFERS_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct DhcpRogue {
     networks: Map<Network, Vec<Server>>,
-    offers: Map<(Network, u32, [u8; 6]), Vec<(Timestamp, Offer)>>,
+    offers: Map<Discovery, Vec<(Timestamp, Offer)>>,
     known: Map<(Network, Ipv4Addr), FindingId>,
     evicted: u64,
 }
 
 /// VLAN and relay.
 type Network = (Option<u16>, Option<Ipv4Addr>);
+/// Transaction and client.
+type Discovery = (Network, u32, [u8; 6]);
 
 #[derive(Clone, Debug)]
 struct Server {

@@ -263,7 +263,7 @@ impl Actor {
         let who = Who {
             originator: Some(own.map_or(Host::Mac(mac), Host::Ip)),
             responder: None,
-            places: (own.unwrap_or(claimed.into()), claimed.into()),
+            places: (own.unwrap_or(IpAddr::V4(claimed)), claimed.into()),
             vlan,
             what: if reason == Reason::Alternates { "alternates" } else { "" },
         };

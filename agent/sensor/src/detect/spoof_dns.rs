@@ -170,11 +170,11 @@ impl Detect for SpoofDns {
         let Event::Flow { at, flow, what } = event else { return };
         let to = (scene.policy, out);
         if let FlowEvent::Dns(dns) = what {
-            match dns.application {
-                Application::Dns if dns.is_response => self.on_response(*at, flow, dns, to),
-                Application::Dns => self.on_query(*at, flow, dns),
-                _ if dns.is_response => self.on_neighbour(*at, flow, dns, to),
-                _ => {}
+            match (dns.application == Application::Dns, dns.is_response) {
+                (true, true) => self.on_response(*at, flow, dns, to),
+                (true, false) => self.on_query(*at, flow, dns),
+                (false, true) => self.on_neighbour(*at, flow, dns, to),
+                (false, false) => {}
             }
         } else if let FlowEvent::Transaction(one) = what
             && let Transaction::NameService(dns) = &**one

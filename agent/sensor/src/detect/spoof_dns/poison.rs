@@ -48,14 +48,14 @@ pub(super) fn answerer(flow: &FlowRef, dns: &Dns) -> Option<Key> {
         return None;
     }
     let host = if dns.from_originator { flow.originator } else { flow.responder };
-    let address = dns.answer_records.iter().find_map(|record| match &record.data {
-        Rdata::Address(address) => Some(*address),
-        // Flags, then the address (RFC 1002, 4.2.13).
-        Rdata::Other(bytes) if dns.application == Application::Nbns => {
-            let address = bytes.get(2..6)?.first_chunk::<4>()?;
-            Some(Ipv4Addr::from(*address).into())
+    let address = dns.answer_records.iter().find_map(|record| {
+        if let Rdata::Address(address) = record.data {
+            return Some(address);
         }
-        _ => None,
+        let Rdata::Other(bytes) = &record.data else { return None };
+        // Of NetBIOS: flags, then the address (RFC 1002, 4.2.13).
+        let address = bytes.get(2..6)?.first_chunk::<4>()?;
+        (dns.application == Application::Nbns).then(|| Ipv4Addr::from(*address).into())
     })?;
     Some((host.address, address))
 }
