@@ -43,7 +43,7 @@ const TEST: [Package; 6] = [
     Package("chromium-driver", Sign::Program("chromedriver"), "drives that browser"),
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
 ];
-const RECORD: [Package; 10] = [
+const RECORD: [Package; 17] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces"),
     Package("nmap", Sign::Program("nmap"), "scans"),
     Package("hping3", Sign::Program("hping3"), "SYN floods"),
@@ -54,6 +54,13 @@ const RECORD: [Package; 10] = [
     Package("dnsmasq-base", Sign::Program("dnsmasq"), "a name server"),
     Package("iodine", Sign::Program("iodine"), "a DNS tunnel"),
     Package("openssl", Sign::Program("openssl"), "a web server over TLS"),
+    Package("openssh-client", Sign::Program("ssh"), "log-ins"),
+    Package("python3", Sign::Program("python3"), "a web server"),
+    Package("gobuster", Sign::Program("gobuster"), "guesses paths of a web server"),
+    Package("sqlmap", Sign::Program("sqlmap"), "looks for SQL injection"),
+    Package("slowhttptest", Sign::Program("slowhttptest"), "requests that never end"),
+    Package("dsniff", Sign::Program("arpspoof"), "forged ARP"),
+    Package("ptunnel-ng", Sign::Program("ptunnel-ng"), "a tunnel in ICMP echoes"),
 ];
 
 /// What needs packages.

