@@ -21,7 +21,7 @@ use service::{Service, Way};
 
 /// Pieces on one connection before it counts as held: headers that come one by one still fit in two or three packets.
 const PIECES_MIN: u32 = 3;
-/// And over so long: a head is expected to be complete within 20 seconds (Apache, mod_reqtimeout), and is within one.
+/// And over so long: a head is expected to be complete within 20 seconds (Apache, `mod_reqtimeout`), and is within one.
 const HELD_MIN: Duration = Duration::from_secs(10);
 /// A piece is no longer than this as an IPv4 packet: attack tools send one header or a few bytes of a body.
 const PIECE_BYTES_MAX: u32 = 200;

@@ -21,7 +21,7 @@ const PORTS: usize = 32;
 /// Who sent so much of it is its sender; otherwise the sources are many or forged.
 const SENDER_PERCENT: u64 = 80;
 /// UDP between hosts that are in conversation, with so many packets to a flow, is a stream (cameras, telephony, IPTV) unless it
-/// is more than FastNetMon's default for a whole host, 1,000 Mbit/s, in units of 500 bytes.
+/// is more than `FastNetMon`'s default for a whole host, 1,000 Mbit/s, in units of 500 bytes.
 const STREAM_PACKETS_MIN: u64 = 50;
 const STREAM_PEAK: u64 = 250_000;
 /// UDP that one way is all there is to it: syslog, SNMP traps, NetFlow, sFlow and IPFIX (IANA's registry).

@@ -36,7 +36,7 @@ fn stream(
     from: (&str, u16),
     to: (&str, u16),
     seconds: u64,
-    reports: (u64, FlowEvent),
+    reports: &(u64, FlowEvent),
 ) -> Script {
     let mut script = Script::default();
     let flow = script.flow(protocol, from, to);
@@ -53,7 +53,7 @@ fn of(findings: Vec<Finding>, category: Category) -> Vec<Finding> {
 
 #[test]
 fn one_flow_of_unreachables_is_a_flood_and_names_its_sender() {
-    let script = stream(ICMP, (OUT, 3), (SERVER, 3), 1, (50, traffic((64, 64 * 56), (0, 0))));
+    let script = stream(ICMP, (OUT, 3), (SERVER, 3), 1, &(50, traffic((64, 64 * 56), (0, 0))));
     let finding = script.only(Category::FloodVolume);
     assert_eq!((finding.originator, finding.responder), (host(OUT), host(SERVER)));
     assert_eq!((finding.severity.level(), finding.count), (3, 3_136));
@@ -73,14 +73,14 @@ fn forged_datagrams_are_a_flood_that_names_the_victim() {
 #[test]
 fn downloads_calls_and_streams_are_no_flood() {
     // QUIC: the server sends, the client acknowledges every second packet.
-    stream(UDP, (IN, 50_000), (OUT, 443), 20, (300, traffic((22, 22 * 60), (42, 42 * 1_280)))).quiet();
+    stream(UDP, (IN, 50_000), (OUT, 443), 20, &(300, traffic((22, 22 * 60), (42, 42 * 1_280)))).quiet();
     // The same when it began before the capture.
-    stream(UDP, (OUT, 443), (IN, 50_000), 20, (300, traffic((42, 42 * 1_280), (22, 22 * 60)))).quiet();
+    stream(UDP, (OUT, 443), (IN, 50_000), 20, &(300, traffic((42, 42 * 1_280), (22, 22 * 60)))).quiet();
     // A video call.
-    stream(UDP, (IN, 50_000), (OUT, 3_480), 20, (10, traffic((32, 32 * 900), (32, 32 * 900)))).quiet();
+    stream(UDP, (IN, 50_000), (OUT, 3_480), 20, &(10, traffic((32, 32 * 900), (32, 32 * 900)))).quiet();
     // A camera with a control connection, far above the floor.
     let mut camera =
-        stream(UDP, ("192.168.1.60", 6_970), (IN, 50_000), 20, (50, traffic((64, 64 * 1_300), (0, 0))));
+        stream(UDP, ("192.168.1.60", 6_970), (IN, 50_000), 20, &(50, traffic((64, 64 * 1_300), (0, 0))));
     camera.session(0, (IN, 40_000), ("192.168.1.60", 554), 19_000, (900, 900));
     camera.quiet();
     // Ping, from fifty hosts.
@@ -249,7 +249,8 @@ fn a_service_of_ours_that_answers_too_much_is_told() {
     assert!(server(4).is_empty());
 }
 
-fn exchange(complete: bool, response: bool) -> FlowEvent {
+/// A request that came to its end and was answered, or neither.
+fn exchange(complete: bool) -> FlowEvent {
     let request = http::Request {
         method: "GET".into(),
         body: http::Body { complete, ..http::Body::default() },
@@ -258,7 +259,7 @@ fn exchange(complete: bool, response: bool) -> FlowEvent {
     let exchange = HttpExchange {
         from_originator: true,
         request: Some(request),
-        response: response.then(http::Response::default),
+        response: complete.then(http::Response::default),
         ..HttpExchange::default()
     };
     FlowEvent::Transaction(Box::new(exchange.into()))
@@ -271,7 +272,7 @@ fn unfinished_requests_in_masses_are_a_slow_attack() {
         for n in 0..unfinished + finished {
             let flow = script.flow(TCP, (OUT, 1_024 + n), (SERVER, 80));
             let done = n >= unfinished;
-            script.push(u64::from(n) * 10, flow, exchange(done, done));
+            script.push(u64::from(n) * 10, flow, exchange(done));
             let conduct = Conduct { midstream, ..Conduct::default() };
             let record = FlowRecord { conduct, ..FlowRecord::default() };
             script.push(u64::from(n) * 10, flow, FlowEvent::Ended(Box::new(record)));
@@ -362,7 +363,7 @@ fn files_by_ftp_count_and_refused_ones_and_what_comes_in_do_not() {
             ..FtpCommand::default()
         };
         (0..3).for_each(|n| {
-            script.push(n * 1_000, flow, FlowEvent::Transaction(Box::new(command.clone().into())))
+            script.push(n * 1_000, flow, FlowEvent::Transaction(Box::new(command.clone().into())));
         });
         let found = of(script.run(), Category::ExfilVolume);
         found.iter().map(|one| (one.severity.level(), one.count)).collect::<Vec<_>>()
