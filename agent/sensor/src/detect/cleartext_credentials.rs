@@ -42,15 +42,21 @@ impl CleartextCredentials {
         }
     }
 
-    fn on_login(&mut self, at: Timestamp, flow: &FlowRef, login: Login, around: (&Scene<'_>, &mut Findings)) {
+    fn on_login(
+        &mut self,
+        at: Timestamp,
+        flow: &FlowRef,
+        login: &Login,
+        around: (&Scene<'_>, &mut Findings),
+    ) {
         let (scene, out) = around;
         let earlier = self.users.remove(&flow.id);
         let user = login.user.as_deref().or(earlier.as_deref()).filter(|user| !user.is_empty());
         let user = user.map(|user| format!("user#{}", user_hash(&self.user_key, user)));
         let flow = if login.from_originator { *flow } else { flow.reversed() };
-        let severity = severity(&flow, &login, scene);
+        let severity = severity(&flow, login, scene);
         let fresh = || {
-            let mut finding = claim(at, &flow, &login, scene);
+            let mut finding = claim(at, &flow, login, scene);
             finding.severity = severity;
             tell(&mut finding, user.as_deref(), login.accepted);
             finding
@@ -136,7 +142,7 @@ impl Detect for CleartextCredentials {
                 // A name that is forgotten only leaves the finding without it.
                 let _left = self.users.insert(flow.id, user);
             }
-            Said::Login(login) => self.on_login(*at, flow, login, (scene, out)),
+            Said::Login(login) => self.on_login(*at, flow, &login, (scene, out)),
         }
     }
 

@@ -59,10 +59,12 @@ impl ProtocolMismatch {
         let (scene, out) = around;
         let (source, end) = (flow.originator.address, flow.responder);
         // What is worth a finding has one for each pair; of the rest, one for each host is enough.
-        let pair = match application {
-            Application::Unknown => (end.address, end.address),
-            _ if severity(application, flow) >= Severity::MEDIUM => (source, end.address),
-            _ => (source, source),
+        let pair = if application == Application::Unknown {
+            (end.address, end.address)
+        } else if severity(application, flow) >= Severity::MEDIUM {
+            (source, end.address)
+        } else {
+            (source, source)
         };
         let fresh = || claim(at, flow, application, scene);
         self.told.tell(((pair.0, pair.1, end.port, application), at), out, fresh, |finding| {
@@ -160,10 +162,9 @@ fn severity(application: Application, flow: &FlowRef) -> Severity {
 
 fn claim(at: Timestamp, flow: &FlowRef, application: Application, scene: &Scene<'_>) -> Finding {
     let (source, end) = (flow.originator.address, flow.responder);
-    let (name, what) = match application {
-        Application::Unknown => ("unknown", format!("{}/unknown", end.port)),
-        known => (known.as_str(), format!("{}/{}", end.port, known.as_str())),
-    };
+    let is_unknown = application == Application::Unknown;
+    let name = if is_unknown { "unknown" } else { application.as_str() };
+    let what = format!("{}/{name}", end.port);
     let mut finding = draft(
         Category::ProtocolMismatch,
         ProtocolMismatch::RULE,
@@ -172,12 +173,12 @@ fn claim(at: Timestamp, flow: &FlowRef, application: Application, scene: &Scene<
         (flow.began, at),
     );
     finding.severity = severity(application, flow);
-    finding.confidence =
-        Confidence::from_permille(if application == Application::Unknown { 500 } else { 900 });
+    finding.confidence = Confidence::from_permille(if is_unknown { 500 } else { 900 });
     let server = format!("{}:{}", end.address, end.port);
-    let (ja, en) = match application {
-        Application::Unknown => ("正体不明の通信".to_owned(), "an unknown protocol".to_owned()),
-        known => (format!("{} の通信", known.as_str()), known.as_str().to_owned()),
+    let (ja, en) = if is_unknown {
+        ("正体不明の通信".to_owned(), "an unknown protocol".to_owned())
+    } else {
+        (format!("{name} の通信"), name.to_owned())
     };
     finding.title = Bilingual::new(
         &format!("ポートと異なる通信({name}): {source} → {server}"),

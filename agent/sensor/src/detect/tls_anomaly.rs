@@ -86,8 +86,8 @@ fn problems(at: Timestamp, tls: &TlsConnection) -> Vec<Problem> {
             found.extend(certificate::problems(content, rest.is_empty(), asked, now));
         }
         // RFC 7301, 3.2: the server selects one of those that the client offered.
-        let unasked = |chosen: &Box<str>| !tls.client_protocols.contains(chosen);
-        if tls.server_protocols.iter().any(unasked) && !tls.client_protocols.is_empty() {
+        let chosen = &*tls.server_protocols;
+        if chosen.iter().any(|one| !tls.client_protocols.contains(one)) && !tls.client_protocols.is_empty() {
             found.push(Problem::UnaskedProtocol);
         }
     }
