@@ -95,11 +95,11 @@ impl LateralExec {
         {
             let name = format!("{tool} ({})", pipe.name.trim_start_matches('\\')).into();
             let refused = !crate::detect::windows::is_done(command);
-            self.take(Act { at, flow, step: Step::Runs(Means::Tool), name, refused }, scene, out);
+            self.take(&Act { at, flow, step: Step::Runs(Means::Tool), name, refused }, scene, out);
         }
     }
 
-    fn take(&mut self, act: Act, scene: &Scene<'_>, out: &mut Findings) {
+    fn take(&mut self, act: &Act, scene: &Scene<'_>, out: &mut Findings) {
         let ends = (act.flow.originator.address, act.flow.responder.address);
         if ends.0 == ends.1 || !scene.policy.is_inside(ends.1) {
             return;
@@ -112,7 +112,7 @@ impl LateralExec {
         let (acts, left) = self.pairs.get_or_insert_with(key, || Acts::new(act.at));
         self.evicted += u64::from(left.is_some());
         let Some(acts) = acts else { return };
-        acts.learn(&act);
+        acts.learn(act);
         let runs = match act.step {
             Step::Prepares(_) => false,
             Step::Starts(_) => acts.prepared,
@@ -120,7 +120,7 @@ impl LateralExec {
         };
         if let Some(id) = acts.finding {
             let copied = self.copied.peek(&ends).is_some();
-            let severity = severity(&act, means, scene);
+            let severity = severity(act, means, scene);
             if out.grow(id, act.at, |finding| {
                 acts.tell(finding, copied);
                 finding.severity = finding.severity.max(severity);
@@ -131,7 +131,7 @@ impl LateralExec {
         }
         if runs {
             let copied = self.copied.peek(&ends).is_some_and(|copy| act.at.since(*copy) <= MEMORY);
-            let finding = acts.claim(&act, means, copied, scene);
+            let finding = acts.claim(act, means, copied, scene);
             acts.finding = Some(out.open(finding));
         }
     }
@@ -216,12 +216,12 @@ impl Detect for LateralExec {
             let step = call.operation().and_then(|(interface, operation)| means::of(interface, operation));
             if let Some(step) = step {
                 let (at, flow, refused) = (call.at, call.flow, call.is_refused());
-                self.take(Act { at, flow, step, name: call.name().into(), refused }, scene, out);
+                self.take(&Act { at, flow, step, name: call.name().into(), refused }, scene, out);
             }
         } else if let Some(command) = smb(event) {
             self.on_smb(command, scene, out);
         } else if let Some((at, flow, step, name)) = self.shells.read(event) {
-            self.take(Act { at, flow, step, name, refused: false }, scene, out);
+            self.take(&Act { at, flow, step, name, refused: false }, scene, out);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::limits::Limits;
 
 /// A server that was made to comes within this time.
 const COMES: Duration = Duration::from_secs(60);
-/// Where it comes to: SMB, and HTTP by WebDAV.
+/// Where it comes to: SMB, and HTTP by `WebDAV`.
 const PORTS: [u16; 3] = [139, 445, 80];
 /// Calls belong together for this long.
 const MEMORY: Duration = Duration::from_secs(30 * 60);

@@ -103,7 +103,7 @@ fn ftp(command: &FtpCommand) -> Option<Said<'_>> {
         430 | 530 | 531 => Refused,
         _ => return None,
     };
-    is_password.then(|| (&service::FTP, verdict, command.user.as_deref()))
+    is_password.then_some((&service::FTP, verdict, command.user.as_deref()))
 }
 
 /// `+OK` and `-ERR` in answer to what ends a login (RFC 1939, 7; RFC 5034).
