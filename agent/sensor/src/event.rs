@@ -254,6 +254,7 @@ pub struct Opening {
 
 /// An odd ICMP echo message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one message")]
 pub struct Echo {
     /// The originator of the flow sent it.
     pub from_originator: bool,

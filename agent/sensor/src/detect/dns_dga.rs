@@ -21,6 +21,7 @@ use crate::detect::findings::{Findings, Who, draft, input, sample, target, thres
 use crate::detect::walk::Walk;
 use crate::detect::{Detect, Scene, Setup, Sieve};
 use crate::domain::registered_domain;
+use crate::event::dns::Rdata;
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
 use crate::segment::Policy;
 
@@ -37,6 +38,8 @@ const GENERATED_PERCENT: usize = 50;
 const ASKED_MIN: usize = 20;
 /// ... of which next to all look made by a machine. Of what people ask for it is one in fifty.
 const ASKED_GENERATED_PERCENT: usize = 80;
+/// A sinkhole answers with its own address, perhaps one of each kind; names that have addresses of their own are somebody's.
+const SINKHOLES_MAX: usize = 2;
 /// The outcomes of a client are remembered for this long (Maltrail counts by the hour).
 const WINDOW: Duration = Duration::from_secs(3_600);
 /// Names remembered for evidence.
@@ -62,6 +65,8 @@ struct Client {
     /// Domains asked for, answered or not, and those of them that look generated.
     asked: Distinct<u64>,
     asked_generated: usize,
+    /// Addresses that were answered.
+    addresses: Distinct<IpAddr>,
     /// Domains that did not exist, those that no longer fit the set included.
     count: u64,
     samples: Vec<BoundedText<255>>,
@@ -78,6 +83,7 @@ impl Client {
             generated: 0,
             asked: Distinct::new(distinct),
             asked_generated: 0,
+            addresses: Distinct::new(SINKHOLES_MAX + 1),
             count: 0,
             samples: Vec::new(),
             finding: None,
@@ -122,6 +128,7 @@ impl Client {
             && self.failed.len() >= FAILED_MIN
             && self.generated * 100 >= self.failed.len() * GENERATED_PERCENT;
         let nothing_else = self.asked.len() >= ASKED_MIN
+            && self.addresses.len() <= SINKHOLES_MAX
             && self.asked_generated * 100 >= self.asked.len() * ASKED_GENERATED_PERCENT;
         failing || nothing_else
     }
@@ -132,6 +139,7 @@ impl Client {
         input(finding, "domains_existing", self.found.len());
         input(finding, "domains_that_look_generated", self.generated);
         input(finding, "domains_asked", self.asked.len());
+        input(finding, "addresses_answered", self.addresses.len());
         input(finding, "domains_asked_that_look_generated", self.asked_generated);
         input(finding, "likelihood_ratio", self.walk.ratio());
         finding.evidence.inputs.insert("names_sample".into(), Value::List(self.samples.clone()));
@@ -160,13 +168,14 @@ impl Client {
         );
         finding.evidence.formula = format!(
             "{}, over distinct registered domains (not existing: failed); and enough of them, most of which look generated: \
-             rare pairs of letters, few vowels, digits among letters; or next to all domains that it asked for in an hour do",
+             rare pairs of letters, few vowels, digits among letters; or next to all that it asked for in an hour do, and at most two addresses were answered",
             Walk::FORMULA
         )
         .into();
         threshold(&mut finding, "domains_not_existing", FAILED_MIN);
         threshold(&mut finding, "generated_percent", GENERATED_PERCENT);
         threshold(&mut finding, "domains_asked", ASKED_MIN);
+        threshold(&mut finding, "addresses_answered", SINKHOLES_MAX);
         threshold(&mut finding, "asked_generated_percent", ASKED_GENERATED_PERCENT);
         threshold(&mut finding, "likelihood_ratio", Walk::UPPER_BOUND);
         self.tell(&mut finding);
@@ -210,6 +219,11 @@ impl DnsDga {
             let finding = state.finding;
             *state = Client::new(at, distinct);
             state.finding = finding;
+        }
+        for record in &dns.answer_records {
+            if let Rdata::Address(address) = record.data {
+                state.addresses.insert(address);
+            }
         }
         // A capture may have only the answers.
         let asked = state.ask(domain);

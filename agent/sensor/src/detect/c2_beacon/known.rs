@@ -40,6 +40,7 @@ pub(super) struct Known {
 
 /// What a server's handshakes showed.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one handshake")]
 struct Server {
     application: Application,
     unnamed: bool,

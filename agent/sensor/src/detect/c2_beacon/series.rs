@@ -204,7 +204,7 @@ fn spread(sorted: &[f64]) -> Spread {
 /// The quartile, between the two values nearest to it.
 fn quantile(sorted: &[f64], quarter: usize) -> f64 {
     let at = sorted.len().saturating_sub(1) * quarter;
-    let value = |index: usize| sorted.get(index).or(sorted.last()).copied().unwrap_or_default();
+    let value = |index: usize| sorted.get(index).or_else(|| sorted.last()).copied().unwrap_or_default();
     let (below, part) = (at / 4, count((at % 4) as u64) / 4.0);
     value(below) * (1.0 - part) + value(below + 1) * part
 }

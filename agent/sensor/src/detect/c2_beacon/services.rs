@@ -34,7 +34,7 @@ pub(super) fn is_service(port: u16) -> bool {
 }
 
 /// Ports that remote-control malware and attack frameworks listen on unless told otherwise, as their documentation and analyses
-/// of them say: Poison Ivy 3460, Metasploit 4444, Quasar 4782, njRAT 1177 and 5552, AsyncRAT 6606, 7707 and 8808, IRC bots 6667,
+/// of them say: Poison Ivy 3460, Metasploit 4444, Quasar 4782, njRAT 1177 and 5552, `AsyncRAT` 6606, 7707 and 8808, IRC bots 6667,
 /// `NetBus` 12345, Sub7 27374, Back Orifice and Sliver 31337, Cobalt Strike 50050, `DarkComet` 1604.
 const DEFAULTS: [u16; 14] =
     [1_177, 1_604, 3_460, 4_444, 4_782, 5_552, 6_606, 6_667, 7_707, 8_808, 12_345, 27_374, 31_337, 50_050];

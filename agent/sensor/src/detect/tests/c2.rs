@@ -258,6 +258,26 @@ fn generated_names_that_a_sinkhole_answers_are_found() {
         script.dns(n * 30_000, SERVER, "www.example.com", 1, (0, 4));
     }
     assert_eq!(script.only(Category::DnsDga).originator, host(IN));
+
+    // Odd names that have addresses of their own: brands, and what a resolver asks for all.
+    let mut script = Script::default();
+    for n in 0..60 {
+        let flow = script.flow(UDP, (IN, 40_000), ("192.0.2.53", 53));
+        let address = IpAddr::from([198, 51, 100, u8::try_from(n).unwrap()]);
+        let name: Box<str> = format!("{}.net", letters(n, 15)).into();
+        let data = dns::Rdata::Address(address);
+        let record = dns::Resource { name: name.clone(), rtype: 1, class: 1, ttl: 60, data };
+        let answer = Dns {
+            is_response: true,
+            qtype: 1,
+            qname: name,
+            answers: 1,
+            answer_records: [record].into(),
+            ..Dns::default()
+        };
+        script.push(n * 5_000, flow, FlowEvent::Dns(Box::new(answer)));
+    }
+    script.quiet();
 }
 
 #[test]
