@@ -144,7 +144,7 @@ pub(crate) struct Expected {
     pub(crate) samples: usize,
     /// The usual.
     pub(crate) median: u64,
-    /// MAD as a factor, in percent: 141 is "by √2 more or less".
+    /// MAD as a factor, in percent: 150 is "by half more or less".
     pub(crate) spread_percent: u64,
     /// More than this is unusual.
     pub(crate) limit: u64,

@@ -26,6 +26,9 @@ const FLOOR: u64 = 50_000_000;
 const SYSTEM_PORTS: u16 = 1_024;
 /// A departure that lasts is told once a day.
 const AGAIN: Duration = Duration::from_secs(24 * 3_600);
+/// IANA protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 /// Hosts remembered as the hour's largest.
 const TALKERS: usize = 4;
 
@@ -135,15 +138,26 @@ impl Service {
     fn name(self) -> String {
         match self {
             Self::Known(application) => application.as_str().to_owned(),
-            Self::Port(protocol, 0) => format!("{protocol}/other"),
-            Self::Port(protocol, port) => format!("{protocol}/{port}"),
+            Self::Port(protocol, port) => {
+                let transport = match protocol {
+                    TCP => "tcp".to_owned(),
+                    UDP => "udp".to_owned(),
+                    number => number.to_string(),
+                };
+                if port == 0 { format!("{transport}/other") } else { format!("{transport}/{port}") }
+            }
         }
     }
 
     fn parse(name: &str) -> Option<Self> {
-        if let Some((protocol, port)) = name.split_once('/') {
+        if let Some((transport, port)) = name.split_once('/') {
             let port = if port == "other" { 0 } else { port.parse().ok()? };
-            return Some(Self::Port(protocol.parse().ok()?, port));
+            let protocol = match transport {
+                "tcp" => TCP,
+                "udp" => UDP,
+                number => number.parse().ok()?,
+            };
+            return Some(Self::Port(protocol, port));
         }
         Application::ALL.iter().find(|one| one.as_str() == name).copied().map(Self::Known)
     }
