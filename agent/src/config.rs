@@ -146,7 +146,7 @@ impl Config {
 
 /// Names of files are relative to the configuration.
 fn beside(config: &Path, files: &[PathBuf]) -> Vec<PathBuf> {
-    let folder = config.parent().unwrap_or(Path::new(""));
+    let folder = config.parent().unwrap_or_else(|| Path::new(""));
     files.iter().map(|file| folder.join(file)).collect()
 }
 

@@ -215,7 +215,8 @@ impl Intel {
     /// An address that is listed, or lies in a prefix that is. The surest feed answers for it.
     pub fn address(&self, address: IpAddr, now: Timestamp) -> Option<Hit<'_>> {
         let address = address.to_canonical();
-        let mut lengths = self.lengths[usize::from(address.is_ipv6())];
+        let [v4, v6] = self.lengths;
+        let mut lengths = if address.is_ipv4() { v4 } else { v6 };
         let mut best: Option<Hit<'_>> = None;
         while lengths != 0 {
             let length = u8::try_from(127 - lengths.leading_zeros()).unwrap_or(0);

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::command::run as run_command;
 use super::*;
 use crate::cli::{Cli, Command, IntelCommand};
 use clap::Parser as _;
@@ -179,7 +180,7 @@ fn stix_patterns_that_say_more_are_counted() {
 fn command(words: &[&str]) -> anyhow::Result<String> {
     let cli = Cli::try_parse_from(["sekimori-agent", "intel"].iter().chain(words))?;
     let Command::Intel(command) = cli.command else { anyhow::bail!("another command") };
-    Ok(super::command::run(&command)?)
+    Ok(run_command(&command)?)
 }
 
 fn fails(words: &[&str]) -> String {
@@ -258,7 +259,7 @@ fn ages_have_a_unit() {
 
 #[test]
 fn the_import_command_needs_a_key_to_write() {
-    assert!(Cli::try_parse_from(["sekimori-agent", "intel", "import", "--output", "x", "a.csv"]).is_err());
+    Cli::try_parse_from(["sekimori-agent", "intel", "import", "--output", "x", "a.csv"]).unwrap_err();
     let parsed = Cli::try_parse_from(["sekimori-agent", "intel", "import", "a.csv"]).unwrap();
     assert!(matches!(parsed.command, Command::Intel(IntelCommand::Import(_))));
 }

@@ -16,7 +16,6 @@ use core::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sekimori_wire::finding::Severity;
 use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
@@ -56,7 +55,7 @@ pub(super) struct IntelMatch {
 #[derive(Debug)]
 struct State {
     /// By acting host and indicator.
-    known: Map<(IpAddr, u32), (FindingId, Severity)>,
+    known: Map<(IpAddr, u32), FindingId>,
     /// Who contacted an indicator last.
     latest: Map<u32, IpAddr>,
     /// By flow.
@@ -284,7 +283,15 @@ impl State {
                     Rdata::Name(name) if record.rtype == CNAME => {
                         self.named(&name.to_ascii_lowercase(), Seen::Answer, None, flow, view);
                     }
-                    _ => {}
+                    Rdata::Name(_)
+                    | Rdata::Text(_)
+                    | Rdata::Exchange { .. }
+                    | Rdata::Server { .. }
+                    | Rdata::Authority(_)
+                    | Rdata::Fingerprint { .. }
+                    | Rdata::Issuer { .. }
+                    | Rdata::Service { .. }
+                    | Rdata::Other(_) => {}
                 }
             }
             if view.is_inside(flow.responder.address) && !dns.from_originator {
@@ -419,17 +426,14 @@ impl State {
     }
 
     fn report(&mut self, hit: &Hit<'_>, contact: &Contact<'_>, view: &mut View<'_, '_>) {
-        let severity = claim::severity(hit, contact);
         let key = (contact.host, hit.place);
-        if let Some((id, known)) = self.known.get_mut(&key) {
-            if view.out.grow(*id, contact.at, |finding| claim::add(finding, hit, contact)) {
-                *known = severity.max(*known);
-                return;
-            }
+        if let Some(id) = self.known.get_mut(&key)
+            && view.out.grow(*id, contact.at, |finding| claim::add(finding, hit, contact))
+        {
+            return;
         }
         let id = view.out.open(claim::claim(hit, contact, view.scene.policy));
-        self.evicted +=
-            u64::from(self.known.insert(key, (id, severity)).is_some_and(|(left, _)| left != key));
+        self.evicted += u64::from(self.known.insert(key, id).is_some_and(|(left, _)| left != key));
         let _left = self.latest.insert(hit.place, contact.host);
     }
 }

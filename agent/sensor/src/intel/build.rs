@@ -161,7 +161,8 @@ impl Builder {
         let fingerprint = fingerprint(indicator.kind, &key);
         if let (Kind::Address, [length, octets @ ..]) = (indicator.kind, key.as_slice()) {
             // 128 does not fit and takes the place of 0, which is refused.
-            self.lengths[usize::from(octets.len() > 4)] |= 1 << (length % 128);
+            let [v4, v6] = &mut self.lengths;
+            *(if octets.len() == 4 { v4 } else { v6 }) |= 1 << (length % 128);
         }
         let text = self.push(&key)?;
         let note = self.note(indicator.note)?;

@@ -205,7 +205,7 @@ fn url(text: &str) -> Result<Vec<u8>, Refused> {
     Ok(url_key(host, target).into_bytes())
 }
 
-/// `a_b_c` of 10, 12 and 12 characters (FoxIO's JA4 specification).
+/// `a_b_c` of 10, 12 and 12 characters (the specification of JA4).
 fn is_ja4(text: &[u8]) -> bool {
     let hex = |part: &[u8]| {
         part.len() == 12 && part.iter().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte))

@@ -39,7 +39,7 @@ fn refused(change: impl FnOnce(&mut ExceptionFile)) -> String {
 }
 
 fn set(value: &str) -> Option<String> {
-    Some(value.to_owned())
+    value.parse().ok()
 }
 
 #[test]
@@ -113,42 +113,42 @@ fn incomplete_ones_are_refused_by_name() {
         (
             refused(|file| {
                 category(file);
-                file.reason = " ".into()
+                file.reason = " ".into();
             }),
             "reason is missing",
         ),
         (
             refused(|file| {
                 category(file);
-                file.owner = String::new()
+                file.owner = String::new();
             }),
             "owner is missing",
         ),
         (
             refused(|file| {
                 category(file);
-                file.expires = String::new()
+                file.expires = String::new();
             }),
             "expires is missing",
         ),
         (
             refused(|file| {
                 category(file);
-                file.created = "soon".into()
+                file.created = "soon".into();
             }),
             "created = \"soon\" cannot be read",
         ),
         (
             refused(|file| {
                 category(file);
-                file.expires = "2027-05-08".into()
+                file.expires = "2027-05-08".into();
             }),
             "at most 400 days",
         ),
         (
             refused(|file| {
                 category(file);
-                file.expires = "2026-03-31".into()
+                file.expires = "2026-03-31".into();
             }),
             "must lie after created",
         ),
@@ -164,7 +164,7 @@ fn incomplete_ones_are_refused_by_name() {
     }
     Exceptions::from_files(vec![file(|file| {
         category(file);
-        file.expires = "2027-05-06".into()
+        file.expires = "2027-05-06".into();
     })])
     .unwrap();
 }

@@ -12,8 +12,8 @@ use crate::event::FlowRef;
 use crate::intel::{Hit, Kind};
 use crate::segment::Policy;
 
-/// A feed that is so sure has looked at it (MISP's and OpenCTI's "likely" begins here).
-const CONFIDENCE_HIGH: u8 = 75;
+/// STIX 2.1, appendix A: "high" is 70 to 100.
+const CONFIDENCE_HIGH: u8 = 70;
 /// Even odds.
 const CONFIDENCE_MEDIUM: u8 = 50;
 

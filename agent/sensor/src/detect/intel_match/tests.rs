@@ -141,7 +141,7 @@ fn a_listed_address_is_found_once_for_each_host() {
 
 #[test]
 fn confidence_and_the_feed_bound_the_severity() {
-    for (confidence, expect) in [(100, 3), (75, 3), (74, 2), (50, 2), (49, 1), (0, 1)] {
+    for (confidence, expect) in [(100, 3), (70, 3), (69, 2), (50, 2), (49, 1), (0, 1)] {
         let mut play = Play::new(intel(&[(Kind::Domain, "evil.example", "a", confidence)]));
         play.query(CLIENT, "192.0.2.53", "www.evil.example");
         let findings = play.ended();
@@ -183,7 +183,7 @@ fn a_contact_without_a_name_raises_what_a_name_had_lowered() {
     let findings = play.ended();
     let own: Vec<_> = findings.iter().filter(|one| one.originator == CLIENT.parse().ok()).collect();
     assert_eq!((own.len(), own[0].severity.level()), (1, 3));
-    assert!(own[0].evidence.inputs.get(&"lowered".into()).is_none());
+    assert!(!own[0].evidence.inputs.contains_key(&"lowered".into()));
 }
 
 #[test]
