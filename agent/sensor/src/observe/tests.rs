@@ -514,7 +514,8 @@ fn the_first_payload_of_each_direction_is_told_once() {
             _ => None,
         })
         .collect();
-    let [(1, ask), (1, answer), (2, datagram)] = openings[..] else { panic!("{openings:?}") };
+    let [(one, ask), (same, answer), (other, datagram)] = openings[..] else { panic!("{openings:?}") };
+    assert!(one == same && one < other);
     assert_eq!(
         (ask.from_originator, ask.bytes, ask.printable_percent, ask.distinct_bytes),
         (true, 5, 100, 5)

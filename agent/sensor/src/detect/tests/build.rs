@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::time::Duration;
 
-use sekimori_wire::finding::{Category, Finding};
+use sekimori_wire::finding::{Category, Finding, Severity};
 use sekimori_wire::time::Timestamp;
 
 use crate::detect::{Detectors, Findings, Setup};
@@ -245,14 +245,17 @@ impl Script {
         findings
     }
 
+    /// Nothing that anybody would be told: severity 0 is for the record only.
     pub(in crate::detect) fn quiet(&self) {
-        let findings = self.run();
+        let mut findings = self.run();
+        findings.retain(|finding| finding.severity > Severity::INFORMATIONAL);
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
-    /// The only finding.
+    /// The only finding of its category; others may have something to say of the same events.
     pub(in crate::detect) fn only(&self, category: Category) -> Finding {
-        let findings = self.run();
+        let mut findings = self.run();
+        findings.retain(|finding| finding.category == category);
         assert_eq!(findings.iter().map(|one| one.category).collect::<Vec<_>>(), [category], "{findings:#?}");
         let finding = findings.into_iter().next().unwrap();
         let complete = !finding.title.ja.is_empty() && !finding.explanation.en.is_empty();
