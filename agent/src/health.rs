@@ -63,8 +63,8 @@ pub(crate) fn named<N: Into<String>>(counters: impl IntoIterator<Item = (N, u64)
 }
 
 /// Findings that each exception came to cover, as counters.
-pub(crate) fn excepted<'a>(by_id: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
-    by_id.map(|(id, count)| (format!("excepted.{id}"), count)).collect()
+pub(crate) fn excepted(by_id: impl IntoIterator<Item = (impl core::fmt::Display, u64)>) -> Vec<(String, u64)> {
+    by_id.into_iter().map(|(id, count)| (format!("excepted.{id}"), count)).collect()
 }
 
 /// Takes the measurements.
