@@ -54,7 +54,7 @@ impl Steer {
     fn of(&self, (one, other): (IpAddr, IpAddr)) -> usize {
         let hash = self.hasher.hash_one((one.min(other), one.max(other)));
         // The high bits, multiplied into the range: no division, and no bias that matters for a handful of observers.
-        let share = u128::from(hash) * (self.observers as u128) >> u64::BITS;
+        let share = (u128::from(hash) * (self.observers as u128)) >> u64::BITS;
         usize::try_from(share).unwrap_or_default()
     }
 }
