@@ -20,8 +20,8 @@ const LONG: u16 = 60_000;
 /// All of it.
 pub(super) fn begin(world: &mut World) {
     for host in world.hosts.clone() {
-        by_timer(world, host, 2 * HOUR, |world, host, at| antivirus(world, host, at));
-        while_there(world, host, 35 * SECOND, |world, host, at| reputation(world, host, at));
+        by_timer(world, host, 2 * HOUR, antivirus);
+        while_there(world, host, 35 * SECOND, reputation);
         world.at(next_morning(&host, 0) + 10 * MINUTE, move |world, at| {
             let late = world.tape.rng.between(0, 40 * MINUTE);
             update(world, &host, at + late);
@@ -185,9 +185,10 @@ fn meeting(world: &mut World, host: &Host, at: u64) {
     let (ip, known) = names::look_up(world, at, host.ip, "relay7.meeting-com.example");
     web::ask(world, host.ip, known, "api.meeting-com.example", 900);
     let ends = (world.tape.source(host.ip), end(ip, 3_478));
-    let binding = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &world.tape.rng.bytes(12)].concat();
+    let number = world.tape.rng.bytes(12);
+    let binding = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &number].concat();
     let bound =
-        [&[1, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42][..], &binding[8..], &[0, 0x20, 0, 8, 0, 1, 1, 2, 3, 4, 5, 6]]
+        [&[1, 1, 0, 12, 0x21, 0x12, 0xa4, 0x42][..], &number, &[0, 0x20, 0, 8, 0, 1, 1, 2, 3, 4, 5, 6]]
             .concat();
     world.tape.exchange(known + 30 * MILLI, 12 * MILLI, ends, (&binding, &bound));
     let over = at + 15 * MINUTE;

@@ -13,9 +13,9 @@ use crate::pcaps::capture::{MILLI, SECOND};
 use crate::pcaps::craft::end;
 
 const REALM: &str = "CITY.EXAMPLE";
-/// KDC_ERR_PREAUTH_FAILED: the password was wrong.
+/// `KDC_ERR_PREAUTH_FAILED`: the password was wrong.
 const WRONG: u32 = 24;
-/// KDC_ERR_PREAUTH_REQUIRED: how every log-on begins.
+/// `KDC_ERR_PREAUTH_REQUIRED`: how every log-on begins.
 const PREAUTH: u32 = 25;
 /// AES256-CTS-HMAC-SHA1-96.
 const AES256: u32 = 18;
@@ -31,7 +31,7 @@ pub(super) fn begin(world: &mut World) {
             log_on(world, &host, at);
             Some(next_morning(&host, at + HOUR) + 20 * SECOND)
         });
-        by_timer(world, host, 95 * MINUTE, |world, host, at| policy(world, host, at));
+        by_timer(world, host, 95 * MINUTE, policy);
         // Back from a meeting: the screen is unlocked, which asks for a ticket anew.
         while_there(world, host, 90 * MINUTE, |world, host, at| {
             let tries = if world.one_in(6) { 1 + world.tape.rng.between(0, 2) } else { 0 };

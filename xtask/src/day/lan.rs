@@ -24,6 +24,11 @@ pub(super) const PRINTERS: [IpAddr; 5] = [
     v4([192, 168, 10, 204]),
 ];
 
+/// The printer nearest to a desk.
+fn printer_of(host: &Host) -> IpAddr {
+    PRINTERS.get(usize::from(host.number % 4)).copied().unwrap_or(NOBODY)
+}
+
 /// Everything that is said within the building.
 pub(super) fn begin(world: &mut World) {
     for host in world.hosts.clone() {
@@ -31,17 +36,17 @@ pub(super) fn begin(world: &mut World) {
             boot(world, &host, at);
             Some(next_morning(&host, at + HOUR).saturating_sub(90 * SECOND))
         });
-        by_timer(world, host, 4 * HOUR, |world, host, at| renew(world, host, at));
-        by_timer(world, host, 7 * MINUTE, |world, host, at| neighbours(world, host, at));
-        by_timer(world, host, 17 * MINUTE, |world, host, at| time(world, host, at));
-        by_timer(world, host, 10 * MINUTE, |world, host, at| printer_status(world, host, at));
-        by_timer(world, host, 2 * MINUTE + 3 * SECOND, |world, host, at| discover(world, host, at));
-        by_timer(world, host, 12 * MINUTE, |world, host, at| announce(world, host, at));
-        while_there(world, host, 50 * MINUTE, |world, host, at| print(world, host, at));
-        while_there(world, host, 2 * HOUR, |world, host, at| misspelt_share(world, host, at));
+        by_timer(world, host, 4 * HOUR, renew);
+        by_timer(world, host, 7 * MINUTE, neighbours);
+        by_timer(world, host, 17 * MINUTE, time);
+        by_timer(world, host, 10 * MINUTE, printer_status);
+        by_timer(world, host, 2 * MINUTE + 3 * SECOND, discover);
+        by_timer(world, host, 12 * MINUTE, announce);
+        while_there(world, host, 50 * MINUTE, print);
+        while_there(world, host, 2 * HOUR, misspelt_share);
         if host.number % 10 == 3 {
             while_there(world, host, 6 * HOUR, |world, host, at| {
-                web::printer_page(world, host, at, PRINTERS[usize::from(host.number % 4)]);
+                web::printer_page(world, host, at, printer_of(host));
             });
         }
     }
@@ -133,7 +138,7 @@ fn boot(world: &mut World, host: &Host, at: u64) {
         (5, end(dc1, 67), end(ALL, 68)),
     ];
     // One in five remembers its address and only asks whether it is still good.
-    let skipped = if host.number % 5 == 0 { 2 } else { 0 };
+    let skipped = if host.number.is_multiple_of(5) { 2 } else { 0 };
     for (number, (kind, from, to)) in (0..).zip(steps).skip(skipped) {
         let message = dhcp(host, kind, id, false);
         world.tape.udp(at + number * 4 * MILLI, from, to, &message);
@@ -202,7 +207,7 @@ fn llmnr(world: &mut World, host: &Host, at: u64, name: &str) {
     }
 }
 
-/// NetBIOS name service (RFC 1002): the same once more, by broadcast, three times.
+/// `NetBIOS` name service (RFC 1002): the same once more, by broadcast, three times.
 fn netbios(world: &mut World, host: &Host, at: u64, name: &str) {
     let mut query = world.tape.rng.bytes(2);
     query.extend([1, 0x10, 0, 1, 0, 0, 0, 0, 0, 0, 32]);
@@ -235,7 +240,7 @@ fn discover(world: &mut World, host: &Host, at: u64) {
         world.tape.udp(at + number * SECOND, from, end(v4([239, 255, 255, 250]), 1_900), message);
     }
     let back = b"HTTP/1.1 200 OK\r\nCACHE-CONTROL: max-age=1800\r\nEXT:\r\nLOCATION: http://192.168.10.200:80/upnp.xml\r\nSERVER: Printer UPnP/1.0\r\nST: upnp:rootdevice\r\nUSN: uuid:2f402f80-da50-11e1-9b23-0001c0a80ac8\r\n\r\n";
-    if host.number % 4 == 0 {
+    if host.number.is_multiple_of(4) {
         world.tape.udp(at + 300 * MILLI, end(PRINTERS[0], 1_900), from, back);
     }
 }
@@ -277,13 +282,13 @@ const PRINTER_OBJECTS: [&[u8]; 3] = [
 
 /// Is the printer ready? Asked of each that is set up, one of which is off.
 fn printer_status(world: &mut World, host: &Host, at: u64) {
-    let near = PRINTERS[usize::from(host.number % 4)];
+    let near = printer_of(host);
     let from = world.tape.source(host.ip);
     let id = world.tape.rng.number() >> 1;
     let (question, answer) =
         (snmp(0xa0, id, &PRINTER_OBJECTS, false), snmp(0xa2, id, &PRINTER_OBJECTS, true));
     world.tape.exchange(at, 5 * MILLI, (from, end(near, 161)), (&question, &answer));
-    if host.number % 3 == 0 {
+    if host.number.is_multiple_of(3) {
         for number in 0..2 {
             world.tape.udp(at + number * SECOND, from, end(PRINTERS[4], 161), &question);
         }
@@ -295,10 +300,10 @@ fn print(world: &mut World, host: &Host, at: u64) {
     if slowness(host, at).is_none() || at % DAY < HOUR {
         return;
     }
-    let printer = PRINTERS[usize::from(host.number % 4)];
+    let printer = printer_of(host);
     let tape = &mut world.tape;
     let size = tape.rng.between(40_000, 1_500_000);
-    let to: End = end(printer, if host.number % 2 == 0 { 631 } else { 9_100 });
+    let to: End = end(printer, if host.number.is_multiple_of(2) { 631 } else { 9_100 });
     let mut session = Session::dial(tape, at, host.ip, to);
     if to.port == 631 {
         for operation in [0x0b_u8, 0x02] {

@@ -38,16 +38,16 @@ pub(super) fn begin(world: &mut World) {
     });
     for host in world.hosts.clone() {
         if host.number % 4 == 1 {
-            by_timer(world, host, 5 * MINUTE, |world, host, at| poll(world, host, at));
+            by_timer(world, host, 5 * MINUTE, poll);
         } else {
             world.at(next_morning(&host, 0) + 3 * MINUTE, move |world, at| {
                 keep_open(world, &host, at);
                 Some(next_morning(&host, at + HOUR) + 3 * MINUTE)
             });
         }
-        while_there(world, host, 40 * MINUTE, |world, host, at| submit(world, host, at));
-        while_there(world, host, 2 * HOUR, |world, host, at| web_mail(world, host, at));
-        by_timer(world, host, 28 * MINUTE, |world, host, at| push_channel(world, host, at));
+        while_there(world, host, 40 * MINUTE, submit);
+        while_there(world, host, 2 * HOUR, web_mail);
+        by_timer(world, host, 28 * MINUTE, push_channel);
     }
 }
 

@@ -197,7 +197,7 @@ fn probe(world: &mut World, at: u64) {
     session.close(tape);
 }
 
-/// Somebody works at home: IKE and ESP in UDP, OpenVPN, or SSTP, to the body's own gateway, until the evening.
+/// Somebody works at home: IKE and ESP in UDP, `OpenVPN`, or SSTP, to the body's own gateway, until the evening.
 fn come_in(world: &mut World, at: u64, number: u8) {
     let home = v4([198, 18, 77, 10 + number]);
     let vpn = world.servers.vpn;

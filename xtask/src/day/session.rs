@@ -142,7 +142,7 @@ impl Session {
     }
 
     /// An empty probe of one byte before the next, answered: TCP keep-alive (RFC 9293, 3.8.4).
-    pub(super) fn keep_alive(&mut self, tape: &mut Tape) {
+    pub(super) fn keep_alive(&self, tape: &mut Tape) {
         let (ends, (seq, ack)) = self.places(Way::Up);
         tape.tcp(self.now, ends, (seq.wrapping_sub(1), ack), TcpFlags::ACK, &[]);
         self.acknowledge(tape, Way::Up, self.now + self.round_trip);

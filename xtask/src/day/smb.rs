@@ -84,7 +84,7 @@ impl Smb {
         one
     }
 
-    fn command(&mut self, tape: &mut Tape, code: u16, is_answer: bool, status: u32, body: &[u8]) -> Vec<u8> {
+    fn command(&self, tape: &mut Tape, code: u16, is_answer: bool, status: u32, body: &[u8]) -> Vec<u8> {
         let mut bytes = b"\xfeSMB\x40\x00\x01\x00".to_vec();
         bytes.extend(if is_answer { status.to_le_bytes() } else { [0; 4] });
         bytes.extend(code.to_le_bytes());
@@ -101,7 +101,7 @@ impl Smb {
         bytes
     }
 
-    fn framed(&mut self, tape: &mut Tape, code: u16, is_answer: bool, status: u32, body: &[u8]) -> Vec<u8> {
+    fn framed(&self, tape: &mut Tape, code: u16, is_answer: bool, status: u32, body: &[u8]) -> Vec<u8> {
         let command = self.command(tape, code, is_answer, status, body);
         [&u32::try_from(command.len()).unwrap_or_default().to_be_bytes()[..], &command].concat()
     }

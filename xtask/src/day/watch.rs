@@ -126,12 +126,9 @@ pub(super) fn remote_desktop(world: &mut World, at: u64, from: IpAddr, to: IpAdd
     let tape = &mut world.tape;
     let mut session = Session::dial(tape, at, from, end(to, 3_389));
     let cookie = b"Cookie: mstshash=admin\r\n";
-    let mut ask = vec![3, 0, 0, 0, 0, 0xe0, 0, 0, 0, 0, 0];
-    ask.extend(cookie);
-    ask.extend([1, 0, 8, 0, 3, 0, 0, 0]);
-    let length = u8::try_from(ask.len()).unwrap_or_default();
-    ask[3] = length;
-    ask[4] = length - 5;
+    let wish = [1, 0, 8, 0, 3, 0, 0, 0];
+    let length = u8::try_from(11 + cookie.len() + wish.len()).unwrap_or_default();
+    let ask = [&[3, 0, 0, length, length - 5, 0xe0, 0, 0, 0, 0, 0][..], cookie, &wish].concat();
     session
         .ask(tape, &ask)
         .answer(tape, &[3, 0, 0, 19, 14, 0xd0, 0, 0, 0x12, 0x34, 0, 2, 0x1f, 8, 0, 2, 0, 0, 0]);

@@ -61,18 +61,18 @@ const AT_START: [&str; 4] = [
 /// Everybody browses.
 pub(super) fn begin(world: &mut World) {
     for host in world.hosts.clone() {
-        while_there(world, host, 9 * MINUTE, |world, host, at| page(world, host, at));
-        while_there(world, host, 25 * MINUTE, |world, host, at| intranet(world, host, at));
-        while_there(world, host, 3 * HOUR, |world, host, at| start_browser(world, host, at));
+        while_there(world, host, 9 * MINUTE, page);
+        while_there(world, host, 25 * MINUTE, intranet);
+        while_there(world, host, 3 * HOUR, start_browser);
         // Widgets for the weather and the clock ask every five minutes, push notifications are kept alive every 28.
         if host.number % 3 == 0 {
             by_timer(world, host, 5 * MINUTE, |world, host, at| {
-                ask(world, host.ip, at, "widget.weather.example", 700)
+                ask(world, host.ip, at, "widget.weather.example", 700);
             });
         }
         if host.number % 6 == 1 {
             by_timer(world, host, MINUTE, |world, host, at| {
-                ask(world, host.ip, at, "telemetry.vendor.example", 120)
+                ask(world, host.ip, at, "telemetry.vendor.example", 120);
             });
         }
         if host.number % 4 == 2 {

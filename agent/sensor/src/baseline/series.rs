@@ -273,7 +273,7 @@ fn exponential(log: u64) -> u64 {
 
 fn exponential_percent(log: u16) -> u64 {
     let (whole, part) = (u64::from(log >> 8), u64::from(log & 0xff));
-    if whole >= 50 { u64::MAX } else { ((256 + part) * 100 << whole) >> 8 }
+    if whole >= 50 { u64::MAX } else { (((256 + part) * 100) << whole) >> 8 }
 }
 
 /// The middle value; the lower one of two.

@@ -348,8 +348,8 @@ fn claim(
     let mut finding = draft(Category::BaselineVolume, BaselineVolume::RULE, policy, who, (at, at));
     let (way, segment) = (key.way.japanese(), key.segment.map_or("", Segment::as_str));
     finding.title = Bilingual::new(
-        &format!("普段と違う通信量: {way} {service} {segment}").trim_end(),
-        &format!("Unusual volume: {what} {segment}").trim_end(),
+        format!("普段と違う通信量: {way} {service} {segment}").trim_end(),
+        format!("Unusual volume: {what} {segment}").trim_end(),
     );
     finding.explanation = Bilingual::new(
         &format!(
