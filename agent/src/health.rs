@@ -63,7 +63,9 @@ pub(crate) fn named<N: Into<String>>(counters: impl IntoIterator<Item = (N, u64)
 }
 
 /// Findings that each exception came to cover, as counters.
-pub(crate) fn excepted(by_id: impl IntoIterator<Item = (impl core::fmt::Display, u64)>) -> Vec<(String, u64)> {
+pub(crate) fn excepted(
+    by_id: impl IntoIterator<Item = (impl core::fmt::Display, u64)>,
+) -> Vec<(String, u64)> {
     by_id.into_iter().map(|(id, count)| (format!("excepted.{id}"), count)).collect()
 }
 

@@ -11,7 +11,7 @@ mod name;
 use core::net::IpAddr;
 use std::time::Duration;
 
-use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding};
+use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
 use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
@@ -19,6 +19,7 @@ use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::{Detect, Scene, Setup};
 use crate::domain::registered_domain;
+use crate::event::dns::{Rdata, Resource};
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
 use crate::segment::Policy;
 
@@ -44,6 +45,10 @@ const NAME_BYTES: u64 = 30;
 const ANSWER_BYTES: u64 = 200;
 /// More refused than this: somebody asks for names that do not exist, which carries nothing home.
 const REFUSED_PERCENT: u64 = 80;
+/// Lists that are asked by DNS (block lists, reputation of files) answer with an address of 127.0.0.0/8, or that the name does not
+/// exist (RFC 5782, 2.1): nothing else may come back, and at least so many answers are such addresses.
+const LIST_PERCENT: u64 = 95;
+const LISTED_PERCENT: u64 = 5;
 /// Names remembered for evidence.
 const SAMPLES: usize = 4;
 
@@ -69,6 +74,8 @@ struct Asked {
     carriers: u64,
     responses: u64,
     refused: u64,
+    /// Responses with addresses of 127.0.0.0/8 only.
+    listed: u64,
     answer_bytes: u64,
     samples: Vec<Box<str>>,
     flow: FlowRef,
@@ -86,6 +93,7 @@ impl Asked {
             carriers: 0,
             responses: 0,
             refused: 0,
+            listed: 0,
             answer_bytes: 0,
             samples: Vec::new(),
             flow,
@@ -118,6 +126,17 @@ impl Asked {
             && self.refused * 2 <= self.responses
     }
 
+    /// It is answered as lists are. Names could still carry something out, but nothing comes back.
+    const fn is_list(&self) -> bool {
+        self.responses * 2 >= self.queries
+            && self.listed * 100 >= self.responses * LISTED_PERCENT
+            && (self.listed + self.refused) * 100 >= self.responses * LIST_PERCENT
+    }
+
+    const fn severity(&self) -> Severity {
+        if self.is_list() { Severity::LOW } else { Severity::HIGH }
+    }
+
     fn is_tunnel(&self) -> bool {
         let enough = |names, bytes| self.names.len() >= names && self.information_bytes() >= bytes;
         let refused = self.refused * 100 > self.responses * REFUSED_PERCENT;
@@ -132,6 +151,7 @@ impl Asked {
 
     fn tell(&self, finding: &mut Finding) {
         finding.count = finding.count.max(self.queries);
+        finding.severity = finding.severity.max(self.severity());
         input(finding, "distinct_names", self.names.len());
         input(finding, "information_bytes", self.information_bytes());
         input(finding, "queries", self.queries);
@@ -139,6 +159,7 @@ impl Asked {
         input(finding, "mean_name_bytes", self.mean_name_bytes());
         input(finding, "mean_answer_bytes", self.mean_answer_bytes());
         input(finding, "refused_responses", self.refused);
+        input(finding, "responses_as_of_a_list", self.listed);
     }
 }
 
@@ -200,9 +221,17 @@ impl DnsTunnel {
         if let Some(asked) = self.pairs.get_mut(&(client, Box::from(domain))) {
             asked.responses += 1;
             asked.refused += u64::from(dns.rcode != 0);
+            asked.listed += u64::from(is_of_a_list(dns));
             asked.answer_bytes += u64::from(dns.answer_bytes);
         }
     }
+}
+
+/// Every answer is an address that means an entry of a list.
+fn is_of_a_list(dns: &Dns) -> bool {
+    let is_entry =
+        |record: &Resource| matches!(record.data, Rdata::Address(address) if address.is_loopback());
+    !dns.answer_records.is_empty() && dns.answer_records.iter().all(is_entry)
 }
 
 /// Registered domain and what stands below it; `None` for names that carry nothing or that everybody may ask.
@@ -234,6 +263,7 @@ fn claim(asked: &Asked, (at, flow): (Timestamp, &FlowRef), domain: &str, policy:
     let client = flow.originator.address;
     let who = Who { responder: None, ..Who::of(flow, domain) };
     let mut finding = draft(Category::DnsTunnel, DnsTunnel::RULE, policy, who, (asked.since, at));
+    finding.severity = asked.severity();
     finding.confidence = Confidence::from_permille(if asked.carries() { 850 } else { 600 });
     finding.title = Bilingual::new(
         &format!("DNSトンネルの疑い: {client} → {domain}"),

@@ -286,8 +286,11 @@ impl Detect for ScanPort {
             FlowEvent::Answered => Outcome::Answered,
             FlowEvent::Rejected => Outcome::Failed,
             FlowEvent::Unanswered if tcp => Outcome::Failed,
-            // A server's answers seen one way only come from its well-known port.
-            FlowEvent::Unanswered if flow.originator.port >= 1_024 => Outcome::SilentUdp,
+            // Answers seen one way only come from a server's well-known port, or go to a port that clients are given: what
+            // answers a question by multicast (SSDP, mDNS) has not been asked itself.
+            FlowEvent::Unanswered if flow.originator.port >= 1_024 && flow.responder.port < EPHEMERAL => {
+                Outcome::SilentUdp
+            }
             FlowEvent::Ended(record) if tcp => match outcome_of_end(flow, record) {
                 Some(outcome) => outcome,
                 None => return,

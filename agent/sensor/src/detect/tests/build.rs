@@ -200,6 +200,22 @@ impl Script {
         self.push(ms + 20, flow, FlowEvent::Dns(Box::new(response)));
     }
 
+    /// A query for an address and the address that is answered.
+    pub(in crate::detect) fn dns_address(&mut self, ms: u64, client: &str, name: &str, answer: [u8; 4]) {
+        self.dns(ms, client, name, 1, (0, 4));
+        let Some((_, Event::Flow { what: FlowEvent::Dns(response), .. })) = self.events.last_mut() else {
+            panic!("the response was pushed last");
+        };
+        response.answer_records = [dns::Resource {
+            name: name.into(),
+            rtype: 1,
+            class: 1,
+            ttl: 300,
+            data: dns::Rdata::Address(answer.into()),
+        }]
+        .into();
+    }
+
     /// The events in the order in which they were pushed.
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
         self.events.iter().map(|(_, event)| event)

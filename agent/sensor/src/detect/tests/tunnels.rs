@@ -49,3 +49,21 @@ fn ordinary_look_ups_are_no_tunnel() {
     }
     script.quiet();
 }
+
+#[test]
+fn a_list_that_is_asked_by_name_is_only_noted() {
+    let asked = |answer: [u8; 4]| {
+        let mut script = Script::default();
+        for n in 0..300 {
+            let name = format!("{}.files.example.com", letters(n, 32));
+            if n % 10 == 0 {
+                script.dns_address(n * 9_000, IN, &name, answer);
+            } else {
+                script.dns(n * 9_000, IN, &name, 1, (3, 0));
+            }
+        }
+        script.only(Category::DnsTunnel).severity.level()
+    };
+    assert_eq!(asked([127, 0, 0, 2]), 1);
+    assert_eq!(asked([198, 51, 100, 2]), 3);
+}
