@@ -51,8 +51,10 @@ mod tests {
 
     /// Strangers of each flood.
     const STRANGERS: u32 = 1_000_000;
-    /// What the sensor may hold in the worst case: the appliance has 512 MiB for everything.
-    const BYTES_MAX: usize = 384 << 20;
+    /// What the sensor may hold with that table: a million strangers with a hundred bytes each would be twice as much.
+    const BYTES_MAX: usize = 48 << 20;
+    /// A table that the flood fills several times over while a capture lasts.
+    const FLOWS: usize = 8_192;
     /// Rules of other tests' configurations decide about these.
     const NEED_CONFIGURATION: [&str; 1] = ["config"];
 
@@ -146,7 +148,7 @@ mod tests {
 
     fn sensor() -> Sensor {
         Sensor::new(SensorConfig {
-            limits: Limits::gateway(),
+            limits: Limits { flows: FLOWS, ..Limits::gateway() },
             segments: Policy::default_private(),
             seed: 5,
             user_key: [0; 32],
@@ -165,7 +167,12 @@ mod tests {
         let mut most = 0;
         let mut collect = |sensor: &mut Sensor| {
             while let Some(record) = sensor.poll_record() {
-                if let Record::Finding(finding) = record {
+                let finding = match record {
+                    Record::Finding(finding) => Some(*finding),
+                    Record::EndpointAlert(alert) => Some(alert.to_finding()),
+                    Record::Summary(_) | Record::Health(_) | Record::Gap(_) => None,
+                };
+                if let Some(finding) = finding {
                     let name = |host: Option<sekimori_wire::id::Host>| {
                         host.map(|host| host.to_string()).unwrap_or_default()
                     };

@@ -47,6 +47,7 @@ fn a_manifest_is_read_by_its_header() {
 #[test]
 fn figures_are_those_of_the_field() {
     let figures = Figures { labels: 10, found: 8, false_findings: 2 };
-    assert_eq!((figures.recall(), figures.precision(), figures.f1()), (Some(0.8), Some(0.8), Some(0.8)));
+    assert_eq!((figures.recall(), figures.precision()), (Some(0.8), Some(0.8)));
+    assert!((figures.f1().unwrap() - 0.8).abs() < 1e-9);
     assert_eq!(Figures::default().recall(), None);
 }

@@ -42,7 +42,16 @@ const RULES: &[(&str, IncidentCategory, Subject)] = &[
     ("segment.", IncidentCategory::SegmentViolation, Subject::Actor),
     ("service.down", IncidentCategory::ServiceOutage, Subject::Victim),
     ("sensor.", IncidentCategory::SensorSilent, Subject::Actor),
-    // cleartext.*, tls.*, ssh.*, protocol.*, policy.*, host.*, service.exposed, baseline.*: somebody's rule was broken.
+    // Somebody's rule was broken.
+    ("cleartext.", IncidentCategory::PolicyViolation, Subject::Actor),
+    ("tls.", IncidentCategory::PolicyViolation, Subject::Actor),
+    ("ssh.", IncidentCategory::PolicyViolation, Subject::Actor),
+    ("protocol.", IncidentCategory::PolicyViolation, Subject::Actor),
+    ("policy.", IncidentCategory::PolicyViolation, Subject::Actor),
+    ("host.", IncidentCategory::PolicyViolation, Subject::Actor),
+    ("service.exposed", IncidentCategory::PolicyViolation, Subject::Actor),
+    ("baseline.", IncidentCategory::PolicyViolation, Subject::Actor),
+    // What a later version may find.
     ("", IncidentCategory::PolicyViolation, Subject::Actor),
 ];
 

@@ -151,7 +151,10 @@ impl Asked {
 
     fn tell(&self, finding: &mut Finding) {
         finding.count = finding.count.max(self.queries);
-        finding.severity = finding.severity.max(self.severity());
+        // A window that has just begun has heard too few answers to judge anew.
+        if self.is_tunnel() {
+            finding.severity = finding.severity.max(self.severity());
+        }
         input(finding, "distinct_names", self.names.len());
         input(finding, "information_bytes", self.information_bytes());
         input(finding, "queries", self.queries);

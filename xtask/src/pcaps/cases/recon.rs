@@ -70,7 +70,7 @@ fn ports() -> Vec<Case> {
             config: None,
             expect: vec![],
             build: |c| {
-                let (client, server) = (PLAIN.host(22), end(SERVER, 443));
+                let (client, server) = (PLAIN.host(22), end(SERVER, 10_443));
                 for n in 0..12_u64 {
                     let at = n * 20 * SECOND;
                     talk::browse(c, at, client, server, "www.city.example");
@@ -244,13 +244,13 @@ fn no_worms() -> Vec<Case> {
             build: |c| {
                 for n in 0..20_u8 {
                     let at = u64::from(n) * 3 * SECOND;
-                    act::upload(c, at, PLAIN.host(40 + n), end(SERVER, 445), "files", 700);
+                    make::smb(c, at, PLAIN.host(40 + n), end(SERVER, 445));
                     let to = end(PLAIN.host(90 + n % 8), 445);
                     if n % 8 > 4 {
                         let (from, seq) = (end(SERVER, c.port()), c.rng.number());
                         c.segment(at + SECOND, from, to, (seq, 0), TcpFlags::SYN);
                     } else {
-                        act::upload(c, at + SECOND, SERVER, to, "files", 700);
+                        make::smb(c, at + SECOND, SERVER, to);
                     }
                 }
             },

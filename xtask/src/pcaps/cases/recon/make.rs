@@ -130,3 +130,23 @@ pub(super) fn days(capture: &mut Capture, hours: u64) {
         }
     }
 }
+
+/// An SMB 2 connection as every client begins it (MS-SMB2, 2.2.3 and 2.2.4), closed after the dialect is agreed on.
+pub(super) fn smb(capture: &mut Capture, at: u64, from: IpAddr, to: End) {
+    let message = |flags: u8, body: &[u8]| {
+        let mut head = vec![0xfe, b'S', b'M', b'B', 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, flags, 0, 0, 0];
+        head.resize(64, 0);
+        let length = u8::try_from(head.len() + body.len()).unwrap_or(u8::MAX);
+        [&[0, 0, 0, length][..], &head, body].concat()
+    };
+    let mut ask = vec![36, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    ask.extend(capture.rng.bytes(16));
+    ask.extend([0, 0, 0, 0, 0, 0, 0, 0, 2, 2]);
+    let mut answer = vec![65, 0, 1, 0, 2, 2, 0, 0];
+    answer.extend(capture.rng.bytes(16));
+    answer.extend([7, 0, 0, 0, 0, 0, 16, 0, 0, 0, 16, 0, 0, 0, 16, 0]);
+    answer.resize(64, 0);
+    let source = end(from, capture.port());
+    let mut tcp = Tcp::open(capture, at, source, to);
+    tcp.ask(&message(0, &ask)).answer(&message(1, &answer)).close();
+}
