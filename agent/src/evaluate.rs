@@ -100,7 +100,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), EvaluateError> {
     };
     let entries = manifest::read(&args.manifest, args.only.as_deref())?;
     let labels = Labels::own()?;
-    let folder = args.manifest.parent().unwrap_or(Path::new("")).to_path_buf();
+    let folder = args.manifest.parent().unwrap_or_else(|| Path::new("")).to_path_buf();
     let outcomes = replay_all(&entries, &folder, &setup);
     let mut score = Score::new(&labels);
     for (entry, outcome) in entries.iter().zip(outcomes) {

