@@ -1,3 +1,5 @@
+//! Labels, manifests and figures.
+
 use std::path::Path;
 
 use super::label::{Labels, hosts};

@@ -46,8 +46,9 @@ const ANSWER_BYTES: u64 = 200;
 /// More refused than this: somebody asks for names that do not exist, which carries nothing home.
 const REFUSED_PERCENT: u64 = 80;
 /// Lists that are asked by DNS (block lists, reputation of files) answer with an address of 127.0.0.0/8, or that the name does not
-/// exist (RFC 5782, 2.1): nothing else may come back, and at least so many answers are such addresses.
-const LIST_PERCENT: u64 = 95;
+/// exist (RFC 5782, 2.1): little else may come back (their own sites are looked up as well), and at least so many answers are such
+/// addresses.
+const LIST_PERCENT: u64 = 80;
 const LISTED_PERCENT: u64 = 5;
 /// Names remembered for evidence.
 const SAMPLES: usize = 4;

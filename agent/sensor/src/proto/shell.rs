@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn attacks_on_what_nobody_reads_are_known() {
-        let redis = b"*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$3\r\ndir\r\n$10\r\n/root/.ssh\r\n";
+        let redis = b"*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$3\r\ndir\r\n$15\r\n/var/lib/x/.ssh\r\n";
         assert_eq!(attack(redis), Some("exploit.redis_write"));
         assert_eq!(attack(b"AB; id\n"), Some("exploit.unrealircd_backdoor CVE-2010-2075"));
         assert_eq!(attack(b"*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n"), None);

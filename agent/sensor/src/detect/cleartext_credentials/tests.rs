@@ -1,3 +1,5 @@
+//! Credentials in clear text on event sequences: which are told, how badly, and that no secret is kept.
+
 use sekimori_wire::finding::Value;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Learning what is there: ripe after a day, bounded, and quiet once full.
+
 use super::*;
 use crate::limits::Limits;
 

@@ -1,3 +1,5 @@
+//! Certificates and versions that should not be in use, and those that may.
+
 use super::*;
 use crate::detect::tests::build::{Script, TCP, at, host};
 use crate::event::tls::{Attribute, Certificate, CertificateContent, Name};

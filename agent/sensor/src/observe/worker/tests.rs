@@ -1,3 +1,5 @@
+//! Several observers see what one does, whatever the packets and wherever the batches end.
+
 use std::time::Duration;
 
 use etherparse::{IcmpEchoHeader, Icmpv4Type, PacketBuilder, icmpv4::DestUnreachableHeader};

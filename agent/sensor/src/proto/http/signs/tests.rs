@@ -1,3 +1,5 @@
+//! Requests that exploit something, and requests that only use its words.
+
 use super::*;
 
 fn of_target(target: &str) -> Vec<&'static str> {
