@@ -1,6 +1,6 @@
 //! What is usual here: learned by hour of the week, kept over restarts.
 //!
-//! A [`Series`] remembers the last values of each hour of its calendar and says what the present hour may reach. Detectors that
+//! A `Series` remembers the last values of each hour of its calendar and says what the present hour may reach. Detectors that
 //! learn name a [`Section`]; all sections together are one file, which says its version and ends with its SHA-256:
 //!
 //! ```text

@@ -2,7 +2,7 @@
 //!
 //! Somebody sends questions in the victim's name to services that answer more than they are asked. The victim sees answers
 //! without questions: flows whose first packet comes from a reflecting service's port ([`reflectors`]), from many hosts with
-//! one port, or is a SYN-ACK. Per victim and way a leaking bucket ([`Gauge`]) tells masses from stragglers. The other half: an
+//! one port, or is a SYN-ACK. Per victim and way a leaking bucket (`Gauge`) tells masses from stragglers. The other half: an
 //! outside address asks one of our services hundreds of questions a minute and gets ten times the bytes back.
 
 mod reflecting;
