@@ -5,6 +5,8 @@
 
 mod distinct;
 mod map;
+mod stand_in;
 
 pub use distinct::Distinct;
 pub use map::Map;
+pub use stand_in::stand_in;

@@ -205,7 +205,9 @@ impl Stage {
 
     /// Events, in order.
     pub fn handle_events(&mut self, events: impl Iterator<Item = Event>) {
+        let mut any = false;
         for event in events {
+            any = true;
             self.handle_event(&event);
             if self.keep == Keep::Events {
                 self.kept.push_back(event);
@@ -215,8 +217,11 @@ impl Stage {
                 }
             }
         }
-        self.detectors.count_evicted(&mut self.counters);
-        self.counters.add(Counter::FindingsEvicted, self.findings.take_evicted());
+        // Most frames say nothing new, and only events make a table overflow.
+        if any {
+            self.detectors.count_evicted(&mut self.counters);
+            self.counters.add(Counter::FindingsEvicted, self.findings.take_evicted());
+        }
     }
 
     /// See [`Sensor::poll_record`].

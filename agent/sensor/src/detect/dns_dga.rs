@@ -16,7 +16,7 @@ use sekimori_wire::id::FindingId;
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 
-use crate::bounded::{Distinct, Map};
+use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::walk::Walk;
 use crate::detect::{Detect, Scene, Setup, Sieve};
@@ -92,7 +92,7 @@ impl Client {
 
     /// True if a new domain did not exist.
     fn learn(&mut self, domain: &str, exists: bool) -> bool {
-        let hash = hash(domain);
+        let hash = stand_in(domain);
         if self.failed.contains(&hash) || self.found.contains(&hash) {
             return false;
         }
@@ -113,7 +113,7 @@ impl Client {
 
     /// True if the domain was not asked for before and looks generated.
     fn ask(&mut self, domain: &str) -> bool {
-        let new = self.asked.insert(hash(domain)) && looks_generated(domain);
+        let new = self.asked.insert(stand_in(domain)) && looks_generated(domain);
         if new {
             self.asked_generated += 1;
             if self.samples.len() < SAMPLES {
@@ -207,7 +207,7 @@ impl DnsDga {
         let client = flow.originator.address;
         // Who asks for one domain only, as every forged source does, is not remembered.
         if self.clients.peek(&client).is_none()
-            && self.newcomers.pass(client, hash(domain), |a, b| a == b).is_none()
+            && self.newcomers.pass(client, stand_in(domain), |a, b| a == b).is_none()
         {
             return;
         }
@@ -231,15 +231,8 @@ impl DnsDga {
         if !asked && !failed {
             return;
         }
-        if let Some(id) = state.finding {
-            if out.grow(id, at, |finding| state.tell(finding)) {
-                return;
-            }
-            state.finding = None;
-        }
-        if state.is_dga() {
-            state.finding = Some(out.open(state.claim(at, flow, policy)));
-        }
+        let claim = || state.is_dga().then(|| state.claim(at, flow, policy));
+        state.finding = out.follow(state.finding, at, |finding| state.tell(finding), claim);
     }
 }
 
@@ -268,12 +261,6 @@ fn domain_of(dns: &Dns) -> Option<&str> {
 /// written about names (RFC 2606).
 fn psl_knows(domain: &str) -> bool {
     domain.ends_with(".example") || psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known())
-}
-
-/// A stand-in for a domain, the same under every seed.
-fn hash(domain: &str) -> u64 {
-    use core::hash::BuildHasher;
-    foldhash::quality::FixedState::with_seed(0x5e_c1_40_71).hash_one(domain)
 }
 
 impl Detect for DnsDga {

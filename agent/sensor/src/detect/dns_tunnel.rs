@@ -15,7 +15,7 @@ use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity}
 use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
-use crate::bounded::{Distinct, Map};
+use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::{Detect, Scene, Setup};
 use crate::domain::registered_domain;
@@ -203,7 +203,7 @@ impl DnsTunnel {
         }
         asked.queries += 1;
         asked.carriers += u64::from(name::carries_data(dns.qtype));
-        if asked.names.insert(name::hash(below)) {
+        if asked.names.insert(stand_in(below)) {
             self.names += 1;
             let (bytes, bits) = name::information(below);
             asked.name_bytes += bytes;
@@ -252,15 +252,8 @@ fn judge(
     policy: &Policy,
     out: &mut Findings,
 ) {
-    if let Some(id) = asked.finding {
-        if out.grow(id, at, |finding| asked.tell(finding)) {
-            return;
-        }
-        asked.finding = None;
-    }
-    if asked.is_tunnel() {
-        asked.finding = Some(out.open(claim(asked, (at, flow), domain, policy)));
-    }
+    let claim = || asked.is_tunnel().then(|| claim(asked, (at, flow), domain, policy));
+    asked.finding = out.follow(asked.finding, at, |finding| asked.tell(finding), claim);
 }
 
 fn claim(asked: &Asked, (at, flow): (Timestamp, &FlowRef), domain: &str, policy: &Policy) -> Finding {

@@ -185,6 +185,20 @@ impl Findings {
         true
     }
 
+    /// More of what `known` is while it is open; else what `claim` says, if it says something. What is known from now on.
+    pub(super) fn follow(
+        &mut self,
+        known: Option<FindingId>,
+        at: Timestamp,
+        change: impl FnOnce(&mut Finding),
+        claim: impl FnOnce() -> Option<Finding>,
+    ) -> Option<FindingId> {
+        match known {
+            Some(id) if self.grow(id, at, change) => Some(id),
+            Some(_) | None => claim().map(|finding| self.open(finding)),
+        }
+    }
+
     fn close_oldest(&mut self) {
         if let Some((_, open)) = self.open.pop_oldest() {
             self.tell_last(open);

@@ -13,7 +13,7 @@ use core::net::IpAddr;
 
 use sekimori_wire::time::Timestamp;
 
-use crate::bounded::Map;
+use crate::bounded::{Map, stand_in};
 use crate::detect::findings::Findings;
 use crate::detect::flood_volume::gauge::Reports;
 use crate::detect::{Detect, Scene, Setup, Sieve};
@@ -159,11 +159,7 @@ impl FloodAmplification {
                 Share { sized: (1, u64::from(opening.bytes) + HEADERS_BYTES), ..none }
             }
             FlowEvent::Dns(dns) if dns.is_response && dns.from_originator => {
-                // Only ever compared with itself, so any fixed hash will do.
-                let question = dns.qname.bytes().fold(u64::from(dns.qtype), |hash, byte| {
-                    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-                });
-                Share { question: Some(question), ..none }
+                Share { question: Some(stand_in(&(dns.qtype, &*dns.qname))), ..none }
             }
             FlowEvent::Dns(_)
             | FlowEvent::Started(_)

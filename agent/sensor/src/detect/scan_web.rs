@@ -7,16 +7,14 @@
 
 mod agents;
 
-use core::hash::BuildHasher as _;
 use core::net::IpAddr;
 use std::time::Duration;
 
-use foldhash::quality::FixedState;
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
 use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
-use crate::bounded::{Distinct, Map};
+use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
 use crate::detect::{Detect, Scene, Setup, Sieve};
 use crate::event::http::{Request, value};
@@ -91,11 +89,6 @@ fn answer(exchange: &HttpExchange, request: &Request) -> Answer {
     }
 }
 
-/// Of no secret: what collides on purpose counts once.
-fn hash(text: &str) -> u64 {
-    FixedState::with_seed(0).hash_one(text)
-}
-
 impl ScanWeb {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
         let (limits, seed) = (setup.limits, setup.seed);
@@ -139,20 +132,12 @@ impl ScanWeb {
         let path = request.target.split(['?', '#']).next().unwrap_or_default();
         let host = value(&request.fields, "host").unwrap_or_default();
         let agent = value(&request.fields, "user-agent").and_then(agents::scanner);
-        let path = hash(path);
-        let key = (client.address, server, hash(host));
+        let path = stand_in(path);
+        let key = (client.address, server, stand_in(host));
         let Some(asked) = self.asked(at, key, path, agent.is_some()) else { return };
         asked.learn(at, flow, (path, answer(exchange, request), agent));
-        if let Some(id) = asked.finding {
-            if out.grow(id, at, |finding| asked.tell(finding)) {
-                return;
-            }
-            asked.finding = None;
-        }
-        if asked.is_scan() {
-            let finding = asked.claim(at, (client, server), (flow, policy));
-            asked.finding = Some(out.open(finding));
-        }
+        let claim = || asked.is_scan().then(|| asked.claim(at, (client, server), (flow, policy)));
+        asked.finding = out.follow(asked.finding, at, |finding| asked.tell(finding), claim);
     }
 }
 

@@ -5,16 +5,14 @@
 //! servers with senders of several domains or with refusals, or many senders at servers outside. What goes to servers inside
 //! is a program's or a copier's way to the relay and no spam.
 
-use core::hash::{BuildHasher, BuildHasherDefault};
 use core::net::IpAddr;
-use std::hash::DefaultHasher;
 use std::time::Duration;
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
 use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
-use crate::bounded::{Distinct, Map};
+use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{Event, FlowEvent, FlowRef, SmtpMail, Transaction};
@@ -60,8 +58,9 @@ struct Sent {
     finding: Option<FindingId>,
 }
 
+/// Addresses and domains of mail are compared without their case.
 fn hash(text: &str) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(text.to_ascii_lowercase())
+    stand_in(&text.to_ascii_lowercase())
 }
 
 impl Sent {

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use sekimori_wire::finding::Severity;
+use sekimori_wire::finding::{Finding, Severity};
 use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
@@ -155,18 +155,13 @@ impl Contact {
             signs,
             score: Some(score),
         });
-        if let Some(id) = self.finding {
-            let grown = out.grow(id, at, |finding| {
-                tell(finding, count, score);
-                sample(finding, flow);
-                claim.iter().for_each(|claim| claim.raise(finding));
-            });
-            if grown {
-                return;
-            }
-            self.finding = None;
-        }
-        self.finding = claim.map(|claim| out.open(claim.finding(scene.policy)));
+        let change = |finding: &mut Finding| {
+            tell(finding, count, score);
+            sample(finding, flow);
+            claim.iter().for_each(|claim| claim.raise(finding));
+        };
+        let fresh = || claim.as_ref().map(|claim| claim.finding(scene.policy));
+        self.finding = out.follow(self.finding, at, change, fresh);
     }
 
     fn signs(

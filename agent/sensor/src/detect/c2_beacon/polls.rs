@@ -165,18 +165,13 @@ impl Asked {
             signs,
             score: score.filter(|_| regular),
         });
-        if let Some(id) = self.finding {
-            let grown = out.grow(id, at, |finding: &mut Finding| {
-                tell(finding, count, score.filter(|_| regular));
-                sample(finding, flow);
-                claim.iter().for_each(|claim| claim.raise(finding));
-            });
-            if grown {
-                return;
-            }
-            self.finding = None;
-        }
-        self.finding = claim.map(|claim| out.open(claim.finding(scene.policy)));
+        let change = |finding: &mut Finding| {
+            tell(finding, count, score.filter(|_| regular));
+            sample(finding, flow);
+            claim.iter().for_each(|claim| claim.raise(finding));
+        };
+        let fresh = || claim.as_ref().map(|claim| claim.finding(scene.policy));
+        self.finding = out.follow(self.finding, at, change, fresh);
     }
 
     fn signs(&self, flow: &FlowRef, (polling, regular): (bool, bool)) -> Signs {

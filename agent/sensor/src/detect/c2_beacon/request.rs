@@ -1,9 +1,6 @@
 //! What the fields of one HTTP request say about who sent it. Nothing of it is kept but yes and no and hashes.
 
-use core::hash::BuildHasher;
-
-use foldhash::quality::FixedState;
-
+use crate::bounded::stand_in;
 use crate::event::http::{Field, Request, value};
 
 /// The engines and families that browsers name; whoever names one says that it is a browser.
@@ -63,7 +60,6 @@ impl Facts {
         let agent = value(&request.fields, "user-agent").unwrap_or_default();
         let lower = agent.to_ascii_lowercase();
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        let hash = FixedState::with_seed(0x5e_c1_40_71);
         let content = value(&request.fields, "content-type").unwrap_or_default().to_ascii_lowercase();
         let keys: Vec<&str> =
             query.split('&').filter_map(|pair| pair.split_once('=')).map(|(key, _)| key).collect();
@@ -76,8 +72,8 @@ impl Facts {
             service: SERVICES.iter().any(|kind| content.starts_with(kind))
                 || has("soapaction")
                 || has("x-requested-with"),
-            path: hash.hash_one((&*request.method, path)),
-            keys: if keys.is_empty() { 0 } else { hash.hash_one(&keys) },
+            path: stand_in(&(&*request.method, path)),
+            keys: if keys.is_empty() { 0 } else { stand_in(&keys) },
         }
     }
 }

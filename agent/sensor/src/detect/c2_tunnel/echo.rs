@@ -129,14 +129,7 @@ impl Echoes {
             carried.finding = finding;
         }
         carried.add(echo);
-        if let Some(id) = carried.finding {
-            if out.grow(id, at, |finding| carried.tell(finding)) {
-                return;
-            }
-            carried.finding = None;
-        }
-        if carried.is_tunnel() {
-            carried.finding = Some(out.open(carried.claim(at, flow, scene.policy)));
-        }
+        let claim = || carried.is_tunnel().then(|| carried.claim(at, flow, scene.policy));
+        carried.finding = out.follow(carried.finding, at, |finding| carried.tell(finding), claim);
     }
 }

@@ -1,9 +1,5 @@
 //! How much a name can carry.
 
-use core::hash::BuildHasher;
-
-use foldhash::quality::FixedState;
-
 /// Bytes of a name below its domain (dots left out, escapes as the byte they stand for), and the bits they can carry.
 pub(super) fn information(below: &str) -> (u64, u64) {
     let (mut bytes, mut alphabet) = (0, Alphabet::Digits);
@@ -49,12 +45,6 @@ impl Alphabet {
             Self::Bytes => 800,
         }
     }
-}
-
-/// A name's stand-in. The key is fixed, for the same capture must give the same finding under every seed; who makes names
-/// collide on purpose only throws away what the tunnel could have carried.
-pub(super) fn hash(below: &str) -> u64 {
-    FixedState::with_seed(0x5e_c1_40_71).hash_one(below)
 }
 
 /// Record types whose answers return data of any shape: CNAME, NULL, MX, TXT, SRV, KEY and private ones.

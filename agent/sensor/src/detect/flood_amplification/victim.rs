@@ -139,15 +139,8 @@ impl Victim {
 
     /// The bucket is over: opens a finding if this is an attack, or lets it grow.
     pub(super) fn judge(&mut self, key: (IpAddr, Via), scene: &Scene<'_>, out: &mut Findings) {
-        if let Some(id) = self.finding {
-            if out.grow(id, self.episode.last, |finding| self.tell(finding)) {
-                return;
-            }
-            self.finding = None;
-        }
-        if self.is_attack(key.1) {
-            self.finding = Some(out.open(self.claim(key, scene)));
-        }
+        let claim = || self.is_attack(key.1).then(|| self.claim(key, scene));
+        self.finding = out.follow(self.finding, self.episode.last, |finding| self.tell(finding), claim);
     }
 
     fn is_attack(&self, via: Via) -> bool {

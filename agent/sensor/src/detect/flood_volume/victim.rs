@@ -8,7 +8,7 @@ use sekimori_wire::time::Timestamp;
 
 use super::gauge::{Gauge, Leader};
 use super::{Kind, pair};
-use crate::bounded::{Distinct, Map};
+use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
 use crate::detect::flood_volume::FloodVolume;
 use crate::detect::{Detect, Scene};
@@ -126,11 +126,7 @@ impl Victim {
         episode.port.count(flow.responder.port, share.packets);
         episode.ports.insert(flow.responder.port);
         if let Some(path) = share.path {
-            // Only ever compared with itself, so any fixed hash will do.
-            let hash = path.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
-            episode.path.count(hash, share.packets);
+            episode.path.count(stand_in(&path), share.packets);
         }
         if episode.samples.len() < SAMPLES {
             episode.samples.push(*flow);
@@ -145,15 +141,9 @@ impl Victim {
         scene: &Scene<'_>,
         out: &mut Findings,
     ) {
-        if let Some(id) = self.finding {
-            if out.grow(id, self.episode.last, |finding| self.tell(key.1, finding)) {
-                return;
-            }
-            self.finding = None;
-        }
-        if self.is_flood(key, talks) {
-            self.finding = Some(out.open(self.claim(key, scene)));
-        }
+        let claim = || self.is_flood(key, talks).then(|| self.claim(key, scene));
+        self.finding =
+            out.follow(self.finding, self.episode.last, |finding| self.tell(key.1, finding), claim);
     }
 
     fn is_flood(&self, (to, kind): (IpAddr, Kind), talks: &Map<(IpAddr, IpAddr), ()>) -> bool {
