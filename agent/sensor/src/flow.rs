@@ -1,34 +1,44 @@
 //! Flows: which packets belong together, who began, how much, and how it went.
+//!
+//! An entry of the table holds what every flow has. What only a conversation has – the state of TCP, what its parser reads,
+//! what was noted of it – is allocated when the first packet shows that there is one: of a scan or a flood most flows never do.
 
+mod count;
+mod facts;
+pub(crate) mod key;
+mod more;
+mod pages;
 mod payload;
 pub(crate) mod queues;
 pub(crate) mod readers;
+mod record;
 mod servers;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod tcp;
+mod timers;
 pub(crate) mod twice;
 mod unsaid;
 
-use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
-
-use sekimori_wire::community::icmp_counterpart;
 use sekimori_wire::time::Timestamp;
 
-use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport, Vlans};
-use crate::event::{
-    Conduct, ConnState, EndReason, Endpoint, First, FlowEvent, FlowRecord, FlowRef, History, TcpState,
-    Traffic, Volume, Way,
+use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport};
+use crate::event::{Endpoint, First, FlowEvent, FlowRef, History, Traffic};
+use crate::proto::{Session, Side};
+use count::Tally;
+use facts::{
+    BARE_SYN, Brief, Facts, FROM_LOW, HAS_MACS, LONG_HISTORY, ONLY_SYN, OPAQUE, PACKETS, PAYLOAD, REPORTED,
+    SWAPPED, WAITS,
 };
-use crate::proto::{Notes, Session, Side};
+pub(crate) use key::{Apart, Direction, FlowKey};
+pub(crate) use more::Reading;
+use more::{More, Reported, Talk};
 use payload::Asked;
-use readers::Membership;
 use servers::is_likely_server;
-use stream::Stream;
 use tcp::{Meaning, Segment, Tcp, cased, scaled};
-use twice::{Heard, Twice};
+use timers::Link;
+use twice::Heard;
 use unsaid::Unsaid;
 
 pub(crate) const TCP: u8 = 6;
@@ -43,75 +53,6 @@ const ECHO_REPLY6: u8 = 129;
 const SERVER_PORTS: [u16; 16] =
     [1433, 1521, 3128, 3268, 3306, 3389, 5060, 5432, 5900, 5985, 6379, 8000, 8080, 8443, 9200, 27_017];
 const PRIVILEGED: u16 = 1_024;
-
-/// The canonical name of a flow: the same for both directions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FlowKey {
-    low: Endpoint,
-    high: Endpoint,
-    protocol: u8,
-    apart: Apart,
-    /// An ICMP type that has no counterpart: who sends the same the other way makes another flow.
-    one_way: Option<Direction>,
-}
-
-/// What else tells flows between the same ends apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Apart {
-    pub(crate) vlans: Vlans,
-    /// Packets around it.
-    pub(crate) depth: u8,
-}
-
-/// Which way a packet goes through its flow's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    /// From the lower endpoint.
-    FromLow,
-    /// From the higher endpoint.
-    FromHigh,
-}
-
-impl FlowKey {
-    /// The key of a flow and which way a packet from `source` to `destination` goes. ICMP types become ports as in
-    /// Community ID: the type, and the type that answers it.
-    pub(crate) fn new(
-        protocol: u8,
-        apart: Apart,
-        source: Endpoint,
-        destination: Endpoint,
-    ) -> (Self, Direction) {
-        let mut destination = destination;
-        let counterpart = icmp_counterpart(protocol, source.port);
-        destination.port = counterpart.unwrap_or(destination.port);
-        let (low, high, direction) = if source <= destination {
-            (source, destination, Direction::FromLow)
-        } else {
-            (destination, source, Direction::FromHigh)
-        };
-        let is_icmp = protocol == ICMP || protocol == ICMP6;
-        let one_way = (is_icmp && counterpart.is_none()).then_some(direction);
-        (Self { low, high, protocol, apart, one_way }, direction)
-    }
-}
-
-impl Hash for FlowKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match (self.low.address, self.high.address) {
-            (IpAddr::V4(low), IpAddr::V4(high)) => {
-                state.write_u64(u64::from(low.to_bits()) << 32 | u64::from(high.to_bits()));
-            }
-            (low, high) => [low, high].iter().for_each(|address| match address {
-                IpAddr::V4(v4) => state.write_u32(v4.to_bits()),
-                IpAddr::V6(v6) => state.write_u128(v6.to_bits()),
-            }),
-        }
-        let ports = u64::from(self.low.port) << 16 | u64::from(self.high.port);
-        // 12 bits hold every VLAN, 0 names none.
-        let vlan = u64::from(self.apart.vlans.outermost().unwrap_or_default());
-        state.write_u64(ports << 32 | vlan << 8 | u64::from(self.protocol));
-    }
-}
 
 /// The endpoints and protocol number of a packet, as [`FlowKey::new`] takes them.
 pub(crate) fn ends(ip: &Ip<'_>) -> (u8, Endpoint, Endpoint) {
@@ -137,56 +78,38 @@ pub(crate) struct Wire {
     pub(crate) addresses: Option<[[u8; 6]; 2]>,
 }
 
-/// One conversation.
+/// One conversation, or the attempt at one.
 #[derive(Debug)]
 pub(crate) struct Flow {
     pub(crate) key: FlowKey,
-    pub(crate) reading: Membership,
     pub(crate) id: u64,
-    /// The way of the originator's packets.
-    originator: Direction,
-    /// For Zeek it is the other way.
-    swapped: bool,
-    icmp_code: u8,
-    first: First,
-    said: Said,
-    history: History,
-    vlans: Vlans,
-    /// Ethernet addresses (originator's, responder's).
-    macs: Option<[[u8; 6]; 2]>,
-    /// Packets of each side with a wrong checksum, for the history.
-    corrupt: [u32; 2],
-    /// ICMP type and code of each side's first packet.
-    icmp: [Option<(u8, u8)>; 2],
     /// First packet of all.
     pub(crate) began: Timestamp,
-    /// Since when it has not been reported.
-    pub(crate) unreported_since: Timestamp,
-    /// First packet not reported.
-    start: Option<Timestamp>,
     /// Last packet.
     pub(crate) last: Timestamp,
-    /// Last packet that Zeek counts to the duration.
-    active_until: Timestamp,
-    /// The last SYN.
-    attempt: Timestamp,
-    rtt: Option<Duration>,
-    volumes: [Volume; 2],
+    tallies: [Tally; 2],
+    more: Option<Box<More>>,
+    reading: Option<Box<Reading>>,
+    /// The last ICMP echo request; of TCP, the sequence number of the SYN that it began with.
+    asked: Asked,
+    /// Its place among the timers.
+    pub(crate) link: Link,
     unsaid: Unsaid,
-    /// Both sides sent something, payload was seen: over its whole life.
-    pub(crate) seen: [Seen; 2],
-    pub(crate) tcp: Tcp,
-    /// What each side said at its last turn.
-    twice: [Twice; 2],
-    pub(crate) stream: Stream,
-    pub(crate) session: Session,
-    pub(crate) notes: Notes,
-    /// The last ICMP echo request.
-    echo: Asked,
+    /// Ethernet addresses (originator's, responder's), if its frames have any.
+    macs: [[u8; 6]; 2],
+    /// The first letters of the history.
+    brief: Brief,
+    /// ICMP code of the packet that it began with.
+    icmp_code: u8,
+    /// ICMP code of each side's first packet that counts.
+    icmp_codes: [u8; 2],
+    first: First,
+    said: Said,
+    facts: Facts,
 }
 
-/// What a flow costs; docs/ARCHITECTURE.md says what that means for a full table.
-const _: () = assert!(size_of::<Flow>() <= 880, "262,144 of them live on an appliance of 512 MiB");
+/// What an entry of the flow table costs beside its four bytes (and one, at the table's load) in the index.
+const _: () = assert!(size_of::<Option<Flow>>() <= 176, "a million of them are alive in the worst case");
 
 /// What a packet meant for the beginning of its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,13 +122,6 @@ pub(crate) enum Step {
     Established,
     /// RST in answer to the SYN.
     Rejected,
-}
-
-/// What one side ever sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    packets: bool,
-    payload: bool,
 }
 
 /// The events that a flow has at most once.
@@ -237,91 +153,78 @@ pub(crate) enum Patience {
 impl Flow {
     /// A flow that begins with `ip`, which goes `direction`.
     pub(crate) fn begin(id: u64, key: FlowKey, direction: Direction, ip: &Ip<'_>, wire: &Wire) -> Self {
-        let reversed = match direction {
-            Direction::FromLow => Direction::FromHigh,
-            Direction::FromHigh => Direction::FromLow,
-        };
-        let (first, originator, icmp_code) = match ip.transport {
+        let (first, originator) = match ip.transport {
             Transport::Tcp(tcp) if tcp.flags.has(Flags::SYN) => {
                 // A SYN-ACK answers somebody: its receiver began.
                 let answers = tcp.flags.has(Flags::ACK);
-                if answers { (First::Midstream, reversed, 0) } else { (First::Syn, direction, 0) }
+                if answers { (First::Midstream, direction.reversed()) } else { (First::Syn, direction) }
             }
             Transport::Tcp(tcp) => {
                 let from_server = is_server(tcp.ports.source) && !is_server(tcp.ports.destination);
-                (First::Midstream, if from_server { reversed } else { direction }, 0)
+                (First::Midstream, if from_server { direction.reversed() } else { direction })
             }
-            Transport::Udp(_) => (First::Datagram, direction, 0),
-            Transport::Icmp(Icmp { v6, kind, code, .. }) => {
+            Transport::Udp(_) => (First::Datagram, direction),
+            Transport::Icmp(Icmp { v6, kind, .. }) => {
                 let echo = kind == if v6 { ECHO_REQUEST6 } else { ECHO_REQUEST };
-                (if echo { First::EchoRequest } else { First::Other }, direction, code)
+                (if echo { First::EchoRequest } else { First::Other }, direction)
             }
-            Transport::Other(_) => (First::Other, direction, 0),
+            Transport::Other(_) => (First::Other, direction),
         };
         let flips = is_flipped(ip);
-        let mut history = History::default();
+        let mut brief = Brief::default();
         if flips {
-            history.push(b'^');
+            brief.push(b'^');
         }
-        let swapped = (originator == direction) == flips;
-        let at = wire.at;
-        Self {
+        let mut facts = Facts::default();
+        facts.set(FROM_LOW, originator == Direction::FromLow);
+        facts.set(SWAPPED, (originator == direction) == flips);
+        facts.set(HAS_MACS, wire.addresses.is_some());
+        facts.set(OPAQUE, key.protocol() != TCP && key.protocol() != UDP);
+        let macs = wire.addresses.unwrap_or_default();
+        let mut flow = Self {
             key,
             id,
-            originator,
-            swapped,
-            icmp_code,
+            began: wire.at,
+            last: wire.at,
+            tallies: [Tally::default(); 2],
+            more: None,
+            reading: None,
+            asked: Asked::default(),
+            link: Link::default(),
+            unsaid: Unsaid::default(),
+            macs: if originator == direction { macs } else { [macs[1], macs[0]] },
+            brief,
+            icmp_code: if let Transport::Icmp(icmp) = ip.transport { icmp.code } else { 0 },
+            icmp_codes: [0; 2],
             first,
             said: Said::default(),
-            history,
-            vlans: ip.vlans,
-            macs: wire
-                .addresses
-                .map(|[from, to]| if originator == direction { [from, to] } else { [to, from] }),
-            corrupt: [0; 2],
-            reading: Membership::default(),
-            icmp: [None; 2],
-            began: at,
-            unreported_since: at,
-            start: None,
-            last: at,
-            active_until: at,
-            attempt: at,
-            rtt: None,
-            volumes: [Volume::default(); 2],
-            unsaid: Unsaid::default(),
-            seen: [Seen::default(); 2],
-            tcp: Tcp::default(),
-            twice: [Twice::default(); 2],
-            stream: Stream::default(),
-            session: if key.protocol == TCP || key.protocol == UDP {
-                Session::default()
-            } else {
-                Session::Opaque
-            },
-            notes: Notes::default(),
-            echo: Asked::default(),
-        }
+            facts,
+        };
+        flow.facts.set(WAITS, flow.awaits_answer());
+        flow
     }
 
     /// What detectors need to know of it.
     pub(crate) fn reference(&self) -> FlowRef {
-        let (originator, mut responder) = match self.originator {
-            Direction::FromLow => (self.key.low, self.key.high),
-            Direction::FromHigh => (self.key.high, self.key.low),
-        };
+        let originator = self.originator();
+        let mut responder = self.key.sender(originator.reversed());
         if self.is_icmp() {
             responder.port = self.icmp_code.into();
         }
         FlowRef {
             id: self.id,
             began: self.began,
-            originator,
+            originator: self.key.sender(originator),
             responder,
-            protocol: self.key.protocol,
-            vlan: self.vlans.outermost(),
-            swapped: self.swapped,
+            protocol: self.key.protocol(),
+            vlan: self.key.vlans().outermost(),
+            swapped: self.facts.has(SWAPPED),
         }
+    }
+
+    /// The way of the originator's packets.
+    const fn originator(&self) -> Direction {
+        if self.facts.has(FROM_LOW) { Direction::FromLow } else { Direction::FromHigh }
     }
 
     /// What its first packet was.
@@ -331,56 +234,144 @@ impl Flow {
 
     /// Who sends packets that go `direction`.
     pub(crate) fn side(&self, direction: Direction) -> Side {
-        if direction == self.originator { Side::Originator } else { Side::Responder }
+        if direction == self.originator() { Side::Originator } else { Side::Responder }
     }
 
     /// Zeek's name of a side.
     const fn zeek(&self, side: Side) -> Side {
-        if self.swapped { side.other() } else { side }
+        if self.facts.has(SWAPPED) { side.other() } else { side }
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
+    fn talk(&self) -> Option<&Talk> {
+        self.more.as_ref()?.talk.as_deref()
+    }
+
+    fn tcp(&self) -> Option<&Tcp> {
+        self.talk().map(|talk| &talk.tcp)
+    }
+
+    /// One more letter of the history.
+    fn push(&mut self, letter: u8) {
+        if self.facts.has(LONG_HISTORY) || !self.brief.push(letter) {
+            self.lengthen().push(letter);
+        }
+    }
+
+    /// The history, where there is room for all of it.
+    fn lengthen(&mut self) -> &mut History {
+        let begun = self.facts.note(LONG_HISTORY).then(|| self.brief.history());
+        let history = &mut self.more().history;
+        if let Some(begun) = begun {
+            *history = begun;
+        }
+        history
+    }
+
+    fn history(&self) -> History {
+        let long = self.more.as_ref().filter(|_more| self.facts.has(LONG_HISTORY));
+        long.map_or_else(|| self.brief.history(), |more| more.history)
     }
 
     /// Counts a packet.
     pub(crate) fn count(&mut self, side: Side, ip: &Ip<'_>, wire: &Wire) {
-        self.start.get_or_insert(wire.at);
         self.last = wire.at;
-        let volume = side.of_mut(&mut self.volumes);
-        volume.packets += 1;
-        volume.bytes = volume.bytes.saturating_add(ip.bytes.into());
-        volume.wire_bytes = volume.wire_bytes.saturating_add(wire.bytes.into());
-        volume.payload_bytes = volume.payload_bytes.saturating_add(ip.payload_bytes.into());
-        self.unsaid.count(side, ip.bytes, wire.at);
-        let zeek = self.zeek(side);
-        let seen = side.of_mut(&mut self.seen);
-        let first = !core::mem::replace(&mut seen.packets, true);
-        seen.payload |= ip.payload_bytes > 0;
-        if first {
+        if self.facts.has(REPORTED)
+            && let Some(reported) = &mut self.more().reported
+        {
+            reported.start.get_or_insert(wire.at);
+        }
+        let tally = side.of_mut(&mut self.tallies);
+        if !tally.add(ip, wire.bytes) {
+            let full = core::mem::take(tally);
+            tally.add(ip, wire.bytes);
+            let carried = side.of_mut(&mut self.more().carried);
+            *carried = full.on_top_of(*carried);
+        }
+        // `Started` has told the first packet.
+        if self.facts.has(PACKETS[0] | PACKETS[1]) {
+            self.unsaid.count(side, ip.bytes, wire.at);
+        }
+        if ip.payload_bytes > 0 {
+            self.facts.set(*side.of(&PAYLOAD), true);
+        }
+        if self.facts.note(*side.of(&PACKETS)) {
             if let Transport::Icmp(icmp) = ip.transport {
-                *side.of_mut(&mut self.icmp) = Some((icmp.kind, icmp.code));
+                *side.of_mut(&mut self.icmp_codes) = icmp.code;
             }
             if matches!(ip.transport, Transport::Udp(_)) {
-                self.history.push(cased(b'd', zeek));
+                self.push(cased(b'd', self.zeek(side)));
             }
-        }
-        if !matches!(ip.transport, Transport::Tcp(_)) {
-            self.active_until = wire.at;
         }
     }
 
     /// A packet with a wrong checksum: it is not counted, but told.
     pub(crate) fn note_corrupt(&mut self, side: Side) {
+        if !self.facts.has(PACKETS[0] | PACKETS[1]) && self.facts.note(REPORTED) {
+            // The record begins with the first packet that counts.
+            self.more().reported = Some(Reported { at: self.began, start: None });
+        }
+        if self.key.protocol() == TCP {
+            self.converse();
+        }
         let zeek = self.zeek(side);
-        let corrupt = side.of_mut(&mut self.corrupt);
-        *corrupt = scaled(*corrupt, b'c', zeek, &mut self.history);
+        self.lengthen();
+        let more = self.more();
+        let corrupt = side.of_mut(&mut more.corrupt);
+        *corrupt = scaled(*corrupt, b'c', zeek, &mut more.history);
+    }
+
+    /// A TCP segment with a wrong checksum: it counts, but the connection does not go by it.
+    pub(crate) fn note_unread_segment(&mut self) {
+        self.converse();
     }
 
     /// This SYN is not of this connection but opens the next between the same ports.
     pub(crate) fn is_reopened_by(&self, direction: Direction, ip: &Ip<'_>) -> bool {
-        match ip.transport {
-            Transport::Tcp(tcp) => {
-                let side = self.zeek(self.side(direction));
-                self.tcp.is_reopened_by(side, &segment(&tcp, ip))
-            }
-            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) => false,
+        let Transport::Tcp(tcp) = ip.transport else { return false };
+        if !tcp.flags.has(Flags::SYN) {
+            return false;
+        }
+        let side = self.zeek(self.side(direction));
+        let segment = segment(&tcp, ip);
+        match self.tcp() {
+            Some(tcp) => tcp.is_reopened_by(side, &segment),
+            None => self.imagine().0.is_reopened_by(side, &segment),
+        }
+    }
+
+    /// The state of a connection that has none of its own yet, and its history.
+    fn imagine(&self) -> (Tcp, History) {
+        let (mut tcp, mut history) = (Tcp::default(), self.history());
+        if self.facts.has(ONLY_SYN) {
+            let _meaning = tcp.on_segment(Side::Originator, &self.syn(), &mut history);
+        }
+        (tcp, history)
+    }
+
+    /// The bare SYN that it began with.
+    const fn syn(&self) -> Segment {
+        Segment {
+            flags: Flags::SYN,
+            sequence: self.asked.number,
+            acknowledgment: 0,
+            window: u16::MAX,
+            payload_bytes: 0,
+            whole: true,
+        }
+    }
+
+    /// From now on the connection has a state.
+    fn converse(&mut self) {
+        if self.talk().is_none() {
+            let (tcp, history) = self.imagine();
+            *self.lengthen() = history;
+            self.facts.set(ONLY_SYN, false);
+            let talk = Talk::new(tcp, self.began);
+            self.more().talk = Some(Box::new(talk));
         }
     }
 
@@ -398,25 +389,37 @@ impl Flow {
     /// The name of what only a third party's segments can bring about, if this is such a segment; TCP only.
     pub(crate) fn contradiction(&mut self, side: Side, ip: &Ip<'_>) -> Option<&'static str> {
         let Transport::Tcp(tcp) = ip.transport else { return None };
+        let talk = self.more.as_mut()?.talk.as_mut()?;
         let heard =
             Heard { flags: tcp.flags, sequence: tcp.sequence, payload: ip.payload, hops_left: ip.hops_left };
         if !ip.payload.is_empty() {
-            side.other().of_mut(&mut self.twice).yield_turn();
+            side.other().of_mut(&mut talk.twice).yield_turn();
         }
-        side.of_mut(&mut self.twice).hear(&heard)
+        side.of_mut(&mut talk.twice).hear(&heard)
     }
 
     fn follow_tcp(&mut self, side: Side, segment: &Segment, at: Timestamp) -> (Step, Meaning) {
         let flags = segment.flags;
-        let meaning = self.tcp.on_segment(self.zeek(side), segment, &mut self.history);
-        self.swapped ^= meaning.exchanged;
+        if self.first == First::Syn && self.is_only_syn(segment) {
+            self.facts.set(ONLY_SYN | BARE_SYN, true);
+            self.asked.number = segment.sequence;
+            return (Step::None, Meaning { productive: true, ..Meaning::default() });
+        }
+        let side_of_zeek = self.zeek(side);
+        self.converse();
+        let More { talk: Some(talk), history, .. } = self.more() else {
+            return (Step::None, Meaning::default());
+        };
+        let meaning = talk.tcp.on_segment(side_of_zeek, segment, history);
         if meaning.productive {
-            self.active_until = at;
+            talk.active_until = at;
         }
         let (syn, ack) = (flags.has(Flags::SYN), flags.has(Flags::ACK));
         if syn && !ack {
-            self.attempt = at;
+            talk.attempt = at;
         }
+        let rtt = at.since(talk.attempt);
+        self.facts.set(SWAPPED, self.facts.has(SWAPPED) != meaning.exchanged);
         let step = match side {
             _ if flags.has(Flags::RST) && !(meaning.rejected && side == Side::Responder) => Step::None,
             Side::Responder if meaning.rejected => Step::Rejected,
@@ -425,9 +428,54 @@ impl Flow {
             Side::Originator | Side::Responder => Step::None,
         };
         if step == Step::Established && !self.was_said(Once::Established) && self.first == First::Syn {
-            self.rtt = Some(at.since(self.attempt));
+            if let Some(talk) = self.more().talk.as_mut() {
+                talk.rtt = Some(rtt);
+            }
         }
         (step, meaning)
+    }
+
+    /// This is the packet that it begins with, and it says nothing but SYN.
+    fn is_only_syn(&self, segment: &Segment) -> bool {
+        let flows = self.facts.has(ONLY_SYN | BARE_SYN) || self.talk().is_some();
+        !flows && segment.flags == Flags::SYN && segment.payload_bytes == 0 && segment.window > 0
+    }
+
+    /// Nothing will be read of it any more, or ever.
+    pub(crate) fn is_opaque(&self) -> bool {
+        self.reading.as_ref().map_or(self.facts.has(OPAQUE), |reading| reading.session.is_opaque())
+    }
+
+    /// Nothing is to be read of it.
+    pub(crate) const fn blind(&mut self) {
+        self.facts.set(OPAQUE, true);
+    }
+
+    /// What is read of it, once something is.
+    pub(crate) const fn reading(&mut self) -> &mut Option<Box<Reading>> {
+        &mut self.reading
+    }
+
+    /// What is read of it before anything was.
+    pub(crate) fn first_reading(&self) -> Reading {
+        let mut reading = Reading::default();
+        if self.facts.has(OPAQUE) {
+            reading.session = Session::Opaque;
+        } else if self.facts.has(BARE_SYN) {
+            reading.stream.begin(Side::Originator, self.asked.number.wrapping_add(1));
+        }
+        reading
+    }
+
+    /// Remembers what was read, `first` for the first time, as far as that is needed.
+    pub(crate) fn keep(&mut self, first: Option<Reading>) {
+        let Some(reading) = first.as_ref().or(self.reading.as_deref()) else { return };
+        if !reading.is_worth_keeping() {
+            self.facts.set(OPAQUE, reading.session.is_opaque());
+            self.reading = None;
+        } else if let Some(first) = first {
+            self.reading = Some(Box::new(first));
+        }
     }
 
     /// What is worth telling of a packet's payload; `opens`: it has the first bytes of a TCP direction.
@@ -442,7 +490,7 @@ impl Flow {
                 };
                 self.say_once(once).then(|| FlowEvent::Opening(payload::opening(side, ip)))
             }
-            Transport::Icmp(icmp) => self.echo.look(side, &icmp, ip).map(FlowEvent::Echo),
+            Transport::Icmp(icmp) => self.asked.look(side, &icmp, ip).map(FlowEvent::Echo),
             Transport::Other(_) => None,
         }
     }
@@ -461,7 +509,8 @@ impl Flow {
 
     /// Someone, somehow, reacted to the first packet.
     pub(crate) fn had_reaction(&self) -> bool {
-        self.seen[1].packets || self.tcp.is_talking() || self.said.0 & Once::Rejected as u8 != 0
+        let talks = || self.tcp().is_some_and(Tcp::is_talking);
+        self.facts.has(PACKETS[1]) || self.was_said(Once::Rejected) || talks()
     }
 
     /// The first packet was of a kind that should be answered.
@@ -473,16 +522,16 @@ impl Flow {
     }
 
     pub(crate) fn patience(&self) -> Patience {
-        match self.key.protocol {
-            TCP if self.tcp.is_closed() => Patience::Closed,
-            TCP if self.tcp.is_talking() => Patience::Tcp,
-            _ => Patience::Other,
+        match self.tcp() {
+            Some(tcp) if tcp.is_closed() => Patience::Closed,
+            Some(tcp) if tcp.is_talking() => Patience::Tcp,
+            Some(_) | None => Patience::Other,
         }
     }
 
     /// What it carried since the last report, if it is time for one.
     pub(crate) fn take_traffic(&mut self) -> Option<Traffic> {
-        self.unsaid.take_due()
+        self.unsaid.take_due(self.last)
     }
 
     /// What it carried since the last report, if there is anything to say.
@@ -490,62 +539,35 @@ impl Flow {
         self.unsaid.take_last()
     }
 
-    /// The record of what happened since the last one; counting begins anew.
-    pub(crate) fn take_record(&mut self, reason: EndReason) -> FlowRecord {
-        let [originator, responder] = core::mem::take(&mut self.volumes);
-        FlowRecord {
-            start: self.start.take().unwrap_or(self.last),
-            end: self.last,
-            originator,
-            responder,
-            state: self.state(),
-            reason,
-            application: self.notes.application(),
-            applications: self.notes.applications,
-            server_name: self.notes.server_name.clone(),
-            ja4: self.notes.ja4.clone(),
-            conduct: self.conduct([originator.payload_bytes, responder.payload_bytes]),
-        }
+    /// It still waits for an answer.
+    pub(crate) const fn waits(&self) -> bool {
+        self.facts.has(WAITS)
     }
 
-    fn conduct(&self, payload_bytes: [u64; 2]) -> Conduct {
-        let is_tcp = self.key.protocol == TCP;
-        let way = |side: Side| {
-            let mac = self.macs.as_ref().map(|macs| *side.of(macs));
-            if is_tcp {
-                Way { mac, ..self.tcp.way(self.zeek(side)) }
-            } else {
-                Way { mac, stream_bytes: *side.of(&payload_bytes), ..Way::default() }
-            }
-        };
-        let handshake = self.was_said(Once::Established);
-        Conduct {
-            originator: way(Side::Originator),
-            responder: way(Side::Responder),
-            history: self.history,
-            active_until: self.active_until,
-            rtt: self.rtt,
-            tcp_state: if is_tcp { self.tcp.state(handshake) } else { TcpState::None },
-            midstream: self.first == First::Midstream,
-            vlans: self.vlans.array(),
-            icmp: self.icmp,
-        }
+    /// It waits for no answer any more.
+    pub(crate) const fn stop_waiting(&mut self) {
+        self.facts.set(WAITS, false);
     }
 
-    fn state(&self) -> ConnState {
-        if self.key.protocol == TCP {
-            return self.tcp.conn_state(&self.history);
-        }
-        let [originator, responder] = self.seen;
-        match (originator.packets, responder.packets) {
-            (_, true) => ConnState::SF,
-            (true, false) if self.awaits_answer() => ConnState::S0,
-            (_, false) => ConnState::Oth,
-        }
+    /// The TCP connection is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.tcp().is_some_and(Tcp::is_closed)
+    }
+
+    /// Since when it has not been reported.
+    pub(crate) fn unreported_since(&self) -> Timestamp {
+        let reported = self.more.as_ref().filter(|_more| self.facts.has(REPORTED));
+        reported.and_then(|more| more.reported).map_or(self.began, |reported| reported.at)
+    }
+
+    /// It was reported at `at` and goes on.
+    pub(crate) fn restart(&mut self, at: Timestamp) {
+        self.facts.set(REPORTED, true);
+        self.more().reported = Some(Reported { at, start: None });
     }
 
     fn is_icmp(&self) -> bool {
-        self.key.protocol == ICMP || self.key.protocol == ICMP6
+        self.key.protocol() == ICMP || self.key.protocol() == ICMP6
     }
 
     /// This packet is an echo reply: what an echo request waits for.

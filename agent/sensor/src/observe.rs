@@ -18,7 +18,7 @@ use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First
 use crate::flow::readers::Readers;
 use crate::flow::stream::{Payload, Pool};
 use crate::flow::table::{Table, Timer};
-use crate::flow::{Apart, Direction, Flow, FlowKey, Once, Step, TCP, Wire, ends};
+use crate::flow::{Apart, Direction, Flow, FlowKey, Once, Reading, Step, TCP, Wire, ends};
 use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
 use crate::proto::{Expected, Session, Side, Sink};
@@ -275,8 +275,9 @@ impl Observer {
         }
         flow.count(side, ip, wire);
         if ip.bad_checksum && protocol == TCP {
-            return self.table.touch(slot);
+            return flow.note_unread_segment();
         }
+        let patience = flow.patience();
         let (step, meaning) = flow.follow(side, ip, at);
         self.counters.add(Counter::TcpAcks, meaning.acknowledged.into());
         self.counters.add(Counter::TcpAckedUnseen, meaning.unseen.into());
@@ -298,7 +299,10 @@ impl Observer {
             let anomaly = Anomaly { from_originator: side == Side::Originator, ..stream_anomaly(name) };
             events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Anomaly(anomaly) });
         }
-        let reacted = flow.had_reaction();
+        if flow.waits() && flow.had_reaction() {
+            flow.stop_waiting();
+        }
+        let sooner = flow.patience() != patience;
         let traffic = flow.take_traffic().map(|traffic| (flow.reference(), traffic));
         self.parse(at, slot, side, ip, events);
         events.extend(traffic.map(|(flow, traffic)| Event::Flow {
@@ -306,10 +310,9 @@ impl Observer {
             flow,
             what: FlowEvent::Traffic(traffic),
         }));
-        if reacted {
-            self.table.stop_waiting(slot);
+        if sooner {
+            self.table.arm(slot);
         }
-        self.table.touch(slot);
         if let Transport::Icmp(icmp) = ip.transport
             && let Some(quoted) = icmp.unreachable
         {
@@ -320,9 +323,9 @@ impl Observer {
     /// What tells flows between the same ends apart.
     fn apart(&self, ip: &Ip<'_>) -> Apart {
         match self.options.rules {
-            Rules::Own => Apart { vlans: ip.vlans, depth: 0 },
-            Rules::Zeek => Apart::default(),
-            Rules::Suricata => Apart { vlans: ip.vlans, depth: ip.depth },
+            Rules::Own => Apart { vlans: ip.vlans, by_vlan: true, depth: 0 },
+            Rules::Zeek => Apart { vlans: ip.vlans, by_vlan: false, depth: 0 },
+            Rules::Suricata => Apart { vlans: ip.vlans, by_vlan: true, depth: ip.depth },
         }
     }
 
@@ -342,7 +345,7 @@ impl Observer {
             }
             self.end(slot, at, EndReason::Closed, events);
         }
-        if let Some(slot) = self.table.least_recent_if_full() {
+        if let Some(slot) = self.table.victim_if_full() {
             self.counters.count(Counter::FlowsEvicted);
             self.end(slot, at, EndReason::LackOfResources, events);
         }
@@ -361,7 +364,7 @@ impl Observer {
             Rules::Own | Rules::Suricata => self.options.midstream || flow.first() != First::Midstream,
         };
         if !read {
-            flow.session = Session::Opaque;
+            flow.blind();
         }
         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Started(flow.first()) });
         self.table.insert(flow)
@@ -370,46 +373,49 @@ impl Observer {
     /// Shows the payload to the flow's parser.
     fn parse(&mut self, at: Timestamp, slot: u32, side: Side, ip: &Ip<'_>, events: &mut Vec<Event>) {
         let Some(flow) = self.table.flow_mut(slot) else { return };
-        if flow.session.is_opaque() || ip.tunnel.is_some() {
+        if flow.is_opaque() || ip.tunnel.is_some() {
             return;
         }
         let reference = flow.reference();
-        let (counters, notes) = (&mut self.counters, &mut flow.notes);
-        let mut sink = Sink { at, flow: reference, notes, counters, events };
-        if !ip.payload.is_empty() && flow.session.is_fresh() && self.expected.has(reference.responder) {
+        let mut first = flow.reading().is_none().then(|| flow.first_reading());
+        let Some(reading) = flow.reading().as_deref_mut().or(first.as_mut()) else { return };
+        let Reading { session, notes, stream, member } = reading;
+        let mut sink = Sink { at, flow: reference, notes, counters: &mut self.counters, events };
+        if !ip.payload.is_empty() && session.is_fresh() && self.expected.has(reference.responder) {
             sink.is(Application::FtpData);
-            flow.session = Session::Opaque;
-            return;
-        }
-        match ip.transport {
-            Transport::Tcp(tcp) if tcp.flags.has(Flags::RST) => {}
-            Transport::Tcp(tcp) => {
-                let syn = tcp.flags.has(Flags::SYN);
-                let sequence = tcp.sequence.wrapping_add(syn.into());
-                if syn {
-                    flow.stream.begin(side, sequence);
+            *session = Session::Opaque;
+        } else {
+            match ip.transport {
+                Transport::Tcp(tcp) if tcp.flags.has(Flags::RST) => {}
+                Transport::Tcp(tcp) => {
+                    let syn = tcp.flags.has(Flags::SYN);
+                    let sequence = tcp.sequence.wrapping_add(syn.into());
+                    if syn {
+                        stream.begin(side, sequence);
+                    }
+                    let payload = Payload { sequence, bytes: ip.payload, wire_bytes: ip.payload_bytes };
+                    if tcp.flags.has(Flags::ACK) {
+                        let acked = tcp.acknowledgment;
+                        stream.acknowledge(side.other(), acked, session, &mut self.pool, &mut sink);
+                    }
+                    stream.deliver(side, payload, session, &mut self.pool, &mut sink);
                 }
-                let payload = Payload { sequence, bytes: ip.payload, wire_bytes: ip.payload_bytes };
-                let (session, pool) = (&mut flow.session, &mut self.pool);
-                if tcp.flags.has(Flags::ACK) {
-                    flow.stream.acknowledge(side.other(), tcp.acknowledgment, session, pool, &mut sink);
+                Transport::Udp(_) if ip.payload.is_empty() => {}
+                Transport::Udp(_) => {
+                    let before = sink.events.len();
+                    session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink);
+                    let frame = self.addresses.filter(|_addresses| ip.depth == 0);
+                    sign(sink.events.get_mut(before..).unwrap_or_default(), frame, ip.hops_left);
                 }
-                flow.stream.deliver(side, payload, session, pool, &mut sink);
+                Transport::Icmp(_) | Transport::Other(_) => {}
             }
-            Transport::Udp(_) if ip.payload.is_empty() => {}
-            Transport::Udp(_) => {
-                let before = sink.events.len();
-                flow.session.read_datagram(side, ip.payload, ip.payload_bytes, &mut sink);
-                let frame = self.addresses.filter(|_addresses| ip.depth == 0);
-                sign(sink.events.get_mut(before..).unwrap_or_default(), frame, ip.hops_left);
+            if !notes.ftp.is_empty() {
+                self.expected.note(reference.id, &mut notes.ftp);
             }
-            Transport::Icmp(_) | Transport::Other(_) => {}
         }
-        if !flow.notes.ftp.is_empty() {
-            self.expected.note(reference.id, &mut flow.notes.ftp);
-        }
-        let is_heavy = flow.session.is_heavy();
-        if let Some(slot) = self.readers.on_read(slot, &mut flow.reading, is_heavy) {
+        let shed = self.readers.on_read(slot, member, session.is_heavy());
+        flow.keep(first);
+        if let Some(slot) = shed {
             self.shed_parser(at, slot, events);
         }
     }
@@ -417,12 +423,13 @@ impl Observer {
     /// Too many flows are being read: this one is read no further.
     fn shed_parser(&mut self, at: Timestamp, slot: u32, events: &mut Vec<Event>) {
         let Some(flow) = self.table.flow_mut(slot) else { return };
-        self.readers.leave(slot, &mut flow.reading);
+        let reference = flow.reference();
+        let Some(reading) = flow.reading().as_deref_mut() else { return };
+        let Reading { session, notes, stream, member } = reading;
+        self.readers.leave(slot, member);
         self.counters.count(Counter::ParsersShed);
-        let flow_ref = flow.reference();
-        let (counters, notes) = (&mut self.counters, &mut flow.notes);
-        flow.session.finish(&mut Sink { at, flow: flow_ref, notes, counters, events });
-        flow.stream.release(&mut self.pool);
+        session.finish(&mut Sink { at, flow: reference, notes, counters: &mut self.counters, events });
+        stream.release(&mut self.pool);
     }
 
     /// A router or the host itself says that the originator's packets do not arrive.
@@ -433,8 +440,8 @@ impl Observer {
         let Some(slot) = self.table.find(&key) else { return };
         let Some(flow) = self.table.flow_mut(slot) else { return };
         if flow.side(direction) == Side::Originator && !flow.had_reaction() && flow.say_once(Once::Rejected) {
+            flow.stop_waiting();
             events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Rejected });
-            self.table.stop_waiting(slot);
         }
     }
 
@@ -454,48 +461,47 @@ impl Observer {
             let at = self.clock.reach(due);
             match timer {
                 Timer::Unanswered => {
-                    self.table.stop_waiting(slot);
-                    if let Some(flow) = self.table.flow_mut(slot)
-                        && flow.say_once(Once::Unanswered)
-                    {
+                    let Some(flow) = self.table.flow_mut(slot) else { continue };
+                    flow.stop_waiting();
+                    if flow.say_once(Once::Unanswered) {
                         events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Unanswered });
                     }
-                    let attempt = self.table.flow(slot).is_some_and(|flow| flow.first() == First::Syn);
-                    if self.options.rules == Rules::Zeek && attempt {
+                    if self.options.rules == Rules::Zeek && flow.first() == First::Syn {
                         self.end(slot, at, EndReason::Idle, events);
                     }
                 }
                 Timer::Active => {
-                    self.table.restart_active(slot, at);
-                    if let Some(flow) = self.table.flow_mut(slot) {
-                        say_ended(flow, at, EndReason::Active, events);
-                    }
+                    let Some(flow) = self.table.flow_mut(slot) else { continue };
+                    say_ended(flow, at, EndReason::Active, events);
+                    flow.restart(at);
                 }
                 Timer::Silent => {
-                    let closed = self.table.flow(slot).is_some_and(|flow| flow.tcp.is_closed());
+                    let closed = self.table.flow(slot).is_some_and(Flow::is_closed);
                     let reason = if closed { EndReason::Closed } else { EndReason::Idle };
                     self.end(slot, at, reason, events);
                 }
             }
+            self.table.arm(slot);
         }
     }
 
     fn end(&mut self, slot: u32, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
         let Some(mut flow) = self.table.remove(slot) else { return };
-        self.readers.leave(slot, &mut flow.reading);
-        let reference = flow.reference();
-        let (counters, notes) = (&mut self.counters, &mut flow.notes);
-        let mut sink = Sink { at, flow: reference, notes, counters, events };
-        flow.stream.finish(&mut flow.session, &mut self.pool, &mut sink);
-        flow.session.finish(&mut sink);
-        if sink.notes.application() == Application::FtpData
-            && let Some(transfer) = self.expected.take(reference.responder)
-        {
-            sink.transaction(transfer);
+        let flow_ref = flow.reference();
+        if let Some(Reading { session, notes, stream, member }) = flow.reading().as_deref_mut() {
+            self.readers.leave(slot, member);
+            let mut sink = Sink { at, flow: flow_ref, notes, counters: &mut self.counters, events };
+            stream.finish(session, &mut self.pool, &mut sink);
+            session.finish(&mut sink);
+            if sink.notes.application() == Application::FtpData
+                && let Some(transfer) = self.expected.take(flow_ref.responder)
+            {
+                sink.transaction(transfer);
+            }
         }
         self.counters.count(Counter::FlowsEnded);
         let reason =
-            if reason == EndReason::Forced && flow.tcp.is_closed() { EndReason::Closed } else { reason };
+            if reason == EndReason::Forced && flow.is_closed() { EndReason::Closed } else { reason };
         say_ended(&mut flow, at, reason, events);
     }
 }

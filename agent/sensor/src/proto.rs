@@ -104,6 +104,15 @@ pub(crate) struct Notes {
 pub(crate) const APPLICATIONS_MAX: usize = 4;
 
 impl Notes {
+    /// Something is noted.
+    pub(crate) fn is_any(&self) -> bool {
+        let Self { applications: _, server_name, ja4, ftp } = self;
+        self.application() != Application::Unknown
+            || server_name.is_some()
+            || ja4.is_some()
+            || !ftp.is_empty()
+    }
+
     /// What the flow spoke first.
     pub(crate) fn application(&self) -> Application {
         self.applications.first().copied().unwrap_or_default()

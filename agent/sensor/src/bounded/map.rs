@@ -1,6 +1,7 @@
 //! A map of fixed capacity that evicts the least recently used entry and returns it.
 //!
-//! Entries live in a slab that also links them by time of use; the hash table holds only their places.
+//! Entries live in a slab that also links them by time of use; the hash table holds only their places. The slab keeps each
+//! entry's hash, so that a key is hashed once for each use of the map, and never to leave it or to let the table grow.
 
 use core::hash::{BuildHasher, Hash};
 
@@ -26,9 +27,10 @@ pub struct Map<K, V> {
 
 #[derive(Debug)]
 struct Slot<K, V> {
-    entry: Option<(K, V)>,
     older: u32,
     newer: u32,
+    hash: u32,
+    entry: Option<(K, V)>,
 }
 
 impl<K: Hash + Eq, V> Map<K, V> {
@@ -57,12 +59,12 @@ impl<K: Hash + Eq, V> Map<K, V> {
 
     /// The value of `key`, without counting as use.
     pub fn peek(&self, key: &K) -> Option<&V> {
-        self.slot(self.find(key)?)?.entry.as_ref().map(|(_, value)| value)
+        self.slot(self.find(self.hash(key), key)?)?.entry.as_ref().map(|(_, value)| value)
     }
 
     /// The value of `key`; counts as use.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let at = self.find(key)?;
+        let at = self.find(self.hash(key), key)?;
         self.touch(at);
         self.value_at(at)
     }
@@ -73,29 +75,27 @@ impl<K: Hash + Eq, V> Map<K, V> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> (Option<&mut V>, Option<(K, V)>) {
-        if let Some(at) = self.find(&key) {
+        let hash = self.hash(&key);
+        if let Some(at) = self.find(hash, &key) {
             self.touch(at);
             return (self.value_at(at), None);
         }
-        let evicted = if self.len() >= self.capacity { self.pop_oldest() } else { None };
-        let at = self.place(key, make());
+        let (at, evicted) = self.place(hash, (key, make()));
         (self.value_at(at), evicted)
     }
 
     /// Sets the value of `key` and returns what left: the old value, or what made room; counts as use.
     pub fn insert(&mut self, key: K, value: V) -> Option<(K, V)> {
-        let left = match self.remove_entry(&key) {
-            Some(old) => Some(old),
-            None if self.len() >= self.capacity => self.pop_oldest(),
-            None => None,
-        };
-        self.place(key, value);
-        left
+        let hash = self.hash(&key);
+        let Some(at) = self.find(hash, &key) else { return self.place(hash, (key, value)).1 };
+        self.touch(at);
+        self.slot_mut(at)?.entry.replace((key, value))
     }
 
     /// Takes the entry of `key` out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        self.remove_entry(key).map(|(_, value)| value)
+        let at = self.find(self.hash(key), key)?;
+        self.take(at).map(|(_, value)| value)
     }
 
     /// The least recently used entry.
@@ -105,9 +105,7 @@ impl<K: Hash + Eq, V> Map<K, V> {
 
     /// Takes the least recently used entry out.
     pub fn pop_oldest(&mut self) -> Option<(K, V)> {
-        let at = self.oldest;
-        let hash = self.slot(at)?.entry.as_ref().map(|(key, _)| self.hasher.hash_one(key))?;
-        self.take(at, hash)
+        self.take(self.oldest)
     }
 
     /// Entries, least recently used first.
@@ -131,12 +129,6 @@ impl<K: Hash + Eq, V> Map<K, V> {
         }
     }
 
-    fn remove_entry(&mut self, key: &K) -> Option<(K, V)> {
-        let at = self.find(key)?;
-        let hash = self.hasher.hash_one(key);
-        self.take(at, hash)
-    }
-
     fn slot(&self, at: u32) -> Option<&Slot<K, V>> {
         self.slots.get(at as usize)
     }
@@ -149,15 +141,24 @@ impl<K: Hash + Eq, V> Map<K, V> {
         self.slot_mut(at)?.entry.as_mut().map(|(_, value)| value)
     }
 
-    fn find(&self, key: &K) -> Option<u32> {
-        let is_key =
-            |at: &u32| self.slot(*at).and_then(|slot| slot.entry.as_ref()).is_some_and(|(one, _)| one == key);
-        self.index.find(self.hasher.hash_one(key), is_key).copied()
+    /// Half of the hash is enough for every capacity and keeps the slots small.
+    fn hash(&self, key: &K) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        u32::try_from((hash >> u32::BITS) ^ (hash & u64::from(u32::MAX))).unwrap_or_default()
     }
 
-    fn place(&mut self, key: K, value: V) -> u32 {
-        let hash = self.hasher.hash_one(&key);
-        let slot = Slot { entry: Some((key, value)), older: NIL, newer: NIL };
+    fn find(&self, hash: u32, key: &K) -> Option<u32> {
+        let is_key = |at: &u32| {
+            let slot = self.slot(*at).filter(|slot| slot.hash == hash);
+            slot.and_then(|slot| slot.entry.as_ref()).is_some_and(|(one, _)| one == key)
+        };
+        self.index.find(spread(hash), is_key).copied()
+    }
+
+    /// Takes a new entry in; where it is, and what left for it.
+    fn place(&mut self, hash: u32, entry: (K, V)) -> (u32, Option<(K, V)>) {
+        let evicted = if self.len() >= self.capacity { self.pop_oldest() } else { None };
+        let slot = Slot { older: NIL, newer: NIL, hash, entry: Some(entry) };
         let at = match self.free.pop() {
             Some(at) => {
                 if let Some(place) = self.slot_mut(at) {
@@ -171,18 +172,17 @@ impl<K: Hash + Eq, V> Map<K, V> {
                 u32::try_from(self.slots.len() - 1).unwrap_or(NIL)
             }
         };
-        let Self { index, slots, hasher, .. } = self;
-        index.insert_unique(hash, at, |other| {
-            let entry = slots.get(*other as usize).and_then(|slot| slot.entry.as_ref());
-            entry.map_or(0, |(key, _)| hasher.hash_one(key))
-        });
+        let Self { index, slots, .. } = self;
+        let rehash = |other: &u32| slots.get(*other as usize).map_or(0, |slot| spread(slot.hash));
+        index.insert_unique(spread(hash), at, rehash);
         self.link_newest(at);
-        at
+        (at, evicted)
     }
 
-    fn take(&mut self, at: u32, hash: u64) -> Option<(K, V)> {
+    fn take(&mut self, at: u32) -> Option<(K, V)> {
+        let hash = self.slot(at)?.hash;
         self.unlink(at);
-        if let Ok(found) = self.index.find_entry(hash, |one| *one == at) {
+        if let Ok(found) = self.index.find_entry(spread(hash), |one| *one == at) {
             found.remove();
         }
         self.free.push(at);
@@ -219,6 +219,11 @@ impl<K: Hash + Eq, V> Map<K, V> {
         }
         self.newest = at;
     }
+}
+
+/// All bits of the table's hash from half of them (Fibonacci hashing; Knuth, volume 3, 6.4).
+const fn spread(hash: u32) -> u64 {
+    (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub(super) fn opening(side: Side, ip: &Ip<'_>) -> Opening {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Asked {
     /// Identifier and sequence number.
-    number: u32,
+    pub(super) number: u32,
     /// Hash of its payload; 0: there was none, or the capture cut it.
     payload: u32,
 }

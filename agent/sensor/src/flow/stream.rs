@@ -46,6 +46,11 @@ impl Stream {
         }
     }
 
+    /// Something is known of where bytes begin.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.next.iter().any(Option::is_some)
+    }
+
     /// The flow is over or needs no bytes any more.
     pub(crate) fn release(&mut self, pool: &mut Pool) {
         if let Some(lease) = self.windows.take() {

@@ -7,41 +7,39 @@ use crate::proto::Side;
 
 /// Packets after which a report is due at the latest: a flood of full frames is told every 100 kB, and an event for so many
 /// packets costs next to nothing.
-const PACKETS_MAX: u8 = 64;
+const PACKETS_MAX: u32 = 64;
 
-/// Sixteen bytes in each entry of the flow table. At most 64 packets of at most 64 KiB wait here.
+/// Twelve bytes in each entry of the flow table.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Unsaid {
-    bytes: [u32; 2],
-    /// Second of event time of the first packet that waits.
-    since: u32,
-    packets: [u8; 2],
-    /// The last packet is of a later second than the first that waits.
-    late: bool,
-    /// The flow's first packet was seen, which `Started` has told.
-    begun: bool,
+    /// Of each side: the packets in the lowest bits, their bytes above.
+    sums: [u32; 2],
+    /// Second of event time of the first packet that waits, as far as sixteen bits hold it: a flow does not live so long without
+    /// a packet.
+    since: u16,
 }
 
+/// Bits of a sum that count packets: there are never more than 64.
+const PACKET_BITS: u32 = 7;
+/// Bytes that a sum holds: 64 packets of the largest IPv6 jumbograms that segmentation offload makes (512 KiB). What a damaged
+/// capture claims beyond it is not told twice: the record of the flow has it.
+const BYTES_MAX: u32 = u32::MAX >> PACKET_BITS;
+
 impl Unsaid {
-    /// One more packet; the flow's first does not count.
+    /// One more packet after the flow's first.
     pub(crate) fn count(&mut self, side: Side, bytes: u32, at: Timestamp) {
-        if !core::mem::replace(&mut self.begun, true) {
-            return;
-        }
-        let second = u32::try_from(at.secs()).unwrap_or(u32::MAX);
         if self.total() == 0 {
-            self.since = second;
+            self.since = second(at);
         }
-        self.late = second > self.since;
-        *side.of_mut(&mut self.packets) += 1;
-        let sum = side.of_mut(&mut self.bytes);
-        *sum = sum.saturating_add(bytes);
+        let sum = side.of_mut(&mut self.sums);
+        let bytes = (*sum >> PACKET_BITS).saturating_add(bytes).min(BYTES_MAX);
+        *sum = bytes << PACKET_BITS | (packets(*sum) + 1);
     }
 
-    /// The report, if one is due: 64 packets, or several over more than one second.
-    pub(crate) fn take_due(&mut self) -> Option<Traffic> {
+    /// The report, if one is due after a packet at `now`: 64 packets, or several over more than one second.
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<Traffic> {
         let total = self.total();
-        (total >= PACKETS_MAX || self.late && total >= 2).then(|| self.take())
+        (total >= PACKETS_MAX || total >= 2 && second(now) != self.since).then(|| self.take())
     }
 
     /// The report at the end: whatever waits.
@@ -49,18 +47,24 @@ impl Unsaid {
         (self.total() > 0).then(|| self.take())
     }
 
-    fn total(&self) -> u8 {
-        self.packets.iter().sum()
+    const fn total(&self) -> u32 {
+        let [sent, received] = self.sums;
+        packets(sent) + packets(received)
     }
 
     fn take(&mut self) -> Traffic {
-        let Self { bytes, packets, .. } = core::mem::replace(self, Self { begun: true, ..Self::default() });
-        let [sent, received] = [0, 1].map(|side: usize| Amount {
-            packets: packets.get(side).copied().unwrap_or_default().into(),
-            bytes: bytes.get(side).copied().unwrap_or_default(),
-        });
+        let amount = |sum: u32| Amount { packets: packets(sum), bytes: sum >> PACKET_BITS };
+        let [sent, received] = core::mem::take(self).sums.map(amount);
         Traffic { sent, received }
     }
+}
+
+const fn packets(sum: u32) -> u32 {
+    sum & ((1 << PACKET_BITS) - 1)
+}
+
+fn second(at: Timestamp) -> u16 {
+    u16::try_from(at.secs() & u64::from(u16::MAX)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -79,8 +83,11 @@ mod tests {
         let times = (0..131).chain((1..=10).map(|n| n * 400));
         for (n, ms) in times.enumerate() {
             let side = if n % 2 == 0 { Side::Responder } else { Side::Originator };
-            unsaid.count(side, 100, Timestamp::from_nanos(ms * 1_000_000));
-            reports.extend(unsaid.take_due());
+            let at = Timestamp::from_nanos(ms * 1_000_000);
+            if n > 0 {
+                unsaid.count(side, 100, at);
+            }
+            reports.extend(unsaid.take_due(at));
         }
         assert_eq!(reports.iter().map(|one| total(*one).0).collect::<Vec<_>>(), [64, 64, 5, 2, 3, 2]);
         reports.extend(unsaid.take_last());
@@ -91,16 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_packet_is_not_reported() {
-        let mut unsaid = Unsaid::default();
-        unsaid.count(Side::Originator, 60, Timestamp::from_secs(1));
-        assert_eq!((unsaid.take_due(), unsaid.take_last()), (None, None));
-    }
-
-    #[test]
     fn the_longest_packets_do_not_overflow() {
         let mut unsaid = Unsaid::default();
-        (0..65).for_each(|_| unsaid.count(Side::Originator, u32::MAX / 32, Timestamp::ZERO));
-        assert_eq!(unsaid.take_due().map(total), Some((64, u32::MAX)));
+        (0..64).for_each(|_| unsaid.count(Side::Originator, u32::MAX / 32, Timestamp::ZERO));
+        assert_eq!(unsaid.take_due(Timestamp::ZERO).map(total), Some((64, BYTES_MAX)));
     }
 }

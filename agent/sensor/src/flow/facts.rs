@@ -1,0 +1,68 @@
+//! The small things that every entry of the flow table has: facts of a bit each, and the first letters of a history.
+
+use crate::event::History;
+
+/// Yes or no, of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts(u16);
+
+/// The originator's packets come from the lower endpoint.
+pub(super) const FROM_LOW: u16 = 1;
+/// For Zeek the originator is the other.
+pub(super) const SWAPPED: u16 = 1 << 1;
+pub(super) const HAS_MACS: u16 = 1 << 2;
+/// It began with a bare SYN, and nothing came since: there is no need for more.
+pub(super) const ONLY_SYN: u16 = 1 << 3;
+/// It began with a bare SYN.
+pub(super) const BARE_SYN: u16 = 1 << 4;
+/// All letters are elsewhere.
+pub(super) const LONG_HISTORY: u16 = 1 << 5;
+/// It was reported as still active.
+pub(super) const REPORTED: u16 = 1 << 6;
+/// Nothing is to be read.
+pub(super) const OPAQUE: u16 = 1 << 7;
+/// It still waits for an answer.
+pub(super) const WAITS: u16 = 1 << 8;
+/// Side by side (originator's, responder's): it sent a packet; it sent payload.
+pub(super) const PACKETS: [u16; 2] = [1 << 9, 1 << 10];
+pub(super) const PAYLOAD: [u16; 2] = [1 << 11, 1 << 12];
+
+impl Facts {
+    pub(super) const fn has(self, fact: u16) -> bool {
+        self.0 & fact != 0
+    }
+
+    pub(super) const fn set(&mut self, fact: u16, yes: bool) {
+        self.0 = if yes { self.0 | fact } else { self.0 & !fact };
+    }
+
+    /// Sets it; true if it was not.
+    pub(super) const fn note(&mut self, fact: u16) -> bool {
+        let first = !self.has(fact);
+        self.0 |= fact;
+        first
+    }
+}
+
+/// The letters of a history that has few.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Brief {
+    letters: [u8; 5],
+    len: u8,
+}
+
+impl Brief {
+    /// False if there is no room.
+    pub(super) fn push(&mut self, letter: u8) -> bool {
+        let Some(place) = self.letters.get_mut(usize::from(self.len)) else { return false };
+        *place = letter;
+        self.len += 1;
+        true
+    }
+
+    pub(super) fn history(self) -> History {
+        let mut history = History::default();
+        self.letters.into_iter().take(self.len.into()).for_each(|letter| history.push(letter));
+        history
+    }
+}

@@ -1,0 +1,148 @@
+//! Entries in pages that are given back when they are empty.
+
+use crate::flow::queues::usize_of;
+
+/// Entries of a page: some 45 KiB of flows, which the allocator gives back to the system.
+const PAGE: u32 = 256;
+const WORDS: usize = (PAGE / u64::BITS) as usize;
+
+/// Entries by slot.
+#[derive(Debug)]
+pub(crate) struct Pages<T> {
+    pages: Vec<Option<Page<T>>>,
+    /// Which pages have room, a bit each.
+    roomy: Vec<u64>,
+}
+
+#[derive(Debug)]
+struct Page<T> {
+    entries: Box<[Option<T>]>,
+    /// Which entries are there.
+    used: [u64; WORDS],
+}
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Self { pages: Vec::new(), roomy: Vec::new() }
+    }
+}
+
+impl<T> Pages<T> {
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
+        let page = self.pages.get(usize_of(slot / PAGE))?.as_ref()?;
+        page.entries.get(usize_of(slot % PAGE))?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
+        let page = self.pages.get_mut(usize_of(slot / PAGE))?.as_mut()?;
+        page.entries.get_mut(usize_of(slot % PAGE))?.as_mut()
+    }
+
+    /// Puts an entry into the lowest page that has room; its slot.
+    pub(crate) fn insert(&mut self, entry: T) -> u32 {
+        let number = self.lowest_with_room();
+        let at = usize_of(number);
+        if self.pages.len() <= at {
+            self.pages.resize_with(at + 1, || None);
+        }
+        let Some(place) = self.pages.get_mut(at) else { return u32::MAX };
+        let page = place.get_or_insert_with(|| Page {
+            entries: core::iter::repeat_with(|| None).take(usize_of(PAGE)).collect(),
+            used: [0; WORDS],
+        });
+        let free = page.used.iter().zip(0_u32..).find(|(word, _)| **word != u64::MAX);
+        let slot = free.map_or(0, |(word, at)| at * u64::BITS + word.trailing_ones());
+        if let Some(place) = page.entries.get_mut(usize_of(slot)) {
+            *place = Some(entry);
+        }
+        page.mark(slot, true);
+        if page.used == [u64::MAX; WORDS] {
+            self.mark(number, false);
+        }
+        number * PAGE + slot
+    }
+
+    pub(crate) fn remove(&mut self, slot: u32) -> Option<T> {
+        let number = slot / PAGE;
+        let place = self.pages.get_mut(usize_of(number))?;
+        let page = place.as_mut()?;
+        let entry = page.entries.get_mut(usize_of(slot % PAGE))?.take()?;
+        page.mark(slot % PAGE, false);
+        if page.used == [0; WORDS] {
+            *place = None;
+        }
+        self.mark(number, true);
+        Some(entry)
+    }
+
+    /// All, by slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let pages = self.pages.iter().zip(0_u32..);
+        pages.filter_map(|(page, number)| Some((page.as_ref()?, number))).flat_map(|(page, number)| {
+            let entries = page.entries.iter().zip(number * PAGE..);
+            entries.filter_map(|(entry, slot)| Some((slot, entry.as_ref()?)))
+        })
+    }
+
+    fn lowest_with_room(&mut self) -> u32 {
+        let roomy = self.roomy.iter().zip(0_u32..).find(|(word, _)| **word != 0);
+        let Some((word, at)) = roomy else {
+            self.roomy.push(u64::MAX);
+            return u32::try_from(self.roomy.len() - 1).unwrap_or(u32::MAX) * u64::BITS;
+        };
+        at * u64::BITS + word.trailing_zeros()
+    }
+
+    fn mark(&mut self, page: u32, roomy: bool) {
+        if let Some(word) = self.roomy.get_mut(usize_of(page / u64::BITS)) {
+            let bit = 1 << (page % u64::BITS);
+            *word = if roomy { *word | bit } else { *word & !bit };
+        }
+    }
+}
+
+impl<T> Page<T> {
+    fn mark(&mut self, slot: u32, used: bool) {
+        if let Some(word) = self.used.get_mut(usize_of(slot / u64::BITS)) {
+            let bit = 1 << (slot % u64::BITS);
+            *word = if used { *word | bit } else { *word & !bit };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn agrees_with_a_map_and_gives_pages_back(actions in prop::collection::vec(any::<Option<u16>>(), 0..2_000)) {
+            let mut pages = Pages::default();
+            let mut model = BTreeMap::new();
+            for (action, n) in actions.into_iter().zip(0_u32..) {
+                match action {
+                    // Some go, chosen by the number.
+                    Some(which) if which % 3 == 0 && !model.is_empty() => {
+                        let slot = *model.keys().nth(usize::from(which) % model.len()).expect("there are some");
+                        prop_assert_eq!(pages.remove(slot), model.remove(&slot));
+                        prop_assert_eq!(pages.remove(slot), None);
+                    }
+                    Some(_) | None => {
+                        let slot = pages.insert(n);
+                        prop_assert_eq!(model.insert(slot, n), None, "a slot is given once");
+                    }
+                }
+            }
+            prop_assert!(pages.iter().eq(model.iter().map(|(slot, n)| (*slot, n))));
+            for (slot, _) in &model {
+                pages.remove(*slot);
+            }
+            prop_assert!(pages.pages.iter().all(Option::is_none));
+            prop_assert_eq!(pages.insert(7), 0, "the lowest page first");
+        }
+    }
+}
