@@ -26,6 +26,8 @@ pub struct Config {
     pub console: SocketAddr,
     /// When findings belong together.
     pub correlation: Correlation,
+    /// Files of exceptions.
+    pub exceptions: Vec<PathBuf>,
     /// Connections of each listener at a time.
     pub connections_max: usize,
     /// How long TLS and the head of a request may take.
@@ -76,8 +78,10 @@ impl Config {
         let connections = within("limits.connections", file.limits.connections, 1, 65_536, "is 1 to 65536")?;
         let seconds =
             within("limits.handshake_seconds", file.limits.handshake_seconds, 1, 120, "is 1 to 120")?;
+        let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         Ok(Self {
-            dir: path.parent().unwrap_or_else(|| Path::new(".")).to_owned(),
+            exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
+            dir,
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -115,7 +119,16 @@ struct File {
     #[serde(default)]
     correlate: CorrelateFile,
     #[serde(default)]
+    exceptions: ExceptionsFile,
+    #[serde(default)]
     limits: LimitsFile,
+}
+
+/// Relative names are looked for beside the configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ExceptionsFile {
+    files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

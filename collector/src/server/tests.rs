@@ -43,7 +43,8 @@ impl Collector {
         let plan = init::Plan { dir: dir.clone(), hosts: Vec::new(), ingest: any, enroll: any, console: any };
         let made = init::run(&plan).await.unwrap();
         assert!(matches!(init::run(&plan).await, Err(init::InitError::Exists { .. })));
-        let server = Server::bind(Config::load(&made.config).unwrap()).await.unwrap();
+        let server =
+            Server::bind(Config::load(&made.config).unwrap(), InForce::load(&[]).unwrap()).await.unwrap();
         let config = server.config().clone();
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(server.run(stopped, || {}));

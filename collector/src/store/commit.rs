@@ -1,9 +1,11 @@
 //! One submission inside the transaction: continuity, evidence, findings, incidents.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sekimori_wire::ack::RefusalKind;
 use sekimori_wire::batch::{Batch, Mode};
+use sekimori_wire::exception::Exceptions;
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use sekimori_wire::record::{Gap, Health, Record, Summary};
 use sekimori_wire::time::Timestamp;
@@ -24,14 +26,16 @@ pub struct Ledger {
     pub now: Timestamp,
     /// When findings belong together.
     pub correlation: Correlation,
+    /// What is under an exception.
+    pub exceptions: Arc<Exceptions>,
     /// What was counted.
     pub counters: BTreeMap<&'static str, i64>,
 }
 
 impl Ledger {
     /// An empty one.
-    pub const fn new(now: Timestamp, correlation: Correlation) -> Self {
-        Self { now, correlation, counters: BTreeMap::new() }
+    pub const fn new(now: Timestamp, correlation: Correlation, exceptions: Arc<Exceptions>) -> Self {
+        Self { now, correlation, exceptions, counters: BTreeMap::new() }
     }
 
     /// Counts one.
