@@ -192,22 +192,22 @@ impl Exceptions {
     /// # Errors
     /// If an exception is incomplete, too wide, too long, or given twice.
     pub fn from_files(files: Vec<ExceptionFile>) -> Result<Self, ExceptionError> {
-        Self::checked(&files).map_err(|(_place, cause)| cause)
+        Self::checked(files).map_err(|(_place, cause)| cause)
     }
 
     /// Checks what files say.
     ///
     /// # Errors
     /// Which one is refused, from 0, and why.
-    pub fn checked(files: &[ExceptionFile]) -> Result<Self, (usize, ExceptionError)> {
+    pub fn checked(files: Vec<ExceptionFile>) -> Result<Self, (usize, ExceptionError)> {
         if files.len() > EXCEPTIONS_MAX {
             return Err((EXCEPTIONS_MAX, ExceptionError::TooMany { count: files.len() }));
         }
         let mut ids = BTreeSet::new();
         let mut out = Vec::with_capacity(files.len());
-        for (index, file) in files.iter().enumerate() {
-            let exception = check(index, file).map_err(|cause| (index, cause))?;
-            if !ids.insert(&file.id) {
+        for (index, file) in files.into_iter().enumerate() {
+            let exception = check(index, &file).map_err(|cause| (index, cause))?;
+            if !ids.insert(file.id) {
                 return Err((index, ExceptionError::Twice { id: exception.id }));
             }
             out.push(exception);
@@ -281,8 +281,11 @@ impl Scope {
             every_target("responder", facts, within)
         });
         let ports = self.port.map(|port| {
+            if !facts.ports.contains(&port) {
+                return Fit::None;
+            }
             let outside = facts.ports.iter().find(|one| **one != port).map(|one| Outside::Port(*one));
-            fit_of_list("port", facts.ports.contains(&port), outside, facts.ports.len() >= PORTS_MAX)
+            fit_of_list("port", outside, facts.ports.len() >= PORTS_MAX)
         });
         let targets =
             self.target.as_ref().map(|name| every_target("target", facts, |target| is_within(target, name)));
@@ -300,14 +303,16 @@ impl Scope {
 
 /// At least one target, none left out of the list, and each fits.
 fn every_target<'a>(key: &'static str, facts: &Facts<'a>, fits: impl Fn(&str) -> bool) -> Fit<'a> {
+    if !facts.targets.iter().any(|one| fits(one)) {
+        return Fit::None;
+    }
     let outside = facts.targets.iter().copied().find(|one| !fits(one)).map(Outside::Target);
-    fit_of_list(key, facts.targets.iter().any(|one| fits(one)), outside, facts.targets.len() >= TARGETS_MAX)
+    fit_of_list(key, outside, facts.targets.len() >= TARGETS_MAX)
 }
 
-/// A full list may have left something out.
-const fn fit_of_list<'a>(key: &'static str, any: bool, outside: Option<Outside<'a>>, full: bool) -> Fit<'a> {
+/// Of a list of which something lies within. A full one may have left something out.
+const fn fit_of_list<'a>(key: &'static str, outside: Option<Outside<'a>>, full: bool) -> Fit<'a> {
     match outside {
-        _ if !any => Fit::None,
         Some(outside) => Fit::Beyond { key, outside },
         None if full => Fit::Beyond { key, outside: Outside::LeftOut },
         None => Fit::Within,

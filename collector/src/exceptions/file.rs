@@ -74,7 +74,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Exceptions, FileError> {
             all.push(one.into_inner());
         }
     }
-    Exceptions::checked(&all).map_err(|(place, cause)| {
+    Exceptions::checked(all).map_err(|(place, cause)| {
         let (path, line) =
             places.get(place).map_or((PathBuf::new(), 0), |(path, line)| ((*path).clone(), *line));
         FileError::Rule { path, line, cause }

@@ -73,7 +73,7 @@ fn a_broken_file_is_told_by_file_line_and_id() {
         ("[[exception]]\nid = 3\n".to_owned(), &["exceptions.toml is not", "line 2"][..]),
         ("[[exception]]\nid = \"a\"\nprot = 3\n".to_owned(), &["line 3", "prot"]),
         ("speed = 1\n".to_owned(), &["line 1", "speed"]),
-        (format!("{FILE}{FILE}"), &["exceptions.toml, line 11", "\"EX-1\" is given twice"]),
+        (format!("{FILE}{FILE}"), &["exceptions.toml, line 12", "\"EX-1\" is given twice"]),
         (FILE.replace("2026-04-30", "2026-02-31"), &["exceptions.toml, line 2", "\"EX-1\"", "2026-02-31"]),
         (format!("# é\n{}", FILE.replace("owner", "# owner")), &["line 3", "\"EX-1\"", "owner is missing"]),
     ] {

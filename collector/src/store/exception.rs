@@ -1,5 +1,7 @@
 //! Exceptions in the store: those in force, what was wrong with their files, and which findings are under one.
 
+use std::time::Duration;
+
 use sekimori_wire::exception::Exceptions;
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
@@ -13,6 +15,8 @@ use crate::exceptions::ruling::{Ruling, scope_of};
 
 /// Findings under exceptions that are shown.
 const EXCEPTED_ROWS: i64 = 50;
+/// How far from its evidence a finding is still shown beside an incident.
+const AROUND: Duration = Duration::from_secs(3600);
 /// Ids that are listed although the collector does not know them.
 const UNKNOWN_ROWS: i64 = 200;
 /// Longest text kept of what is wrong with a file.
@@ -184,7 +188,7 @@ impl Store {
         Ok(rows.into_iter().map(FindingView::from_row).collect())
     }
 
-    /// Findings under exceptions that are about the subject of an incident, in its time, and belong to none.
+    /// Findings under exceptions that are about the subject of an incident, about its time, and belong to none.
     ///
     /// # Errors
     /// If the store fails.
@@ -197,8 +201,8 @@ impl Store {
         )
         .bind(&incident.subject)
         .bind(incident.body.as_deref())
-        .bind(stored(incident.last_evidence))
-        .bind(stored(incident.first_evidence))
+        .bind(stored(incident.last_evidence.plus(AROUND)))
+        .bind(stored(incident.first_evidence.minus(AROUND)))
         .bind(EXCEPTED_ROWS)
         .fetch_all(self.reader())
         .await

@@ -171,7 +171,7 @@ fn incomplete_ones_are_refused_by_name() {
 
 #[test]
 fn the_verdict_says_what_lies_outside() {
-    let one = |change: &dyn Fn(&mut ExceptionFile)| Exceptions::checked(&[file(change)]).unwrap();
+    let one = |change: &dyn Fn(&mut ExceptionFile)| Exceptions::checked(vec![file(change)]).unwrap();
     let verdict = |exceptions: &Exceptions, facts: &Facts<'static>, at| {
         exceptions.iter().next().unwrap().verdict(facts, at)
     };
@@ -206,15 +206,15 @@ fn a_refusal_names_the_place() {
         file.port = Some(1);
         file.reason = "x".repeat(1_025);
     });
-    let files = [file(|file| file.port = Some(1)), second];
-    let (place, cause) = Exceptions::checked(&files).unwrap_err();
+    let files = vec![file(|file| file.port = Some(1)), second];
+    let (place, cause) = Exceptions::checked(files).unwrap_err();
     assert_eq!(
         (place, cause.to_string().as_str()),
         (1, "exception \"EX-1\": reason is longer than 1024 bytes")
     );
-    let twice = [file(|file| file.port = Some(1)), file(|file| file.port = Some(2))];
-    assert_eq!(Exceptions::checked(&twice).unwrap_err().0, 1);
-    let known = Exceptions::checked(&[file(|file| file.port = Some(443))]).unwrap();
+    let twice = vec![file(|file| file.port = Some(1)), file(|file| file.port = Some(2))];
+    assert_eq!(Exceptions::checked(twice).unwrap_err().0, 1);
+    let known = Exceptions::checked(vec![file(|file| file.port = Some(443))]).unwrap();
     assert_eq!(known.by_id("EX-1").unwrap().written, [("port", "443".to_owned())]);
     assert!(known.by_id("EX-2").is_none());
 }

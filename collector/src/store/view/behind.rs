@@ -33,7 +33,7 @@ pub struct FindingView {
 }
 
 /// Columns of a finding as they are read: body, finding, link, exception, agent, epoch, seq.
-pub type FindingRow = (String, String, Option<String>, Option<String>, String, i64, i64);
+type FindingRow = (String, String, Option<String>, Option<String>, String, i64, i64);
 
 impl FindingView {
     /// From its columns.
