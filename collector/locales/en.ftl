@@ -339,6 +339,7 @@ exception-until = until
 exception-covers = covers it, as the collector judged
 exception-unknown = as the agent judged; unknown to the collector
 exception-overruled-ended = agent overruled: it has ended
+exception-overruled-unknown = agent overruled: unknown to the collector
 exception-overruled-outside = agent overruled: outside its scope
 excepted-findings = Findings under an exception
 excepted-findings-sub = In no incident; newest first

@@ -322,6 +322,7 @@ exception-until = 期限
 exception-covers = 収集装置が該当と判断
 exception-unknown = エージェントの判断(収集装置に登録なし)
 exception-overruled-ended = エージェントの判断を採らず: 期限切れ
+exception-overruled-unknown = エージェントの判断を採らず: 収集装置に登録なし
 exception-overruled-outside = エージェントの判断を採らず: 範囲外
 excepted-findings = 例外に該当した検知事象
 excepted-findings-sub = インシデントにはなりません(新しい順)

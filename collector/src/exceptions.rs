@@ -16,9 +16,11 @@ use sekimori_wire::time::Timestamp;
 use tokio::sync::Notify;
 
 use crate::clock;
+use crate::config::AgentsOwn;
 use crate::fleet::error_chain;
 use crate::store::{Store, StoreError};
 use file::FileError;
+use ruling::Judge;
 
 /// Days before its end from which an exception is shown as ending.
 pub const ENDING_DAYS: [u64; 3] = [30, 14, 7];
@@ -27,6 +29,7 @@ pub const ENDING_DAYS: [u64; 3] = [30, 14, 7];
 #[derive(Clone, Debug)]
 pub struct InForce {
     files: Arc<[PathBuf]>,
+    agents_own: AgentsOwn,
     current: Arc<RwLock<Arc<Exceptions>>>,
     asked: Arc<Notify>,
 }
@@ -36,14 +39,20 @@ impl InForce {
     ///
     /// # Errors
     /// Names the file, the line and the exception that is not good: a collector does not start with part of them.
-    pub fn load(files: &[PathBuf]) -> Result<Self, FileError> {
+    pub fn load(files: &[PathBuf], agents_own: AgentsOwn) -> Result<Self, FileError> {
         let current = Arc::new(file::read(files)?);
-        Ok(Self { files: files.into(), current: Arc::new(RwLock::new(current)), asked: Arc::default() })
+        let current = Arc::new(RwLock::new(current));
+        Ok(Self { files: files.into(), agents_own, current, asked: Arc::default() })
     }
 
     /// Those in force now.
     pub fn current(&self) -> Arc<Exceptions> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a group of submissions is judged by.
+    pub fn judge(&self) -> Judge {
+        Judge { exceptions: self.current(), agents_own: self.agents_own }
     }
 
     /// Asks whoever [follows](Self::follow) to read the files again.

@@ -152,6 +152,9 @@ wide_area_hours = 24
 # Files with [[exception]] tables (docs/exceptions.md). Relative names are looked for beside this file. SIGHUP reads the
 # files again; a start with one that is not good is refused.
 files = []
+# Findings that an agent puts under an exception of its own, which these files do not have: accept (no incident, shown and
+# counted as unknown) or refuse (they count).
+agents_own = \"accept\"
 
 [limits]
 # Connections of each listener at a time.

@@ -122,7 +122,7 @@ async fn initialise(args: cli::Init) -> anyhow::Result<()> {
 
 async fn serve(path: &Path) -> anyhow::Result<()> {
     let config = Config::load(path)?;
-    let exceptions = InForce::load(&config.exceptions)?;
+    let exceptions = InForce::load(&config.exceptions, config.agents_own)?;
     let server = Server::bind(config, exceptions.clone()).await?;
     let (ingest, enroll, console) = {
         let config = server.config();

@@ -181,7 +181,8 @@ impl std::fmt::Display for Status {
         writeln!(f, "agents: {}", self.agents.len())?;
         for one in &self.agents {
             let seen = one.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
-            writeln!(f, "  {}  {}  {}  last seen {seen}, batch {}", one.id, one.body, one.name, one.through)?;
+            let name = BoundedText::<256>::new(&one.name);
+            writeln!(f, "  {}  {}  {name}  last seen {seen}, batch {}", one.id, one.body, one.through)?;
         }
         self.fmt_exceptions(f)?;
         writeln!(f, "counters:")?;

@@ -160,6 +160,7 @@ impl Excepted {
             "covers" => Mark::none(lang.text("exception-covers")),
             "ended" => Mark::bad(lang.text("exception-overruled-ended")),
             "outside" => Mark::bad(lang.text("exception-overruled-outside")),
+            "refused" => Mark::bad(lang.text("exception-overruled-unknown")),
             _ => Mark::warn(lang.text("exception-unknown")),
         };
         let until = note.get("expires").and_then(Value::as_str).and_then(|at| at.parse::<Timestamp>().ok());

@@ -25,7 +25,7 @@ use crate::auth::password::hash_password;
 use crate::auth::role::Role;
 use crate::auth::session::SessionToken;
 use crate::clock::{now, stored};
-use crate::config::Correlation;
+use crate::config::{AgentsOwn, Correlation};
 use crate::exceptions::InForce;
 use crate::ingest::registry::Registered;
 use crate::ingest::{Outcome, Received, Submission};
@@ -66,7 +66,7 @@ impl Answer {
 
 impl Bench {
     async fn new() -> Self {
-        Self::with(InForce::load(&[]).unwrap()).await
+        Self::with(InForce::load(&[], AgentsOwn::Accept).unwrap()).await
     }
 
     async fn with(exceptions: InForce) -> Self {

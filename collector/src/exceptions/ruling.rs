@@ -2,11 +2,24 @@
 //!
 //! The collector knows the id that the agent names: its own judgement rules, whatever the agent's copy of that exception
 //! says. It does not know it: the agent's mark stands (whoever runs the agent signed for it), is counted, and is shown
-//! as what the collector cannot vouch for.
+//! as what the collector cannot vouch for; unless the configuration refuses such marks.
+
+use std::sync::Arc;
 
 use sekimori_wire::exception::{Exception, Exceptions, Facts};
 use sekimori_wire::finding::Finding;
 use serde_json::{Map, Value, json};
+
+use crate::config::AgentsOwn;
+
+/// What findings are judged by.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    /// The collector's own exceptions.
+    pub exceptions: Arc<Exceptions>,
+    /// What holds of those that only agents know.
+    pub agents_own: AgentsOwn,
+}
 
 /// Whose judgement puts a finding under an exception.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +80,8 @@ impl Ruling {
 }
 
 /// Judges a revision by the time of its last evidence: one that goes on after the end of its exception counts.
-pub fn rule(exceptions: &Exceptions, finding: &Finding) -> Ruling {
+pub fn rule(judge: &Judge, finding: &Finding) -> Ruling {
+    let Judge { exceptions, agents_own } = judge;
     let said = finding.excepted_by.as_deref();
     let at = finding.end.max(finding.time);
     if let Some((_, exception)) = exceptions.judge(&Facts::from(finding), at) {
@@ -80,13 +94,22 @@ pub fn rule(exceptions: &Exceptions, finding: &Finding) -> Ruling {
     let Some(said) = said else { return Ruling::Counts };
     match exceptions.by_id(said) {
         None => {
+            let verdict = match agents_own {
+                AgentsOwn::Accept => "unknown",
+                AgentsOwn::Refuse => "refused",
+            };
             let note = Map::from_iter([
                 ("id".to_owned(), json!(said)),
-                ("verdict".to_owned(), json!("unknown")),
+                ("verdict".to_owned(), json!(verdict)),
                 ("agent".to_owned(), json!(said)),
             ]);
-            let note = with_source(note, Source::Agent);
-            Ruling::Excepted { id: said.to_owned(), source: Source::Agent, note }
+            match agents_own {
+                AgentsOwn::Accept => {
+                    let note = with_source(note, Source::Agent);
+                    Ruling::Excepted { id: said.to_owned(), source: Source::Agent, note }
+                }
+                AgentsOwn::Refuse => Ruling::Overruled { note: with_source(note, Source::Collector) },
+            }
         }
         Some(exception) => {
             let mut note = described(exception);

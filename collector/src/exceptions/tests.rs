@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::ruling::{Ruling, Source, rule};
 use super::*;
-use crate::config::Correlation;
+use crate::config::{AgentsOwn, Correlation};
 use crate::store::commit::{Ledger, Origin};
 use crate::store::finding;
 
@@ -92,7 +92,7 @@ fn a_broken_file_is_told_by_file_line_and_id() {
 
 #[test]
 fn the_collectors_judgement_rules_where_it_knows_the_id() {
-    let exceptions = read(FILE);
+    let judge = Judge { exceptions: Arc::new(read(FILE)), agents_own: AgentsOwn::Accept };
     let said = |id: &str, finding: Finding| Finding { excepted_by: Some(id.into()), ..finding };
     // What the agent said, last evidence, ports; then verdict, whose judgement, and whether it is excepted.
     type Case<'a> = (Finding, Option<(&'a str, &'a str, Option<Source>)>);
@@ -106,7 +106,7 @@ fn the_collectors_judgement_rules_where_it_knows_the_id() {
         (scan(1, april(31), &[443]), None),
     ];
     for (finding, expected) in cases {
-        let ruling = rule(&exceptions, &finding);
+        let ruling = rule(&judge, &finding);
         let got = ruling.note().map(|note| {
             let text = |key: &str| note[key].as_str().unwrap();
             assert_eq!(note["agent"].as_str(), finding.excepted_by.as_deref());
@@ -115,7 +115,12 @@ fn the_collectors_judgement_rules_where_it_knows_the_id() {
         });
         assert_eq!(got, expected, "{finding:?}");
     }
-    assert_eq!(rule(&Exceptions::default(), &scan(1, april(30), &[443])), Ruling::Counts);
+    assert_eq!(rule(&Judge::default(), &scan(1, april(30), &[443])), Ruling::Counts);
+    // Where agents may not decide by themselves, the finding counts, and what was refused is shown.
+    let strict = Judge { agents_own: AgentsOwn::Refuse, ..judge };
+    let ruling = rule(&strict, &said("EX-9", scan(1, april(31), &[443])));
+    assert_eq!((ruling.excepted(), &ruling.note().unwrap()["verdict"]), (None, &json!("refused")));
+    assert!(rule(&strict, &said("EX-9", scan(1, april(30), &[443]))).excepted().is_some());
 }
 
 /// A store and what the writer gives a submission.
@@ -135,7 +140,8 @@ impl Bench {
             wide_area_bodies: 3,
             wide_area_window: std::time::Duration::from_secs(86_400),
         };
-        let ledger = Ledger::new(april(30), correlation, Arc::new(exceptions));
+        let judge = Judge { exceptions: Arc::new(exceptions), agents_own: AgentsOwn::Accept };
+        let ledger = Ledger::new(april(30), correlation, judge);
         let body = "422011".parse().unwrap();
         let origin = Origin { agent: "a".into(), body, epoch: 1, seq: 1, mode: "live" };
         Self { _dir: dir, store, ledger, origin }
@@ -255,7 +261,7 @@ async fn the_dry_run_tells_what_would_have_been_covered_and_what_not() {
 #[tokio::test]
 async fn a_broken_file_leaves_what_was_in_force() {
     let (_dir, path) = written(FILE);
-    let in_force = InForce::load(std::slice::from_ref(&path)).unwrap();
+    let in_force = InForce::load(std::slice::from_ref(&path), AgentsOwn::Accept).unwrap();
     let bench = Bench::new(Exceptions::default()).await;
     bench.store.put_exceptions(&in_force.current(), april(1)).await.unwrap();
     std::fs::write(&path, FILE.replace("owner", "onwer")).unwrap();
@@ -288,4 +294,31 @@ fn the_end_is_announced_at_thirty_fourteen_and_seven_days() {
         let now = now.parse().unwrap();
         assert_eq!((days_left(expires, now), ending_within(expires, now)), (left, within), "{now}");
     }
+}
+
+#[tokio::test]
+async fn a_store_of_before_keeps_what_agents_said() {
+    let pool =
+        sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
+    sqlx::raw_sql(include_str!("../store/schema/0001_first.sql")).execute(&pool).await.unwrap();
+    for (id, json) in [("a", r#"{"excepted_by":"EX-9"}"#), ("b", r#"{"excepted_by":null}"#), ("c", "{}")] {
+        sqlx::query(
+            "INSERT INTO findings (id, body, revision, time, end, category, severity, json, agent, epoch, seq, mode)
+             VALUES ($1, '422011', 1, 1, 1, 'scan.port', 1, $2, 'x', 1, 1, 'live')",
+        )
+        .bind(id)
+        .bind(json)
+        .execute(&pool)
+        .await
+        .unwrap();
+    }
+    sqlx::raw_sql(include_str!("../store/schema/0002_exceptions.sql")).execute(&pool).await.unwrap();
+    let rows: Vec<(String, Option<String>, Option<String>)> =
+        sqlx::query_as("SELECT id, excepted_by, exception_json FROM findings ORDER BY id")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    let note = r#"{"id":"EX-9","source":"agent","verdict":"unknown"}"#;
+    assert_eq!(rows[0], ("a".into(), Some("EX-9".into()), Some(note.into())));
+    assert!(rows[1..].iter().all(|(_, by, note)| by.is_none() && note.is_none()), "{rows:?}");
 }

@@ -1,11 +1,9 @@
 //! One submission inside the transaction: continuity, evidence, findings, incidents.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use sekimori_wire::ack::RefusalKind;
 use sekimori_wire::batch::{Batch, Mode};
-use sekimori_wire::exception::Exceptions;
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use sekimori_wire::record::{Gap, Health, Record, Summary};
 use sekimori_wire::time::Timestamp;
@@ -15,6 +13,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::{StoreError, finding, incident, query};
 use crate::clock::stored;
 use crate::config::Correlation;
+use crate::exceptions::ruling::Judge;
 use crate::ingest::continuity::{Fork, Head, Place, Verdict, judge};
 use crate::ingest::registry::Registered;
 use crate::ingest::{Outcome, Received, Submission, refusal};
@@ -27,15 +26,15 @@ pub struct Ledger {
     /// When findings belong together.
     pub correlation: Correlation,
     /// What is under an exception.
-    pub exceptions: Arc<Exceptions>,
+    pub judge: Judge,
     /// What was counted.
     pub counters: BTreeMap<&'static str, i64>,
 }
 
 impl Ledger {
     /// An empty one.
-    pub const fn new(now: Timestamp, correlation: Correlation, exceptions: Arc<Exceptions>) -> Self {
-        Self { now, correlation, exceptions, counters: BTreeMap::new() }
+    pub const fn new(now: Timestamp, correlation: Correlation, judge: Judge) -> Self {
+        Self { now, correlation, judge, counters: BTreeMap::new() }
     }
 
     /// Counts one.

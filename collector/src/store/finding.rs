@@ -61,7 +61,7 @@ pub async fn store(
         debug_assert_eq!(earlier.n, n, "an upsert keeps the row");
         (earlier.incident, earlier.excepted_by)
     });
-    let ruling = ruling::rule(&ledger.exceptions, &finding);
+    let ruling = ruling::rule(&ledger.judge, &finding);
     if ruling.note().is_some() || before.is_some() {
         exception::mark(tx, n, &ruling).await?;
     }

@@ -142,13 +142,13 @@ impl Task {
         let mut answers = Vec::with_capacity(group.len());
         let mut counters = BTreeMap::new();
         // One set for the whole group: files that are read meanwhile count from the next.
-        let exceptions = self.exceptions.current();
+        let judge = self.exceptions.judge();
         for job in group {
             match job {
                 Job::Flush(answer) => answers.push(Answer::Flushed(answer)),
                 Job::Commit(submission, answer) => {
                     let mut savepoint = tx.begin().await.map_err(query("begin"))?;
-                    let mut ledger = Ledger::new(clock::now(), self.correlation, Arc::clone(&exceptions));
+                    let mut ledger = Ledger::new(clock::now(), self.correlation, judge.clone());
                     match commit::submission(&mut savepoint, &mut ledger, *submission).await {
                         Ok(outcome) => {
                             savepoint.commit().await.map_err(query("commit"))?;

@@ -23,7 +23,7 @@ async fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("exceptions.toml");
     std::fs::write(&path, FILE.replace("DAY", &today())).unwrap();
-    let exceptions = InForce::load(&[path]).unwrap();
+    let exceptions = InForce::load(&[path], AgentsOwn::Accept).unwrap();
     let mut bench = Bench::with(exceptions.clone()).await;
     bench.store.put_exceptions(&exceptions.current(), now()).await.unwrap();
     bench.deliver(vec![Record::Finding(Box::new(finding(1)))]).await;
