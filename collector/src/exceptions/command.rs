@@ -13,6 +13,9 @@ use crate::clock;
 use crate::config::Config;
 use crate::store::Store;
 
+/// Bodies named of one exception; their number is in the table.
+const BODIES_SHOWN: usize = 8;
+
 /// Does what the command line asks; what it prints.
 ///
 /// # Errors
@@ -117,7 +120,10 @@ fn detail(one: &Trial) -> String {
     match one.severity {
         None => out.push_str("\n  covers nothing that is stored"),
         Some(severity) => {
-            let bodies: Vec<&str> = one.bodies.iter().map(String::as_str).collect();
+            let mut bodies: Vec<&str> = one.bodies.iter().map(String::as_str).take(BODIES_SHOWN).collect();
+            if one.bodies.len() > BODIES_SHOWN {
+                bodies.push("…");
+            }
             let _infallible = write!(
                 out,
                 "\n  covers {} findings up to severity {severity} in {}; {} are under an exception already",

@@ -193,10 +193,14 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn excepted_beside(&self, incident: &IncidentView) -> Result<Vec<FindingView>, StoreError> {
+        // Both ends by their own index first: an OR would go through all that was excepted since.
         let rows = sqlx::query_as(
             "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.epoch, f.seq FROM findings f
-             WHERE f.excepted_by IS NOT NULL AND f.incident IS NULL AND (f.originator = $1 OR f.responder = $1)
-                AND ($2 IS NULL OR f.body = $2) AND f.time <= $3 AND f.end >= $4
+             WHERE f.n IN (SELECT n FROM findings
+                    WHERE excepted_by IS NOT NULL AND originator = $1 AND end >= $4 AND time <= $3
+                UNION SELECT n FROM findings
+                    WHERE excepted_by IS NOT NULL AND responder = $1 AND end >= $4 AND time <= $3)
+                AND +f.incident IS NULL AND ($2 IS NULL OR f.body = $2)
              ORDER BY f.end DESC, f.n DESC LIMIT $5",
         )
         .bind(&incident.subject)

@@ -4,6 +4,10 @@ ALTER TABLE findings ADD COLUMN excepted_by TEXT;       -- id of the exception; 
 ALTER TABLE findings ADD COLUMN excepted_source TEXT;   -- collector | agent: whose judgement that is
 ALTER TABLE findings ADD COLUMN exception_json TEXT;    -- who, why, until when; also of a mark that was overruled
 CREATE INDEX findings_by_exception ON findings (excepted_by, excepted_source, end) WHERE excepted_by IS NOT NULL;
+CREATE INDEX findings_excepted_by_originator ON findings (originator, end, time)
+    WHERE excepted_by IS NOT NULL;
+CREATE INDEX findings_excepted_by_responder ON findings (responder, end, time)
+    WHERE excepted_by IS NOT NULL;
 CREATE INDEX findings_excepted_by_end ON findings (end) WHERE excepted_by IS NOT NULL;
 
 -- What agents said before the collector judged by itself.
