@@ -230,6 +230,7 @@ change-opened = Opened
 change-finding = Finding added
 change-revised = Finding revised
 change-raised = Severity raised
+change-excepted = A finding came under an exception (nothing changed)
 change-linked = Joined a wide-area incident
 change-child = Incident of a body joined
 change-acknowledged = Acknowledged
@@ -298,6 +299,10 @@ counter-refused = Submissions refused
 counter-refused-kind = Refused: { $n }
 counter-findings_stored = Findings stored
 counter-findings_excepted = Findings under an exception
+counter-findings_excepted_here = Exceptions: judged by the collector
+counter-findings_excepted_unknown = Exceptions: judged by agents, unknown to the collector
+counter-findings_no_longer_excepted = Findings no longer under an exception
+counter-exceptions_overruled = Exceptions of agents that were overruled
 counter-incidents_opened = Incidents opened
 counter-batches_early = Batches that came too early
 counter-gaps_declared = Gaps declared by agents
@@ -312,3 +317,32 @@ refusal-forked = Forked history
 refusal-too_large = Too large
 refusal-busy = Busy
 refusal-other = Other
+
+## Exceptions
+nav-exceptions = Exceptions
+exceptions-sub = Who accepted what, why, and until when. What they cover is stored and counted all the same
+exceptions-here = Exceptions of the collector
+exceptions-none = There are no exceptions
+exceptions-broken = The files of exceptions cannot be used; those read before stay in force
+exceptions-unknown = Exceptions that only agents know
+exceptions-unknown-sub = The collector has none of that name and cannot vouch for them
+exceptions-unknown-none = None
+exception-left = Time left
+exception-days = { $n ->
+    [one] { $n } day left
+   *[other] { $n } days left
+}
+exception-ended = Ended
+exception-why = Reason and owner
+exception-scope = Scope
+exception-until = until
+exception-covers = covers it, as the collector judged
+exception-unknown = as the agent judged; unknown to the collector
+exception-overruled-ended = agent overruled: it has ended
+exception-overruled-unknown = agent overruled: unknown to the collector
+exception-overruled-outside = agent overruled: outside its scope
+excepted-findings = Findings under an exception
+excepted-findings-sub = In no incident; newest first
+excepted-beside = Findings about the same subject under an exception
+excepted-beside-sub = Not part of this incident
+overview-exceptions = Exceptions that end soon

@@ -36,6 +36,7 @@ pub fn router() -> Router<Console> {
         .route("/incidents/{id}/acknowledge", post(acknowledge))
         .route("/agents", get(agents))
         .route("/counters", get(counters))
+        .route("/exceptions", get(exceptions))
         .route("/health", get(health))
         .fallback(|| async { ApiError::NotFound })
 }
@@ -91,12 +92,14 @@ async fn incident(
     let batches = console.store.batches_of(&id).await?;
     let batches = tokio::task::spawn_blocking(move || batches.iter().map(shape::batch).collect::<Vec<_>>());
     let findings = console.store.findings_of(&id).await?;
+    let excepted = console.store.excepted_beside(&view).await?;
     let children = console.store.children_of(&id).await?;
     let changes = console.store.changes_of(&id).await?;
     let mut out = shape::incident(&view);
     if let Some(fields) = out.as_object_mut() {
         fields.insert("reason".to_owned(), view.reason);
         fields.insert("findings_detail".to_owned(), findings.iter().map(shape::finding).collect());
+        fields.insert("excepted_beside".to_owned(), excepted.iter().map(shape::finding).collect());
         fields.insert("endpoint_alerts".to_owned(), console.store.alerts_of(&id).await?.into());
         fields.insert("children_ids".to_owned(), children.into_iter().map(|child| child.id).collect());
         fields.insert("batches".to_owned(), batches.await.unwrap_or_default().into());
@@ -144,6 +147,16 @@ async fn counters(State(console): State<Console>, _caller: Caller) -> Result<Jso
         console.store.counters().await?.into_iter().map(|(name, value)| (name, value.into())).collect();
     let rejections: Vec<Value> = console.store.rejections().await?.iter().map(shape::rejection).collect();
     Ok(Json(json!({ "counters": counters, "rejections": rejections })))
+}
+
+async fn exceptions(State(console): State<Console>, _caller: Caller) -> Result<Json<Value>, ApiError> {
+    let now = now();
+    let store = &console.store;
+    let here: Vec<Value> = store.exceptions().await?.iter().map(|view| shape::exception(view, now)).collect();
+    let unknown: Vec<Value> = store.unknown_exceptions().await?.iter().map(shape::unknown).collect();
+    let findings: Vec<Value> = store.excepted_findings().await?.iter().map(shape::finding).collect();
+    let error = store.exceptions_read().await?.and_then(|read| read.error);
+    Ok(Json(json!({ "exceptions": here, "unknown": unknown, "findings": findings, "error": error })))
 }
 
 /// For whoever watches the collector: no login, and nothing but "the store answers".

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use sekimori_wire::time::Timestamp;
 
 /// The prefecture's side of Sekimori: verifies batches, correlates findings, opens incidents, shows them.
 #[derive(Debug, Parser)]
@@ -27,6 +28,9 @@ pub enum Command {
     /// Users of the console.
     #[command(subcommand)]
     User(UserCommand),
+    /// Exceptions: check files, try them over what is stored.
+    #[command(subcommand)]
+    Exceptions(ExceptionsCommand),
     /// Incidents, agents and counters; works beside a running collector.
     Status(Output),
     /// Check every stored batch: whole, in order, signed.
@@ -106,6 +110,43 @@ pub enum AgentCommand {
         /// Its identity, as `agent list` shows it.
         agent: sekimori_wire::id::AgentId,
     },
+}
+
+/// `exceptions …`.
+#[derive(Debug, Subcommand)]
+pub enum ExceptionsCommand {
+    /// Read files of exceptions, or those that a configuration of the collector names, and say what is wrong.
+    Check {
+        /// Files of exceptions, or a configuration.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Say what the exceptions of files would have covered of the stored findings; works beside a running collector.
+    DryRun(DryRun),
+}
+
+/// `exceptions dry-run`.
+#[derive(Debug, Args)]
+pub struct DryRun {
+    /// Files of exceptions.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Only findings with evidence since: a day such as `2026-04-01` (Japanese time), or RFC 3339.
+    #[arg(long, value_parser = since)]
+    pub since: Option<Timestamp>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn since(text: &str) -> Result<Timestamp, String> {
+    let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00+09:00") };
+    whole
+        .parse()
+        .map_err(|_cause| "a day such as 2026-04-01, or a time such as 2026-04-01T09:00:00+09:00".to_owned())
 }
 
 /// `user …`.

@@ -26,6 +26,10 @@ pub struct Config {
     pub console: SocketAddr,
     /// When findings belong together.
     pub correlation: Correlation,
+    /// Files of exceptions.
+    pub exceptions: Vec<PathBuf>,
+    /// What holds of exceptions that only agents know.
+    pub agents_own: AgentsOwn,
     /// Connections of each listener at a time.
     pub connections_max: usize,
     /// How long TLS and the head of a request may take.
@@ -76,8 +80,11 @@ impl Config {
         let connections = within("limits.connections", file.limits.connections, 1, 65_536, "is 1 to 65536")?;
         let seconds =
             within("limits.handshake_seconds", file.limits.handshake_seconds, 1, 120, "is 1 to 120")?;
+        let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         Ok(Self {
-            dir: path.parent().unwrap_or_else(|| Path::new(".")).to_owned(),
+            agents_own: file.exceptions.agents_own,
+            exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
+            dir,
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -115,7 +122,28 @@ struct File {
     #[serde(default)]
     correlate: CorrelateFile,
     #[serde(default)]
+    exceptions: ExceptionsFile,
+    #[serde(default)]
     limits: LimitsFile,
+}
+
+/// Relative names are looked for beside the configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ExceptionsFile {
+    files: Vec<PathBuf>,
+    agents_own: AgentsOwn,
+}
+
+/// What holds of exceptions that only agents know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentsOwn {
+    /// The agent's mark stands, and is shown and counted as unknown.
+    #[default]
+    Accept,
+    /// The finding counts, whatever its agent said.
+    Refuse,
 }
 
 #[derive(Debug, Deserialize)]
@@ -205,6 +233,12 @@ mod tests {
         let config = Config::parse(GOOD, Path::new("etc/collector.toml")).unwrap();
         assert_eq!(config.store_path(), Path::new("etc/store/sekimori.db"));
         assert_eq!(config.url(config.console), "https://[::1]:3");
+        assert_eq!((config.exceptions.len(), config.agents_own), (0, AgentsOwn::Accept));
+        let named =
+            format!("{GOOD}[exceptions]\nfiles = [\"a.toml\", \"/b.toml\"]\nagents_own = \"refuse\"\n");
+        let named = Config::parse(&named, Path::new("etc/collector.toml")).unwrap();
+        assert_eq!(named.exceptions, [Path::new("etc/a.toml"), Path::new("/b.toml")]);
+        assert_eq!(named.agents_own, AgentsOwn::Refuse);
         assert_eq!((config.correlation.wide_area_bodies, config.connections_max), (3, 4096));
     }
 
@@ -217,6 +251,7 @@ mod tests {
             ("[correlate]\ngap_minutes = 0\n", "correlate.gap_minutes is 1 to 1440"),
             ("[limits]\nconnections = -1\n", "line 7, column 15"),
             ("[listen]\n", "line 6"),
+            ("[exceptions]\nagents_own = \"maybe\"\n", "unknown variant `maybe`"),
         ] {
             let error = Config::parse(&format!("{GOOD}{added}"), Path::new("c.toml")).unwrap_err();
             let shown = format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());

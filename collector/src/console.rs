@@ -6,6 +6,7 @@
 mod agents;
 mod assets;
 mod evidence;
+mod exceptions;
 mod incident;
 mod incidents;
 mod intake;
@@ -81,6 +82,7 @@ fn router_of(store: Store) -> Router {
         .route("/agents", get(agents::list))
         .route("/agents/{id}", get(agents::show))
         .route("/intake", get(intake::show))
+        .route("/exceptions", get(exceptions::show))
         .route("/events", get(live::events))
         .route("/assets/{name}", get(assets::asset))
         .nest("/api/v1", api::router())

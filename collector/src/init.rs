@@ -148,6 +148,14 @@ wide_area_bodies = 3
 # … if seen within this many hours of event time.
 wide_area_hours = 24
 
+[exceptions]
+# Files with [[exception]] tables (docs/exceptions.md). Relative names are looked for beside this file. SIGHUP reads the
+# files again; a start with one that is not good is refused.
+files = []
+# Findings that an agent puts under an exception of its own, which these files do not have: accept (no incident, shown and
+# counted as unknown) or refuse (they count).
+agents_own = \"accept\"
+
 [limits]
 # Connections of each listener at a time.
 connections = 4096

@@ -19,6 +19,8 @@ use auth::password::hash_password;
 use auth::role::Role;
 use cli::{AgentCommand, Cli, Command, UserCommand};
 use config::{Config, ConfigError};
+use exceptions::InForce;
+use exceptions::file::FileError;
 use server::Server;
 use store::Store;
 
@@ -29,6 +31,7 @@ pub mod clock;
 pub mod config;
 pub mod console;
 pub mod correlate;
+pub mod exceptions;
 pub mod fleet;
 pub mod i18n;
 pub mod incident;
@@ -54,7 +57,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
-            ExitCode::from(if error.is::<ConfigError>() || error.is::<Usage>() { 2 } else { 1 })
+            let misused = error.is::<ConfigError>() || error.is::<FileError>() || error.is::<Usage>();
+            ExitCode::from(if misused { 2 } else { 1 })
         }
     }
 }
@@ -70,6 +74,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => serve(&args.config).await?,
         Command::Agent(command) => return agent(command).await,
         Command::User(command) => user(command).await?,
+        Command::Exceptions(command) => print(exceptions::command::run(&command).await?.trim_end())?,
         Command::Status(args) => {
             let status = status::read(&read_only(&args.config).await?).await?;
             if args.json {
@@ -116,7 +121,9 @@ async fn initialise(args: cli::Init) -> anyhow::Result<()> {
 }
 
 async fn serve(path: &Path) -> anyhow::Result<()> {
-    let server = Server::bind(Config::load(path)?).await?;
+    let config = Config::load(path)?;
+    let exceptions = InForce::load(&config.exceptions, config.agents_own)?;
+    let server = Server::bind(config, exceptions.clone()).await?;
     let (ingest, enroll, console) = {
         let config = server.config();
         (config.ingest, config.enroll, config.console)
@@ -124,10 +131,17 @@ async fn serve(path: &Path) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => {
+                    tracing::info!("files of exceptions are read again; all else takes effect with a restart");
+                    exceptions.ask();
+                }
+            }
         }
         tracing::info!("stopping");
         notify(&[sd_notify::NotifyState::Stopping]);

@@ -25,6 +25,7 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
 use crate::config::Config;
+use crate::exceptions::InForce;
 use crate::fleet::authority::{self, Authority, AuthorityError, Paths};
 use crate::fleet::error_chain;
 use crate::ingest::Turns;
@@ -73,6 +74,7 @@ pub struct Intake {
 #[derive(Debug)]
 pub struct Server {
     config: Config,
+    exceptions: InForce,
     ingest: TcpListener,
     enroll: TcpListener,
     console: TcpListener,
@@ -83,11 +85,11 @@ impl Server {
     ///
     /// # Errors
     /// Names the address that cannot be used.
-    pub async fn bind(mut config: Config) -> Result<Self, ServeError> {
+    pub async fn bind(mut config: Config, exceptions: InForce) -> Result<Self, ServeError> {
         let ingest = bind(&mut config.ingest).await?;
         let enroll = bind(&mut config.enroll).await?;
         let console = bind(&mut config.console).await?;
-        Ok(Self { config, ingest, enroll, console })
+        Ok(Self { config, exceptions, ingest, enroll, console })
     }
 
     /// The configuration with the addresses that are in use.
@@ -104,7 +106,9 @@ impl Server {
         let paths = Paths::of(&self.config.dir);
         let (mutual, server_only) = (tls::mutual(&paths)?, tls::server_only(&paths)?);
         let store = Store::open(&self.config.store_path()).await?;
-        let (writer, committing) = Writer::start(store.clone(), self.config.correlation);
+        let (writer, committing) =
+            Writer::start(store.clone(), self.config.correlation, self.exceptions.clone());
+        let following = tokio::spawn(self.exceptions.follow(store.clone()));
         let config = Arc::new(self.config);
         let intake = Intake {
             store: store.clone(),
@@ -139,6 +143,7 @@ impl Server {
         }
         ready();
         while loops.join_next().await.is_some() {}
+        following.abort();
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use serde::Serialize;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use crate::clock::from_stored;
+use crate::clock::{self, from_stored};
+use crate::exceptions::{days_left, ending_within};
 use crate::fleet;
+use crate::store::exception::{ExceptionView, UnknownView};
 use crate::store::{Store, StoreError, query};
 use crate::verify;
 
@@ -22,8 +25,46 @@ pub struct Status {
     pub incidents: Vec<IncidentRow>,
     /// Every agent.
     pub agents: Vec<AgentStatus>,
+    /// The exceptions in force.
+    pub exceptions: Vec<ExceptionStatus>,
+    /// Those that only agents know.
+    pub exceptions_unknown: Vec<UnknownStatus>,
+    /// Why the files of exceptions were not taken when they were read last.
+    pub exceptions_error: Option<String>,
     /// Every counter.
     pub counters: BTreeMap<String, i64>,
+}
+
+/// An exception in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExceptionStatus {
+    /// Its number in the owner's list.
+    pub id: String,
+    /// Who decided it.
+    pub owner: String,
+    /// Why it is acceptable.
+    pub reason: String,
+    /// It holds up to and including this time.
+    pub expires: Timestamp,
+    /// Whole days; none once it has ended.
+    pub days_left: Option<u64>,
+    /// 0 once it has ended, else 7, 14 or 30 days; none while its end is far.
+    pub ends_within: Option<u64>,
+    /// Findings that are under it now.
+    pub findings: i64,
+}
+
+/// An exception that only an agent knows.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnknownStatus {
+    /// As the agent says.
+    pub id: String,
+    /// Which agent.
+    pub agent: String,
+    /// Its label.
+    pub agent_name: String,
+    /// Findings that are under it now.
+    pub findings: i64,
 }
 
 /// One incident.
@@ -91,7 +132,38 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
         .fetch_all(store.reader())
         .await
         .map_err(query("read the counters"))?;
-    Ok(Status { incidents, agents: agents.collect(), counters: counters.into_iter().collect() })
+    Ok(Status {
+        incidents,
+        agents: agents.collect(),
+        exceptions: exceptions(store).await?,
+        exceptions_unknown: unknown(store).await?,
+        exceptions_error: store.exceptions_read().await?.and_then(|read| read.error),
+        counters: counters.into_iter().collect(),
+    })
+}
+
+async fn exceptions(store: &Store) -> Result<Vec<ExceptionStatus>, StoreError> {
+    let now = clock::now();
+    let one = |view: ExceptionView| ExceptionStatus {
+        days_left: days_left(view.expires, now),
+        ends_within: ending_within(view.expires, now),
+        id: view.id,
+        owner: view.owner,
+        reason: view.reason,
+        expires: view.expires,
+        findings: view.findings,
+    };
+    Ok(store.exceptions().await?.into_iter().map(one).collect())
+}
+
+async fn unknown(store: &Store) -> Result<Vec<UnknownStatus>, StoreError> {
+    let one = |view: UnknownView| UnknownStatus {
+        id: view.id,
+        agent: view.agent,
+        agent_name: view.agent_name,
+        findings: view.findings,
+    };
+    Ok(store.unknown_exceptions().await?.into_iter().map(one).collect())
 }
 
 impl std::fmt::Display for Status {
@@ -109,10 +181,36 @@ impl std::fmt::Display for Status {
         writeln!(f, "agents: {}", self.agents.len())?;
         for one in &self.agents {
             let seen = one.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
-            writeln!(f, "  {}  {}  {}  last seen {seen}, batch {}", one.id, one.body, one.name, one.through)?;
+            let name = BoundedText::<256>::new(&one.name);
+            writeln!(f, "  {}  {}  {name}  last seen {seen}, batch {}", one.id, one.body, one.through)?;
         }
+        self.fmt_exceptions(f)?;
         writeln!(f, "counters:")?;
         self.counters.iter().try_for_each(|(name, value)| writeln!(f, "  {name} {value}"))
+    }
+}
+
+impl Status {
+    fn fmt_exceptions(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = BoundedText::<1024>::new;
+        writeln!(f, "exceptions: {}", self.exceptions.len())?;
+        if let Some(error) = &self.exceptions_error {
+            writeln!(f, "  NOT READ, those before stay in force: {}", shown(error))?;
+        }
+        for one in &self.exceptions {
+            let left = match (one.days_left, one.ends_within) {
+                (None, _) => "ENDED".to_owned(),
+                (Some(days), None) => format!("{days} days left"),
+                (Some(days), Some(within)) => format!("ENDS within {within} days: {days} days left"),
+            };
+            let (id, owner) = (shown(&one.id), shown(&one.owner));
+            writeln!(f, "  {left}  {id}  {owner}  {} findings", one.findings)?;
+        }
+        for one in &self.exceptions_unknown {
+            let (id, name) = (shown(&one.id), shown(&one.agent_name));
+            writeln!(f, "  UNKNOWN HERE  {id}  by agent {} {name}  {} findings", one.agent, one.findings)?;
+        }
+        Ok(())
     }
 }
 

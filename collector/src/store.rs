@@ -16,6 +16,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use tokio::sync::watch;
 
 pub mod commit;
+pub mod exception;
 pub mod finding;
 pub mod incident;
 pub mod writer;

@@ -14,6 +14,7 @@ mod captures;
 mod console;
 mod corpora;
 mod crash;
+mod exceptions;
 mod live;
 mod path;
 mod refuse;

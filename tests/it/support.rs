@@ -100,6 +100,12 @@ impl Running {
         wait_for("a clean stop", Duration::from_secs(10), || self.0.try_wait().expect("our own child"))
     }
 
+    /// SIGHUP: read again what can be read again.
+    pub(crate) fn hang_up(&self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).expect("a process id"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).expect("SIGHUP reaches our own child");
+    }
+
     /// Processor time that it has used, in the kernel and outside.
     pub(crate) fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).expect("our own child");
@@ -180,6 +186,10 @@ impl Collector {
             }
         });
         self.running = Some(running);
+    }
+
+    pub(crate) fn hang_up(&self) {
+        self.running.as_ref().expect("it runs").hang_up();
     }
 
     pub(crate) fn kill_hard(&mut self) {

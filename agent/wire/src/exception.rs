@@ -26,6 +26,8 @@ const LIFE_DAYS_MAX: u64 = 400;
 const EXCEPTIONS_MAX: usize = 1_024;
 /// As findings carry it.
 const ID_BYTES_MAX: usize = 64;
+/// Of the reason, and of the owner: both are shown with every finding that is covered.
+const TEXT_BYTES_MAX: usize = 1_024;
 
 /// An exception as a file writes it (`[[exception]]`).
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -75,6 +77,47 @@ pub struct Exception {
     /// It holds up to and including this time.
     pub expires: Timestamp,
     scope: Scope,
+    /// The scope as the file writes it: keys and values.
+    pub written: Vec<(&'static str, String)>,
+}
+
+/// What one exception says of a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It covers it.
+    Covers,
+    /// It would cover it, but had ended by then.
+    Ended,
+    /// Everything fits but one list of the finding, of which only a part lies within.
+    Exceeds {
+        /// Which key of the scope.
+        key: &'static str,
+        /// What lies outside.
+        outside: Outside<'a>,
+    },
+    /// The finding is about something else.
+    Other,
+}
+
+/// What lies outside the scope of an exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside<'a> {
+    /// A responder port.
+    Port(u16),
+    /// Something acted upon.
+    Target(&'a str),
+    /// The list is full: it may have left something out.
+    LeftOut,
+}
+
+impl fmt::Display for Outside<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(port) => port.fmt(f),
+            Self::Target(target) => BoundedText::<256>::new(target).fmt(f),
+            Self::LeftOut => f.write_str("the list is full, some may be left out"),
+        }
+    }
 }
 
 /// What an exception covers: all that is set must fit.
@@ -149,15 +192,23 @@ impl Exceptions {
     /// # Errors
     /// If an exception is incomplete, too wide, too long, or given twice.
     pub fn from_files(files: Vec<ExceptionFile>) -> Result<Self, ExceptionError> {
+        Self::checked(files).map_err(|(_place, cause)| cause)
+    }
+
+    /// Checks what files say.
+    ///
+    /// # Errors
+    /// Which one is refused, from 0, and why.
+    pub fn checked(files: Vec<ExceptionFile>) -> Result<Self, (usize, ExceptionError)> {
         if files.len() > EXCEPTIONS_MAX {
-            return Err(ExceptionError::TooMany { count: files.len() });
+            return Err((EXCEPTIONS_MAX, ExceptionError::TooMany { count: files.len() }));
         }
         let mut ids = BTreeSet::new();
         let mut out = Vec::with_capacity(files.len());
         for (index, file) in files.into_iter().enumerate() {
-            let exception = check(index, &file)?;
+            let exception = check(index, &file).map_err(|cause| (index, cause))?;
             if !ids.insert(file.id) {
-                return Err(ExceptionError::Twice { id: exception.id });
+                return Err((index, ExceptionError::Twice { id: exception.id }));
             }
             out.push(exception);
         }
@@ -176,8 +227,32 @@ impl Exceptions {
 
     /// The first exception that covers this at `now`, and its place in the order.
     pub fn judge(&self, facts: &Facts<'_>, now: Timestamp) -> Option<(usize, &Exception)> {
-        self.0.iter().enumerate().find(|(_, one)| now <= one.expires && one.scope.covers(facts))
+        self.0.iter().enumerate().find(|(_, one)| one.verdict(facts, now) == Verdict::Covers)
     }
+
+    /// The one of this id, whether it holds or has ended.
+    pub fn by_id(&self, id: &str) -> Option<&Exception> {
+        self.0.iter().find(|one| one.id.as_str() == id)
+    }
+}
+
+impl Exception {
+    /// What it says of this at `now`.
+    pub fn verdict<'a>(&self, facts: &Facts<'a>, now: Timestamp) -> Verdict<'a> {
+        match self.scope.fit(facts) {
+            Fit::Within if now <= self.expires => Verdict::Covers,
+            Fit::Within => Verdict::Ended,
+            Fit::Beyond { key, outside } => Verdict::Exceeds { key, outside },
+            Fit::None => Verdict::Other,
+        }
+    }
+}
+
+/// How much of a finding lies within a scope, or within one key of it.
+enum Fit<'a> {
+    Within,
+    Beyond { key: &'static str, outside: Outside<'a> },
+    None,
 }
 
 impl Scope {
@@ -187,36 +262,61 @@ impl Scope {
         places && category.is_none() && port.is_none() && target.is_none()
     }
 
-    fn covers(&self, facts: &Facts<'_>) -> bool {
+    fn fit<'a>(&self, facts: &Facts<'a>) -> Fit<'a> {
         let host = |prefix: &Prefix, host: Option<Host>| match host {
             Some(Host::Ip(address)) => prefix.contains(address),
             Some(Host::Mac(_)) | None => false,
         };
-        self.category.as_ref().is_none_or(|family| family.holds(facts.category))
+        let one_victim = facts.responder.is_some();
+        let fits = self.category.as_ref().is_none_or(|family| family.holds(facts.category))
             && self.originator.is_none_or(|prefix| host(&prefix, facts.originator))
-            && self.responder.is_none_or(|prefix| match facts.responder {
-                Some(_) => host(&prefix, facts.responder),
-                None => every_target(facts, |target| {
-                    target.parse().is_ok_and(|address: IpAddr| prefix.contains(address))
-                }),
-            })
-            && self.port.is_none_or(|port| {
-                // A full list may have left ports out.
-                !facts.ports.is_empty()
-                    && facts.ports.len() < PORTS_MAX
-                    && facts.ports.iter().all(|one| *one == port)
-            })
-            && self.target.as_ref().is_none_or(|name| every_target(facts, |target| is_within(target, name)))
+            && self.responder.is_none_or(|prefix| !one_victim || host(&prefix, facts.responder))
             && self.body.is_none_or(|body| facts.body == Some(body))
-            && self.segment.as_ref().is_none_or(|segment| facts.segment == Some(segment))
+            && self.segment.as_ref().is_none_or(|segment| facts.segment == Some(segment));
+        if !fits {
+            return Fit::None;
+        }
+        let victims = self.responder.filter(|_| !one_victim).map(|prefix| {
+            let within = |target: &str| target.parse().is_ok_and(|address: IpAddr| prefix.contains(address));
+            every_target("responder", facts, within)
+        });
+        let ports = self.port.map(|port| {
+            if !facts.ports.contains(&port) {
+                return Fit::None;
+            }
+            let outside = facts.ports.iter().find(|one| **one != port).map(|one| Outside::Port(*one));
+            fit_of_list("port", outside, facts.ports.len() >= PORTS_MAX)
+        });
+        let targets =
+            self.target.as_ref().map(|name| every_target("target", facts, |target| is_within(target, name)));
+        let mut whole = Fit::Within;
+        for fit in [victims, ports, targets].into_iter().flatten() {
+            match fit {
+                Fit::None => return Fit::None,
+                Fit::Beyond { .. } => whole = fit,
+                Fit::Within => {}
+            }
+        }
+        whole
     }
 }
 
 /// At least one target, none left out of the list, and each fits.
-fn every_target(facts: &Facts<'_>, fits: impl Fn(&str) -> bool) -> bool {
-    !facts.targets.is_empty()
-        && facts.targets.len() < TARGETS_MAX
-        && facts.targets.iter().all(|one| fits(one))
+fn every_target<'a>(key: &'static str, facts: &Facts<'a>, fits: impl Fn(&str) -> bool) -> Fit<'a> {
+    if !facts.targets.iter().any(|one| fits(one)) {
+        return Fit::None;
+    }
+    let outside = facts.targets.iter().copied().find(|one| !fits(one)).map(Outside::Target);
+    fit_of_list(key, outside, facts.targets.len() >= TARGETS_MAX)
+}
+
+/// Of a list of which something lies within. A full one may have left something out.
+const fn fit_of_list<'a>(key: &'static str, outside: Option<Outside<'a>>, full: bool) -> Fit<'a> {
+    match outside {
+        Some(outside) => Fit::Beyond { key, outside },
+        None if full => Fit::Beyond { key, outside: Outside::LeftOut },
+        None => Fit::Within,
+    }
 }
 
 /// The name itself or one below it; also any other target that is the same text.
@@ -296,6 +396,9 @@ fn check(index: usize, file: &ExceptionFile) -> Result<Exception, ExceptionError
         if value.trim().is_empty() {
             return Err(ExceptionError::Missing { id, key });
         }
+        if value.len() > TEXT_BYTES_MAX {
+            return Err(ExceptionError::TooLong { id, key });
+        }
     }
     let scope = scope_of(&id, file)?;
     if scope.is_empty() {
@@ -307,7 +410,20 @@ fn check(index: usize, file: &ExceptionFile) -> Result<Exception, ExceptionError
         return Err(ExceptionError::Life { id });
     }
     let (reason, owner) = (file.reason.clone(), file.owner.clone());
-    Ok(Exception { id, reason, owner, created, expires, scope })
+    Ok(Exception { id, reason, owner, created, expires, scope, written: written(file) })
+}
+
+fn written(file: &ExceptionFile) -> Vec<(&'static str, String)> {
+    let keys = [
+        ("category", file.category.clone()),
+        ("originator", file.originator.clone()),
+        ("responder", file.responder.clone()),
+        ("port", file.port.map(|port| port.to_string())),
+        ("target", file.target.clone()),
+        ("body", file.body.clone()),
+        ("segment", file.segment.clone()),
+    ];
+    keys.into_iter().filter_map(|(key, value)| value.map(|value| (key, value))).collect()
 }
 
 fn scope_of(id: &BoundedText<64>, file: &ExceptionFile) -> Result<Scope, ExceptionError> {
@@ -365,6 +481,14 @@ pub enum ExceptionError {
         "exception \"{id}\": {key} is missing: each exception needs a reason, an owner, a day of creation and an end"
     )]
     Missing {
+        /// Which exception.
+        id: BoundedText<64>,
+        /// Which key.
+        key: &'static str,
+    },
+    /// A text that nobody would read.
+    #[error("exception \"{id}\": {key} is longer than {TEXT_BYTES_MAX} bytes")]
+    TooLong {
         /// Which exception.
         id: BoundedText<64>,
         /// Which key.

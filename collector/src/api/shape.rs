@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 
 use sekimori_wire::id::Digest;
+use sekimori_wire::time::Timestamp;
 
 use crate::clock::from_stored;
 use crate::console::Check;
+use crate::exceptions::{days_left, ending_within};
+use crate::store::exception::{ExceptionView, UnknownView};
 use crate::store::view::{AgentView, BatchView, ChangeView, FindingView, IncidentView, RejectionView};
 
 /// An incident, as in lists.
@@ -36,7 +39,40 @@ pub(super) fn incident(view: &IncidentView) -> Value {
 /// A finding, with the batch that brought it.
 pub(super) fn finding(view: &FindingView) -> Value {
     let batch = json!({ "agent": view.batch.agent, "epoch": view.batch.epoch, "seq": view.batch.seq });
-    json!({ "body": view.body, "finding": view.json, "link": view.link, "batch": batch })
+    json!({
+        "body": view.body,
+        "finding": view.json,
+        "link": view.link,
+        "exception": view.exception,
+        "batch": batch,
+    })
+}
+
+/// An exception in force. `ends_within` is 0 once it has ended, else 7, 14 or 30 days, or null.
+pub(super) fn exception(view: &ExceptionView, now: Timestamp) -> Value {
+    json!({
+        "id": view.id,
+        "owner": view.owner,
+        "reason": view.reason,
+        "scope": view.scope,
+        "created": view.created,
+        "expires": view.expires,
+        "days_left": days_left(view.expires, now),
+        "ends_within": ending_within(view.expires, now),
+        "findings": view.findings,
+        "last": view.last,
+    })
+}
+
+/// An exception that only an agent knows.
+pub(super) fn unknown(view: &UnknownView) -> Value {
+    json!({
+        "id": view.id,
+        "agent": view.agent,
+        "agent_name": view.agent_name,
+        "findings": view.findings,
+        "last": view.last,
+    })
 }
 
 /// A batch, verified just now.

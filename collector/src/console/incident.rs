@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::evidence::{Check, Reason, finding_mark, list, list_of, pairs, text};
+use super::exceptions::{Excepted, ExceptedRow};
 use super::incidents::Row;
 use super::page::{Level, Mark, Page, When, bytes, error, failed, number, render, shown};
 use super::playbook::playbook;
@@ -46,6 +47,7 @@ struct IncidentPage {
     reason: Reason,
     verified: Mark,
     findings: Vec<Claim>,
+    excepted: Vec<ExceptedRow>,
     alerts: Vec<Alert>,
     flows: Vec<Flow>,
     children: Vec<Row>,
@@ -81,7 +83,7 @@ struct Claim {
     from: When,
     until: When,
     degraded: bool,
-    excepted_by: String,
+    exception: Option<Excepted>,
     reason: Reason,
     link: Vec<(String, String)>,
     link_rule: String,
@@ -194,6 +196,7 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
         .collect();
     let flows = store.flows_around(&view, &Vec::from_iter(community_ids)).await?;
     let children = store.children_of(id).await?;
+    let excepted = store.excepted_beside(&view).await?;
     let detected = view.state == IncidentState::Detected;
     let may = visitor.user.role.may_acknowledge();
     Ok(Some(IncidentPage {
@@ -209,6 +212,7 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
         may_not: detected && !may,
         verified: overall(lang, &checks),
         findings: findings.iter().map(|finding| Claim::new(lang, finding, &opener, &checks)).collect(),
+        excepted: excepted.iter().map(|finding| ExceptedRow::new(lang, finding)).collect(),
         alerts: store.alerts_of(id).await?.iter().map(Alert::new).collect(),
         flows: flows.iter().map(Flow::new).collect(),
         children: children.into_iter().map(|child| Row::new(&page, child)).collect(),
@@ -296,7 +300,7 @@ impl Claim {
             from: when(json, "time"),
             until: when(json, "end"),
             degraded: json.get("degraded").and_then(Value::as_bool).unwrap_or_default(),
-            excepted_by: text(json, "excepted_by"),
+            exception: Excepted::new(lang, &finding.exception),
             reason: json.get("evidence").map(Reason::new).unwrap_or_default(),
             link: pairs(Some(&finding.link)),
             link_rule: text(&finding.link, "rule"),

@@ -6,6 +6,7 @@ use axum::response::Response;
 use sekimori_wire::finding::Severity;
 
 use super::agents::{AgentRow, Attention};
+use super::exceptions::{Broken, ExceptionRow};
 use super::incidents::Row;
 use super::intake::Turned;
 use super::page::{Page, failed, number, render};
@@ -27,6 +28,8 @@ struct OverviewPage {
     agents_total: String,
     counters: Vec<(String, String)>,
     turned: Vec<Turned>,
+    broken: Option<Broken>,
+    ending: Vec<ExceptionRow>,
 }
 
 /// How many open incidents of one severity.
@@ -58,7 +61,14 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<OverviewPage, Stor
     let counted = |prefix: &str| -> i64 {
         counters.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| value).sum()
     };
+    let exceptions = console.store.exceptions().await?;
     Ok(OverviewPage {
+        broken: Broken::new(console.store.exceptions_read().await?),
+        ending: exceptions
+            .iter()
+            .map(|view| ExceptionRow::new(&page, view))
+            .filter(|row| row.ending)
+            .collect(),
         tiles: tiles
             .map(|(severity, count)| Tile { level: severity.level(), label: lang.severity(severity), count })
             .collect(),

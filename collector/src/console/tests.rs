@@ -25,13 +25,15 @@ use crate::auth::password::hash_password;
 use crate::auth::role::Role;
 use crate::auth::session::SessionToken;
 use crate::clock::{now, stored};
-use crate::config::Correlation;
+use crate::config::{AgentsOwn, Correlation};
+use crate::exceptions::InForce;
 use crate::ingest::registry::Registered;
 use crate::ingest::{Outcome, Received, Submission};
 use crate::store::Store;
 use crate::store::view::{BatchName, IncidentFilter};
 use crate::store::writer::Writer;
 
+mod exceptions;
 const PASSWORD: &str = "関守の長い合言葉";
 /// What an attacker would send in every field that may hold text.
 const HOSTILE: &str = "<script>alert(1)</script>\"'\u{202e}&";
@@ -64,6 +66,10 @@ impl Answer {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(InForce::load(&[], AgentsOwn::Accept).unwrap()).await
+    }
+
+    async fn with(exceptions: InForce) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(&dir.path().join("s.db")).await.unwrap();
         for (name, role) in [("monitor", Role::Monitor), ("auditor", Role::Auditor)] {
@@ -97,7 +103,7 @@ impl Bench {
             wide_area_bodies: 3,
             wide_area_window: Duration::from_secs(86_400),
         };
-        let (writer, _task) = Writer::start(store.clone(), correlation);
+        let (writer, _task) = Writer::start(store.clone(), correlation, exceptions);
         let router = super::router_of(store.clone());
         Self { _dir: dir, store, router, writer, key, from, head: (0, Digest::ZERO) }
     }

@@ -24,6 +24,7 @@ use sekimori_wire::time::Timestamp;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::config::AgentsOwn;
 use crate::status::{self, Status};
 use crate::{clock, init, verify};
 
@@ -43,7 +44,10 @@ impl Collector {
         let plan = init::Plan { dir: dir.clone(), hosts: Vec::new(), ingest: any, enroll: any, console: any };
         let made = init::run(&plan).await.unwrap();
         assert!(matches!(init::run(&plan).await, Err(init::InitError::Exists { .. })));
-        let server = Server::bind(Config::load(&made.config).unwrap()).await.unwrap();
+        let server =
+            Server::bind(Config::load(&made.config).unwrap(), InForce::load(&[], AgentsOwn::Accept).unwrap())
+                .await
+                .unwrap();
         let config = server.config().clone();
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(server.run(stopped, || {}));

@@ -13,6 +13,7 @@ use sqlx::{Row as _, SqliteConnection};
 use super::{StoreError, finding, incident, query};
 use crate::clock::stored;
 use crate::config::Correlation;
+use crate::exceptions::ruling::Judge;
 use crate::ingest::continuity::{Fork, Head, Place, Verdict, judge};
 use crate::ingest::registry::Registered;
 use crate::ingest::{Outcome, Received, Submission, refusal};
@@ -24,14 +25,16 @@ pub struct Ledger {
     pub now: Timestamp,
     /// When findings belong together.
     pub correlation: Correlation,
+    /// What is under an exception.
+    pub judge: Judge,
     /// What was counted.
     pub counters: BTreeMap<&'static str, i64>,
 }
 
 impl Ledger {
     /// An empty one.
-    pub const fn new(now: Timestamp, correlation: Correlation) -> Self {
-        Self { now, correlation, counters: BTreeMap::new() }
+    pub const fn new(now: Timestamp, correlation: Correlation, judge: Judge) -> Self {
+        Self { now, correlation, judge, counters: BTreeMap::new() }
     }
 
     /// Counts one.

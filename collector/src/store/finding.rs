@@ -5,14 +5,16 @@ use sekimori_wire::finding::Finding;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::commit::{Ledger, Origin, json_text};
-use super::{StoreError, incident, query};
+use super::{StoreError, exception, incident, query};
 use crate::clock::stored;
 use crate::correlate::rule;
+use crate::exceptions::ruling::{self, Ruling, Source};
 
 /// What is stored of a finding's earlier revision.
 struct Earlier {
     n: i64,
     incident: Option<String>,
+    excepted_by: Option<String>,
 }
 
 /// Stores a finding, or a later revision of one, and correlates it.
@@ -31,12 +33,13 @@ pub async fn store(
     }
     finding.body = Some(origin.body);
     let id = finding.id.to_string();
-    let row = sqlx::query("SELECT n, revision, incident FROM findings WHERE body = $1 AND id = $2")
-        .bind(origin.body.as_str())
-        .bind(&id)
-        .fetch_optional(&mut *tx)
-        .await
-        .map_err(query("look up a finding"))?;
+    let row =
+        sqlx::query("SELECT n, revision, incident, excepted_by FROM findings WHERE body = $1 AND id = $2")
+            .bind(origin.body.as_str())
+            .bind(&id)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(query("look up a finding"))?;
     let earlier = match row {
         None => None,
         Some(row) => {
@@ -48,24 +51,48 @@ pub async fn store(
             Some(Earlier {
                 n: row.try_get("n").map_err(query("look up a finding"))?,
                 incident: row.try_get("incident").map_err(query("look up a finding"))?,
+                excepted_by: row.try_get("excepted_by").map_err(query("look up a finding"))?,
             })
         }
     };
     let n = write(tx, origin, &finding, &id).await?;
     ledger.count(if earlier.is_some() { "findings_revised" } else { "findings_stored" });
-    if finding.excepted_by.is_some() {
-        ledger.count("findings_excepted");
-        return Ok(());
-    }
-    let claim = rule::claim(&finding, class);
-    let linked = earlier.and_then(|earlier| {
+    let (linked, before) = earlier.map_or((None, None), |earlier| {
         debug_assert_eq!(earlier.n, n, "an upsert keeps the row");
-        earlier.incident
+        (earlier.incident, earlier.excepted_by)
     });
-    let link = incident::Link { origin, finding: &finding, n, claim: &claim };
-    match linked {
-        Some(incident) => incident::grow(tx, ledger, &link, &incident).await,
-        None => incident::join_or_open(tx, ledger, &link).await,
+    let ruling = ruling::rule(&ledger.judge, &finding);
+    if ruling.note().is_some() || before.is_some() {
+        exception::mark(tx, n, &ruling).await?;
+    }
+    count(ledger, &ruling, before.is_some());
+    let claim = rule::claim(&finding, class);
+    let link = incident::Link { origin, finding: &finding, n, claim: &claim, exception: ruling.note() };
+    match (ruling.excepted(), linked) {
+        (Some(_), Some(incident)) if before.is_none() => {
+            incident::excepted(tx, ledger, &link, &incident).await
+        }
+        (Some(_), _) => Ok(()),
+        (None, Some(incident)) => incident::grow(tx, ledger, &link, &incident).await,
+        (None, None) => incident::join_or_open(tx, ledger, &link).await,
+    }
+}
+
+fn count(ledger: &mut Ledger, ruling: &Ruling, was_excepted: bool) {
+    match ruling.excepted() {
+        Some((_, source)) => {
+            ledger.count("findings_excepted");
+            ledger.count(match source {
+                Source::Collector => "findings_excepted_here",
+                Source::Agent => "findings_excepted_unknown",
+            });
+        }
+        None if was_excepted => ledger.count("findings_no_longer_excepted"),
+        None => {}
+    }
+    match ruling {
+        Ruling::Overruled { .. } => ledger.count("exceptions_overruled"),
+        Ruling::Counts | Ruling::Excepted { .. } => {}
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Link<'a> {
     pub n: i64,
     /// What it claims.
     pub claim: &'a Claim,
+    /// What was ruled on an exception that it is under, or that its agent named.
+    pub exception: Option<&'a Value>,
 }
 
 /// What a new incident starts with.
@@ -89,6 +91,7 @@ pub async fn join_or_open(
             "end": link.claim.end,
         },
         "threshold": { "gap_seconds": gap.as_secs() },
+        "exception": link.exception,
     });
     sqlx::query("UPDATE findings SET incident = $2, link_json = $3 WHERE n = $1")
         .bind(link.n)
@@ -111,6 +114,24 @@ pub async fn grow(
     incident: &str,
 ) -> Result<(), StoreError> {
     apply(tx, ledger, link, incident, 0).await
+}
+
+/// A finding of the incident came under an exception: the incident stays as it is, and its history says so.
+///
+/// # Errors
+/// If the store fails.
+pub async fn excepted(
+    tx: &mut SqliteConnection,
+    ledger: &Ledger,
+    link: &Link<'_>,
+    incident: &str,
+) -> Result<(), StoreError> {
+    let what = json!({
+        "finding": link.finding.id,
+        "revision": link.finding.revision,
+        "exception": link.exception,
+    });
+    change(tx, ledger, incident, "excepted", &what).await
 }
 
 /// An agent's chain forked: opens an incident about the agent, or keeps the one that is open.

@@ -15,6 +15,7 @@ use super::commit::{self, Ledger};
 use super::{Store, StoreError, query};
 use crate::clock::{self, stored};
 use crate::config::Correlation;
+use crate::exceptions::InForce;
 use crate::fleet::error_chain;
 use crate::ingest::{Outcome, SUBMISSIONS_MAX, Submission};
 
@@ -45,10 +46,10 @@ type Rejected = BTreeMap<(String, String), (i64, String)>;
 
 impl Writer {
     /// Starts the task.
-    pub fn start(store: Store, correlation: Correlation) -> (Self, JoinHandle<()>) {
+    pub fn start(store: Store, correlation: Correlation, exceptions: InForce) -> (Self, JoinHandle<()>) {
         let (jobs, queue) = mpsc::channel(SUBMISSIONS_MAX);
         let rejected = Arc::new(Mutex::new(Rejected::new()));
-        let task = Task { store, correlation, queue, rejected: Arc::clone(&rejected) };
+        let task = Task { store, correlation, exceptions, queue, rejected: Arc::clone(&rejected) };
         (Self { jobs, rejected }, tokio::spawn(task.run()))
     }
 
@@ -84,6 +85,7 @@ impl Writer {
 struct Task {
     store: Store,
     correlation: Correlation,
+    exceptions: InForce,
     queue: mpsc::Receiver<Job>,
     rejected: Arc<Mutex<Rejected>>,
 }
@@ -139,12 +141,14 @@ impl Task {
         let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
         let mut answers = Vec::with_capacity(group.len());
         let mut counters = BTreeMap::new();
+        // One set for the whole group: files that are read meanwhile count from the next.
+        let judge = self.exceptions.judge();
         for job in group {
             match job {
                 Job::Flush(answer) => answers.push(Answer::Flushed(answer)),
                 Job::Commit(submission, answer) => {
                     let mut savepoint = tx.begin().await.map_err(query("begin"))?;
-                    let mut ledger = Ledger::new(clock::now(), self.correlation);
+                    let mut ledger = Ledger::new(clock::now(), self.correlation, judge.clone());
                     match commit::submission(&mut savepoint, &mut ledger, *submission).await {
                         Ok(outcome) => {
                             savepoint.commit().await.map_err(query("commit"))?;

@@ -168,3 +168,53 @@ fn incomplete_ones_are_refused_by_name() {
     })])
     .unwrap();
 }
+
+#[test]
+fn the_verdict_says_what_lies_outside() {
+    let one = |change: &dyn Fn(&mut ExceptionFile)| Exceptions::checked(vec![file(change)]).unwrap();
+    let verdict = |exceptions: &Exceptions, facts: &Facts<'static>, at| {
+        exceptions.iter().next().unwrap().verdict(facts, at)
+    };
+    let port = one(&|file| file.port = Some(443));
+    let cases: [(&[u16], Verdict<'_>); 4] = [
+        (&[443], Verdict::Covers),
+        (&[443, 22], Verdict::Exceeds { key: "port", outside: Outside::Port(22) }),
+        (&[22], Verdict::Other),
+        (&[], Verdict::Other),
+    ];
+    for (ports, expected) in cases {
+        assert_eq!(verdict(&port, &facts(&[], ports), NOW), expected, "{ports:?}");
+    }
+    let full: &'static [u16] = vec![443; PORTS_MAX].leak();
+    let left_out = Verdict::Exceeds { key: "port", outside: Outside::LeftOut };
+    assert_eq!(verdict(&port, &facts(&[], full), NOW), left_out);
+    let target = one(&|file| file.target = set("example.org"));
+    let names = facts(&["a.example.org", "example.net"], &[]);
+    let outside = Outside::Target("example.net");
+    assert_eq!(verdict(&target, &names, NOW), Verdict::Exceeds { key: "target", outside });
+    let victims = Facts { responder: None, ..facts(&["10.3.0.1", "10.4.0.1"], &[]) };
+    let responder = one(&|file| file.responder = set("10.3.0.0/16"));
+    let outside = Outside::Target("10.4.0.1");
+    assert_eq!(verdict(&responder, &victims, NOW), Verdict::Exceeds { key: "responder", outside });
+    let ended = "2027-03-31T15:00:00Z".parse().unwrap();
+    assert_eq!(verdict(&port, &facts(&[], &[443]), ended), Verdict::Ended);
+}
+
+#[test]
+fn a_refusal_names_the_place() {
+    let second = file(|file| {
+        file.port = Some(1);
+        file.reason = "x".repeat(1_025);
+    });
+    let files = vec![file(|file| file.port = Some(1)), second];
+    let (place, cause) = Exceptions::checked(files).unwrap_err();
+    assert_eq!(
+        (place, cause.to_string().as_str()),
+        (1, "exception \"EX-1\": reason is longer than 1024 bytes")
+    );
+    let twice = vec![file(|file| file.port = Some(1)), file(|file| file.port = Some(2))];
+    assert_eq!(Exceptions::checked(twice).unwrap_err().0, 1);
+    let known = Exceptions::checked(vec![file(|file| file.port = Some(443))]).unwrap();
+    assert_eq!(known.by_id("EX-1").unwrap().written, [("port", "443".to_owned())]);
+    assert!(known.by_id("EX-2").is_none());
+}

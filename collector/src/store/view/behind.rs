@@ -26,8 +26,26 @@ pub struct FindingView {
     pub json: Value,
     /// Why it belongs to the incident.
     pub link: Value,
+    /// Under which exception it is, or which one was overruled.
+    pub exception: Value,
     /// The batch that brought it.
     pub batch: BatchName,
+}
+
+/// Columns of a finding as they are read: body, finding, link, exception, agent, epoch, seq.
+type FindingRow = (String, String, Option<String>, Option<String>, String, i64, i64);
+
+impl FindingView {
+    /// From its columns.
+    pub fn from_row((body, json, link, exception, agent, epoch, seq): FindingRow) -> Self {
+        Self {
+            body,
+            json: value(&json),
+            link: link.as_deref().map_or(Value::Null, value),
+            exception: exception.as_deref().map_or(Value::Null, value),
+            batch: BatchName { agent, epoch, seq },
+        }
+    }
 }
 
 /// Names a batch.
@@ -111,8 +129,8 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn findings_of(&self, incident: &str) -> Result<Vec<FindingView>, StoreError> {
-        let rows: Vec<(String, String, Option<String>, String, i64, i64)> = sqlx::query_as(
-            "SELECT f.body, f.json, f.link_json, f.agent, f.epoch, f.seq FROM findings f
+        let rows: Vec<FindingRow> = sqlx::query_as(
+            "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.epoch, f.seq FROM findings f
              WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
              ORDER BY f.severity DESC, f.time DESC, f.n DESC LIMIT $2",
         )
@@ -121,15 +139,7 @@ impl Store {
         .fetch_all(self.reader())
         .await
         .map_err(query("list the findings of an incident"))?;
-        Ok(rows
-            .into_iter()
-            .map(|(body, json, link, agent, epoch, seq)| FindingView {
-                body,
-                json: value(&json),
-                link: link.as_deref().map_or(Value::Null, value),
-                batch: BatchName { agent, epoch, seq },
-            })
-            .collect())
+        Ok(rows.into_iter().map(FindingView::from_row).collect())
     }
 
     /// Endpoint alerts of an incident or of its children, newest first.

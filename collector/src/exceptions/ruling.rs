@@ -1,0 +1,149 @@
+//! Whether a finding is under an exception: the collector's own judgement, then what the agent said.
+//!
+//! The collector knows the id that the agent names: its own judgement rules, whatever the agent's copy of that exception
+//! says. It does not know it: the agent's mark stands (whoever runs the agent signed for it), is counted, and is shown
+//! as what the collector cannot vouch for; unless the configuration refuses such marks.
+
+use std::sync::Arc;
+
+use sekimori_wire::exception::{Exception, Exceptions, Facts};
+use sekimori_wire::finding::Finding;
+use serde_json::{Map, Value, json};
+
+use crate::config::AgentsOwn;
+
+/// What findings are judged by.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    /// The collector's own exceptions.
+    pub exceptions: Arc<Exceptions>,
+    /// What holds of those that only agents know.
+    pub agents_own: AgentsOwn,
+}
+
+/// Whose judgement puts a finding under an exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The collector's.
+    Collector,
+    /// The agent's alone.
+    Agent,
+}
+
+impl Source {
+    /// The stable identifier.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Collector => "collector",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// What the collector makes of a finding.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ruling {
+    /// No exception: it counts.
+    Counts,
+    /// The agent named an exception that does not hold here: it counts, and what was overruled is shown.
+    Overruled {
+        /// What is written down.
+        note: Value,
+    },
+    /// It is stored and counted, and no incident knows it.
+    Excepted {
+        /// By which exception.
+        id: String,
+        /// By whose judgement.
+        source: Source,
+        /// What is written down.
+        note: Value,
+    },
+}
+
+impl Ruling {
+    /// The exception's id and whose judgement it is, if the finding is under one.
+    pub fn excepted(&self) -> Option<(&str, Source)> {
+        match self {
+            Self::Excepted { id, source, .. } => Some((id, *source)),
+            Self::Counts | Self::Overruled { .. } => None,
+        }
+    }
+
+    /// What is written down with the finding.
+    pub const fn note(&self) -> Option<&Value> {
+        match self {
+            Self::Counts => None,
+            Self::Overruled { note } | Self::Excepted { note, .. } => Some(note),
+        }
+    }
+}
+
+/// Judges a revision by the time of its last evidence: one that goes on after the end of its exception counts.
+pub fn rule(judge: &Judge, finding: &Finding) -> Ruling {
+    let Judge { exceptions, agents_own } = judge;
+    let said = finding.excepted_by.as_deref();
+    let at = finding.end.max(finding.time);
+    if let Some((_, exception)) = exceptions.judge(&Facts::from(finding), at) {
+        let mut note = described(exception);
+        note.insert("verdict".to_owned(), json!("covers"));
+        note.insert("agent".to_owned(), json!(said));
+        let note = with_source(note, Source::Collector);
+        return Ruling::Excepted { id: exception.id.as_str().to_owned(), source: Source::Collector, note };
+    }
+    let Some(said) = said else { return Ruling::Counts };
+    match exceptions.by_id(said) {
+        None => {
+            let verdict = match agents_own {
+                AgentsOwn::Accept => "unknown",
+                AgentsOwn::Refuse => "refused",
+            };
+            let note = Map::from_iter([
+                ("id".to_owned(), json!(said)),
+                ("verdict".to_owned(), json!(verdict)),
+                ("agent".to_owned(), json!(said)),
+            ]);
+            match agents_own {
+                AgentsOwn::Accept => {
+                    let note = with_source(note, Source::Agent);
+                    Ruling::Excepted { id: said.to_owned(), source: Source::Agent, note }
+                }
+                AgentsOwn::Refuse => Ruling::Overruled { note: with_source(note, Source::Collector) },
+            }
+        }
+        Some(exception) => {
+            let mut note = described(exception);
+            let verdict = if at > exception.expires { "ended" } else { "outside" };
+            note.insert("verdict".to_owned(), json!(verdict));
+            note.insert("agent".to_owned(), json!(said));
+            Ruling::Overruled { note: with_source(note, Source::Collector) }
+        }
+    }
+}
+
+fn with_source(mut note: Map<String, Value>, source: Source) -> Value {
+    note.insert("source".to_owned(), json!(source.as_str()));
+    Value::Object(note)
+}
+
+/// As it was when it was judged by: files change, and the finding must still say who accepted it and why.
+fn described(exception: &Exception) -> Map<String, Value> {
+    Map::from_iter([
+        ("id".to_owned(), json!(exception.id.as_str())),
+        ("owner".to_owned(), json!(exception.owner)),
+        ("reason".to_owned(), json!(exception.reason)),
+        ("created".to_owned(), json!(exception.created)),
+        ("expires".to_owned(), json!(exception.expires)),
+        ("scope".to_owned(), scope_of(exception)),
+    ])
+}
+
+/// Its scope as the file writes it.
+pub fn scope_of(exception: &Exception) -> Value {
+    exception
+        .written
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), json!(value)))
+        .collect::<Map<_, _>>()
+        .into()
+}
