@@ -12,8 +12,10 @@
 
 mod bundle;
 pub(crate) mod command;
+pub(crate) mod guard;
 mod misp;
 mod report;
+pub(crate) mod shelf;
 mod stix;
 mod table;
 #[cfg(test)]
@@ -48,6 +50,8 @@ pub(crate) struct Sources {
     /// Signed by one of the keys.
     pub(crate) bundles: Vec<PathBuf>,
     pub(crate) keys: Vec<VerifyingKey>,
+    /// Tables of prefixes behind which many stand.
+    pub(crate) shared: Vec<PathBuf>,
     /// For feeds that do not say themselves when they should have been replaced.
     pub(crate) max_age: Option<Duration>,
     /// The most that a match of a feed can be.
@@ -77,6 +81,8 @@ pub(crate) enum IntelError {
     },
     #[error("{}: signed bundles belong under `bundles`, where their signature is checked", path.display())]
     Unverified { path: PathBuf },
+    #[error("{}:{line}: not a prefix, a tab and its operator, or one line too many", path.display())]
+    Shared { path: PathBuf, line: usize },
     #[error("{}", path.display())]
     Bundle {
         path: PathBuf,
@@ -133,6 +139,17 @@ impl Import {
         let text = read(path)?;
         bundle::read(self, path, &text, keys)
             .map_err(|cause| IntelError::Bundle { path: path.to_owned(), cause })
+    }
+
+    /// Reads a table of prefixes behind which many stand. `#` begins a comment.
+    fn shared(&mut self, path: &Path) -> Result<(), IntelError> {
+        for (number, line) in read(path)?.lines().enumerate() {
+            let is_empty = line.trim().is_empty() || line.starts_with('#');
+            if !is_empty && !self.builder.share(line) {
+                return Err(IntelError::Shared { path: path.to_owned(), line: number + 1 });
+            }
+        }
+        Ok(())
     }
 
     /// What was taken, and what not.
@@ -192,6 +209,7 @@ pub(crate) fn gather(sources: &Sources) -> (Arc<Intel>, Vec<IntelError>) {
         let read = if is_bundle { import.bundle(path, &sources.keys) } else { import.file(path) };
         problems.extend(read.err());
     }
+    problems.extend(sources.shared.iter().filter_map(|path| import.shared(path).err()));
     for feed in import.builder.feeds_mut() {
         feed.max_age = feed.max_age.or(sources.max_age);
         if let Some((_, severity)) = sources.severities.iter().find(|(name, _)| *name == feed.name) {
@@ -208,9 +226,20 @@ pub(crate) fn gather(sources: &Sources) -> (Arc<Intel>, Vec<IntelError>) {
     (Arc::new(intel), problems)
 }
 
+/// How old a feed is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Age {
+    pub(crate) feed: String,
+    pub(crate) days: u64,
+}
+
 /// Feeds that should have been replaced by now.
-pub(crate) fn stale(intel: &Intel, now: Timestamp) -> Vec<&str> {
-    intel.feeds().iter().filter(|feed| feed.is_stale(now)).map(|feed| feed.name.as_str()).collect()
+pub(crate) fn stale(intel: &Intel, now: Timestamp) -> Vec<Age> {
+    let age = |feed: &Feed| {
+        let age = now.since(feed.made?);
+        feed.is_stale(now).then(|| Age { feed: feed.name.clone(), days: age.as_secs() / 86_400 })
+    };
+    intel.feeds().iter().filter_map(age).collect()
 }
 
 fn read(path: &Path) -> Result<String, IntelError> {

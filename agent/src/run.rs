@@ -9,6 +9,7 @@
 //! and is declared. Time comes from the kernel with each frame; a silent link is told the clock.
 
 mod capturing;
+mod reload;
 mod sealing;
 
 use std::io;
@@ -20,10 +21,8 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use sd_notify::NotifyState;
-use sekimori_sensor::intel::Intel;
 use sekimori_sensor::observe::Options;
 use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
-use sekimori_wire::exception::Exceptions;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -34,13 +33,14 @@ use crate::config::{Config, ConfigError};
 use crate::endpoint::{Bound, Intake, ListenError};
 use crate::health::{Gauge, Monitor, notify};
 use crate::identity::{Identity, IdentityError};
-use crate::intel;
+use crate::intel::shelf::Shelf;
 use crate::outbox::Outbox;
 use crate::privilege::{self, PrivilegeError};
 use crate::seal::{Sealer, SealerError};
 use crate::ship::{self, Outcome, ShipError, Stats};
 use crate::spool::{Spool, SpoolError};
 use capturing::Capturing;
+use reload::Reloader;
 use sealing::Sealing;
 
 /// Records between a capture thread and the sealing one; the outbox before it holds more.
@@ -100,15 +100,17 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
         let _on_runtime = runtime.enter();
         bound.start().map_err(system("listen for syslog"))?
     };
-    let (intel, unread) = intelligence(&config);
-    let around = Around { identity, spool, sealer, stats: Arc::new(Stats::default()), intake, intel, unread };
+    let reloader = Reloader::begin(&config);
+    let shelf = reloader.shelf();
+    let around = Around { identity, spool, sealer, stats: Arc::new(Stats::default()), intake, shelf };
     let (failed, failures) = mpsc::channel(1);
     let (stop_shipping, stopped) = watch::channel(false);
     runtime.spawn(shipping(&around, config.collector_urls.clone(), stopped, failed.clone()));
     let threads = Threads::start(opened, lines, &config, around, &failed)?;
+    let reload = reloader.start()?;
     notify(&[NotifyState::Ready]);
     tracing::info!(interfaces = %config.interfaces.join(", "), state = %config.state.display(), "capturing");
-    let ended = runtime.block_on(until_told_to_end(failures, &config));
+    let ended = runtime.block_on(until_told_to_end(failures, &reload));
     notify(&[NotifyState::Stopping]);
     stop_shipping.send_replace(true);
     let stopped = threads.stop();
@@ -144,18 +146,7 @@ struct Around {
     sealer: Sealer,
     stats: Arc<Stats>,
     intake: Arc<Intake>,
-    intel: Arc<Intel>,
-    /// Files of threat intelligence that could not be used.
-    unread: u64,
-}
-
-/// What is known to be malicious. A list that cannot be read blinds the agent to it alone: it starts, says so, and counts it.
-fn intelligence(config: &Config) -> (Arc<Intel>, u64) {
-    let (intel, problems) = intel::gather(&config.intel);
-    for problem in &problems {
-        tracing::error!(error = problem as &dyn std::error::Error, "threat intelligence is incomplete");
-    }
-    (intel, u64::try_from(problems.len()).unwrap_or(u64::MAX))
+    shelf: Arc<Shelf>,
 }
 
 /// Ships, and tells when that ended by itself.
@@ -187,7 +178,10 @@ fn shipping(
 }
 
 /// Waits for a signal, or for something to fail.
-async fn until_told_to_end(mut failures: mpsc::Receiver<RunError>, config: &Config) -> Result<(), RunError> {
+async fn until_told_to_end(
+    mut failures: mpsc::Receiver<RunError>,
+    reload: &crossbeam_channel::Sender<()>,
+) -> Result<(), RunError> {
     let on = |kind| signal(kind).map_err(|cause| RunError::System { doing: "wait for signals", cause });
     let mut terminate = on(SignalKind::terminate())?;
     let mut interrupt = on(SignalKind::interrupt())?;
@@ -196,24 +190,10 @@ async fn until_told_to_end(mut failures: mpsc::Receiver<RunError>, config: &Conf
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => reload(config),
+            // If a word waits already, it is about this too.
+            _ = hang_up.recv() => drop(reload.try_send(())),
             failure = failures.recv() => return Err(failure.unwrap_or(RunError::Thread { name: "capture" })),
         }
-    }
-}
-
-/// Nothing can be changed while running: the file is checked, and what it would take is said.
-fn reload(running: &Config) {
-    match Config::load(&running.path) {
-        Ok(new) if new.digest == running.digest => tracing::info!("the configuration is unchanged"),
-        Ok(_) => tracing::warn!(
-            file = %running.path.display(),
-            "the configuration has changed and is good; it takes effect with a restart (nothing can be reloaded)"
-        ),
-        Err(error) => tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the configuration has changed and is bad; a restart would fail"
-        ),
     }
 }
 
@@ -235,7 +215,7 @@ impl Threads {
         let (to_sealing, records) = bounded(RECORDS_IN_CHANNEL);
         let user_key = around.identity.user_key();
         let mut lines = Some(lines);
-        let exceptions = Exceptions::from_files(config.exceptions.clone()).unwrap_or_default();
+        let lists = around.shelf.lists();
         let mut capturing = Vec::new();
         let mut gauges = Vec::new();
         let mut drawers = Vec::new();
@@ -249,8 +229,8 @@ impl Threads {
                 user_key,
                 observe: Options::default(),
                 keep: Keep::Nothing,
-                intel: Arc::clone(&around.intel),
-                exceptions: exceptions.clone(),
+                intel: Arc::clone(&lists.intel),
+                exceptions: lists.exceptions.clone(),
             });
             let drawer = Arc::new(Drawer::new(&config.state, &interface));
             drawer.load(|file| sensor.recall(file));
@@ -259,7 +239,8 @@ impl Threads {
             let lines = lines.take();
             let outbox = Outbox::new(to_sealing.clone());
             let stop = Arc::clone(&stop);
-            let thread = Capturing { live, sensor, drawer, outbox, recorder, lines, gauge, stop };
+            let shelf = (Arc::clone(&around.shelf), 0);
+            let thread = Capturing { live, sensor, drawer, outbox, recorder, lines, gauge, stop, shelf };
             let failed = failed.clone();
             capturing.push(spawn(format!("capture-{interface}"), move || {
                 if let Err(error) = thread.run() {

@@ -281,6 +281,19 @@ attention-drops = { $n ->
     [one] { $n } packet dropped
    *[other] { $n } packets dropped
 }
+attention-intel-unread = { $n ->
+    [one] { $n } threat list unread
+   *[other] { $n } threat lists unread
+}
+attention-intel-refused = New threat lists refused
+attention-intel-shrunk = { $n ->
+    [one] { $n } threat feed shrank
+   *[other] { $n } threat feeds shrank
+}
+attention-intel-stale = { $n ->
+    [one] { $n } threat feed out of date
+   *[other] { $n } threat feeds out of date
+}
 attention-certificate = Certificate ends soon
 
 intake-sub = What came in, what was refused, who could not connect

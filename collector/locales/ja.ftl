@@ -266,6 +266,10 @@ attention-never-seen = 登録後、未受信
 attention-replayed = 再生(終了)
 attention-silent = 途絶(90 秒以上)
 attention-drops = 取りこぼし { $n } パケット
+attention-intel-unread = 読み込めない脅威情報 { $n } 件
+attention-intel-refused = 新しい脅威情報を適用せず
+attention-intel-shrunk = 急減した脅威情報 { $n } 件
+attention-intel-stale = 期限切れの脅威情報 { $n } 件
 attention-certificate = 証明書の期限が近い
 
 ## 受信状況

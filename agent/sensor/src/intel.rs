@@ -2,26 +2,27 @@
 //! each packet.
 //!
 //! ```text
+//! filter, by leading bits of the fingerprint ─► one word that says "no" to all but one in a hundred of what is not listed
+//! starts, by the same bits ─► where to begin looking: about four entries from the right one
 //! entries, by fingerprint ─► 24 bytes each: fingerprint, place of the text, expiry, note, feed, confidence, kind
-//! starts, by leading bits of the fingerprint ─► where to begin looking: about four entries from the right one
 //! texts ─► every value and note, one after another: what a fingerprint found is compared in full
 //! ```
 //!
-//! A million indicators of 25 characters take about 55 MiB; [`BYTES_MAX`] bounds it. The fingerprint only finds the place:
+//! A million indicators of 25 characters take about 57 MiB; [`BYTES_MAX`] bounds it. The fingerprint only finds the place:
 //! since the whole value is compared, nothing matches that is not listed. An address is looked up once for each prefix
-//! length that occurs; a name once for itself and once for each name above it.
+//! length that occurs; a name once for itself and once for each name above it, all in one pass. Kinds of which nothing is
+//! listed are not looked up at all.
 
 mod build;
+mod print;
 mod shared;
 #[cfg(test)]
 mod tests;
 mod value;
 
-use core::hash::BuildHasher as _;
 use core::net::IpAddr;
 use std::time::Duration;
 
-use foldhash::quality::FixedState;
 use ipnet::IpNet;
 use sekimori_wire::finding::Severity;
 use sekimori_wire::time::Timestamp;
@@ -111,14 +112,18 @@ pub struct Intel {
     feeds: Vec<Feed>,
     /// In order of fingerprint, then text, then feed.
     entries: Vec<Entry>,
-    /// For each value of the fingerprint's leading bits, where its entries begin; one more ends the last.
+    /// For each value of the fingerprint's leading bits, the bits of its entries (see [`print::mask`]).
+    filter: Vec<u64>,
+    /// For each of them, where its entries begin; one more ends the last.
     starts: Vec<u32>,
     /// How far a fingerprint is shifted to leave its leading bits.
     shift: u32,
     /// Each text behind its length in two bytes.
     texts: Vec<u8>,
-    /// Prefix lengths that occur, for IPv4 and IPv6.
+    /// Prefix lengths that occur less one, for IPv4 and IPv6.
     lengths: [u128; 2],
+    /// Kinds that occur.
+    kinds: u8,
     shared: shared::Shared,
 }
 
@@ -209,7 +214,13 @@ impl Intel {
     pub const fn bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>()
             + self.starts.capacity() * size_of::<u32>()
+            + self.filter.capacity() * size_of::<u64>()
             + self.texts.capacity()
+    }
+
+    /// Something of this kind is listed.
+    pub const fn has(&self, kind: Kind) -> bool {
+        self.kinds >> kind as u8 & 1 == 1
     }
 
     /// An address that is listed, or lies in a prefix that is. The surest feed answers for it.
@@ -219,12 +230,16 @@ impl Intel {
         let mut lengths = if address.is_ipv4() { v4 } else { v6 };
         let mut best: Option<Hit<'_>> = None;
         while lengths != 0 {
-            let length = u8::try_from(127 - lengths.leading_zeros()).unwrap_or(0);
-            lengths &= !(1 << length);
-            // Only the longest IPv6 length does not fit its own number of bits.
-            let length = if length == 0 { 128 } else { length };
-            let Ok(net) = IpNet::new(address, length) else { continue };
-            if let Some(found) = self.find(Kind::Address, value::prefix_key(net).as_slice(), now) {
+            let longest = 127 - lengths.leading_zeros();
+            lengths &= !(1 << longest);
+            let length = u8::try_from(longest + 1).unwrap_or(u8::MAX);
+            let network = value::network(address, length);
+            let print = print::of_address(network, length);
+            if !self.may_list(print) {
+                continue;
+            }
+            let Ok(net) = IpNet::new(network, length) else { continue };
+            if let Some(found) = self.find(Kind::Address, print, value::prefix_key(net).as_slice(), now) {
                 best = Some(match best {
                     None => found,
                     Some(best) => {
@@ -242,23 +257,46 @@ impl Intel {
 
     /// A name that is listed, or lies below one that is. Names are in lower case, without the final dot.
     pub fn domain(&self, name: &str, now: Timestamp) -> Option<Hit<'_>> {
-        if let Some(found) = self.find(Kind::Domain, name.as_bytes(), now) {
-            return Some(found);
+        if !self.has(Kind::Domain) {
+            return None;
         }
+        let name = name.as_bytes();
+        let mut tail = print::Tail::EMPTY;
+        // Where the names above begin that the filter lets pass, the highest first.
+        let mut above = [(0, 0); PARENTS_MAX];
+        let (mut dots, mut passed) = (0, 0);
+        for (at, byte) in name.iter().enumerate().rev() {
+            if *byte == b'.' && dots < PARENTS_MAX {
+                dots += 1;
+                if self.may_list(tail.print())
+                    && let Some(one) = above.get_mut(passed)
+                {
+                    *one = (at + 1, tail.print());
+                    passed += 1;
+                }
+            }
+            tail.prepend(*byte);
+        }
+        let find = |(at, print): (usize, u64)| self.find(Kind::Domain, print, name.get(at..)?, now);
+        let own = if self.may_list(tail.print()) { find((0, tail.print())) } else { None };
         // The nearest first: what is listed below says more than what is listed above.
-        let dots = || name.bytes().enumerate().filter(|(_, byte)| *byte == b'.').map(|(at, _)| at);
-        let above = dots().skip(dots().count().saturating_sub(PARENTS_MAX));
-        above.into_iter().find_map(|at| self.find(Kind::Domain, name.as_bytes().get(at + 1..)?, now))
+        own.or_else(|| above.iter().take(passed).rev().find_map(|one| find(*one)))
     }
 
     /// Something that is listed as it is: a server name, a URL (see [`url_key`]), a path, a JA4.
     pub fn exact(&self, kind: Kind, text: &str, now: Timestamp) -> Option<Hit<'_>> {
-        self.find(kind, text.as_bytes(), now)
+        self.look_up(kind, text.as_bytes(), now)
     }
 
     /// A certificate that is listed.
     pub fn certificate(&self, sha256: &[u8; 32], now: Timestamp) -> Option<Hit<'_>> {
-        self.find(Kind::Certificate, sha256, now)
+        self.look_up(Kind::Certificate, sha256, now)
+    }
+
+    /// The place in `other` of what is listed here at this place, if it is still listed there.
+    pub fn place_in(&self, place: u32, other: &Self) -> Option<u32> {
+        let entry = self.entries.get(place as usize)?;
+        other.place(entry.kind, entry.fingerprint, self.text(entry.text))
     }
 
     /// Who serves many from this address, if somebody is known to: one feed's word is not enough for it.
@@ -266,25 +304,51 @@ impl Intel {
         self.shared.operator(address.to_canonical())
     }
 
-    fn find(&self, kind: Kind, key: &[u8], now: Timestamp) -> Option<Hit<'_>> {
-        let fingerprint = fingerprint(kind, key);
-        let begin = usize::try_from(fingerprint.checked_shr(self.shift).unwrap_or(0)).ok()?;
-        let (from, to) = (*self.starts.get(begin)?, *self.starts.get(begin + 1)?);
-        let bucket = self.entries.get(from as usize..to as usize)?;
-        let first = bucket.partition_point(|entry| entry.fingerprint < fingerprint);
-        let alike = bucket.get(first..)?.iter().take_while(|entry| entry.fingerprint == fingerprint);
-        let same = alike.zip(first..).filter(|(entry, _)| entry.kind == kind && self.text(entry.text) == key);
+    fn look_up(&self, kind: Kind, key: &[u8], now: Timestamp) -> Option<Hit<'_>> {
+        if !self.has(kind) {
+            return None;
+        }
+        let print = print::of_text(kind, key);
+        if self.may_list(print) { self.find(kind, print, key, now) } else { None }
+    }
+
+    /// What has this fingerprint may be listed; never says "no" to what is.
+    fn may_list(&self, print: u64) -> bool {
+        let mask = print::mask(print);
+        usize::try_from(print >> self.shift)
+            .ok()
+            .and_then(|bucket| self.filter.get(bucket))
+            .is_some_and(|word| word & mask == mask)
+    }
+
+    fn find(&self, kind: Kind, print: u64, key: &[u8], now: Timestamp) -> Option<Hit<'_>> {
+        let place = self.place(kind, print, key)?;
+        let is_same =
+            |entry: &&Entry| (entry.fingerprint, entry.kind) == (print, kind) && self.text(entry.text) == key;
         let seconds = now.secs();
-        let mut place = None;
         let (mut feeds, mut best) = (0, None::<&Entry>);
-        for (entry, at) in same {
-            place = place.or_else(|| u32::try_from(from as usize + at).ok());
+        for entry in self.entries.get(place as usize..)?.iter().take_while(is_same) {
             if entry.expires == FOREVER || u64::from(entry.expires) > seconds {
                 feeds += 1;
                 best = Some(best.filter(|best| best.confidence >= entry.confidence).unwrap_or(entry));
             }
         }
-        self.hit(place?, best?, feeds)
+        self.hit(place, best?, feeds)
+    }
+
+    /// The first entry of a value.
+    fn place(&self, kind: Kind, print: u64, key: &[u8]) -> Option<u32> {
+        let bucket = usize::try_from(print >> self.shift).ok()?;
+        let (from, to) = (*self.starts.get(bucket)?, *self.starts.get(bucket + 1)?);
+        let entries = self.entries.get(from as usize..to as usize)?;
+        // Texts are only read where fingerprints agree.
+        let first = entries.partition_point(|entry| {
+            let by_value = entry.fingerprint.cmp(&print).then_with(|| self.text(entry.text).cmp(key));
+            by_value.then(entry.kind.cmp(&kind)).is_lt()
+        });
+        let found = entries.get(first)?;
+        let is_it = (found.fingerprint, found.kind) == (print, kind) && self.text(found.text) == key;
+        is_it.then(|| u32::try_from(first).ok()?.checked_add(from))?
     }
 
     fn hit(&self, place: u32, entry: &Entry, feeds: usize) -> Option<Hit<'_>> {
@@ -310,9 +374,4 @@ fn text_at(texts: &[u8], at: u32) -> &[u8] {
     let length =
         texts.get(at..at + 2).and_then(|length| length.try_into().ok()).map_or(0, u16::from_le_bytes);
     texts.get(at + 2..at + 2 + usize::from(length)).unwrap_or_default()
-}
-
-/// Whoever chooses values that fall together gains nothing: they are compared in full, and indicators come from feeds.
-fn fingerprint(kind: Kind, key: &[u8]) -> u64 {
-    FixedState::with_seed(0).hash_one((kind, key))
 }

@@ -118,6 +118,11 @@ impl Sensor {
         self.stage.findings.set_degraded(dropped.saturating_mul(100) > total);
     }
 
+    /// See [`Stage::replace`].
+    pub fn replace(&mut self, intel: Arc<Intel>, exceptions: Exceptions) {
+        self.stage.replace(intel, exceptions);
+    }
+
     /// The next record: each window's summary, each revision of a finding, each endpoint alert.
     pub fn poll_record(&mut self) -> Option<Record> {
         self.stage.poll_record()
@@ -195,6 +200,12 @@ impl Stage {
             counters: Counters::default(),
             now: Timestamp::ZERO,
         }
+    }
+
+    /// What is known to be malicious and what is accepted, from now on. Nothing that was learned or found is lost.
+    pub fn replace(&mut self, intel: Arc<Intel>, exceptions: Exceptions) {
+        self.detectors.set_intel(intel);
+        self.findings.set_exceptions(exceptions);
     }
 
     /// A frame was captured, of so many bytes on the wire; its events follow.

@@ -38,6 +38,7 @@ pub(super) struct Intel {
     pub(super) files: Vec<PathBuf>,
     pub(super) bundles: Vec<PathBuf>,
     pub(super) keys: Vec<PublicKey>,
+    pub(super) shared: Vec<PathBuf>,
     pub(super) max_age: Option<Age>,
     pub(super) feed: Vec<FeedFile>,
 }

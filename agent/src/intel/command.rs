@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekimori_sensor::intel::{Hit, Intel, Kind, url_key};
 use sekimori_wire::envelope::{KeyError, SigningKey, VerifyingKey};
 
+use super::guard::{Shrunk, shrunk, sizes};
 use super::{BundleError, Import, IntelError, Report, bundle, read};
 use crate::cli::{ImportArgs, IntelCommand, ShowArgs};
 use crate::clock;
@@ -33,11 +34,8 @@ pub(crate) enum CommandError {
     KeyExists { path: PathBuf },
     #[error("{} has mode {mode:03o}: nobody but its owner may read a signing key (chmod 600)", path.display())]
     Exposed { path: PathBuf, mode: u32 },
-    #[error(
-        "{}: feed {feed} would shrink from {before} to {now} entries, to less than half: look at the source, then use --force",
-        path.display()
-    )]
-    Shrinks { path: PathBuf, feed: String, before: u64, now: u64 },
+    #[error("{}: {shrunk}: look at the source, then use --force", path.display())]
+    Shrinks { path: PathBuf, shrunk: Shrunk },
     #[error("{} is there and cannot be compared with (--force replaces it)", path.display())]
     Unreadable {
         path: PathBuf,
@@ -105,25 +103,16 @@ fn import(args: &ImportArgs) -> Result<String, CommandError> {
     Ok(out)
 }
 
-/// A feed that lost more than half of its entries is more likely broken than cured.
+/// Compares with the bundle that is to be replaced.
 fn guard(path: &Path, intel: &Intel, key: &VerifyingKey) -> Result<(), CommandError> {
     let text = read(path)?;
     let before = bundle::verified(&text, core::slice::from_ref(key)).and_then(bundle::head);
     let before = before.map_err(|cause| CommandError::Unreadable { path: path.to_owned(), cause })?;
-    let counts = intel.counts();
-    for feed in before.feeds {
-        let number = intel.feeds().iter().position(|one| one.name == feed.name);
-        let now = counts.iter().filter(|((of, _), _)| Some(*of) == number).map(|(_, count)| count).sum();
-        if feed.entries > u64::saturating_mul(now, 2) {
-            return Err(CommandError::Shrinks {
-                path: path.to_owned(),
-                feed: feed.name,
-                before: feed.entries,
-                now,
-            });
-        }
+    let before = before.feeds.into_iter().map(|feed| (feed.name, feed.entries)).collect();
+    match shrunk(&before, &sizes(intel)).into_iter().next() {
+        Some(shrunk) => Err(CommandError::Shrinks { path: path.to_owned(), shrunk }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn verify(keys: &[VerifyingKey], bundles: &[PathBuf]) -> Result<String, CommandError> {

@@ -208,7 +208,7 @@ fn a_bundle_is_signed_verified_and_guarded() {
     );
     // Too few: refused, and the bundle stays as it was, until it is forced.
     fs::write(&list, rows(4)).unwrap();
-    assert!(fails(&import).contains("feed feed would shrink from 10 to 4"));
+    assert!(fails(&import).contains("feed feed has shrunk from 10 to 4"));
     assert!(command(&["verify", "--key", &public, &bundle]).unwrap().contains("10 taken"));
     assert!(command(&[&import[..], &["--force"]].concat()).unwrap().contains("4 taken"));
     // A changed byte, another key, a cut file.
@@ -244,8 +244,9 @@ fn a_feed_grows_stale_and_its_severity_can_be_bounded() {
     sources.files.remove(0);
     assert_eq!(load(&sources).unwrap().len(), intel.len());
     assert_eq!(intel.feeds()[0].severity_max, Severity::LOW);
-    assert_eq!(stale(&intel, Timestamp::from_secs(1_780_000_000 + 7 * 86_400)), [""; 0]);
-    assert_eq!(stale(&intel, Timestamp::from_secs(1_780_000_001 + 7 * 86_400)), ["CERT"]);
+    assert_eq!(stale(&intel, Timestamp::from_secs(1_780_000_000 + 7 * 86_400)), []);
+    let age = Age { feed: "CERT".to_owned(), days: 7 };
+    assert_eq!(stale(&intel, Timestamp::from_secs(1_780_000_001 + 7 * 86_400)), [age]);
 }
 
 #[test]
@@ -262,4 +263,16 @@ fn the_import_command_needs_a_key_to_write() {
     Cli::try_parse_from(["sekimori-agent", "intel", "import", "--output", "x", "a.csv"]).unwrap_err();
     let parsed = Cli::try_parse_from(["sekimori-agent", "intel", "import", "a.csv"]).unwrap();
     assert!(matches!(parsed.command, Command::Intel(IntelCommand::Import(_))));
+}
+
+#[test]
+fn prefixes_of_delivery_networks_are_read_and_a_bad_line_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cdn.tsv");
+    let sources = Sources { shared: vec![path.clone()], ..Sources::default() };
+    std::fs::write(&path, "# of today\n\n192.0.2.0/24\tA delivery network\n").unwrap();
+    let intel = load(&sources).unwrap();
+    assert_eq!(intel.shared("192.0.2.9".parse().unwrap()), Some("A delivery network"));
+    std::fs::write(&path, "# of today\n192.0.2.0/24 A delivery network\n").unwrap();
+    assert!(load(&sources).unwrap_err().to_string().contains("cdn.tsv:2: not a prefix"));
 }

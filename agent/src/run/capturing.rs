@@ -13,6 +13,7 @@ use crate::capture::{CaptureError, Live, Stats};
 use crate::clock;
 use crate::endpoint::Line;
 use crate::health::{Gauge, Reading, excepted};
+use crate::intel::shelf::Shelf;
 use crate::outbox::Outbox;
 
 /// Longest wait for a frame: how late a stop or an alert may be noticed.
@@ -33,6 +34,8 @@ pub(super) struct Capturing {
     pub(super) lines: Option<Receiver<Line>>,
     pub(super) gauge: Arc<Gauge>,
     pub(super) stop: Arc<AtomicBool>,
+    /// Where new lists come from, and the number of those in force.
+    pub(super) shelf: (Arc<Shelf>, u64),
 }
 
 impl Capturing {
@@ -65,7 +68,10 @@ impl Capturing {
     }
 
     fn turn(&mut self) -> Result<(), CaptureError> {
-        let Self { live, sensor, recorder, .. } = self;
+        let Self { live, sensor, recorder, shelf: (shelf, seen), .. } = self;
+        if let Some(lists) = shelf.newer(seen) {
+            sensor.replace(Arc::clone(&lists.intel), lists.exceptions.clone());
+        }
         let mut silent = true;
         live.deliver(WAIT, |frame| {
             silent = false;

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use sd_notify::NotifyState;
-use sekimori_sensor::intel::Intel;
 use sekimori_wire::batch::Mode;
 use sekimori_wire::record::{Health, Record};
 
@@ -19,7 +18,8 @@ use crate::endpoint::Intake;
 use crate::health::{Monitor, notify};
 use crate::identity::Identity;
 use crate::inspect::{STATUS_FILE, Status};
-use crate::intel;
+use crate::intel::shelf::Shelf;
+use crate::intel::{self, Age};
 use crate::seal::Sealer;
 use crate::ship::Stats;
 use crate::spool::Spool;
@@ -32,6 +32,8 @@ const RECORDS_PER_SEAL: usize = 256;
 const RETRY: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(1);
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// Stale feeds that a health record names: enough to see which import to look at.
+const STALE_NAMED: usize = 16;
 const HEALTH_EVERY: Duration = Duration::from_secs(30);
 
 pub(super) struct Sealing {
@@ -41,8 +43,7 @@ pub(super) struct Sealing {
     sealer: Sealer,
     stats: Arc<Stats>,
     intake: Arc<Intake>,
-    intel: Arc<Intel>,
-    intel_unread: u64,
+    shelf: Arc<Shelf>,
     /// Feeds that should have been replaced, as last logged.
     stale: Vec<String>,
     monitor: Monitor,
@@ -66,7 +67,7 @@ impl Sealing {
         state: PathBuf,
         drawers: Vec<Arc<Drawer>>,
     ) -> Self {
-        let Around { identity, spool, sealer, stats, intake, intel, unread } = around;
+        let Around { identity, spool, sealer, stats, intake, shelf } = around;
         Self {
             records,
             identity,
@@ -74,8 +75,7 @@ impl Sealing {
             sealer,
             stats,
             intake,
-            intel,
-            intel_unread: unread,
+            shelf,
             stale: Vec::new(),
             monitor,
             state,
@@ -196,31 +196,37 @@ impl Sealing {
         counters.extend(self.intake.counters().map(|(name, count)| (name.to_owned(), count)));
         counters
             .extend([("seal.dropped".to_owned(), self.dropped), ("seal.failed".to_owned(), self.failures)]);
-        let stale = self.watch_intel();
-        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        counters.extend([
-            ("intel.indicators".to_owned(), count(self.intel.len())),
-            ("intel.feeds_stale".to_owned(), count(stale)),
-            ("intel.files_unread".to_owned(), self.intel_unread),
-        ]);
+        counters.extend(self.watch_intel());
         let mut health = self.monitor.measure(clock::now(), counters);
         health.spool_bytes = self.spool.bytes();
         health.spool_batches = self.spool.pending();
         health
     }
 
-    /// How many feeds should have been replaced by now; each is logged when that begins.
-    fn watch_intel(&mut self) -> usize {
-        let stale: Vec<String> =
-            intel::stale(&self.intel, clock::now()).into_iter().map(str::to_owned).collect();
-        for feed in stale.iter().filter(|feed| !self.stale.contains(feed)) {
+    /// How threat intelligence stands. Each feed that should have been replaced is logged when that begins, and named with its
+    /// age for as long as it lasts.
+    fn watch_intel(&mut self) -> Vec<(String, u64)> {
+        let lists = self.shelf.lists();
+        let stale = intel::stale(&lists.intel, clock::now());
+        for Age { feed, days } in stale.iter().filter(|one| !self.stale.contains(&one.feed)) {
             tracing::warn!(
                 feed,
+                days,
                 "this feed of threat intelligence is older than it may be: look at its import"
             );
         }
-        self.stale = stale;
-        self.stale.len()
+        self.stale = stale.iter().map(|one| one.feed.clone()).collect();
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let mut counters = vec![
+            ("intel.indicators".to_owned(), count(lists.intel.len())),
+            ("intel.feeds_stale".to_owned(), count(stale.len())),
+            ("intel.feeds_shrunk".to_owned(), lists.shrunk),
+            ("intel.files_unread".to_owned(), lists.unread),
+            ("intel.reload_refused".to_owned(), self.shelf.refused()),
+        ];
+        let named = stale.into_iter().take(STALE_NAMED);
+        counters.extend(named.map(|one| (format!("intel.stale_days.{}", one.feed), one.days)));
+        counters
     }
 
     fn write_status(&self, health: &Health) {

@@ -14,6 +14,7 @@ use super::evidence::{list_of, text};
 use super::page::{Mark, Page, When, bytes, error, failed, number, render, shown};
 use super::{Console, Visitor};
 use crate::clock::from_stored;
+use crate::i18n::Lang;
 use crate::store::StoreError;
 use crate::store::view::AgentView;
 
@@ -52,8 +53,47 @@ pub(super) enum Attention {
     Silent,
     /// The kernel dropped packets that it should have seen.
     Drops,
+    /// Its threat intelligence is too old, incomplete or not what it was told to take.
+    Intel(IntelTrouble),
     /// Its certificate ends soon.
     Certificate,
+}
+
+/// What is wrong with an agent's threat intelligence, as it counts it in its health; the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IntelTrouble {
+    /// Lists that could not be read at its start: it looks for nothing of them.
+    Unread(u64),
+    /// New lists that it refused; the old ones stay in force.
+    Refused,
+    /// Feeds that lost more than half of their entries since it ran before.
+    Shrunk(u64),
+    /// Feeds older than they may be.
+    Stale(u64),
+}
+
+impl IntelTrouble {
+    fn of(health: &Value) -> Option<Self> {
+        let count = |name: &str| {
+            let is_it = |one: &&Value| one.get("name").and_then(Value::as_str) == Some(name);
+            let counter = list_of(health, "counters").iter().find(is_it)?;
+            counter.get("count").and_then(Value::as_u64).filter(|count| *count > 0)
+        };
+        count("intel.files_unread")
+            .map(Self::Unread)
+            .or_else(|| count("intel.reload_refused").map(|_| Self::Refused))
+            .or_else(|| count("intel.feeds_shrunk").map(Self::Shrunk))
+            .or_else(|| count("intel.feeds_stale").map(Self::Stale))
+    }
+
+    fn words(self, lang: Lang) -> String {
+        match self {
+            Self::Unread(files) => lang.with("attention-intel-unread", files),
+            Self::Refused => lang.text("attention-intel-refused"),
+            Self::Shrunk(feeds) => lang.with("attention-intel-shrunk", feeds),
+            Self::Stale(feeds) => lang.with("attention-intel-stale", feeds),
+        }
+    }
 }
 
 /// An agent as shown.
@@ -140,6 +180,8 @@ impl AgentRow {
             Attention::Silent
         } else if drops > 0 {
             Attention::Drops
+        } else if let Some(trouble) = health.as_ref().and_then(IntelTrouble::of) {
+            Attention::Intel(trouble)
         } else if from_stored(agent.cert_expires_at) < page.now.plus(CERTIFICATE_SOON) {
             Attention::Certificate
         } else {
@@ -152,6 +194,7 @@ impl AgentRow {
             Attention::Replayed => Mark::none(lang.text("attention-replayed")),
             Attention::Silent => Mark::bad(lang.text("attention-silent")),
             Attention::Drops => Mark::warn(lang.with("attention-drops", drops)),
+            Attention::Intel(trouble) => Mark::warn(trouble.words(lang)),
             Attention::Certificate => Mark::warn(lang.text("attention-certificate")),
         };
         let head = agent.head.as_deref().and_then(Digest::from_bytes);

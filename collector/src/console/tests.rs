@@ -598,3 +598,24 @@ async fn streams_are_bounded() {
     let request = Request::get("/events").header("cookie", cookie).body(Body::empty()).unwrap();
     assert_eq!(router.oneshot(request).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
 }
+
+#[tokio::test]
+async fn old_and_broken_threat_intelligence_is_seen() {
+    let (mut bench, _) = Bench::filled().await;
+    let (cookie, _) = bench.session("monitor").await;
+    for (counters, words) in [
+        (vec![("intel.feeds_stale", 2), ("intel.stale_days.CERT", 12)], "期限切れの脅威情報 2 件"),
+        (vec![("intel.feeds_shrunk", 1), ("intel.feeds_stale", 2)], "急減した脅威情報 1 件"),
+        (vec![("intel.feeds_shrunk", 1), ("intel.reload_refused", 1)], "新しい脅威情報を適用せず"),
+        (vec![("intel.files_unread", 3), ("intel.reload_refused", 1)], "読み込めない脅威情報 3 件"),
+        (vec![("intel.feeds_stale", 0), ("intel.files_unread", 0)], "正常"),
+    ] {
+        let counters =
+            counters.into_iter().map(|(name, count)| NamedCount { name: name.into(), count }).collect();
+        let health = Health { counters, interfaces: Vec::new(), ..health() };
+        bench.deliver(vec![Record::Health(Box::new(health))]).await;
+        sqlx::query("UPDATE batches SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
+        let page = bench.get("/agents", &cookie).await.text;
+        assert!(page.contains(words), "{words}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Where detectors put findings: identities, revisions on a log scale, and a bound on what may still grow.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use core::net::IpAddr;
@@ -91,9 +92,10 @@ impl Findings {
         }
     }
 
-    /// What leaves from now on is judged by these.
+    /// What leaves from now on is judged by these. Those that were there before keep their counts.
     pub fn set_exceptions(&mut self, exceptions: Exceptions) {
-        self.excepted = vec![0; exceptions.iter().count()];
+        let before: BTreeMap<_, _> = self.iter_excepted().collect();
+        self.excepted = exceptions.iter().map(|one| before.get(&*one.id).copied().unwrap_or(0)).collect();
         self.exceptions = exceptions;
     }
 

@@ -13,6 +13,7 @@ mod claim;
 mod tests;
 
 use core::net::IpAddr;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ struct State {
     served: Map<IpAddr, Distinct<Box<str>>>,
     /// Inside hosts that answer DNS for others.
     resolvers: Map<IpAddr, ()>,
+    /// The one that was seen last, which mostly is the next one too.
+    resolver: Option<IpAddr>,
     callers: (Timestamp, u32),
     now: Timestamp,
     evicted: u64,
@@ -85,6 +88,7 @@ impl IntelMatch {
             pending: Map::new(entries, seed),
             served: Map::new(entries, seed),
             resolvers: Map::new(entries, seed),
+            resolver: None,
             callers: (Timestamp::ZERO, 0),
             now: Timestamp::ZERO,
             evicted: 0,
@@ -92,8 +96,9 @@ impl IntelMatch {
         Self { intel: Arc::default(), state }
     }
 
-    /// What to look for from now on.
+    /// What to look for from now on. Findings about what is still listed go on growing.
     pub(super) fn set(&mut self, intel: Arc<Intel>) {
+        self.state.replace(&self.intel, &intel);
         self.intel = intel;
     }
 }
@@ -163,6 +168,22 @@ impl Detect for IntelMatch {
 }
 
 impl State {
+    /// Places of one list become those of another.
+    fn replace(&mut self, old: &Intel, new: &Intel) {
+        for _ in 0..self.known.len() {
+            let Some(((host, place), id)) = self.known.pop_oldest() else { break };
+            if let Some(place) = old.place_in(place, new) {
+                let _none = self.known.insert((host, place), id);
+            }
+        }
+        for _ in 0..self.latest.len() {
+            let Some((place, host)) = self.latest.pop_oldest() else { break };
+            if let Some(place) = old.place_in(place, new) {
+                let _none = self.latest.insert(place, host);
+            }
+        }
+    }
+
     /// Flows that did not say in time whom they want.
     fn on_time(&mut self, view: &mut View<'_, '_>) {
         self.now = self.now.max(view.at);
@@ -183,7 +204,7 @@ impl State {
         let turned = first == First::Midstream && flow.originator.port < flow.responder.port;
         let flow = if turned { flow.reversed() } else { *flow };
         let listed = flow.responder.address;
-        if !speaks || view.is_inside(listed) || view.intel.address(listed, view.at).is_none() {
+        if !speaks || view.intel.address(listed, view.at).is_none() || view.is_inside(listed) {
             return self.called(&flow, false, view);
         }
         let pending = Pending { at: view.at, flow };
@@ -198,10 +219,10 @@ impl State {
     /// A listed address speaks first.
     fn called(&mut self, flow: &FlowRef, answered: bool, view: &mut View<'_, '_>) {
         let caller = flow.originator.address;
+        let Some(hit) = view.intel.address(caller, view.at) else { return };
         if view.is_inside(caller) {
             return;
         }
-        let Some(hit) = view.intel.address(caller, view.at) else { return };
         let lowered = if answered { Lowered::Caller } else { Lowered::UnansweredCaller };
         if self.known.peek(&(caller, hit.place)).is_none() {
             let (since, count) = self.callers;
@@ -262,7 +283,7 @@ impl State {
 
     /// Remembers that a listed address serves a name.
     fn serves(&mut self, address: IpAddr, name: &str, view: &View<'_, '_>) {
-        if view.is_inside(address) || view.intel.address(address, view.at).is_none() {
+        if view.intel.address(address, view.at).is_none() || view.is_inside(address) {
             return;
         }
         let (names, left) = self.served.get_or_insert_with(address, || Distinct::new(NAMES_PER_ADDRESS));
@@ -281,7 +302,7 @@ impl State {
                 match &record.data {
                     Rdata::Address(address) => self.serves(*address, &dns.qname, view),
                     Rdata::Name(name) if record.rtype == CNAME => {
-                        self.named(&name.to_ascii_lowercase(), Seen::Answer, None, flow, view);
+                        self.named(&lower(name), Seen::Answer, None, flow, view);
                     }
                     Rdata::Name(_)
                     | Rdata::Text(_)
@@ -294,9 +315,11 @@ impl State {
                     | Rdata::Other(_) => {}
                 }
             }
-            if view.is_inside(flow.responder.address) && !dns.from_originator {
+            let resolver = flow.responder.address;
+            if self.resolver != Some(resolver) && !dns.from_originator && view.is_inside(resolver) {
+                self.resolver = Some(resolver);
                 // One that nobody asked for long is forgotten: at worst its own questions count as its own.
-                let _left = self.resolvers.insert(flow.responder.address, ());
+                let _left = self.resolvers.insert(resolver, ());
             }
         } else {
             self.named(&dns.qname, Seen::Query, None, flow, view);
@@ -306,7 +329,7 @@ impl State {
     fn hello(&mut self, name: Option<&str>, ja4: &str, flow: &FlowRef, view: &mut View<'_, '_>) {
         let peer = flow.responder.address;
         if let Some(name) = name {
-            let name = name.to_ascii_lowercase();
+            let name = lower(name);
             self.wants(&name, flow, view);
             self.named(&name, Seen::ServerName, Some(peer), flow, view);
             if let Some(hit) = view.intel.exact(Kind::Sni, &name, view.at) {
@@ -321,12 +344,13 @@ impl State {
     fn request(&mut self, host: Option<&str>, target: &str, flow: &FlowRef, view: &mut View<'_, '_>) {
         let peer = flow.responder.address;
         if let Some(host) = host {
-            let host = host.to_ascii_lowercase();
+            let host = lower(host);
             self.wants(&host, flow, view);
             self.named(&host, Seen::Request, Some(peer), flow, view);
         }
-        let host = host.map_or_else(|| peer.to_string(), str::to_ascii_lowercase);
-        self.target(&host, target, flow, view);
+        if view.intel.has(Kind::Url) || view.intel.has(Kind::Path) {
+            self.target(&host_of(host, peer), target, flow, view);
+        }
     }
 
     /// The URL with and without its query, and the path.
@@ -367,8 +391,8 @@ impl State {
             if exchange.application == Application::Http2 {
                 let path = value(&request.fields, ":path").unwrap_or(&request.target);
                 self.request(host, path, flow, view);
-            } else if request.target.contains('?') {
-                let host = host.map_or_else(|| flow.responder.address.to_string(), str::to_ascii_lowercase);
+            } else if view.intel.has(Kind::Url) && request.target.contains('?') {
+                let host = host_of(host, flow.responder.address);
                 let hit = view.intel.exact(Kind::Url, &url_key(&host, &request.target), view.at);
                 if let Some(hit) = hit {
                     self.found(&hit, Seen::Request, Some(flow.responder.address), flow, view);
@@ -436,4 +460,18 @@ impl State {
         self.evicted += u64::from(self.known.insert(key, id).is_some_and(|(left, _)| left != key));
         let _left = self.latest.insert(hit.place, contact.host);
     }
+}
+
+/// In lower case, as names are listed. Most are already.
+fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().fold(false, |any, byte| any | byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// Whom a request is for: the address, where no name is given.
+fn host_of(host: Option<&str>, peer: IpAddr) -> Cow<'_, str> {
+    host.map_or_else(|| Cow::Owned(peer.to_string()), lower)
 }

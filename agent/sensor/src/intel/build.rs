@@ -4,14 +4,17 @@ use sekimori_wire::text::prefix;
 use sekimori_wire::time::Timestamp;
 
 use super::shared::Shared;
-use super::{BYTES_MAX, Entry, FEEDS_MAX, FOREVER, Feed, Intel, Kind, fingerprint, text_at, value};
+use super::{BYTES_MAX, Entry, FEEDS_MAX, FOREVER, Feed, Intel, Kind, print, text_at, value};
 
 /// A note is a hint for people, not a report.
 const NOTE_BYTES_MAX: usize = 128;
 /// All notes together; what comes later has none.
 const NOTES_BYTES_MAX: usize = 16 << 20;
-/// For each four entries one start, up to a MiB of starts: beyond it the search in a bucket grows by its logarithm.
+/// For each four entries one start and one word of the filter, up to 3 MiB of both: beyond it the search in a bucket grows by
+/// its logarithm, and the filter lets more pass.
 const START_BITS_MAX: u32 = 18;
+/// Starts and filter.
+const INDEX_BYTES_MAX: usize = (size_of::<u32>() + size_of::<u64>() << START_BITS_MAX) + size_of::<u32>();
 
 /// One indicator as a feed gives it.
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +145,11 @@ impl Builder {
         self.feeds.iter_mut()
     }
 
+    /// Takes a prefix behind which many stand: a line of prefix, tab and operator. `false` if it is none, or there is no room.
+    pub fn share(&mut self, line: &str) -> bool {
+        self.shared.add(line)
+    }
+
     /// Takes an indicator of a feed.
     ///
     /// # Errors
@@ -154,16 +162,20 @@ impl Builder {
             return Err(Refused::Confidence);
         }
         let key = value::key(indicator.kind, indicator.value)?;
-        let room = (self.entries.len() + 1) * (size_of::<Entry>() + 1) + self.texts.len() + key.len() + 256;
+        let entries = (self.entries.len() + 1) * size_of::<Entry>();
+        let room = entries + self.texts.len() + key.len() + INDEX_BYTES_MAX;
         if room > BYTES_MAX {
             return Err(Refused::Full);
         }
-        let fingerprint = fingerprint(indicator.kind, &key);
-        if let (Kind::Address, [length, octets @ ..]) = (indicator.kind, key.as_slice()) {
-            // 128 does not fit and takes the place of 0, which is refused.
-            let [v4, v6] = &mut self.lengths;
-            *(if octets.len() == 4 { v4 } else { v6 }) |= 1 << (length % 128);
-        }
+        let fingerprint = match value::net_of(&key).filter(|_| indicator.kind == Kind::Address) {
+            Some(net) => {
+                let [v4, v6] = &mut self.lengths;
+                // None is shorter than one bit.
+                *(if net.addr().is_ipv4() { v4 } else { v6 }) |= 1 << net.prefix_len().saturating_sub(1);
+                print::of_address(net.addr(), net.prefix_len())
+            }
+            None => print::of_text(indicator.kind, &key),
+        };
         let text = self.push(&key)?;
         let note = self.note(indicator.note)?;
         let expires = indicator.expires.map_or(FOREVER, |at| u32::try_from(at.secs()).unwrap_or(FOREVER));
@@ -220,6 +232,15 @@ impl Builder {
             u32::try_from(begins).unwrap_or(u32::MAX)
         });
         let starts = starts.collect();
-        Intel { feeds, entries, starts, shift, texts, lengths, shared }
+        let mut filter = vec![0; 1 << bits];
+        let mut kinds = 0;
+        for entry in &entries {
+            kinds |= 1 << entry.kind as u8;
+            let bucket = usize::try_from(entry.fingerprint >> shift).unwrap_or(usize::MAX);
+            if let Some(word) = filter.get_mut(bucket) {
+                *word |= print::mask(entry.fingerprint);
+            }
+        }
+        Intel { feeds, entries, filter, starts, shift, texts, lengths, kinds, shared }
     }
 }

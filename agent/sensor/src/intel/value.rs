@@ -1,6 +1,6 @@
 //! What feeds write, in the one form that is compared; and what is refused because it would match too much.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -10,9 +10,10 @@ use crate::segment::{is_private, is_unicast};
 
 /// The parsers keep no more of a request's target.
 pub(super) const VALUE_BYTES_MAX: usize = 2_048;
-/// IANA gave whole /8 to regional registries and to a few operators, never more to anybody.
+/// The largest block that one organisation holds in IANA's "IPv4 Address Space Registry".
 pub(super) const V4_LENGTH_MIN: u8 = 8;
-/// The largest allocations of IPv6 to one operator are /19 and /20 (RIPE NCC's and APNIC's delegation files).
+/// As much as a national carrier has: `2003::/19` of Deutsche Telekom, `2a01:c000::/19` of France Télécom (RIPE NCC, `inet6num`).
+/// A few organisations were given more since; that all of such a block is malicious is a mistake whoever holds it.
 pub(super) const V6_LENGTH_MIN: u8 = 19;
 /// RFC 1035, 2.3.4.
 const NAME_BYTES_MAX: usize = 253;
@@ -60,6 +61,20 @@ pub fn url_key(host: &str, target: &str) -> String {
     format!("{}{slash}{target}", host.to_ascii_lowercase())
 }
 
+/// The first address of the network of this length that an address lies in.
+pub(super) fn network(address: IpAddr, length: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let host_bits = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+            Ipv4Addr::from_bits(v4.to_bits() & !host_bits).into()
+        }
+        IpAddr::V6(v6) => {
+            let host_bits = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+            Ipv6Addr::from_bits(v6.to_bits() & !host_bits).into()
+        }
+    }
+}
+
 /// The length and the bytes of the network's address.
 pub(super) fn prefix_key(net: IpNet) -> PrefixKey {
     let mut bytes = [0; 17];
@@ -90,7 +105,8 @@ impl PrefixKey {
     }
 }
 
-fn net_of(key: &[u8]) -> Option<IpNet> {
+/// The network that [`prefix_key`] made this key of.
+pub(super) fn net_of(key: &[u8]) -> Option<IpNet> {
     let (length, octets) = key.split_first()?;
     let address = match <[u8; 4]>::try_from(octets) {
         Ok(octets) => IpAddr::from(octets),

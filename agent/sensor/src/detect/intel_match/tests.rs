@@ -297,3 +297,27 @@ fn strangers_fill_no_table_without_its_being_counted() {
     }
     assert!(play.detectors.intel_match_evicted() >= 1_000 - 128);
 }
+
+#[test]
+fn other_lists_in_force_lose_nothing_of_what_is_still_listed() {
+    let before = intel(&[(Kind::Address, LISTED, "a", 80), (Kind::Domain, "old.example", "a", 80)]);
+    let more: Vec<String> = (0..200).map(|n| format!("203.0.113.{n}")).collect();
+    let more = more.iter().map(|value| (Kind::Address, value.as_str(), "b", 60));
+    let rows: Vec<_> = more.chain([(Kind::Address, LISTED, "a", 80)]).collect();
+    let after = intel(&rows);
+    let place = |intel: &Intel| intel.address(LISTED.parse().unwrap(), Timestamp::ZERO).unwrap().place;
+    assert_ne!(place(&before), place(&after), "or this shows nothing");
+
+    let mut play = Play::new(before);
+    play.connect(CLIENT, LISTED);
+    play.query(CLIENT, "192.168.1.1", "old.example");
+    play.ms += 10_000;
+    play.connect("192.168.1.21", "192.168.1.22");
+    play.detectors.set_intel(after);
+    play.connect(CLIENT, LISTED);
+    play.query(CLIENT, "192.168.1.1", "old.example");
+    play.connect(CLIENT, "203.0.113.9");
+    let findings = play.ended();
+    let values: Vec<_> = findings.iter().map(|one| (one.targets[0].as_str(), one.count)).collect();
+    assert_eq!(values, [("old.example", 1), (LISTED, 2), ("203.0.113.9", 1)]);
+}

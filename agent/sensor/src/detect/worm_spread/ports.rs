@@ -1,16 +1,20 @@
 //! The services through which worms spread.
 
-/// TCP services that worms looked for by trying random addresses, and whose clients do not: they know their servers.
+/// TCP services that worms looked for by trying random addresses, and whose clients do not: they know their servers. Each was
+/// read in the source named, in November 2026; ports remembered for worms and not found in a source are left out.
 ///
-/// - 22, 2222, 23, 2323, 5555, 6789, 7547, 23231, 37777: Mirai and its variants (Antonakakis et al., USENIX Security 2017)
-/// - 5358, 8291: Hajime (Herwig et al., NDSS 2019)
-/// - 37215, 52869: Satori (Netlab 360, December 2017); 5555 also ADB.Miner (Netlab 360, February 2018)
+/// - 23, 2323: Mirai (SANS ISC diary 21631, October 2016); 22: its later variants ("The evolution of Mirai botnet scans over a
+///   six-year period", abstract)
+/// - 5358, 5555, 7547: attacked by Mirai's variants, closed by Hajime behind itself (Symantec, April 2017, by security.nl
+///   555959); 5555 also ADB.Miner (Netlab 360, February 2018)
+/// - 8291: Hajime (Netlab 360, March 2018)
+/// - 37215, 52869: Satori (Netlab 360, December 2017, by Kaspersky ICS CERT)
 /// - 135: Blaster (CERT CA-2003-20); 139, 445: Sasser, Conficker, `WannaCry` (US-CERT TA17-132A)
-/// - 1433: `SQLsnake` (CERT IN-2002-04); 3389: Morto (Microsoft, 2011); 6379: worms on Redis (Unit 42, 2023)
-const TCP: [u16; 19] = [
-    22, 23, 135, 139, 445, 1433, 2222, 2323, 3389, 5358, 5555, 6379, 6789, 7547, 8291, 23_231, 37_215,
-    37_777, 52_869,
-];
+/// - 1433: Spida, or `SQLsnake` (SANS Institute, May 2002)
+/// - 3389: Morto (Microsoft Malware Protection Center and F-Secure, August 2011)
+/// - 6379: `P2PInfect` (Unit 42, July 2023)
+const TCP: [u16; 15] =
+    [22, 23, 135, 139, 445, 1433, 2323, 3389, 5358, 5555, 6379, 7547, 8291, 37_215, 52_869];
 /// SQL Slammer (CERT CA-2003-04).
 const UDP: [u16; 1] = [1434];
 
