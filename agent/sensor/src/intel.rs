@@ -37,6 +37,8 @@ pub const FEEDS_MAX: usize = 256;
 /// Names above a name that are looked up. Registered names have two or three labels, and hosts below them rarely more
 /// than four: a name of a hundred labels must not cost a hundred look-ups.
 const PARENTS_MAX: usize = 8;
+/// Of IPv4 only whole addresses are listed: in [`Intel::lengths`].
+const HOSTS_ONLY: u128 = 1 << 31;
 /// Never runs out.
 const FOREVER: u32 = u32::MAX;
 
@@ -227,6 +229,13 @@ impl Intel {
     pub fn address(&self, address: IpAddr, now: Timestamp) -> Option<Hit<'_>> {
         let address = address.to_canonical();
         let [v4, v6] = self.lengths;
+        // Most lists have single addresses only, and most addresses are on none.
+        if v4 == HOSTS_ONLY
+            && let IpAddr::V4(_) = address
+            && !self.may_list(print::of_address(address, 32))
+        {
+            return None;
+        }
         let mut lengths = if address.is_ipv4() { v4 } else { v6 };
         let mut best: Option<Hit<'_>> = None;
         while lengths != 0 {
