@@ -10,10 +10,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod benign;
 mod captures;
 mod console;
 mod corpora;
 mod crash;
+mod learning;
 mod live;
 mod path;
 mod refuse;
