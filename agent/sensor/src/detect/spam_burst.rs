@@ -156,15 +156,8 @@ impl SpamBurst {
         if let Some(mail) = mail {
             sent.learn_mail(mail);
         }
-        if let Some(id) = sent.finding {
-            if out.grow(id, at, |finding| sent.tell(finding)) {
-                return;
-            }
-            sent.finding = None;
-        }
-        if sent.is_spam() {
-            sent.finding = Some(out.open(claim(at, flow, sent, scene)));
-        }
+        let fresh = || sent.is_spam().then(|| claim(at, flow, sent, scene));
+        sent.finding = out.follow(sent.finding, at, |finding| sent.tell(finding), fresh);
     }
 }
 
