@@ -14,6 +14,8 @@ use serde_json::Value;
 use crate::support::netns::Netns;
 use crate::support::{Agent, Collector, Running, program, run_ok, wait_for};
 
+mod same;
+
 const SOON: Duration = Duration::from_secs(20);
 
 /// A gateway with a collector and an agent, and somebody outside, connected by the cable `sk0`.
@@ -26,7 +28,8 @@ struct Link {
 }
 
 impl Link {
-    fn new(engine: &str) -> Self {
+    /// The agent captures what `filter` lets through.
+    fn new(engine: &str, filter: &str) -> Self {
         let gateway = Netns::new("gw");
         let outside = Netns::new("out");
         gateway.connect("198.51.100.1/24", &outside, "198.51.100.66/24", "sk0");
@@ -34,9 +37,10 @@ impl Link {
         let collector = Collector::start_in(Some(gateway));
         let agent = collector.enrol("422011", "live");
         let config = agent.configure(&format!(
-            "[capture]\ninterfaces = [\"sk0\"]\nengine = \"{engine}\"\nfilter = \"not udp\"\nrecord = {:?}\n\
+            "[capture]\ninterfaces = [\"sk0\"]\nengine = \"{engine}\"\nfilter = \"{filter}\"\nrecord = {:?}\n\
              [[body]]\ncode = \"422011\"\nmodel = \"alpha\"\n\
-             [[segment]]\nname = \"dmz\"\ncidr = [\"198.51.100.1/32\"]\n",
+             [[segment]]\nname = \"dmz\"\ncidr = [\"198.51.100.1/32\"]\n\
+             [[segment]]\nname = \"internet\"\ncidr = [\"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\"]\n",
             agent.state.join("live.pcap"),
         ));
         Self { outside, gateway: name, collector, agent, config }
@@ -94,7 +98,7 @@ fn by_id(findings: impl Iterator<Item = Value>) -> BTreeMap<String, Value> {
 }
 
 fn scanned_live(engine: &str) {
-    let link = Link::new(engine);
+    let link = Link::new(engine, "not udp");
     let running = link.run();
     let start = Instant::now();
     run_ok(link.outside.command(Path::new("nmap")).args([
@@ -164,9 +168,10 @@ fn tagged_syn(tags: &[(u16, u16)], port: u16) -> Vec<u8> {
     frame
 }
 
-/// Sends frames on an interface of a namespace.
-fn send(netns: &Netns, interface: &str, frames: Vec<Vec<u8>>) {
+/// Sends frames on an interface of a namespace, each so long after the first as it says.
+fn send(netns: &Netns, interface: &str, frames: impl IntoIterator<Item = (Duration, Vec<u8>)>) {
     let (path, interface) = (format!("/run/netns/{}", netns.name), interface.to_owned());
+    let frames: Vec<_> = frames.into_iter().collect();
     // A thread of its own: entering a namespace changes the thread.
     let sender = std::thread::spawn(move || {
         let file = std::fs::File::open(path).expect("the namespace");
@@ -177,7 +182,9 @@ fn send(netns: &Netns, interface: &str, frames: Vec<Vec<u8>>) {
         else {
             panic!("no channel on {interface}");
         };
-        for frame in frames {
+        let start = Instant::now();
+        for (at, frame) in frames {
+            std::thread::sleep(at.saturating_sub(start.elapsed()));
             out.send_to(&frame, None).expect("room in the queue").expect("the frame is sent");
         }
     });
@@ -186,11 +193,11 @@ fn send(netns: &Netns, interface: &str, frames: Vec<Vec<u8>>) {
 
 #[test]
 fn tags_that_the_kernel_takes_out_of_the_frames_are_kept() {
-    let link = Link::new("ring");
+    let link = Link::new("ring", "not udp");
     let running = link.run();
     let single = (1..=20).map(|port| tagged_syn(&[(0x8100, 30)], port));
     let double = (21..=40).map(|port| tagged_syn(&[(0x88a8, 100), (0x8100, 30)], port));
-    send(&link.outside, "sk0", single.chain(double).collect());
+    send(&link.outside, "sk0", single.chain(double).map(|frame| (Duration::ZERO, frame)));
     link.collector.incidents("scan", Duration::from_secs(30));
     assert!(running.stop().success(), "a clean stop");
     let flows = link.replay("flows", &link.recorded());

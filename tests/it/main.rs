@@ -10,11 +10,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod benign;
 mod captures;
 mod console;
 mod corpora;
 mod crash;
 mod exceptions;
+mod learning;
 mod live;
 mod path;
 mod refuse;

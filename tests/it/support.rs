@@ -1,6 +1,7 @@
 //! The world of a test: a collector, agents, the programs under test, and how to wait for something.
 
 pub(crate) mod netns;
+pub(crate) mod pcap;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

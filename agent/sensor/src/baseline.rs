@@ -68,9 +68,9 @@ pub enum BaselineError {
 /// How far learning is: for the health of an agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ripeness {
-    /// Series that are learned.
+    /// Series that are learned; what is known of devices and of services counts as one each.
     pub series: u64,
-    /// Those of them that are ripe: two weeks and enough values.
+    /// Those of them that are ripe: two weeks and enough values, or a day of what is there.
     pub ripe: u64,
 }
 

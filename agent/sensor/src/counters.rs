@@ -62,7 +62,7 @@ counters! {
     ProtoMalformed "proto.malformed" "Messages of a recognised protocol that could not be read.",
     DetectEvicted "detect.evicted" "Detector states dropped because a table was full.",
     FindingsEvicted "detect.findings_evicted" "Open findings closed because there were too many.",
-    BaselineSeries "baseline.series" "Series of hourly values that baselines learn now.",
+    BaselineSeries "baseline.series" "What is being learned: series of hourly values, and one each for known devices and known services.",
     BaselineRipe "baseline.ripe" "Those of them that are ripe: the others warm up and say nothing.",
     BaselineRefused "baseline.refused" "Files of learned baselines that could not be used: learning began anew.",
     Alerts "alert.accepted" "Syslog lines normalised to an alert of an endpoint product.",

@@ -25,6 +25,7 @@ mod flood_volume;
 mod host_new;
 mod inject_tcp;
 mod intel_match;
+mod known;
 mod lateral_exec;
 mod lateral_session;
 mod names;

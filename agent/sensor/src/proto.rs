@@ -29,8 +29,6 @@ mod quic;
 mod rdp;
 mod reader;
 mod recognise;
-#[cfg(test)]
-mod script;
 mod session;
 mod shell;
 mod sip;
@@ -43,8 +41,6 @@ mod syslog;
 mod telnet;
 mod tftp;
 mod tls;
-#[cfg(test)]
-mod trial;
 mod xmpp;
 
 use sekimori_wire::time::Timestamp;

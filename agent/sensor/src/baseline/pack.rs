@@ -2,6 +2,11 @@
 
 use core::net::IpAddr;
 
+use sekimori_wire::id::Host;
+
+/// What stands before an Ethernet address, where 4 or 6 stands before the others.
+const ETHERNET: u8 = 2;
+
 /// Bytes being written.
 #[derive(Debug, Default)]
 pub struct Pack(pub Vec<u8>);
@@ -46,6 +51,17 @@ impl Pack {
             IpAddr::V6(ip) => {
                 self.u8(6);
                 self.0.extend(ip.octets());
+            }
+        }
+    }
+
+    /// A host, by either address.
+    pub fn host(&mut self, host: Host) {
+        match host {
+            Host::Ip(address) => self.address(address),
+            Host::Mac(mac) => {
+                self.u8(ETHERNET);
+                self.0.extend(mac);
             }
         }
     }
@@ -108,6 +124,15 @@ impl<'a> Unpack<'a> {
             _ => None,
         }
     }
+
+    /// A host.
+    pub fn host(&mut self) -> Option<Host> {
+        if self.0.first() == Some(&ETHERNET) {
+            self.u8()?;
+            return self.chunk().map(Host::Mac);
+        }
+        self.address().map(Host::Ip)
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +149,8 @@ mod tests {
         pack.u64(1 << 40);
         pack.text("tls");
         addresses.into_iter().for_each(|one| pack.address(one));
+        let hosts = [Host::Mac([2, 0, 0, 0, 0, 1]), Host::Ip(addresses[1])];
+        hosts.into_iter().for_each(|one| pack.host(one));
         let mut unpack = Unpack(&pack.0);
         assert_eq!(
             (unpack.u8(), unpack.u16(), unpack.u32(), unpack.u64()),
@@ -131,6 +158,7 @@ mod tests {
         );
         assert_eq!(unpack.text(), Some("tls"));
         assert_eq!((unpack.address(), unpack.address()), (Some(addresses[0]), Some(addresses[1])));
-        assert!(unpack.is_empty() && unpack.u8().is_none() && unpack.address().is_none());
+        assert_eq!(hosts.map(|_| unpack.host()), hosts.map(Some));
+        assert!(unpack.is_empty() && unpack.u8().is_none() && unpack.host().is_none());
     }
 }

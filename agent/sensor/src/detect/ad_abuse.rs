@@ -120,15 +120,12 @@ fn grow_or_open(
     change: impl Fn(&mut Finding),
     fresh: impl FnOnce() -> Option<Finding>,
 ) {
-    if let Some(id) = *id
-        && out.grow(id, now, &change)
-    {
-        return;
-    }
-    *id = fresh().map(|mut finding| {
+    let claim = || {
+        let mut finding = fresh()?;
         change(&mut finding);
-        out.open(finding)
-    });
+        Some(finding)
+    };
+    *id = out.follow(*id, now, &change, claim);
 }
 
 impl AdAbuse {

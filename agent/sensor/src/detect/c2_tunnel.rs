@@ -40,6 +40,6 @@ impl Detect for C2Tunnel {
     }
 
     fn take_evicted(&mut self) -> u64 {
-        core::mem::take(&mut self.echoes.evicted) + core::mem::take(&mut self.carriers.evicted)
+        core::mem::take(&mut self.echoes.evicted) + self.carriers.take_evicted()
     }
 }

@@ -12,11 +12,12 @@ use core::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
-use sekimori_wire::id::{FindingId, Host};
+use sekimori_wire::id::Host;
 use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
+use crate::detect::notices::Notices;
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{DhcpMessage, Event, FlowEvent, FlowRef, Transaction};
 use crate::segment::Policy;
@@ -38,7 +39,7 @@ const OFFERS_MAX: usize = 4;
 pub(super) struct DhcpRogue {
     networks: Map<Network, Vec<Server>>,
     offers: Map<Discovery, Vec<(Timestamp, Offer)>>,
-    known: Map<(Network, Ipv4Addr), FindingId>,
+    known: Notices<(Network, Ipv4Addr)>,
     evicted: u64,
 }
 
@@ -60,7 +61,7 @@ impl DhcpRogue {
         Self {
             networks: Map::new(entries, seed),
             offers: Map::new(entries, seed),
-            known: Map::new(entries, seed),
+            known: Notices::new(entries, seed),
             evicted: 0,
         }
     }
@@ -76,25 +77,23 @@ impl DhcpRogue {
         let network = (flow.vlan, message.relay_ip.filter(|relay| !relay.is_unspecified()));
         let together = self.together(at, (network, message), &offer);
         let by_turns = self.by_turns(at, network, &offer);
-        if let Some(id) = self.known.get_mut(&(network, offer.server))
-            && out.grow(*id, at, |finding| {
-                finding.count = finding.count.saturating_add(1);
-                target(finding, &Host::Mac(message.client_mac).to_string());
-            })
-        {
+        let grew = self.known.grow((&(network, offer.server), at), out, |finding| {
+            finding.count = finding.count.saturating_add(1);
+            target(finding, &Host::Mac(message.client_mac).to_string());
+        });
+        if grew {
             return;
         }
         let Some((other, differences)) = together.or(by_turns) else { return };
         let (rogue, right) =
             if self.is_newer(network, &offer, &other) { (offer, other) } else { (other, offer) };
         let key = (network, rogue.server);
-        if self.known.peek(&key).is_some() || self.known.peek(&(network, right.server)).is_some() {
+        if self.known.has(&key) || self.known.has(&(network, right.server)) {
             // Which of the two is which has been said.
             return;
         }
         let finding = claim(at, flow, (&rogue, &right, &differences), policy);
-        let id = out.open(Finding { responder: None, ..finding });
-        self.evicted += u64::from(self.known.insert(key, id).is_some_and(|(left, _)| left != key));
+        self.known.open(key, Finding { responder: None, ..finding }, out);
     }
 
     /// Another server's offer to the same discovery, and how the two differ.
@@ -231,7 +230,7 @@ impl Detect for DhcpRogue {
     }
 
     fn take_evicted(&mut self) -> u64 {
-        core::mem::take(&mut self.evicted)
+        core::mem::take(&mut self.evicted) + self.known.take_evicted()
     }
 }
 

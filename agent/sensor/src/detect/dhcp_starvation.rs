@@ -191,13 +191,13 @@ impl DhcpStarvation {
         network.take(at, message, distinct);
         let receiver = network.server.unwrap_or(flow.responder.address);
         if network.is_starved() {
-            let grown = network.finding.is_some_and(|id| out.grow(id, at, |finding| network.show(finding)));
-            if !grown {
+            let fresh = || {
                 let who = (network.sender().map(Host::Mac), receiver);
                 let mut finding = claim((network.since, at), flow, who, policy);
                 network.show(&mut finding);
-                network.finding = Some(out.open(finding));
-            }
+                Some(finding)
+            };
+            network.finding = out.follow(network.finding, at, |finding| network.show(finding), fresh);
             return;
         }
         let from = message.frame.map_or(message.client_mac, |[from, _]| from);
@@ -208,12 +208,12 @@ impl DhcpStarvation {
         if sender.requests.len() < REQUESTS_MIN {
             return;
         }
-        let grown = sender.finding.is_some_and(|id| out.grow(id, at, |finding| sender.show(finding)));
-        if !grown {
+        let fresh = || {
             let mut finding = claim((sender.since, at), flow, (Some(Host::Mac(from)), receiver), policy);
             sender.show(&mut finding);
-            sender.finding = Some(out.open(finding));
-        }
+            Some(finding)
+        };
+        sender.finding = out.follow(sender.finding, at, |finding| sender.show(finding), fresh);
     }
 }
 

@@ -264,13 +264,8 @@ impl Service {
         if to.port == ANY_PORT && one {
             return;
         }
-        if let Some(id) = self.finding {
-            if out.grow(id, at, |finding| self.tell(finding)) {
-                return;
-            }
-            self.finding = None;
-        }
-        self.finding = Some(out.open(self.claim(to, vlan, policy)));
+        let claim = || Some(self.claim(to, vlan, policy));
+        self.finding = out.follow(self.finding, at, |finding| self.tell(finding), claim);
     }
 
     fn claim(&self, to: Endpoint, vlan: Option<u16>, policy: &Policy) -> Finding {

@@ -2,10 +2,8 @@
 //!
 //! A device is its Ethernet address, as ARP and DHCP tell it; where those are not seen (behind a router), an inside
 //! address that completed a connection. For the first day of event time all that shows is learned and nothing is said:
-//! see [`Learning`]. What was seen is kept in [`Known`], apart from how it is judged, so that it can be carried over a
-//! restart.
+//! see [`Known`]. What was seen, and how much was told within this hour, is kept over a restart.
 
-use core::hash::Hash;
 use core::net::IpAddr;
 use std::time::Duration;
 
@@ -13,14 +11,12 @@ use sekimori_wire::finding::{Bilingual, Category, Confidence, Severity};
 use sekimori_wire::id::Host;
 use sekimori_wire::time::Timestamp;
 
-use crate::bounded::Map;
+use crate::baseline::{Pack, Read, Ripeness, Section};
 use crate::detect::findings::{Findings, Who, draft, input, sample, threshold};
+use crate::detect::known::{Known, Sighting, WARM_UP};
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{Arp, Event, FlowEvent, FlowRef, Transaction};
 
-/// Event time to learn before anything is new: an office's devices show within a day, and on Monday what was off on Friday
-/// is one notice of severity 1.
-pub(super) const WARM_UP: Duration = Duration::from_secs(24 * 3_600);
 /// New devices told in one hour. What comes beyond (a replaced network, forged addresses) is learned in silence and counted
 /// in the next finding.
 const PER_HOUR: u32 = 20;
@@ -30,71 +26,6 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const LOCAL: u8 = 0x02;
 /// First bit of the first byte: many devices.
 const GROUP: u8 = 0x01;
-
-/// Hours of [`WARM_UP`] in which something must have happened: time that passed unseen (a sensor that was off, captures put
-/// together) teaches nothing. Half, because offices sleep.
-const ACTIVE_HOURS_MIN: u32 = 12;
-
-/// How long has been learned; what asks it is not ripe before [`WARM_UP`] of event time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Learning {
-    /// The first event.
-    since: Option<Timestamp>,
-    /// The last hour in which something happened, and how many there were.
-    active: (u64, u32),
-}
-
-impl Learning {
-    /// The hours learned, if they are enough.
-    pub(super) fn ripe_hours(&mut self, now: Timestamp) -> Option<u64> {
-        let learned = now.since(*self.since.get_or_insert(now));
-        let hour = now.secs() / 3_600;
-        if hour > self.active.0 {
-            self.active = (hour, self.active.1.saturating_add(1));
-        }
-        (learned >= WARM_UP && self.active.1 >= ACTIVE_HOURS_MIN).then_some(learned.as_secs() / 3_600)
-    }
-}
-
-/// What was seen: all that must outlive a restart.
-#[derive(Debug)]
-pub(super) struct Known<K> {
-    pub(super) learning: Learning,
-    seen: Map<K, ()>,
-    /// Something was forgotten: it would look new, so nothing is said any more.
-    overflowed: bool,
-}
-
-/// What [`Known`] says of one sighting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sighting {
-    /// Seen before, or too early to tell, or too much to remember.
-    Nothing,
-    /// Never seen, after so many hours of learning.
-    New(u64),
-}
-
-impl<K: Hash + Eq> Known<K> {
-    pub(super) fn new(setup: &Setup<'_>) -> Self {
-        let seen = Map::new(setup.limits.detector_entries, setup.seed);
-        Self { learning: Learning::default(), seen, overflowed: false }
-    }
-
-    /// Remembers `key`, and says what that means; counts what had to go.
-    pub(super) fn see(&mut self, now: Timestamp, key: K, evicted: &mut u64) -> Sighting {
-        let ripe = self.learning.ripe_hours(now);
-        if self.seen.get_mut(&key).is_some() {
-            return Sighting::Nothing;
-        }
-        let left = self.seen.insert(key, ()).is_some();
-        *evicted += u64::from(left);
-        self.overflowed |= left;
-        match ripe {
-            Some(hours) if !self.overflowed => Sighting::New(hours),
-            Some(_) | None => Sighting::Nothing,
-        }
-    }
-}
 
 /// State.
 #[derive(Debug)]
@@ -171,7 +102,7 @@ impl Detect for HostNew {
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         // Time to learn runs from the first event, whatever it is.
-        self.known.learning.ripe_hours(event.at());
+        self.known.pass(event.at());
         let (at, flow, what) = match event {
             Event::Arp { at, vlan, arp } => {
                 // Its address is the device's as well: it must not look new when it connects somewhere.
@@ -204,7 +135,30 @@ impl Detect for HostNew {
     fn take_evicted(&mut self) -> u64 {
         core::mem::take(&mut self.evicted)
     }
-}
 
-#[cfg(test)]
-mod tests;
+    fn learned(&self) -> Option<(Section, Vec<u8>)> {
+        let mut pack = Pack::default();
+        let (began, told, untold) = self.hour;
+        pack.u64(began.nanos());
+        pack.u32(told);
+        pack.u64(untold);
+        self.known.pack(&mut pack);
+        Some((Section::Devices, pack.0))
+    }
+
+    fn recall(&mut self, file: &Read<'_>) -> bool {
+        let Some(mut section) = file.section(Section::Devices) else { return true };
+        let (Some(began), Some(told), Some(untold)) = (section.u64(), section.u32(), section.u64()) else {
+            return false;
+        };
+        let is_whole = self.known.recall(&mut section);
+        if is_whole {
+            self.hour = (Timestamp::from_nanos(began), told, untold);
+        }
+        is_whole
+    }
+
+    fn ripeness(&self) -> Ripeness {
+        self.known.ripeness()
+    }
+}

@@ -8,11 +8,10 @@
 use core::net::IpAddr;
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
-use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 
-use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
+use crate::detect::notices::Notices;
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{Anomaly, Event, FlowEvent, FlowRef, Layer};
 use crate::flow::twice::{
@@ -23,8 +22,7 @@ use crate::segment::Policy;
 /// State: findings by the deceived host and the one that was impersonated.
 #[derive(Debug)]
 pub(super) struct InjectTcp {
-    known: Map<(IpAddr, IpAddr, Kind), FindingId>,
-    evicted: u64,
+    known: Notices<(IpAddr, IpAddr, Kind)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +54,7 @@ impl Sign {
 
 impl InjectTcp {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
-        Self { known: Map::new(setup.limits.detector_entries, setup.seed), evicted: 0 }
+        Self { known: Notices::new(setup.limits.detector_entries, setup.seed) }
     }
 
     fn take(
@@ -72,16 +70,8 @@ impl InjectTcp {
             (flow.responder.address, flow.originator.address)
         };
         let key = (deceived, impersonated, sign.kind);
-        if let Some(id) = self.known.get_mut(&key)
-            && out.grow(*id, at, |finding| {
-                finding.count = finding.count.saturating_add(1);
-                sample(finding, flow);
-            })
-        {
-            return;
-        }
-        let id = out.open(claim(at, flow, (deceived, impersonated, sign), policy));
-        self.evicted += u64::from(self.known.insert(key, id).is_some_and(|(left, _)| left != key));
+        let fresh = || claim(at, flow, (deceived, impersonated, sign), policy);
+        self.known.tell((key, at), out, fresh, |finding| sample(finding, flow));
     }
 }
 
@@ -173,7 +163,7 @@ impl Detect for InjectTcp {
     }
 
     fn take_evicted(&mut self) -> u64 {
-        core::mem::take(&mut self.evicted)
+        self.known.take_evicted()
     }
 }
 

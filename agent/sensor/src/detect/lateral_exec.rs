@@ -118,22 +118,16 @@ impl LateralExec {
             Step::Starts(_) => acts.prepared,
             Step::Runs(_) => true,
         };
-        if let Some(id) = acts.finding {
-            let copied = self.copied.peek(&ends).is_some();
-            let severity = severity(act, means, scene);
-            if out.grow(id, act.at, |finding| {
-                acts.tell(finding, copied);
-                finding.severity = finding.severity.max(severity);
-            }) {
-                return;
-            }
-            acts.finding = None;
-        }
-        if runs {
-            let copied = self.copied.peek(&ends).is_some_and(|copy| act.at.since(*copy) <= MEMORY);
-            let finding = acts.claim(act, means, copied, scene);
-            acts.finding = Some(out.open(finding));
-        }
+        let copied = self.copied.peek(&ends);
+        let change = |finding: &mut Finding| {
+            acts.tell(finding, copied.is_some());
+            finding.severity = finding.severity.max(severity(act, means, scene));
+        };
+        let claim = || {
+            let copied = copied.is_some_and(|copy| act.at.since(*copy) <= MEMORY);
+            runs.then(|| acts.claim(act, means, copied, scene))
+        };
+        acts.finding = out.follow(acts.finding, act.at, change, claim);
     }
 }
 

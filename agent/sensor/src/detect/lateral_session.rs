@@ -148,13 +148,9 @@ impl LateralSession {
         let is_managing = scene.policy.place(source, act.flow.vlan).segment == Some(Segment::Mgmt);
         let severity = sessions.severity(act.kind);
         let severity = if is_managing { severity.min(Severity::LOW) } else { severity };
-        if let Some(id) = sessions.finding
-            && out.grow(id, act.at, |finding| sessions.tell(finding, act, severity))
-        {
-            return;
-        }
-        let finding = sessions.claim(act, severity, scene);
-        sessions.finding = Some(out.open(finding));
+        let change = |finding: &mut Finding| sessions.tell(finding, act, severity);
+        let claim = || Some(sessions.claim(act, severity, scene));
+        sessions.finding = out.follow(sessions.finding, act.at, change, claim);
     }
 }
 

@@ -31,17 +31,41 @@ impl<K: Hash + Eq> Notices<K> {
         fresh: impl FnOnce() -> Finding,
         more: impl FnOnce(&mut Finding),
     ) {
-        let grew = self.open.get_mut(&key).is_some_and(|id| {
-            out.grow(*id, at, |finding| {
-                finding.count = finding.count.saturating_add(1);
-                more(finding);
-            })
+        let grew = self.grow((&key, at), out, |finding| {
+            finding.count = finding.count.saturating_add(1);
+            more(finding);
         });
         if !grew {
-            let id = out.open(fresh());
-            self.open.remove(&key);
-            self.evicted += u64::from(self.open.insert(key, id).is_some());
+            self.open(key, fresh(), out);
         }
+    }
+
+    /// More of something told of; false if there is no open finding about it.
+    pub(super) fn grow(
+        &mut self,
+        (key, at): (&K, Timestamp),
+        out: &mut Findings,
+        change: impl FnOnce(&mut Finding),
+    ) -> bool {
+        self.open.get_mut(key).is_some_and(|id| out.grow(*id, at, change))
+    }
+
+    /// A new finding about something, in the place of one that is closed.
+    pub(super) fn open(&mut self, key: K, finding: Finding, out: &mut Findings) {
+        let id = out.open(finding);
+        self.open.remove(&key);
+        self.evicted += u64::from(self.open.insert(key, id).is_some());
+    }
+
+    /// There was a finding about it, and it is not forgotten.
+    pub(super) fn has(&self, key: &K) -> bool {
+        self.open.peek(key).is_some()
+    }
+
+    /// Things that are not forgotten.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
     }
 
     /// Things forgotten because there were too many, since the last call.

@@ -174,14 +174,12 @@ impl ScanHost {
         }
         if sweep.meets(means) {
             let known = self.sources.get_mut(&source).copied();
-            let grown = known.is_some_and(|id| {
-                out.grow(id, seen.at, |finding| {
-                    finding.count = finding.count.saturating_add(sweep.failed.len() as u64);
-                    describe(finding, means, sweep);
-                })
-            });
-            sweep.finding =
-                if grown { known } else { Some(out.open(claim(source, means, sweep, &seen, policy))) };
+            let change = |finding: &mut Finding| {
+                finding.count = finding.count.saturating_add(sweep.failed.len() as u64);
+                describe(finding, means, sweep);
+            };
+            let fresh = || Some(claim(source, means, sweep, &seen, policy));
+            sweep.finding = out.follow(known, seen.at, change, fresh);
             if let Some(id) = sweep.finding {
                 self.sources.insert(source, id);
             }

@@ -7,11 +7,11 @@
 use core::net::IpAddr;
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
-use sekimori_wire::id::{BodyCode, FindingId, Host};
+use sekimori_wire::id::{BodyCode, Host};
 use sekimori_wire::time::Timestamp;
 
-use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
+use crate::detect::notices::Notices;
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{ConnState, Endpoint, Event, First, FlowEvent, FlowRecord, FlowRef};
 use crate::segment::{Contact, Policy, SOURCE, Segment, Verdict};
@@ -22,8 +22,7 @@ const EXPIRED_RULE: &str = "segment.violation.expired/1";
 /// State: who broke what so far.
 #[derive(Debug)]
 pub(super) struct SegmentViolation {
-    known: Map<Key, FindingId>,
-    evicted: u64,
+    known: Notices<Key>,
 }
 
 /// Initiator, its body, its segment, the other segment, id of the expired allow entry.
@@ -42,8 +41,7 @@ struct Breach<'a> {
 
 impl SegmentViolation {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
-        let (limits, seed) = (setup.limits, setup.seed);
-        Self { known: Map::new(limits.detector_entries, seed), evicted: 0 }
+        Self { known: Notices::new(setup.limits.detector_entries, setup.seed) }
     }
 
     fn judge(&mut self, contact: Contact, flow: &FlowRef, policy: &Policy, out: &mut Findings) {
@@ -56,19 +54,12 @@ impl SegmentViolation {
         };
         let body = policy.place(contact.from, contact.vlan).body;
         let key = (contact.from, body, from, to, expired.map(Box::from));
-        if let Some(id) = self.known.get_mut(&key) {
-            let grown = out.grow(*id, contact.at, |finding| {
-                finding.count = finding.count.saturating_add(1);
-                finding.severity = finding.severity.max(severity);
-                add(finding, &contact, flow);
-            });
-            if grown {
-                return;
-            }
-        }
         let breach = Breach { contact, from, to, severity, expired, approvable };
-        let id = out.open(claim(&breach, flow, policy));
-        self.evicted += u64::from(self.known.insert(key.clone(), id).is_some_and(|(left, _)| left != key));
+        let fresh = || claim(&breach, flow, policy);
+        self.known.tell((key, contact.at), out, fresh, |finding| {
+            finding.severity = finding.severity.max(severity);
+            add(finding, &contact, flow);
+        });
     }
 }
 
@@ -232,6 +223,6 @@ impl Detect for SegmentViolation {
     }
 
     fn take_evicted(&mut self) -> u64 {
-        core::mem::take(&mut self.evicted)
+        self.known.take_evicted()
     }
 }

@@ -1,15 +1,16 @@
 //! `service.exposed`: an inside service that never answered anybody outside now does.
 //!
 //! For a day of event time all inside services that complete connections from outside are learned
-//! ([`Learning`](super::host_new::Learning)); after that each further one is told once. A scan finds nothing new here: it
-//! takes a completed handshake.
+//! ([`Known`]), and kept over restarts; after that each further one is told once. A scan finds nothing new here: it takes a
+//! completed handshake.
 
 use core::net::IpAddr;
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Severity};
 
+use crate::baseline::{Pack, Read, Ripeness, Section};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
-use crate::detect::host_new::{Known, Sighting, WARM_UP};
+use crate::detect::known::{Known, Sighting, WARM_UP};
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{Event, FlowEvent};
 
@@ -34,7 +35,7 @@ impl Detect for ServiceExposed {
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         // Time to learn runs from the first event, whatever it is.
-        self.known.learning.ripe_hours(event.at());
+        self.known.pass(event.at());
         let Event::Flow { at, flow, what: FlowEvent::Established } = event else { return };
         let (client, server) = (flow.originator, flow.responder);
         let from_outside = !scene.policy.is_inside(client.address) && scene.policy.is_inside(server.address);
@@ -82,5 +83,19 @@ impl Detect for ServiceExposed {
 
     fn take_evicted(&mut self) -> u64 {
         core::mem::take(&mut self.evicted)
+    }
+
+    fn learned(&self) -> Option<(Section, Vec<u8>)> {
+        let mut pack = Pack::default();
+        self.known.pack(&mut pack);
+        Some((Section::Services, pack.0))
+    }
+
+    fn recall(&mut self, file: &Read<'_>) -> bool {
+        file.section(Section::Services).is_none_or(|mut section| self.known.recall(&mut section))
+    }
+
+    fn ripeness(&self) -> Ripeness {
+        self.known.ripeness()
     }
 }

@@ -156,15 +156,8 @@ impl SpamBurst {
         if let Some(mail) = mail {
             sent.learn_mail(mail);
         }
-        if let Some(id) = sent.finding {
-            if out.grow(id, at, |finding| sent.tell(finding)) {
-                return;
-            }
-            sent.finding = None;
-        }
-        if sent.is_spam() {
-            sent.finding = Some(out.open(claim(at, flow, sent, scene)));
-        }
+        let fresh = || sent.is_spam().then(|| claim(at, flow, sent, scene));
+        sent.finding = out.follow(sent.finding, at, |finding| sent.tell(finding), fresh);
     }
 }
 
@@ -280,20 +273,11 @@ mod tests {
 
     #[test]
     fn strangers_evict_and_are_counted() {
-        let mut limits = crate::limits::Limits::gateway();
-        limits.detector_entries = 10;
-        let setup = Setup { limits: &limits, seed: 1, user_key: &[7; 32] };
-        let mut detector = SpamBurst::new(&setup);
-        let names = crate::detect::Names::new(&limits, 1);
-        let policy = crate::segment::Policy::default_private();
-        let scene = Scene { policy: &policy, names: &names };
-        let mut out = Findings::new(&limits, 1);
         let mut script = Script::default();
         for last in 1..=30 {
             let flow = script.flow(TCP, (&format!("203.0.113.{last}"), 40_000), ("198.51.100.7", 25));
-            let at = crate::detect::tests::build::at(last);
-            detector.on_event(&Event::Flow { at, flow, what: FlowEvent::Established }, &scene, &mut out);
+            script.push(last, flow, FlowEvent::Established);
         }
-        assert_eq!(detector.take_evicted(), 20);
+        assert_eq!(script.forgotten(SpamBurst::new), 20);
     }
 }

@@ -11,11 +11,12 @@ mod race;
 use core::net::IpAddr;
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding};
-use sekimori_wire::id::{FindingId, Host};
+use sekimori_wire::id::Host;
 use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
+use crate::detect::notices::Notices;
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{Application, Dns, Event, FlowEvent, FlowRef, Transaction};
 use crate::segment::Policy;
@@ -28,7 +29,7 @@ pub(super) struct SpoofDns {
     asked: Map<Question, Asked>,
     poisoners: Map<poison::Key, Poisoner>,
     /// Findings about a client, and the forger if known.
-    told: Map<(IpAddr, Option<[u8; 6]>), FindingId>,
+    told: Notices<(IpAddr, Option<[u8; 6]>)>,
     evicted: u64,
 }
 
@@ -38,7 +39,7 @@ impl SpoofDns {
         Self {
             asked: Map::new(entries, seed),
             poisoners: Map::new(entries, seed),
-            told: Map::new(entries, seed),
+            told: Notices::new(entries, seed),
             evicted: 0,
         }
     }
@@ -68,17 +69,11 @@ impl SpoofDns {
         };
         let Some(forged) = asked.response(flow, dns) else { return };
         let key = (question.client, forged.forger);
-        if let Some(id) = self.told.get_mut(&key)
-            && out.grow(*id, at, |finding| {
-                finding.count = finding.count.saturating_add(1);
-                target(finding, &question.name);
-                sample(finding, flow);
-            })
-        {
-            return;
-        }
-        let id = out.open(claim(at, flow, (&question, &forged), policy));
-        self.evicted += u64::from(self.told.insert(key, id).is_some_and(|(left, _)| left != key));
+        let fresh = || claim(at, flow, (&question, &forged), policy);
+        self.told.tell((key, at), out, fresh, |finding| {
+            target(finding, &question.name);
+            sample(finding, flow);
+        });
     }
 
     /// A host answers a question to all.
@@ -185,7 +180,7 @@ impl Detect for SpoofDns {
     }
 
     fn take_evicted(&mut self) -> u64 {
-        core::mem::take(&mut self.evicted)
+        core::mem::take(&mut self.evicted) + self.told.take_evicted()
     }
 }
 

@@ -22,6 +22,8 @@ const FIRST: u32 = 1 << 31;
 const IN_HEAP: u32 = u32::MAX - 1;
 /// Flows that are asked anew in search of the one to give up. Those asked in vain are put where they belong.
 const ASKED_MAX: u32 = 64;
+/// Flows of one slice that are compared for it.
+const COMPARED_MAX: usize = 8;
 
 /// A flow's place on the wheel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,15 +163,28 @@ impl Timers {
         let mut found = None;
         for _ in 0..ASKED_MAX {
             let place = self.next_place()?;
-            let slot = *self.first.get(usize_of(place))?;
+            let (due, slot) = self.earliest_of(place, links)?;
             found = Some(slot);
             let last = self.reached + u64::from(SLICES) - 1;
-            if place_of(slice_of(links.due(slot)).min(last)) == place {
+            if place_of(slice_of(due).min(last)) == place {
                 break;
             }
             self.arm(slot, links);
         }
         found
+    }
+
+    /// Of the first flows of a slice the one that is due first, and when.
+    fn earliest_of(&self, place: u32, links: &mut impl Links) -> Option<(Timestamp, u32)> {
+        let mut at = *self.first.get(usize_of(place))?;
+        let mut earliest = None;
+        for _ in 0..COMPARED_MAX {
+            let Some(after) = links.link(at).map(|link| link.after) else { break };
+            let one = (links.due(at), at);
+            earliest = Some(earliest.map_or(one, |earliest: (Timestamp, u32)| earliest.min(one)));
+            at = after;
+        }
+        earliest
     }
 
     /// Goes on to the next slice that has any, but not beyond `now`: what is due within it goes into the heap.

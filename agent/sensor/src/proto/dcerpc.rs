@@ -102,10 +102,8 @@ mod tests {
     use crate::proto::bench::Bench;
 
     fn calls(bench: &Bench) -> Vec<RpcCall> {
-        let call = |one: &Transaction| {
-            if let Transaction::DceRpc(call) = one { Some((**call).clone()) } else { None }
-        };
-        bench.transactions().filter_map(call).collect()
+        let all = bench.all(|one| if let Transaction::DceRpc(call) = one { Some(&**call) } else { None });
+        all.into_iter().cloned().collect()
     }
 
     /// A message of version 5, low bytes first.

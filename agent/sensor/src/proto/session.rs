@@ -141,12 +141,12 @@ impl Hint<'_> {
 
         use crate::event::Endpoint;
 
-        let end = |port| Endpoint { address: IpAddr::V4(Ipv4Addr::LOCALHOST), port };
+        let end = |last, port| Endpoint { address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), port };
         let flow = FlowRef {
             id: 1,
             began: sekimori_wire::time::Timestamp::ZERO,
-            originator: end(40_000),
-            responder: end(port),
+            originator: end(1, 40_000),
+            responder: end(2, port),
             protocol: 6,
             vlan: None,
             swapped: false,

@@ -103,23 +103,23 @@ fn answer_length(bytes: &[u8]) -> Option<Option<u32>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trial::Trial;
     use super::*;
     use crate::event::{Application, FlowEvent};
+    use crate::proto::bench::Bench;
 
     const HTTP: &[u8] = b"GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
     /// Client and server in turn, then a request of HTTP.
     fn carries_http(turns: &[&[u8]]) -> bool {
-        let mut trial = Trial::to(1080, 6);
+        let mut bench = Bench::to(1080, 6);
         let mut side = Side::Originator;
         for turn in turns {
-            trial.segment(side, turn);
+            bench.stream(side, turn);
             side = side.other();
         }
-        trial.segment(Side::Originator, HTTP);
-        assert_eq!(trial.application(), Application::Socks, "{turns:?}");
-        trial.events().any(|event| matches!(event, FlowEvent::HttpRequest(_)))
+        bench.stream(Side::Originator, HTTP);
+        assert_eq!(bench.application(), Application::Socks, "{turns:?}");
+        bench.events().any(|event| matches!(event, FlowEvent::HttpRequest(_)))
     }
 
     #[test]

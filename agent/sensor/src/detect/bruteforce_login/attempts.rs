@@ -218,21 +218,14 @@ impl Attempts {
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let manner = self.manner(service);
-        if let Some(id) = self.finding {
-            if out.grow(id, self.last, |finding| {
-                self.tell(finding, flow);
-                if let Some(manner) = manner {
-                    finding.severity = finding.severity.max(manner.severity());
-                }
-            }) {
-                return;
+        let change = |finding: &mut Finding| {
+            self.tell(finding, flow);
+            if let Some(manner) = manner {
+                finding.severity = finding.severity.max(manner.severity());
             }
-            self.finding = None;
-        }
-        if let Some(manner) = manner {
-            let finding = self.claim(at, flow, service, manner, scene);
-            self.finding = Some(out.open(finding));
-        }
+        };
+        let claim = || manner.map(|manner| self.claim(at, flow, service, manner, scene));
+        self.finding = out.follow(self.finding, self.last, change, claim);
     }
 
     /// A login that the service accepted.

@@ -150,16 +150,12 @@ impl Group {
         answer: &Answer<'_>,
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
-        if let Some(id) = self.finding
-            && out.grow(id, answer.at, |finding| {
-                self.fill(finding, answer);
-                target(finding, &other.to_string());
-            })
-        {
-            return;
-        }
-        let finding = self.claim(common, answer, scene);
-        self.finding = Some(out.open(finding));
+        let change = |finding: &mut Finding| {
+            self.fill(finding, answer);
+            target(finding, &other.to_string());
+        };
+        let claim = || Some(self.claim(common, answer, scene));
+        self.finding = out.follow(self.finding, answer.at, change, claim);
     }
 
     fn fill(&self, finding: &mut Finding, answer: &Answer<'_>) {

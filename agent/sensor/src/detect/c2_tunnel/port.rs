@@ -3,11 +3,10 @@
 use core::net::IpAddr;
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Severity};
-use sekimori_wire::id::FindingId;
 
 use super::C2Tunnel;
-use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, sample, threshold};
+use crate::detect::notices::Notices;
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{Application, FlowRecord, FlowRef};
 
@@ -27,13 +26,12 @@ const BYTES_GRAVE: u64 = 64 * 1024;
 /// Findings by who, where and what.
 #[derive(Debug)]
 pub(super) struct Carriers {
-    told: Map<(IpAddr, IpAddr, u16, u8), FindingId>,
-    pub(super) evicted: u64,
+    told: Notices<(IpAddr, IpAddr, u16, u8)>,
 }
 
 impl Carriers {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
-        Self { told: Map::new(setup.limits.detector_entries / 4, setup.seed), evicted: 0 }
+        Self { told: Notices::new(setup.limits.detector_entries / 4, setup.seed) }
     }
 
     pub(super) fn on_end(
@@ -57,7 +55,7 @@ impl Carriers {
             finding.severity = finding.severity.max(severity);
             sample(finding, flow);
         };
-        if self.told.get_mut(&key).is_some_and(|id| out.grow(*id, record.end, more)) {
+        if self.told.grow((&key, record.end), out, more) {
             return;
         }
         let mut finding = claim(flow, record, scene);
@@ -65,8 +63,11 @@ impl Carriers {
         finding.count = packets;
         input(&mut finding, "packets", packets);
         input(&mut finding, "payload_bytes", bytes);
-        let id = out.open(finding);
-        self.evicted += u64::from(self.told.insert(key, id).is_some_and(|(left, _)| left != key));
+        self.told.open(key, finding, out);
+    }
+
+    pub(super) const fn take_evicted(&mut self) -> u64 {
+        self.told.take_evicted()
     }
 }
 

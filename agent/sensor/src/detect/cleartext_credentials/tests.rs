@@ -87,20 +87,10 @@ fn a_form_with_a_password_fires_and_a_search_does_not() {
 
 #[test]
 fn strangers_evict_and_are_counted() {
-    let mut limits = crate::limits::Limits::gateway();
-    limits.detector_entries = 10;
-    let setup = Setup { limits: &limits, seed: 1, user_key: &[7; 32] };
-    let mut detector = CleartextCredentials::new(&setup);
-    let names = crate::detect::Names::new(&limits, 1);
-    let policy = crate::segment::Policy::default_private();
-    let scene = Scene { policy: &policy, names: &names };
-    let mut out = Findings::new(&limits, 1);
     let mut script = Script::default();
     for last in 1..=30 {
         let flow = script.flow(TCP, (&format!("203.0.113.{last}"), 40_000), (INSIDE, 21));
-        let what = FlowEvent::Transaction(Box::new(ftp("a", None, 530).into()));
-        let at = crate::detect::tests::build::at(last);
-        detector.on_event(&Event::Flow { at, flow, what }, &scene, &mut out);
+        script.push(last, flow, FlowEvent::Transaction(Box::new(ftp("a", None, 530).into())));
     }
-    assert_eq!(detector.take_evicted(), 20);
+    assert_eq!(script.forgotten(CleartextCredentials::new), 20);
 }

@@ -135,17 +135,13 @@ impl Upload {
             return;
         }
         let severity = self.severity(pair.1, flow, scene);
-        if let Some(id) = self.finding {
-            let grown = out.grow(id, self.last, |finding| {
-                self.tell(finding);
-                finding.severity = finding.severity.max(severity);
-                sample(finding, flow);
-            });
-            if grown {
-                return;
-            }
-        }
-        self.finding = Some(out.open(self.claim(pair, severity, flow, scene)));
+        let change = |finding: &mut Finding| {
+            self.tell(finding);
+            finding.severity = finding.severity.max(severity);
+            sample(finding, flow);
+        };
+        let claim = || Some(self.claim(pair, severity, flow, scene));
+        self.finding = out.follow(self.finding, self.last, change, claim);
     }
 
     /// A file went to one of [`DROPS`].

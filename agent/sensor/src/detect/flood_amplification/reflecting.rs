@@ -78,10 +78,8 @@ impl Reflecting {
             return;
         }
         let questions = record.originator.packets;
-        let grown = asked.finding.is_some_and(|id| out.grow(id, at, |finding| finding.count += questions));
-        if !grown {
-            asked.finding = Some(out.open(asked.claim(at, flow, scene)));
-        }
+        let claim = || Some(asked.claim(at, flow, scene));
+        asked.finding = out.follow(asked.finding, at, |finding| finding.count += questions, claim);
     }
 }
 

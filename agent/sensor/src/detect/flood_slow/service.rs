@@ -125,18 +125,15 @@ impl Service {
         if self.samples.len() < SAMPLES {
             self.samples.push(*flow);
         }
-        if let Some(id) = self.finding {
-            if out.grow(id, at, |finding| self.tell(finding)) {
-                return;
-            }
-            self.finding = None;
-        }
+        let claim = || self.is_attack().then(|| self.claim(at, flow, scene));
+        self.finding = out.follow(self.finding, at, |finding| self.tell(finding), claim);
+    }
+
+    const fn is_attack(&self) -> bool {
         let unfinished = self.requests + self.reads;
         let many =
             unfinished >= UNFINISHED_MIN && unfinished.saturating_mul(FINISHED_FACTOR) >= self.finished;
-        if many || self.held >= HELD_MIN {
-            self.finding = Some(out.open(self.claim(at, flow, scene)));
-        }
+        many || self.held >= HELD_MIN
     }
 
     fn tell(&self, finding: &mut Finding) {

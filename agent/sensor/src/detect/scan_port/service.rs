@@ -91,16 +91,8 @@ impl Services {
             | FlowEvent::Anomaly(_) => return,
         }
         one.last = at;
-        if let Some(id) = one.finding {
-            if out.grow(id, at, |finding| one.tell(finding)) {
-                return;
-            }
-            one.finding = None;
-        }
-        if one.is_probed() {
-            let finding = one.claim(at, flow, policy);
-            one.finding = Some(out.open(finding));
-        }
+        let claim = || one.is_probed().then(|| one.claim(at, flow, policy));
+        one.finding = out.follow(one.finding, at, |finding| one.tell(finding), claim);
     }
 
     /// The state that `what` adds to, if it says anything about what is opened.

@@ -95,15 +95,9 @@ impl Poisoner {
         }
         let victim = if dns.from_originator { flow.responder } else { flow.originator };
         self.victims.insert(victim.address);
-        if let Some(id) = self.finding
-            && out.grow(id, at, |finding| self.show(finding))
-        {
-            return;
-        }
-        if self.names.len() >= NAMES_MIN {
-            let finding = self.claim(at, flow, (host, address), policy);
-            self.finding = Some(out.open(finding));
-        }
+        let is_enough = self.names.len() >= NAMES_MIN;
+        let claim = || is_enough.then(|| self.claim(at, flow, (host, address), policy));
+        self.finding = out.follow(self.finding, at, |finding| self.show(finding), claim);
     }
 
     fn show(&self, finding: &mut Finding) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sekimori_wire::finding::{Category, Finding, Severity};
 use sekimori_wire::time::Timestamp;
 
-use crate::detect::{Detectors, Findings, Setup};
+use crate::detect::{Detect, Detectors, Findings, Names, Scene, Setup};
 use crate::event::*;
 use crate::limits::Limits;
 use crate::segment::Policy;
@@ -253,6 +253,16 @@ impl Script {
         last
     }
 
+    /// How much one detector forgets that has room for ten of whatever it remembers.
+    pub(in crate::detect) fn forgotten<D: Detect>(&self, new: impl FnOnce(&Setup<'_>) -> D) -> u64 {
+        let limits = Limits { detector_entries: 10, ..Limits::gateway() };
+        let mut detector = new(&Setup { limits: &limits, seed: 1, user_key: &[7; 32] });
+        let (names, policy) = (Names::new(&limits, 1), Policy::default_private());
+        let (scene, mut out) = (Scene { policy: &policy, names: &names }, Findings::new(&limits, 1));
+        self.events().for_each(|event| detector.on_event(event, &scene, &mut out));
+        detector.take_evicted()
+    }
+
     /// With private networks inside, and the same under another seed.
     pub(in crate::detect) fn run(&self) -> Vec<Finding> {
         let policy = Policy::default_private();
@@ -283,4 +293,16 @@ impl Script {
 
 pub(in crate::detect) fn host(text: &str) -> Option<sekimori_wire::id::Host> {
     text.parse::<IpAddr>().ok().map(Into::into)
+}
+
+/// Letters that look random and are the same on every run.
+pub(in crate::detect) fn letters(n: u64, len: usize) -> String {
+    let mut state = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let letter = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'a' + u8::try_from(state % 26).unwrap())
+    };
+    (0..len).map(letter).collect()
 }

@@ -227,18 +227,6 @@ fn a_slow_tunnel_of_long_names_for_data_is_found_and_mail_keys_are_not() {
     script.quiet();
 }
 
-/// Letters that look random and are the same on every run.
-fn letters(n: u64, len: usize) -> String {
-    let mut state = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let letter = |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(b'a' + u8::try_from(state % 26).unwrap())
-    };
-    (0..len).map(letter).collect()
-}
-
 #[test]
 fn generated_names_that_do_not_exist_are_found() {
     let mut script = Script::default();

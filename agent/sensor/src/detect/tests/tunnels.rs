@@ -6,18 +6,6 @@ use super::build::*;
 
 const IN: &str = "192.168.1.5";
 
-/// Letters that look random and are the same on every run.
-fn letters(n: u64, len: usize) -> String {
-    let mut state = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let letter = |_| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        char::from(b'a' + u8::try_from(state % 26).unwrap())
-    };
-    (0..len).map(letter).collect()
-}
-
 #[test]
 fn long_names_and_data_types_are_a_tunnel() {
     for (qtype, len) in [(1, 50), (16, 20), (10, 60)] {

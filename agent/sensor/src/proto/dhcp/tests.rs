@@ -1,9 +1,9 @@
 //! DHCP in hand-checked and hostile bytes.
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one kind and takes no other")]
 
-use super::super::trial::Trial;
 use super::*;
 use crate::event::Transaction;
+use crate::proto::bench::Bench;
 
 /// A message of a client or server with these options.
 fn bytes(operation: u8, options: &[u8]) -> Vec<u8> {
@@ -14,15 +14,15 @@ fn bytes(operation: u8, options: &[u8]) -> Vec<u8> {
     [&bytes[..], &COOKIE, options].concat()
 }
 
-fn read(bytes: &[u8]) -> (Trial, Vec<DhcpMessage>) {
-    let mut trial = Trial::to(67, 17);
-    trial.datagram(Side::Originator, bytes);
-    let all = trial.transactions().into_iter().map(|one| match one {
+fn read(bytes: &[u8]) -> (Bench, Vec<DhcpMessage>) {
+    let mut bench = Bench::to(67, 17);
+    bench.datagram(Side::Originator, bytes);
+    let all = bench.transactions().map(|one| match one {
         Transaction::Dhcp(message) => (**message).clone(),
         other => panic!("{other:?}"),
     });
     let all = all.collect();
-    (trial, all)
+    (bench, all)
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn reads_an_acknowledgement() {
     let options =
         b"\x35\x01\x05\x36\x04\x0a\x10\x01\x01\x33\x04\0\0\x0e\x10\x3a\x04\0\0\x06\x91\x01\x04\xff\xff\0\0\
         \0\0\x06\x08\x0a\x10\x01\x01\x08\x08\x08\x08\x0c\x05nas1\0\x03\x04\x0a\x10\x01\x01\xff";
-    let (trial, all) = read(&bytes(2, options));
+    let (bench, all) = read(&bytes(2, options));
     let one = &all[0];
     assert!(one.is_reply && one.from_originator);
     assert_eq!((one.id, one.kind_name()), (4_016_330_564, Some("ack")));
@@ -41,7 +41,7 @@ fn reads_an_acknowledgement() {
     assert_eq!(one.subnet_mask, Some(Ipv4Addr::new(255, 255, 0, 0)));
     assert_eq!(one.dns_servers, [Ipv4Addr::new(10, 16, 1, 1), Ipv4Addr::new(8, 8, 8, 8)]);
     assert_eq!(one.host_name.as_deref(), Some(&b"nas1\0"[..]));
-    assert_eq!((trial.malformed(), trial.application()), (0, Application::Dhcp));
+    assert_eq!((bench.malformed(), bench.application()), (0, Application::Dhcp));
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn reads_a_discover() {
 
 #[test]
 fn broken_options_are_said() {
-    let (trial, all) = read(&bytes(1, b"\x35\x01\x01\x0c\xffab"));
-    assert_eq!((all.len(), trial.malformed()), (1, 1));
-    assert_eq!((all[0].kind, trial.anomalies()), (Some(1), vec!["malformed_options"]));
+    let (bench, all) = read(&bytes(1, b"\x35\x01\x01\x0c\xffab"));
+    assert_eq!((all.len(), bench.malformed()), (1, 1));
+    assert_eq!((all[0].kind, bench.anomalies()), (Some(1), vec!["malformed_options"]));
     // Without an end (RFC 2131, 4.1 asks for one; many leave it out).
     assert_eq!(read(&bytes(1, b"\x35\x01\x01")).0.malformed(), 0);
 }

@@ -1,19 +1,19 @@
 //! DHT in hand-checked and hostile bytes.
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one kind and takes no other")]
 
-use super::super::trial::Trial;
 use super::*;
 use crate::event::Transaction;
+use crate::proto::bench::Bench;
 
-fn run(bytes: &[u8]) -> (Trial, Vec<DhtMessage>) {
-    let mut trial = Trial::to(6881, 17);
-    trial.datagram(Side::Originator, bytes);
-    let all = trial.transactions().into_iter().map(|one| match one {
+fn run(bytes: &[u8]) -> (Bench, Vec<DhtMessage>) {
+    let mut bench = Bench::to(6881, 17);
+    bench.datagram(Side::Originator, bytes);
+    let all = bench.transactions().map(|one| match one {
         Transaction::Dht(message) => (**message).clone(),
         other => panic!("{other:?}"),
     });
     let all = all.collect();
-    (trial, all)
+    (bench, all)
 }
 
 #[test]
@@ -21,8 +21,8 @@ fn reads_questions() {
     let bytes =
         b"d1:ad2:id20:abcdefghij012345678912:implied_porti1e9:info_hash20:mnopqrstuvwxyz1234564:porti6881e\
         5:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:v4:UT011:y1:qe";
-    let (trial, all) = run(bytes);
-    assert_eq!(trial.application(), Application::Dht);
+    let (bench, all) = run(bytes);
+    assert_eq!(bench.application(), Application::Dht);
     assert_eq!((&*all[0].transaction_id, all[0].client_version.as_deref()), (&b"aa"[..], Some(&b"UT01"[..])));
     let DhtBody::Request { name, arguments } = &all[0].body else { panic!("{all:?}") };
     assert_eq!((&**name, arguments.port, arguments.implied_port), ("announce_peer", Some(6881), Some(1)));
@@ -50,8 +50,8 @@ fn reads_answers() {
 
 #[test]
 fn without_a_transaction_it_is_malformed_and_still_said() {
-    let (trial, all) = run(b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:y1:qe");
-    assert_eq!((trial.anomalies(), trial.malformed()), (vec!["malformed_packet"], 1));
+    let (bench, all) = run(b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:y1:qe");
+    assert_eq!((bench.anomalies(), bench.malformed()), (vec!["malformed_packet"], 1));
     assert!(all[0].transaction_id.is_empty());
 }
 

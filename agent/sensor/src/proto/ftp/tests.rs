@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::event::Transaction;
-use crate::proto::script::{C, Played, S, play};
+use crate::proto::bench::{Bench, C, S, play};
 
-fn commands(played: &Played) -> Vec<&FtpCommand> {
+fn commands(played: &Bench) -> Vec<&FtpCommand> {
     played.all(|one| if let Transaction::Ftp(one) = one { Some(&**one) } else { None })
 }
 
-fn find<'a>(played: &'a Played, name: &str) -> &'a FtpCommand {
+fn find<'a>(played: &'a Bench, name: &str) -> &'a FtpCommand {
     commands(played).into_iter().find(|one| one.command.as_deref() == Some(name)).expect("the command")
 }
 

@@ -1,56 +1,11 @@
 //! HTTP in hand-checked and hostile bytes.
 
 use super::*;
-use crate::counters::Counters;
-use crate::event::{Event, HttpExchange, Transaction};
-use crate::proto::Notes;
+use crate::event::{HttpExchange, Transaction};
+use crate::proto::bench::{Bench, C as CLIENT, S as SERVER, play};
 
-const CLIENT: Side = Side::Originator;
-const SERVER: Side = Side::Responder;
-
-/// What a connection says whose sides send these in turn, in pieces of `piece` bytes.
-fn events(turns: &[(Side, &[u8])], piece: usize) -> (Vec<FlowEvent>, Notes, Counters) {
-    let hint = Hint::of_port(80);
-    let (mut notes, mut counters, mut events) = (Notes::default(), Counters::default(), Vec::new());
-    let mut sink = Sink {
-        at: hint.flow.began,
-        flow: hint.flow,
-        notes: &mut notes,
-        counters: &mut counters,
-        events: &mut events,
-    };
-    let mut session = Session::default();
-    for (side, bytes) in turns {
-        let (mut at, mut shown) = (0, 0);
-        while shown < bytes.len() {
-            shown = (shown + piece).min(bytes.len());
-            while at < shown {
-                match session.read_stream(*side, &bytes[at..shown], &mut sink) {
-                    super::super::Taken::More => break,
-                    super::super::Taken::Bytes(n) => at += usize::try_from(n).unwrap(),
-                    super::super::Taken::All => at = shown,
-                }
-            }
-        }
-    }
-    session.finish(&mut sink);
-    let events = events.into_iter().filter_map(|event| match event {
-        Event::Flow { what, .. } => Some(what),
-        Event::Arp { .. } | Event::Anomaly { .. } => None,
-    });
-    (events.collect(), notes, counters)
-}
-
-fn exchanges(turns: &[(Side, &[u8])], piece: usize) -> Vec<HttpExchange> {
-    let mut found = Vec::new();
-    for event in events(turns, piece).0 {
-        if let FlowEvent::Transaction(one) = event
-            && let Transaction::Http(exchange) = *one
-        {
-            found.push(*exchange);
-        }
-    }
-    found
+fn exchanges(bench: &Bench) -> Vec<&HttpExchange> {
+    bench.all(|one| if let Transaction::Http(one) = one { Some(&**one) } else { None })
 }
 
 /// Method, target, status, and the bytes of both bodies.
@@ -62,7 +17,7 @@ fn lines(turns: &[(Side, &[u8])], piece: usize) -> Vec<String> {
         });
         format!("{} -> {}", request.unwrap_or_default(), response.unwrap_or_default())
     };
-    exchanges(turns, piece).iter().map(line).collect()
+    exchanges(&play(80, turns, piece)).into_iter().map(line).collect()
 }
 
 #[test]
@@ -129,43 +84,24 @@ fn upgrades_are_noted() {
         (SERVER, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"),
         (CLIENT, b"\x81\x85abcdabcde"),
     ];
-    let (_, notes, _) = events(&turns, 40);
-    assert_eq!(notes.applications[..3], [Application::Http, Application::WebSocket, Application::Unknown]);
+    let applications = play(80, &turns, 40).applications();
+    assert_eq!(applications, [Application::Http, Application::WebSocket]);
     assert_eq!(lines(&turns, 40), ["GET /ws 0 -> 101 0"]);
 }
 
 #[test]
 fn a_gap_in_a_body_is_counted_and_the_next_message_is_read() {
-    let hint = Hint::of_port(80);
-    let (mut notes, mut counters, mut events) = (Notes::default(), Counters::default(), Vec::new());
-    let mut sink = Sink {
-        at: hint.flow.began,
-        flow: hint.flow,
-        notes: &mut notes,
-        counters: &mut counters,
-        events: &mut events,
+    let mut bench = Bench::to_port(80);
+    bench.stream(CLIENT, b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n");
+    bench.stream(CLIENT, b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    bench.stream(SERVER, b"HTTP/1.1 200 OK\r\nContent-Length: 70\r\n\r\n").stream(SERVER, b"abcdefghij");
+    bench.lose(SERVER, Some(60)).stream(SERVER, b"HTTP/1.1 304 Not Modified\r\n\r\n").finish();
+    let body = |one: &HttpExchange| {
+        let body = one.response.as_ref().unwrap().body;
+        let files = one.files.iter().map(|file| (file.size, file.gaps)).collect();
+        (body.bytes, body.missing, files)
     };
-    let mut session = begin(&hint);
-    session.read_stream(CLIENT, b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", &mut sink);
-    session.read_stream(CLIENT, b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n", &mut sink);
-    session.read_stream(SERVER, b"HTTP/1.1 200 OK\r\nContent-Length: 70\r\n\r\n", &mut sink);
-    session.read_stream(SERVER, b"abcdefghij", &mut sink);
-    session.lose(SERVER, b"", Some(60), &mut sink);
-    session.read_stream(SERVER, b"HTTP/1.1 304 Not Modified\r\n\r\n", &mut sink);
-    session.finish(&mut sink);
-    let mut seen = Vec::new();
-    for event in events {
-        if let Event::Flow { what: FlowEvent::Transaction(one), .. } = event
-            && let Transaction::Http(one) = *one
-        {
-            let body = one.response.as_ref().unwrap().body;
-            seen.push((
-                body.bytes,
-                body.missing,
-                one.files.iter().map(|file| (file.size, file.gaps)).collect(),
-            ));
-        }
-    }
+    let seen: Vec<(_, _, Vec<_>)> = exchanges(&bench).into_iter().map(body).collect();
     assert_eq!(seen, [(10, 60, vec![(70, true)]), (0, 0, vec![])]);
 }
 
@@ -179,8 +115,9 @@ fn detectors_see_requests_and_statuses_at_once_and_no_secrets() {
         ),
         (SERVER, b"HTTP/1.1 401 No\r\n"),
     ];
-    let (found, ..) = events(&turns, 4_000);
-    let FlowEvent::HttpRequest(request) = &found[0] else { panic!("{found:?}") };
+    let bench = play(80, &turns, 4_000);
+    let found: Vec<_> = bench.events().collect();
+    let FlowEvent::HttpRequest(request) = found[0] else { panic!("{found:?}") };
     assert_eq!((&*request.path, request.host.as_deref()), ("/a/b", Some("www.example.jp")));
     assert_eq!((request.has_authorization, request.user_agent.as_deref()), (true, Some("curl/8\u{fffd}")));
     let FlowEvent::Transaction(one) = found.last().unwrap() else { panic!("{found:?}") };
@@ -194,15 +131,15 @@ fn detectors_see_requests_and_statuses_at_once_and_no_secrets() {
 fn hostile_connections_cost_no_more_than_their_bytes() {
     // Requests without responses; chunks of one byte; fields without end.
     let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(20_000);
-    assert_eq!(exchanges(&[(CLIENT, &requests)], 1_460).len(), 20_000);
+    assert_eq!(exchanges(&play(80, &[(CLIENT, &requests)], 1_460)).len(), 20_000);
     let chunks = [
         &b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"[..],
         &b"1\r\nx\r\n".repeat(100_000),
         b"0\r\n\r\n",
     ];
-    let found = exchanges(&[(CLIENT, &chunks.concat())], 1_460);
-    assert_eq!(found[0].request.as_ref().unwrap().body.bytes, 100_000);
+    let bench = play(80, &[(CLIENT, &chunks.concat())], 1_460);
+    assert_eq!(exchanges(&bench)[0].request.as_ref().unwrap().body.bytes, 100_000);
     let fields = [&b"GET / HTTP/1.1\r\n"[..], &b"a:b\r\n".repeat(50_000), b"\r\n"].concat();
-    let found = exchanges(&[(CLIENT, &fields)], fields.len());
-    assert_eq!(found[0].request.as_ref().unwrap().fields.len(), 64);
+    let bench = play(80, &[(CLIENT, &fields)], fields.len());
+    assert_eq!(exchanges(&bench)[0].request.as_ref().unwrap().fields.len(), 64);
 }

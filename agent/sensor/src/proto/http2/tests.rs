@@ -1,9 +1,8 @@
 //! Http2 in hand-checked and hostile bytes.
 
 use super::*;
-use crate::counters::Counters;
-use crate::event::{Event, FlowEvent, HttpExchange, Transaction};
-use crate::proto::{Notes, Parser as _};
+use crate::event::{HttpExchange, Transaction};
+use crate::proto::bench::{Bench, C as CLIENT, S as SERVER};
 
 /// A frame.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -14,39 +13,14 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// The exchanges of a connection of which each side's pieces come in this order.
 fn exchanges(pieces: &[(Side, &[u8])]) -> (Vec<HttpExchange>, u64) {
     let hint = Hint::of_port(8080);
-    let (mut notes, mut counters, mut events) = (Notes::default(), Counters::default(), Vec::new());
-    let mut sink = Sink {
-        at: hint.flow.began,
-        flow: hint.flow,
-        notes: &mut notes,
-        counters: &mut counters,
-        events: &mut events,
-    };
-    let mut parser = new(Side::Originator);
-    for (side, bytes) in pieces {
-        let mut rest = *bytes;
-        while !rest.is_empty() && !parser.is_done() {
-            match parser.read_stream(*side, rest, &mut sink) {
-                Take::Bytes(n) => rest = rest.get(usize::try_from(n).unwrap()..).unwrap_or_default(),
-                Take::All => rest = &[],
-                Take::More | Take::Switch(..) => panic!("{rest:?}"),
-            }
-        }
-    }
-    parser.finish(&mut sink);
-    let mut found = Vec::new();
-    for event in events {
-        if let Event::Flow { what: FlowEvent::Transaction(one), .. } = event
-            && let Transaction::Http(exchange) = *one
-        {
-            found.push(*exchange);
-        }
-    }
-    (found, counters.value(Counter::ProtoMalformed))
+    let mut bench = Bench::of(begin(&hint), hint.flow);
+    pieces.iter().for_each(|(side, bytes)| {
+        bench.stream(*side, bytes);
+    });
+    bench.finish();
+    let all = bench.all(|one| if let Transaction::Http(one) = one { Some(&**one) } else { None });
+    (all.into_iter().cloned().collect(), bench.malformed())
 }
-
-const CLIENT: Side = Side::Originator;
-const SERVER: Side = Side::Responder;
 
 #[test]
 fn a_stream_is_an_exchange() {

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::event::Transaction;
-use crate::proto::script::{C, Played, S, play};
+use crate::proto::bench::{Bench, C, S, play};
 
-fn texts(played: &Played) -> Vec<String> {
+fn texts(played: &Bench) -> Vec<String> {
     let all = played.all(|one| if let Transaction::Imap(one) = one { Some(&**one) } else { None });
     let text = |one: &&ImapCommand| {
         let argument = one.argument.as_deref().unwrap_or("-");

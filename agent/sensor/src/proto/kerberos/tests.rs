@@ -89,10 +89,8 @@ fn marked(message: &[u8]) -> Vec<u8> {
 }
 
 fn exchanges(bench: &Bench) -> Vec<KerberosExchange> {
-    let exchange = |one: &Transaction| {
-        if let Transaction::Kerberos(exchange) = one { Some((**exchange).clone()) } else { None }
-    };
-    bench.transactions().filter_map(exchange).collect()
+    let all = bench.all(|one| if let Transaction::Kerberos(one) = one { Some(&**one) } else { None });
+    all.into_iter().cloned().collect()
 }
 
 #[test]

@@ -40,10 +40,8 @@ fn search(number: u8, filter: &[u8]) -> Vec<u8> {
 }
 
 fn operations(bench: &Bench) -> Vec<LdapOperation> {
-    let operation = |one: &Transaction| {
-        if let Transaction::Ldap(operation) = one { Some((**operation).clone()) } else { None }
-    };
-    bench.transactions().filter_map(operation).collect()
+    let all = bench.all(|one| if let Transaction::Ldap(one) = one { Some(&**one) } else { None });
+    all.into_iter().cloned().collect()
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::event::Transaction;
-use crate::proto::script::{C, Played, S, play};
+use crate::proto::bench::{Bench, C, S, play};
 
-fn commands(played: &Played) -> Vec<&Pop3Command> {
+fn commands(played: &Bench) -> Vec<&Pop3Command> {
     played.all(|one| if let Transaction::Pop3(one) = one { Some(&**one) } else { None })
 }
 
 /// `COMMAND argument: OK header [data]` of each.
-fn texts(played: &Played) -> Vec<String> {
+fn texts(played: &Bench) -> Vec<String> {
     let text = |one: &&Pop3Command| {
         let request = one.request.as_ref().map(|one| format!("{} {}", one.command, one.arguments.join(" ")));
         let response =

@@ -4,7 +4,7 @@ use super::keys::tests::{seal, unhex};
 use super::*;
 use crate::event::Transaction;
 use crate::event::tls::Progress;
-use crate::proto::tls::tests::Bench;
+use crate::proto::bench::Bench;
 
 const CLIENT: Side = Side::Originator;
 const SERVER: Side = Side::Responder;
@@ -42,12 +42,12 @@ fn hello() -> Vec<u8> {
 }
 
 fn bench() -> Bench {
-    Bench::new(Session::default(), 443)
+    Bench::to_port(443)
 }
 
 fn quic_hellos(bench: &Bench) -> Vec<QuicHello> {
     let hello = |one| if let Transaction::Quic(one) = one { Some(*one) } else { None };
-    bench.transactions().into_iter().filter_map(hello).collect()
+    bench.transactions().cloned().filter_map(hello).collect()
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn reads_the_example_of_the_standard() {
     let mut bench = bench();
     bench.datagram(CLIENT, &packet);
     bench.datagram(SERVER, &unhex(SERVER_PACKET));
-    assert_eq!(bench.notes.application(), Application::Quic);
+    assert_eq!(bench.application(), Application::Quic);
     assert_eq!(bench.notes.server_name.as_deref(), Some("example.com"));
     let [detected] = &*bench.hellos() else { panic!("not one hello") };
     assert_eq!((detected.version, detected.alpn.as_deref()), (0x0304, Some("alpn")));
@@ -73,11 +73,11 @@ fn reads_the_example_of_the_standard() {
     );
     assert!(!server.is_client && !server.from_originator && server.ja4.is_empty());
 
-    let Some(Transaction::Tls(connection)) = bench.transactions().pop() else { panic!("no connection") };
+    let Some(Transaction::Tls(connection)) = bench.transactions().last() else { panic!("no connection") };
     assert_eq!((&*connection.history, connection.carrier), ("Cs", Carrier::Quic));
     assert_eq!((connection.version, connection.cipher, connection.group), (0x0304, Some(0x1301), Some(29)));
     assert_eq!(connection.progress, Progress::Answered);
-    assert!(bench.session.is_opaque(), "nothing more to read");
+    assert!(bench.is_opaque(), "nothing more to read");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_retry_changes_the_keys() {
     bench.datagram(CLIENT, &initial(1, &unhex("f067a5502a4262b5"), 1, &unhex(CLIENT_FRAME)));
     bench.finish();
     assert_eq!((bench.hellos().len(), quic_hellos(&bench).len()), (1, 2), "the same hello again");
-    let Some(Transaction::Tls(connection)) = bench.transactions().pop() else { panic!("no connection") };
+    let Some(Transaction::Tls(connection)) = bench.transactions().last() else { panic!("no connection") };
     assert_eq!(&*connection.history, "CC");
 }
 
@@ -168,14 +168,14 @@ fn a_flow_costs_a_bounded_number_of_decryptions() {
         packet[900] ^= 1;
         bench.datagram(CLIENT, &packet);
     }
-    assert!(bench.session.is_opaque());
+    assert!(bench.is_opaque());
 }
 
 #[test]
 fn what_is_no_frame_is_an_anomaly() {
     let mut bench = bench();
     bench.datagram(CLIENT, &initial(1, &DESTINATION, 0, &[0x3f]));
-    assert_eq!(bench.counters.value(crate::counters::Counter::ProtoMalformed), 1);
+    assert_eq!(bench.malformed(), 1);
 }
 
 #[test]

@@ -1,23 +1,23 @@
 //! Protocols that are only recognised: what is and, next to it, what is not.
 
-use super::super::trial::Trial;
 use super::*;
 use crate::proto::Side;
+use crate::proto::bench::Bench;
 
 fn stream(port: u16, segments: &[&[u8]]) -> Application {
-    let mut trial = Trial::to(port, 6);
+    let mut bench = Bench::to(port, 6);
     for (nth, bytes) in segments.iter().enumerate() {
-        trial.segment(if nth % 2 == 0 { Side::Originator } else { Side::Responder }, bytes);
+        bench.stream(if nth % 2 == 0 { Side::Originator } else { Side::Responder }, bytes);
     }
-    trial.application()
+    bench.application()
 }
 
 fn datagram(port: u16, datagrams: &[&[u8]]) -> Application {
-    let mut trial = Trial::to(port, 17);
+    let mut bench = Bench::to(port, 17);
     for (nth, bytes) in datagrams.iter().enumerate() {
-        trial.datagram(if nth % 2 == 0 { Side::Originator } else { Side::Responder }, bytes);
+        bench.datagram(if nth % 2 == 0 { Side::Originator } else { Side::Responder }, bytes);
     }
-    trial.application()
+    bench.application()
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn datagrams() {
         (1811, &[&radius], A::Unknown),
         (1812, &[&radius[..25]], A::Unknown),
         (427, &[b"\x02\x09\0\0\x1d\0\0\0\0\0\x9d\xf6\0\x02en\0\0\xff\xff\0\x07DEFAULT"], A::Slp),
-        (138, &[b"\x11\x0a\x2e\x43\x7f\0\0\x01\0\x8a\0\xe6"], A::NbDatagram),
-        (138, &[b"\x11\x0a\x2e\x43\x7f\0\0\x02\0\x8a\0\xe6"], A::Unknown),
+        (138, &[b"\x11\x0a\x2e\x43\xc0\0\x02\x01\0\x8a\0\xe6"], A::NbDatagram),
+        (138, &[b"\x11\x0a\x2e\x43\xc0\0\x02\x03\0\x8a\0\xe6"], A::Unknown),
         (6771, &[b"BT-SEARCH * HTTP/1.1\r\nHost: x\r\n"], A::BitTorrent),
         (80, &[b"\0\0\x04\x17\x27\x10\x19\x80\0\0\0\0abcd"], A::BitTorrent),
         (9999, &[b"\x41\0\x12\x34\0\0\0\0\0\0\0\0\0\x10\0\0\0\x01\0\0"], A::BitTorrent),
@@ -137,8 +137,8 @@ fn what_server_names_give_away() {
 
 #[test]
 fn a_mismatch_is_said_once() {
-    let mut trial = Trial::to(443, 6);
-    trial.segment(Side::Originator, b"RFB 003.008\n").segment(Side::Responder, b"RFB 003.008\n");
-    assert_eq!(trial.anomalies(), ["protocol.mismatch"]);
-    assert!(Trial::to(5900, 6).segment(Side::Originator, b"RFB 003.008\n").anomalies().is_empty());
+    let mut bench = Bench::to(443, 6);
+    bench.stream(Side::Originator, b"RFB 003.008\n").stream(Side::Responder, b"RFB 003.008\n");
+    assert_eq!(bench.anomalies(), ["protocol.mismatch"]);
+    assert!(Bench::to(5900, 6).stream(Side::Originator, b"RFB 003.008\n").anomalies().is_empty());
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::event::Transaction;
-use crate::proto::script::{C, Played, S, play};
+use crate::proto::bench::{Bench, C, S, play};
 
-fn messages(played: &Played) -> Vec<&SipMessage> {
+fn messages(played: &Bench) -> Vec<&SipMessage> {
     played.all(|one| if let Transaction::Sip(one) = one { Some(&**one) } else { None })
 }
 

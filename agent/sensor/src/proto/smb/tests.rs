@@ -152,10 +152,8 @@ const RESULT: &[u8] =
     b"\x05\x00\x02\x03\x10\x00\x00\x00\x1e\x00\x00\x00\x03\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00abcdef";
 
 fn commands(bench: &Bench) -> Vec<SmbCommand> {
-    let command = |one: &Transaction| {
-        if let Transaction::Smb(command) = one { Some((**command).clone()) } else { None }
-    };
-    bench.transactions().filter_map(command).collect()
+    let all = bench.all(|one| if let Transaction::Smb(one) = one { Some(&**one) } else { None });
+    all.into_iter().cloned().collect()
 }
 
 fn only(bench: &Bench) -> SmbCommand {

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::event::Transaction;
-use crate::proto::script::{C, Played, S, play};
+use crate::proto::bench::{Bench, C, S, play};
 
-fn mails(played: &Played) -> Vec<&SmtpMail> {
+fn mails(played: &Bench) -> Vec<&SmtpMail> {
     played.all(|one| if let Transaction::Smtp(mail) = one { Some(&**mail) } else { None })
 }
 

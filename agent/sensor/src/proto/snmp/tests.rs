@@ -1,8 +1,8 @@
 //! SNMP in hand-checked and hostile bytes.
 
-use super::super::trial::Trial;
 use super::*;
 use crate::event::Transaction;
+use crate::proto::bench::Bench;
 
 fn check(hex: &str) -> Option<SnmpMessage> {
     let digits = hex.as_bytes().chunks(2).map(|two| str::from_utf8(two).unwrap());
@@ -73,9 +73,11 @@ fn many_variables_are_bounded() {
     let pdu = [&[2, 1, 1, 2, 1, 0, 2, 1, 0][..], &list].concat();
     let rest = [&[2, 1, 1, 4, 0, 0xa2][..], &length(pdu.len()), &pdu].concat();
     let bytes = [&[0x30][..], &length(rest.len()), &rest].concat();
-    let mut trial = Trial::to(161, 17);
-    trial.datagram(Side::Originator, &bytes).datagram(Side::Originator, b"\x30\0");
-    let [Transaction::Snmp(read)] = trial.transactions()[..] else { panic!("one message") };
+    let mut bench = Bench::to(161, 17);
+    bench.datagram(Side::Originator, &bytes).datagram(Side::Originator, b"\x30\0");
+    let [Transaction::Snmp(read)] = bench.transactions().collect::<Vec<_>>()[..] else {
+        panic!("one message")
+    };
     assert_eq!(read.oids.len(), OIDS_MAX);
-    assert_eq!((trial.malformed(), trial.anomalies()), (1, vec!["malformed_data"]));
+    assert_eq!((bench.malformed(), bench.anomalies()), (1, vec!["malformed_data"]));
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::event::{SshAgreement, Transaction};
-use crate::proto::script::{C, Played, S, play};
+use crate::proto::bench::{Bench, C, S, play};
 
-fn connection(played: &Played) -> Option<&SshConnection> {
+fn connection(played: &Bench) -> Option<&SshConnection> {
     let all = played.all(|one| if let Transaction::Ssh(one) = one { Some(&**one) } else { None });
     assert!(all.len() <= 1, "one a connection");
     all.first().copied()
@@ -60,7 +60,7 @@ fn key_reply() -> Vec<u8> {
 }
 
 /// Banner, offers, keys; then the server's encrypted messages of these sizes.
-fn with_sizes(sizes: &[usize], piece: usize) -> Played {
+fn with_sizes(sizes: &[usize], piece: usize) -> Bench {
     let (client, server, key, new_keys) = (client_offer(), server_offer(), key_reply(), packet(&[NEWKEYS]));
     let encrypted: Vec<Vec<u8>> = sizes.iter().map(|size| vec![0xa5; *size]).collect();
     let mut turns: Vec<(Side, &[u8])> = vec![

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::Transaction;
-use crate::proto::script::{C, S, play};
+use crate::proto::bench::{C, S, play};
 
 const OPTIONS: (Side, &[u8]) = (S, b"\xff\xfd\x18\xff\xfd\x20\xff\xfa\x18\x01\xff\xf0");
 

@@ -3,122 +3,19 @@
 use core::net::IpAddr;
 
 use proptest::prelude::*;
-use sekimori_wire::time::Timestamp;
 use tls_parser::{TlsExtension, TlsMessage, TlsMessageHandshake, parse_tls_extensions, parse_tls_plaintext};
 
 use super::*;
-use crate::counters::Counters;
 use crate::event::tls::Progress;
-use crate::event::{ClientHello, Event, FlowEvent, FlowRef, TlsConnection, Transaction};
-use crate::proto::{Notes, Taken};
+use crate::event::{TlsConnection, Transaction};
+use crate::proto::bench::Bench;
 
-/// A flow, its session, and what was said of it.
-pub(in crate::proto) struct Bench {
-    pub(in crate::proto) session: Session,
-    pub(in crate::proto) notes: Notes,
-    pub(in crate::proto) counters: Counters,
-    pub(in crate::proto) events: Vec<Event>,
-    flow: FlowRef,
-    /// What a parser has not taken (originator's, responder's).
-    kept: [Vec<u8>; 2],
-    /// Bytes that it takes unseen.
-    skipped: [usize; 2],
+fn to_port(session: Session, port: u16) -> Bench {
+    Bench::of(session, Hint::of_port(port).flow)
 }
 
-impl Bench {
-    pub(in crate::proto) fn new(session: Session, port: u16) -> Self {
-        let flow = Hint::of_port(port).flow;
-        Self {
-            session,
-            notes: Notes::default(),
-            counters: Counters::default(),
-            events: Vec::new(),
-            flow,
-            kept: Default::default(),
-            skipped: [0; 2],
-        }
-    }
-
-    pub(in crate::proto) fn with<T>(&mut self, act: impl FnOnce(&mut Session, &mut Sink<'_>) -> T) -> T {
-        let (notes, counters, events) = (&mut self.notes, &mut self.counters, &mut self.events);
-        act(&mut self.session, &mut Sink { at: Timestamp::ZERO, flow: self.flow, notes, counters, events })
-    }
-
-    /// More of a stream.
-    pub(in crate::proto) fn stream(&mut self, side: Side, bytes: &[u8]) {
-        let skipped = side.of_mut(&mut self.skipped);
-        let skip = (*skipped).min(bytes.len());
-        *skipped -= skip;
-        side.of_mut(&mut self.kept).extend(&bytes[skip..]);
-        loop {
-            let kept = core::mem::take(side.of_mut(&mut self.kept));
-            if kept.is_empty() {
-                return;
-            }
-            let taken = self.with(|session, sink| session.read_stream(side, &kept, sink));
-            match taken {
-                Taken::More => {
-                    *side.of_mut(&mut self.kept) = kept;
-                    return;
-                }
-                Taken::Bytes(n) => {
-                    let n = n as usize;
-                    assert!(n > 0);
-                    *side.of_mut(&mut self.skipped) += n.saturating_sub(kept.len());
-                    *side.of_mut(&mut self.kept) = kept.get(n..).unwrap_or_default().to_vec();
-                }
-                Taken::All => {}
-            }
-        }
-    }
-
-    pub(in crate::proto) fn datagram(&mut self, side: Side, bytes: &[u8]) {
-        self.with(|session, sink| {
-            session.read_datagram(side, bytes, u32::try_from(bytes.len()).unwrap(), sink);
-        });
-    }
-
-    pub(in crate::proto) fn finish(&mut self) {
-        self.with(Session::finish);
-    }
-
-    pub(in crate::proto) fn hellos(&self) -> Vec<ClientHello> {
-        let hello = |event: &Event| {
-            if let Event::Flow { what: FlowEvent::Tls(hello), .. } = event {
-                Some((**hello).clone())
-            } else {
-                None
-            }
-        };
-        self.events.iter().filter_map(hello).collect()
-    }
-
-    pub(in crate::proto) fn transactions(&self) -> Vec<Transaction> {
-        let transaction = |event: &Event| {
-            if let Event::Flow { what: FlowEvent::Transaction(one), .. } = event {
-                Some((**one).clone())
-            } else {
-                None
-            }
-        };
-        self.events.iter().filter_map(transaction).collect()
-    }
-
-    fn connections(&self) -> Vec<TlsConnection> {
-        let connection = |one| if let Transaction::Tls(one) = one { Some(*one) } else { None };
-        self.transactions().into_iter().filter_map(connection).collect()
-    }
-
-    fn anomalies(&self) -> Vec<&'static str> {
-        let anomaly = |event: &Event| {
-            if let Event::Flow { what: FlowEvent::Anomaly(anomaly), .. } = event {
-                Some(anomaly.name)
-            } else {
-                None
-            }
-        };
-        self.events.iter().filter_map(anomaly).collect()
-    }
+fn connections(bench: &Bench) -> Vec<&TlsConnection> {
+    bench.all(|one| if let Transaction::Tls(one) = one { Some(&**one) } else { None })
 }
 
 const CLIENT: Side = Side::Originator;
@@ -218,8 +115,10 @@ fn handshake_1_2() -> Vec<(Side, Vec<u8>)> {
 }
 
 fn run(flights: &[(Side, Vec<u8>)]) -> Bench {
-    let mut bench = Bench::new(Session::default(), 4_444);
-    flights.iter().for_each(|(side, bytes)| bench.stream(*side, bytes));
+    let mut bench = to_port(Session::default(), 4_444);
+    flights.iter().for_each(|(side, bytes)| {
+        bench.stream(*side, bytes);
+    });
     bench.finish();
     bench
 }
@@ -233,9 +132,9 @@ fn reads_a_whole_handshake() {
     assert_eq!((hellos[0].alpn.as_deref(), hellos[0].version), (Some("h2"), 0x0304));
     assert!(hellos[0].ja4.starts_with("t13d0204h2_"), "{}", hellos[0].ja4);
     assert_eq!(bench.notes.server_name.as_deref(), Some("www.example.c"));
-    assert_eq!(bench.notes.application(), Application::Tls);
+    assert_eq!(bench.application(), Application::Tls);
 
-    let [connection] = &*bench.connections() else { panic!("not one connection") };
+    let [connection] = &*connections(&bench) else { panic!("not one connection") };
     assert_eq!(&*connection.history, "CsxkrnXGIti");
     assert_eq!(connection.progress, Progress::Established);
     assert_eq!((connection.version, connection.cipher, connection.group), (0x0303, Some(0xc02f), Some(29)));
@@ -297,7 +196,7 @@ fn a_second_hello_follows_a_retry() {
     ]);
     let ja4s: Vec<_> = bench.hellos().into_iter().map(|hello| hello.ja4).collect();
     assert_eq!(ja4s.len(), 2);
-    let [connection] = &*bench.connections() else { panic!("not one connection") };
+    let [connection] = &*connections(&bench) else { panic!("not one connection") };
     assert_eq!(&*connection.history, "CjiICs");
     assert_eq!((&*connection.earlier_ja4, &connection.ja4), (&ja4s[..1], &ja4s[1]));
     assert_eq!((connection.version, connection.group), (0x0304, Some(29)));
@@ -310,7 +209,7 @@ fn tells_a_resumed_session() {
     let resumed = |hello: Vec<u8>, answer: Vec<u8>| {
         let hellos = [(CLIENT, record(HANDSHAKE, &hello)), (SERVER, record(HANDSHAKE, &answer))];
         let bench = run(&[&hellos[..], &[ccs(SERVER), ccs(CLIENT)]].concat());
-        bench.connections()[0].resumed
+        connections(&bench)[0].resumed
     };
     let ciphers = b"\xc0\x2f";
     let ticket = &[(35, &b"ticket"[..])];
@@ -332,7 +231,7 @@ fn tells_a_resumed_session() {
 #[test]
 fn an_alert_in_the_clear_is_kept() {
     let bench = run(&[(CLIENT, record(HANDSHAKE, &client_hello())), (SERVER, record(ALERT, b"\x02\x28"))]);
-    let [connection] = &*bench.connections() else { panic!("not one connection") };
+    let [connection] = &*connections(&bench) else { panic!("not one connection") };
     assert_eq!((connection.alert, &*connection.history), (Some(40), "Cl"));
     assert_eq!(connection.progress, Progress::Offered);
 }
@@ -344,13 +243,13 @@ fn reads_hellos_of_the_second_version() {
     hello.extend([0x33; 16]);
     let answer = message(SERVER_HELLO, &[&[3, 1][..], &[0; 32], &[0, 0, 0x35, 0]].concat());
     let bench = run(&[(CLIENT, hello.clone()), (SERVER, record(HANDSHAKE, &answer))]);
-    let [connection] = &*bench.connections() else { panic!("not one connection") };
+    let [connection] = &*connections(&bench) else { panic!("not one connection") };
     assert_eq!((&*connection.history, connection.version, connection.cipher), ("Cs", 0x0301, Some(0x35)));
     assert_eq!(&*connection.ja3.as_ref().unwrap().text, "769,57-56-53-22-19-10,,,");
 
     let answer = b"\x80\x10\x04\x00\x01\x00\x02\x00\x00\x00\x03\x00\x02\x07\x00\xc0id".to_vec();
     let bench = run(&[(CLIENT, hello), (SERVER, answer)]);
-    assert_eq!(bench.connections()[0].version, 2);
+    assert_eq!(connections(&bench)[0].version, 2);
 }
 
 #[test]
@@ -358,9 +257,9 @@ fn a_cut_hello_gives_its_name_only() {
     let whole = record(HANDSHAKE, &client_hello());
     let mut named = 0;
     for cut in 6..whole.len() {
-        let mut bench = Bench::new(session(), 443);
+        let mut bench = to_port(session(), 443);
         bench.stream(CLIENT, &whole[..cut]);
-        bench.with(|session, sink| session.lose(CLIENT, &[], Some(10), sink));
+        bench.lose(CLIENT, Some(10));
         bench.finish();
         for hello in bench.hellos() {
             assert_eq!((hello.server_name.as_deref(), &*hello.ja4), (Some("www.example.c"), ""));
@@ -373,35 +272,35 @@ fn a_cut_hello_gives_its_name_only() {
 #[test]
 fn goes_on_after_a_gap_where_records_begin() {
     let flights = handshake_1_2();
-    let mut bench = Bench::new(session(), 443);
+    let mut bench = to_port(session(), 443);
     bench.stream(CLIENT, &flights[0].1);
-    bench.with(|session, sink| session.lose(SERVER, &[], None, sink));
+    bench.lose(SERVER, None);
     bench.stream(SERVER, b"the middle of a record");
     bench.stream(SERVER, &flights[6].1);
     bench.stream(CLIENT, &flights[3].1);
     bench.stream(CLIENT, &flights[4].1);
     bench.finish();
-    let [connection] = &*bench.connections() else { panic!("not one connection") };
+    let [connection] = &*connections(&bench) else { panic!("not one connection") };
     assert_eq!((&*connection.history, connection.progress), ("CiI", Progress::Established));
 
     // A gap within one record leaves the next one where it is.
-    let mut bench = Bench::new(session(), 443);
+    let mut bench = to_port(session(), 443);
     bench.stream(CLIENT, &flights[0].1);
     bench.stream(SERVER, &flights[1].1[..200]);
     let missing = u32::try_from(flights[1].1.len() - 200).unwrap();
-    bench.with(|session, sink| session.lose(SERVER, &[], Some(missing), sink));
+    bench.lose(SERVER, Some(missing));
     bench.stream(SERVER, &record(ALERT, b"\x02\x28"));
     bench.finish();
-    assert_eq!(bench.connections()[0].alert, Some(40));
+    assert_eq!(connections(&bench)[0].alert, Some(40));
 }
 
 #[test]
 fn says_what_the_flow_spoke_before() {
-    let mut bench = Bench::new(session(), 25);
+    let mut bench = to_port(session(), 25);
     bench.notes.applications[0] = Application::Smtp;
     bench.stream(CLIENT, &record(HANDSHAKE, &client_hello()));
     bench.finish();
-    assert_eq!(bench.connections()[0].after, Application::Smtp);
+    assert_eq!(connections(&bench)[0].after, Application::Smtp);
     assert_eq!(bench.notes.applications[..2], [Application::Smtp, Application::Tls]);
 }
 
@@ -434,7 +333,7 @@ fn broken_records_and_messages_have_names() {
         let of_suricata: Vec<_> =
             bench.anomalies().into_iter().filter(|name| !name.starts_with("exploit.")).collect();
         assert_eq!(of_suricata, [expected], "{bytes:x?}");
-        assert_eq!(bench.connections().len(), 1);
+        assert_eq!(connections(&bench).len(), 1);
     }
     let twice = [(0, &b"\0\x06\0\0\x03a.b"[..]), (0, b"\0\x06\0\0\x03c.d")];
     let bench = run(&[(CLIENT, record(HANDSHAKE, &client_hello_with(b"", b"\0\x0a", &twice)))]);
@@ -445,7 +344,7 @@ fn broken_records_and_messages_have_names() {
     lie[4 + 2 + 32 + 1] = 0xff;
     let bench = run(&[(CLIENT, record(HANDSHAKE, &lie))]);
     assert_eq!((bench.anomalies(), bench.hellos()), (vec!["INVALID_HANDSHAKE_MESSAGE"], vec![]));
-    assert_eq!(bench.counters.value(Counter::ProtoMalformed), 1);
+    assert_eq!(bench.malformed(), 1);
 }
 
 #[test]
@@ -483,7 +382,7 @@ fn reads_a_handshake_over_datagrams() {
     let answer = [&[0xfe, 0xfd][..], &[0; 32], &[0, 0xc0, 0x2b, 0]].concat();
     let chain = length24(&length24(&certificate()));
 
-    let mut bench = Bench::new(Session::default(), 4_444);
+    let mut bench = to_port(Session::default(), 4_444);
     bench.datagram(CLIENT, &record(HANDSHAKE, 0, &part(1, 0, hello.len(), 0, one)));
     bench.datagram(CLIENT, &record(HANDSHAKE, 0, &part(1, 0, hello.len(), 20, two)));
     let flight = [
@@ -493,9 +392,9 @@ fn reads_a_handshake_over_datagrams() {
     ];
     bench.datagram(SERVER, &flight.concat());
     bench.datagram(CLIENT, &[record(CHANGE_CIPHER_SPEC, 0, b"\x01"), record(HANDSHAKE, 1, b"x")].concat());
-    assert_eq!(bench.notes.application(), Application::Dtls);
+    assert_eq!(bench.application(), Application::Dtls);
     assert!(bench.hellos()[0].ja4.starts_with("dd2d0101"), "{}", bench.hellos()[0].ja4);
-    let [connection] = &*bench.connections() else { panic!("not one connection") };
+    let [connection] = &*connections(&bench) else { panic!("not one connection") };
     assert_eq!((&*connection.history, connection.carrier), ("CsxiI", Carrier::Dtls));
     assert_eq!((connection.version, connection.server_chain.len()), (0xfefd, 1));
     assert_eq!(connection.progress, Progress::Established);
@@ -516,12 +415,12 @@ fn hostile_streams_are_read_in_linear_time() {
     let empty_certificates = many(record(HANDSHAKE, &message(11, &length24(&length24(b"").repeat(1_000)))));
     for stream in [warnings, empty_records, requests, one_byte_records, many_hellos, empty_certificates] {
         for size in [1, 1_400, 65_536] {
-            let mut bench = Bench::new(session(), 443);
+            let mut bench = to_port(session(), 443);
             for piece in stream.chunks(size).take(2 << 20) {
                 bench.stream(SERVER, piece);
             }
             bench.finish();
-            for connection in bench.connections() {
+            for connection in connections(&bench) {
                 assert!(connection.history.len() <= 101 && connection.client_chain.len() <= 16);
             }
             assert!(bench.hellos().len() <= 4);
@@ -582,13 +481,15 @@ proptest! {
             }
             (*side, out)
         };
-        let mut bench = Bench::new(session(), 443);
+        let mut bench = to_port(session(), 443);
         for (side, bytes) in flights.iter().map(cut) {
-            bytes.chunks(segments).for_each(|segment| bench.stream(side, segment));
+            bytes.chunks(segments).for_each(|segment| {
+                bench.stream(side, segment);
+            });
         }
         bench.finish();
         let expected = run(&flights);
-        prop_assert_eq!(bench.connections(), expected.connections());
+        prop_assert_eq!(connections(&bench), connections(&expected));
         prop_assert_eq!(bench.hellos(), expected.hellos());
     }
 
@@ -634,7 +535,7 @@ proptest! {
             (rest, theirs) = (after, theirs + 1);
         }
         prop_assert_eq!(theirs, list.len());
-        let mut bench = Bench::new(session(), 443);
+        let mut bench = to_port(session(), 443);
         bench.stream(CLIENT, &bytes);
         bench.stream(CLIENT, b"\x99");
         bench.stream(CLIENT, b"\x03\x03\0\x01");
