@@ -109,15 +109,14 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
     if options.install {
         install::peers()?;
     }
-    let agent = agent(root, options.agent.as_deref())?;
     if let Some(done) = again_in_release(root)? {
         return Ok(done);
     }
     let folder = captures::folder(root)?;
     if options.mode == Mode::Live {
-        return live::run(root, &folder, options, &agent);
+        return live::run(root, &folder, options);
     }
-    replay(root, &folder, options, &agent)
+    replay(root, &folder, options, &agent(root, options.agent.as_deref())?)
 }
 
 /// The program to measure.

@@ -182,7 +182,24 @@ pub(super) fn file_header() -> Vec<u8> {
         .collect()
 }
 
-/// Frames of a little-endian pcap file and its bytes, without keeping them.
+/// Hands the first `most` frames of a file to `each`.
+pub(super) fn each(
+    path: &Path,
+    most: u64,
+    mut each: impl FnMut(&[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut input = io::BufReader::with_capacity(1 << 20, file);
+    let (mut frames, mut done) = (0, Ok(()));
+    walk(&mut input, |record| {
+        done = each(record.get(16..).unwrap_or_default());
+        frames += 1;
+        frames < most && done.is_ok()
+    })?;
+    done
+}
+
+/// How many frames a file has.
 pub(super) fn count(path: &Path) -> anyhow::Result<u64> {
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut input = io::BufReader::with_capacity(1 << 20, file);
