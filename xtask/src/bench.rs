@@ -28,6 +28,7 @@ use serde_json::{Value, json};
 
 use crate::command::{self, cargo};
 use crate::install::{self, Purpose};
+use crate::pcaps::craft;
 use captures::Capture;
 use peer::Peer;
 use report::Series;
@@ -187,13 +188,17 @@ struct Bench {
 impl Bench {
     /// What each program reads, and how long it takes to begin.
     fn begin(&mut self, folder: &Path, captures: &[Capture]) -> anyhow::Result<()> {
-        let empty = self.work.join("empty.pcap");
-        std::fs::write(&empty, frames::file_header())?;
+        // Some refuse a capture without packets.
+        let single = self.work.join("single.pcap");
+        let mut out = frames::Writer::create(&single)?;
+        let frame = craft::arp([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), None);
+        out.frame(1_700_000_000_000_000, 60, &frame)?;
+        out.finish()?;
         for peer in &self.peers {
-            // Some refuse a capture without packets: then there is no such figure.
-            let start_up = self.once(peer, &empty).map_or(0, |usage| usage.cpu.as_millis());
+            let start_up = self.once(peer, &single)?.cpu.as_millis();
             for capture in captures {
-                let cut = capture.cut(folder, peer.most)?;
+                let [most, of_worst] = peer.most;
+                let cut = capture.cut(folder, if capture.is_worst() { of_worst } else { most })?;
                 self.series.push((
                     Series {
                         capture: capture.name.clone(),

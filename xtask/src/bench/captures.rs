@@ -106,7 +106,7 @@ pub(super) fn worst(folder: &Path, packets: u64) -> anyhow::Result<Capture> {
         let flows = small::write(path, packets, SEED)?;
         Ok(format!("{flows} flows"))
     })?;
-    Ok(Capture { name: "small".to_owned(), ..capture })
+    Ok(Capture { name: WORST.to_owned(), ..capture })
 }
 
 /// A capture that is made unless the one that is there has this key.
@@ -135,7 +135,14 @@ fn capture(name: &str, path: &Path, about: String) -> anyhow::Result<Capture> {
     Ok(Capture { name: name.to_owned(), path: path.to_owned(), packets: frames::count(path)?, bytes, about })
 }
 
+/// As the worst case is called.
+pub(super) const WORST: &str = "small";
+
 impl Capture {
+    pub(super) fn is_worst(&self) -> bool {
+        self.name == WORST
+    }
+
     /// The capture itself, or its first packets as one of its own.
     pub(super) fn cut(&self, folder: &Path, most: u64) -> anyhow::Result<Self> {
         if self.packets <= most {

@@ -16,8 +16,8 @@ pub(super) struct Peer {
     words: &'static [&'static str],
     /// How to ask for its version.
     version: &'static [&'static str],
-    /// Larger captures are cut to so many packets: it would take too long, or too much memory.
-    pub(super) most: u64,
+    /// Larger captures are cut to so many packets, and the worst case to so many: it would take too long, or all memory.
+    pub(super) most: [u64; 2],
 }
 
 /// Our replay with everything on: all protocols and detectors always run, and of the formats `summary` is the one that
@@ -33,9 +33,9 @@ pub(super) const NFPCAPD: &str = "nfpcapd";
 pub(super) const NDPI: &str = "ndpiReader";
 pub(super) const SURICATA: &str = "suricata, EVE";
 
-const ALL: u64 = u64::MAX;
-/// Small packets: 100 MB.
-const SLICE: u64 = 1_200_000;
+const ALL: [u64; 2] = [u64::MAX; 2];
+/// Of the worst case 100 MB.
+const SLICE: [u64; 2] = [u64::MAX, 1_200_000];
 
 /// EVE as a small sensor writes it; the rest as Debian configures it.
 const SURICATA_YAML: &str = "%YAML 1.1
@@ -79,8 +79,8 @@ pub(super) fn installed(agent: &Path, work: &Path) -> anyhow::Result<Vec<Peer>> 
         Peer { program: floor, ..peer(FLOOR, "", &["{file}"], &[], ALL) },
         peer(SOFTFLOWD, "softflowd", &["-d", "-r", "{file}"], &["-h"], ALL),
         peer(NFPCAPD, "nfpcapd", &["-r", "{file}", "-l", "{dir}"], &["-V"], ALL),
-        peer("argus", "argus", &["-X", "-r", "{file}", "-w", "/dev/null"], &["-h"], SLICE * 2),
-        peer(NDPI, "ndpiReader", &["-q", "-i", "{file}"], &["-h"], SLICE * 2),
+        peer("argus", "argus", &["-X", "-r", "{file}", "-w", "/dev/null"], &["-h"], SLICE),
+        peer(NDPI, "ndpiReader", &["-q", "-i", "{file}"], &["-h"], SLICE),
         peer(
             SURICATA,
             "suricata",
@@ -99,7 +99,7 @@ pub(super) fn installed(agent: &Path, work: &Path) -> anyhow::Result<Vec<Peer>> 
                 "{dir}",
             ],
             &["-V"],
-            SLICE * 2,
+            SLICE,
         ),
         peer(
             "suricata, no EVE",
@@ -119,9 +119,15 @@ pub(super) fn installed(agent: &Path, work: &Path) -> anyhow::Result<Vec<Peer>> 
                 "{dir}",
             ],
             &["-V"],
-            SLICE * 2,
+            SLICE,
         ),
-        peer("tshark", "tshark", &["-n", "-r", "{file}", "-q", "-z", "conv,ip"], &["--version"], 200_000),
+        peer(
+            "tshark",
+            "tshark",
+            &["-n", "-r", "{file}", "-q", "-z", "conv,ip"],
+            &["--version"],
+            [200_000; 2],
+        ),
     ];
     let is_there =
         |peer: &Peer| peer.program.is_absolute() || command::is_there(&peer.program.to_string_lossy());
@@ -179,7 +185,7 @@ mod tests {
             program: "/bin/x".into(),
             words: &["-r", "{file}", "-c", "{dir}/../y"],
             version: &[],
-            most: 1,
+            most: ALL,
         };
         let command = peer.command(Path::new("/a.pcap"), Path::new("/d/w"));
         assert_eq!(command::show(&command), "/bin/x -r /a.pcap -c /d/w/../y");
