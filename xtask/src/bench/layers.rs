@@ -1,7 +1,7 @@
 //! `cargo xtask bench --layers`: which layer the instructions of a packet go to.
 //!
-//! Each function belongs to the layer of its module. What belongs to none (copying, hashing, sorting, the allocator, the
-//! C library) counts for the layers that called it, in the proportion of what it cost them: callgrind knows each edge.
+//! Each function belongs to the layer of its module. What belongs to none (maps, copying, hashing, sorting, the allocator,
+//! the C library) counts for the layers that called it, in the proportion of what it cost them: callgrind knows each edge.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::instructions;
 use crate::install::{self, Purpose};
 
 /// Prefixes of module paths, and the layer; the first that fits.
-const LAYERS: [(&str, &str); 19] = [
+const LAYERS: [(&str, &str); 17] = [
     ("sekimori_sensor::decode", "decode"),
     ("sekimori_sensor::flow", "flow"),
     ("sekimori_sensor::proto", "protocols"),
@@ -27,14 +27,14 @@ const LAYERS: [(&str, &str); 19] = [
     ("sekimori_agent::capture", "reading"),
     ("sekimori_agent::replay", "replay"),
     ("sekimori_agent", "replay"),
-    ("sekimori_wire", "summaries"),
     ("sekimori_sensor", "sensor"),
-    ("(below main)", "start and end"),
 ];
+/// Ours, but tools in the hands of every layer: they count for who uses them.
+const TOOLS: [&str; 2] = ["sekimori_sensor::bounded", "sekimori_wire"];
 const OTHER: &str = "start and end";
 /// Costs passed on from callee to caller settle within so many steps.
 const STEPS: usize = 64;
-/// Functions shown by their own cost.
+/// Modules and functions shown.
 const SHOWN: usize = 25;
 
 /// A function in callgrind's file.
@@ -89,18 +89,18 @@ impl Profile {
         })
     }
 
-    /// Instructions of each layer.
-    fn layers(&self) -> BTreeMap<&'static str, u64> {
-        let own: Vec<Option<&'static str>> = self.0.iter().map(|function| layer(&function.name)).collect();
-        let mut out = BTreeMap::new();
+    /// Instructions of each module.
+    fn modules(&self) -> BTreeMap<String, u64> {
+        let own: Vec<Option<&str>> = self.0.iter().map(|function| module(&function.name)).collect();
+        let mut out: BTreeMap<String, u64> = BTreeMap::new();
         let mut waiting: Vec<u64> = self.0.iter().map(|function| function.own).collect();
         for _ in 0..STEPS {
             let mut next = vec![0; waiting.len()];
-            for ((function, cost), layer) in self.0.iter().zip(waiting).zip(&own) {
+            for ((function, cost), module) in self.0.iter().zip(waiting).zip(&own) {
                 let all: u64 = function.callers.values().sum();
-                match layer {
-                    Some(layer) => *out.entry(*layer).or_default() += cost,
-                    None if all == 0 => *out.entry(OTHER).or_default() += cost,
+                match module {
+                    Some(module) => *out.entry((*module).to_owned()).or_default() += cost,
+                    None if all == 0 => *out.entry(String::new()).or_default() += cost,
                     None => {
                         for (caller, share) in &function.callers {
                             let part = u128::from(cost) * u128::from(*share) / u128::from(all);
@@ -114,15 +114,47 @@ impl Profile {
             waiting = next;
         }
         // What went round in circles.
-        *out.entry(OTHER).or_default() += waiting.iter().sum::<u64>();
+        *out.entry(String::new()).or_default() += waiting.iter().sum::<u64>();
         out
     }
 }
 
-/// The layer of a function by its own name, or by the type of ours whose method it is.
-fn layer(name: &str) -> Option<&'static str> {
+/// The module of a function of ours, or of the type whose method it is: at most two names below the crate.
+fn module(name: &str) -> Option<&str> {
     let path = name.trim_start_matches(['<', '&']);
-    LAYERS.iter().find(|(prefix, _layer)| path.starts_with(prefix)).map(|(_prefix, layer)| *layer)
+    if !path.starts_with("sekimori_") || TOOLS.iter().any(|tool| path.starts_with(tool)) {
+        return None;
+    }
+    let is_word = |one: char| one.is_ascii_alphanumeric() || one == '_' || one == ':';
+    let path = path.split(|one: char| !is_word(one)).next().unwrap_or_default();
+    let mut end = 0;
+    for (number, part) in path.split("::").enumerate() {
+        // A type is no module; nor is the last name, which is the function.
+        let after = end + part.len() + if number == 0 { 0 } else { 2 };
+        let is_last = after >= path.len() && number > 0;
+        if number > 2 || is_last || part.starts_with(|first: char| first.is_ascii_uppercase()) {
+            break;
+        }
+        end = after;
+    }
+    path.get(..end)
+}
+
+/// The layer of a module.
+fn layer(module: &str) -> &'static str {
+    let found = LAYERS.iter().find(|(prefix, _layer)| module.starts_with(prefix));
+    found.map_or(OTHER, |(_prefix, layer)| layer)
+}
+
+/// Prints two columns, the dearest first.
+fn print(title: &str, costs: impl Iterator<Item = (String, u64)>, packets: u64, total: u64) {
+    let mut costs: Vec<(String, u64)> = costs.collect();
+    costs.sort_by_key(|(_name, cost)| std::cmp::Reverse(*cost));
+    println!("\n| {title} | instructions per packet | share |\n|---|---:|---:|");
+    for (name, cost) in costs.into_iter().take(SHOWN) {
+        let (each, permille) = (cost.checked_div(packets).unwrap_or_default(), cost * 1_000 / total.max(1));
+        println!("| {name} | {each} | {}.{} % |", permille / 10, permille % 10);
+    }
 }
 
 /// Prints the cost by layer, and the functions that cost most, for each of the fixed captures.
@@ -133,25 +165,18 @@ pub(super) fn run(root: &Path, agent: Option<&Path>) -> anyhow::Result<()> {
     for capture in instructions::fixed(root, &folder)? {
         let (text, total) = instructions::callgrind(&agent, &capture.path, &folder)?;
         let profile = Profile::parse(&text);
-        let by_packet = |cost: u64| cost.checked_div(capture.packets).unwrap_or_default();
-        println!(
-            "\n### {}: {} packets, {} instructions each\n",
-            capture.name,
-            capture.packets,
-            by_packet(total)
-        );
-        println!("| layer | instructions per packet | share |\n|---|---:|---:|");
-        let mut layers: Vec<(&str, u64)> = profile.layers().into_iter().collect();
-        layers.sort_by_key(|(_layer, cost)| std::cmp::Reverse(*cost));
-        for (layer, cost) in layers {
-            println!("| {layer} | {} | {} % |", by_packet(cost), cost * 100 / total.max(1));
+        let each = total.checked_div(capture.packets).unwrap_or_default();
+        println!("\n### {}: {} packets, {each} instructions each", capture.name, capture.packets);
+        let modules = profile.modules();
+        let mut layers: BTreeMap<&str, u64> = BTreeMap::new();
+        for (module, cost) in &modules {
+            *layers.entry(layer(module)).or_default() += cost;
         }
-        println!("\nThe functions that cost most by themselves:\n");
-        let mut functions: Vec<&Function> = profile.0.iter().collect();
-        functions.sort_by_key(|function| std::cmp::Reverse(function.own));
-        for function in functions.into_iter().take(SHOWN) {
-            println!("{:>8}  {}", by_packet(function.own), function.name);
-        }
+        let layers = layers.into_iter().map(|(layer, cost)| (layer.to_owned(), cost));
+        print("layer", layers, capture.packets, total);
+        print("module, with what it calls of no module", modules.into_iter(), capture.packets, total);
+        let functions = profile.0.into_iter().map(|function| (format!("`{}`", function.name), function.own));
+        print("function by itself", functions, capture.packets, total);
     }
     Ok(())
 }
@@ -166,20 +191,25 @@ mod tests {
 
     #[test]
     fn what_belongs_to_no_layer_counts_for_its_callers() {
-        let layers = Profile::parse(FILE).layers();
+        let modules = Profile::parse(FILE).modules();
         // Of 80 in memcpy and below it, three quarters were for decode.
-        assert_eq!(layers["decode"], 105 + 60 - 1, "a part is lost in rounding");
-        assert_eq!(layers["flow"], 200 + 20 - 1);
-        assert_eq!(layers[OTHER], 1);
+        assert_eq!(modules["sekimori_sensor::decode"], 105 + 60 - 1, "a part is lost in rounding");
+        assert_eq!(modules["sekimori_sensor::flow"], 200 + 20 - 1);
+        assert_eq!(modules[""], 1);
     }
 
     #[test]
-    fn functions_belong_to_layers_by_module() {
-        assert_eq!(
-            layer("<sekimori_sensor::proto::http::Parser as sekimori_sensor::proto::session::Parser>::read"),
-            Some("protocols")
-        );
-        assert_eq!(layer("<&sekimori_agent::capture::file::Files>::next"), Some("reading"));
-        assert_eq!(layer("core::ptr::drop_in_place<sekimori_sensor::event::Event>"), None);
+    fn functions_belong_to_modules_and_those_to_layers() {
+        let check = |name: &str, expect: Option<&str>| assert_eq!(module(name), expect, "{name}");
+        let parser =
+            "<sekimori_sensor::proto::http::Parser as sekimori_sensor::proto::session::Parser>::read";
+        check(parser, Some("sekimori_sensor::proto::http"));
+        check("<&sekimori_agent::capture::file::Files>::next", Some("sekimori_agent::capture::file"));
+        check("sekimori_sensor::bounded::map::Map<K,V>::find", None);
+        check("sekimori_sensor::sensor::Stage::handle_event'2", Some("sekimori_sensor::sensor"));
+        check("sekimori_agent::main", Some("sekimori_agent"));
+        check("core::ptr::drop_in_place<sekimori_sensor::event::Event>", None);
+        assert_eq!(layer("sekimori_sensor::proto::http"), "protocols");
+        assert_eq!(layer(""), OTHER);
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! namespace out: send (sendmmsg, paced) ─► sk-out ═ veth ═ sk-in ─► ring of the agent: namespace in
 //! rates rise until something is lost, then the middle is tried ─► highest rate without loss
-//! what arrived on sk-in, as the kernel counts = what the agent saw + what it says was lost
+//! what passed sk-in, as the kernel counts = what the agent saw + what it says was lost
 //! ```
 //!
 //! A fresh agent for each rate. It is enrolled, but its collector is not there: it seals and spools, and does not ship.
@@ -45,8 +45,8 @@ struct Step {
     /// Packets sent a second.
     rate: u64,
     sent: u64,
-    /// As the kernel counts on the agent's interface.
-    arrived: u64,
+    /// What passed the agent's interface as the kernel counts: what came, and the little that the kernel itself sent.
+    passed: u64,
     seen: u64,
     lost: u64,
 }
@@ -54,7 +54,7 @@ struct Step {
 impl Step {
     /// The agent's figures are the kernel's.
     const fn agrees(&self) -> bool {
-        self.seen + self.lost == self.arrived
+        self.seen + self.lost == self.passed
     }
 
     const fn generator_kept_up(&self) -> bool {
@@ -62,12 +62,12 @@ impl Step {
     }
 
     fn line(&self) -> String {
-        let per_mille = (self.lost * 1_000).checked_div(self.arrived).unwrap_or_default();
+        let per_mille = (self.lost * 1_000).checked_div(self.passed).unwrap_or_default();
         format!(
             "| {} | {} | {} | {} | {} | {}.{} % | {} |",
             self.rate,
             self.sent,
-            self.arrived,
+            self.passed,
             self.seen,
             self.lost,
             per_mille / 10,
@@ -95,7 +95,7 @@ pub(super) fn run(root: &Path, folder: &Path, options: &Options) -> anyhow::Resu
         let frames = Frames::read(&capture.path)?;
         println!("\n### {} live: {} frames, repeated as needed\n", capture.name, frames.len());
         println!(
-            "| packets/s | sent | arrived (kernel) | seen | lost | loss | seen + lost = arrived |\n|---:|---:|---:|---:|---:|---:|---|"
+            "| packets/s | sent | passed (kernel) | seen | lost | loss | seen + lost = passed |\n|---:|---:|---:|---:|---:|---:|---|"
         );
         let bench = Live { place: &place, state: &state, frames: &frames };
         let (highest, steps) = bench.climb()?;
@@ -128,7 +128,7 @@ fn to_json(step: &Step) -> Value {
     json!({
         "packets_per_second": step.rate,
         "sent": step.sent,
-        "arrived": step.arrived,
+        "passed": step.passed,
         "seen": step.seen,
         "lost": step.lost,
     })
@@ -183,26 +183,24 @@ impl Live<'_> {
             std::thread::sleep(Duration::from_millis(200));
         }
         let Sent { packets: sent, took } = cable.send(self.frames, rate, HOLD)?;
-        let arrived = cable.arrived()?;
-        let (seen, lost) = self.settled(&config, arrived)?;
+        let (passed, seen, lost) = self.settled(&config, &cable)?;
         ensure!(running.is_running(), "the agent ended; see {}", log.display());
         drop(running);
         let rate_sent = u128::from(sent) * 1_000_000 / took.as_micros().max(1);
-        Ok(Step { wanted: rate, rate: u64::try_from(rate_sent)?, sent, arrived, seen, lost })
+        Ok(Step { wanted: rate, rate: u64::try_from(rate_sent)?, sent, passed, seen, lost })
     }
 
-    /// What the agent has seen and lost when both add up, or at last.
-    fn settled(&self, config: &Path, arrived: u64) -> anyhow::Result<(u64, u64)> {
+    /// What passed, and what the agent has seen and lost of it, when they agree, or at last.
+    fn settled(&self, config: &Path, cable: &Cable) -> anyhow::Result<(u64, u64, u64)> {
         let begun = Instant::now();
-        let mut last = None;
-        while begun.elapsed() < SETTLE {
-            last = self.counted(config).or(last);
-            if last.is_some_and(|(seen, lost)| seen + lost == arrived) {
-                break;
+        loop {
+            let passed = cable.passed()?;
+            let (seen, lost) = self.counted(config).context("the agent shows no status")?;
+            if seen + lost == passed || begun.elapsed() > SETTLE {
+                return Ok((passed, seen, lost));
             }
             std::thread::sleep(Duration::from_millis(500));
         }
-        last.context("the agent shows no status")
     }
 
     /// Packets seen and lost, as the agent's status shows.
@@ -266,14 +264,15 @@ impl Cable {
         command
     }
 
-    /// What the kernel received at the agent's end.
-    fn arrived(&self) -> anyhow::Result<u64> {
+    /// What passed the agent's end, as the kernel counts.
+    fn passed(&self) -> anyhow::Result<u64> {
         let mut ip = Command::new("ip");
         let text =
             command::output(ip.args(["-n", &self.inside, "-s", "-j", "link", "show", "dev", "sk-in"]))?;
         let said: Value = serde_json::from_str(&text).context("ip -j link")?;
-        let packets = said.pointer("/0/stats64/rx/packets").and_then(Value::as_u64);
-        packets.context("ip says nothing of what was received")
+        let packets = |way: &str| said.pointer(&format!("/0/stats64/{way}/packets")).and_then(Value::as_u64);
+        let both = packets("rx").zip(packets("tx"));
+        both.map(|(came, went)| came + went).context("ip says nothing of what passed")
     }
 
     /// Sends from the other end. A thread of its own: entering a namespace changes the thread.
@@ -315,7 +314,7 @@ mod tests {
 
     #[test]
     fn loss_must_agree_with_the_kernel() {
-        let step = Step { wanted: 100, rate: 99, sent: 1_000, arrived: 1_000, seen: 900, lost: 100 };
+        let step = Step { wanted: 100, rate: 99, sent: 1_000, passed: 1_000, seen: 900, lost: 100 };
         assert!(step.agrees() && step.generator_kept_up());
         assert!(step.line().contains("| 10.0 % | equal |"), "{}", step.line());
         assert!(!Step { lost: 99, ..step }.agrees());

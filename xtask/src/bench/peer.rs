@@ -7,15 +7,16 @@ use anyhow::Context;
 
 use crate::command;
 
-/// A program and its arguments; `{file}` is the capture and `{dir}` an empty folder.
+/// A program and how it is called; `{file}` is the capture and `{dir}` an empty folder.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// As it is called in the table.
     pub(super) name: &'static str,
     program: PathBuf,
-    words: &'static [&'static str],
+    /// Its arguments, with spaces between them.
+    words: &'static str,
     /// How to ask for its version.
-    version: &'static [&'static str],
+    version: &'static str,
     /// Larger captures are cut to so many packets, and the worst case to so many: it would take too long, or all memory.
     pub(super) most: [u64; 2],
 }
@@ -58,76 +59,34 @@ stats:
   enabled: no
 ";
 
+const REPLAY: &str = "replay --quiet --format summary --output /dev/null {file}";
+const REPLAY_TWO: &str = "replay --quiet --format summary --output /dev/null --workers 2 {file}";
+const SURICATA_EVE: &str = "-c {dir}/../eve.yaml -r {file} --runmode single -S /dev/null -k none -l {dir}";
+const SURICATA_QUIET: &str =
+    "-c {dir}/../quiet.yaml -r {file} --runmode single -S /dev/null -k none -l {dir}";
+
 /// What is there of them, ours first; `work` is where what they need is put.
 pub(super) fn installed(agent: &Path, work: &Path) -> anyhow::Result<Vec<Peer>> {
-    const REPLAY: &[&str] = &["replay", "--quiet", "--format", "summary", "--output", "/dev/null", "{file}"];
-    const TWO: &[&str] =
-        &["replay", "--quiet", "--format", "summary", "--output", "/dev/null", "--workers", "2", "{file}"];
     let floor = count_only(work)?;
     std::fs::write(work.join("eve.yaml"), SURICATA_YAML)?;
     std::fs::write(work.join("quiet.yaml"), SURICATA_QUIET_YAML)?;
-    let peer = |name, program: &str, words, version, most| Peer {
-        name,
-        program: program.into(),
-        words,
-        version,
-        most,
+    let peer = |name, program: &Path, words, version, most| {
+        let program = program.to_owned();
+        Peer { name, program, words, version, most }
     };
+    let by_name = |name, words, version, most| peer(name, Path::new(name), words, version, most);
+    let suricata = |name, words| peer(name, Path::new("suricata"), words, "-V", SLICE);
     let out = vec![
-        Peer { program: agent.to_owned(), ..peer(OURS, "", REPLAY, &["--version"], ALL) },
-        Peer { program: agent.to_owned(), ..peer(OURS_TWO, "", TWO, &["--version"], ALL) },
-        Peer { program: floor, ..peer(FLOOR, "", &["{file}"], &[], ALL) },
-        peer(SOFTFLOWD, "softflowd", &["-d", "-r", "{file}"], &["-h"], ALL),
-        peer(NFPCAPD, "nfpcapd", &["-r", "{file}", "-l", "{dir}"], &["-V"], ALL),
-        peer("argus", "argus", &["-X", "-r", "{file}", "-w", "/dev/null"], &["-h"], SLICE),
-        peer(NDPI, "ndpiReader", &["-q", "-i", "{file}"], &["-h"], SLICE),
-        peer(
-            SURICATA,
-            "suricata",
-            &[
-                "-c",
-                "{dir}/../eve.yaml",
-                "-r",
-                "{file}",
-                "--runmode",
-                "single",
-                "-S",
-                "/dev/null",
-                "-k",
-                "none",
-                "-l",
-                "{dir}",
-            ],
-            &["-V"],
-            SLICE,
-        ),
-        peer(
-            "suricata, no EVE",
-            "suricata",
-            &[
-                "-c",
-                "{dir}/../quiet.yaml",
-                "-r",
-                "{file}",
-                "--runmode",
-                "single",
-                "-S",
-                "/dev/null",
-                "-k",
-                "none",
-                "-l",
-                "{dir}",
-            ],
-            &["-V"],
-            SLICE,
-        ),
-        peer(
-            "tshark",
-            "tshark",
-            &["-n", "-r", "{file}", "-q", "-z", "conv,ip"],
-            &["--version"],
-            [200_000; 2],
-        ),
+        peer(OURS, agent, REPLAY, "--version", ALL),
+        peer(OURS_TWO, agent, REPLAY_TWO, "--version", ALL),
+        peer(FLOOR, &floor, "{file}", "", ALL),
+        by_name(SOFTFLOWD, "-d -r {file}", "-h", ALL),
+        by_name(NFPCAPD, "-r {file} -l {dir}", "-V", ALL),
+        by_name("argus", "-X -r {file} -w /dev/null", "-h", SLICE),
+        by_name(NDPI, "-q -i {file}", "-h", SLICE),
+        suricata(SURICATA, SURICATA_EVE),
+        suricata("suricata, no EVE", SURICATA_QUIET),
+        by_name("tshark", "-n -r {file} -q -z conv,ip", "--version", [200_000; 2]),
     ];
     let is_there =
         |peer: &Peer| peer.program.is_absolute() || command::is_there(&peer.program.to_string_lossy());
@@ -148,7 +107,7 @@ impl Peer {
     /// Its command for a capture.
     pub(super) fn command(&self, file: &Path, dir: &Path) -> Command {
         let mut out = Command::new(&self.program);
-        for word in self.words {
+        for word in self.words.split(' ') {
             let word = word.replace("{file}", &file.to_string_lossy());
             out.arg(word.replace("{dir}", &dir.to_string_lossy()));
         }
@@ -158,7 +117,7 @@ impl Peer {
     /// Its command as it is documented.
     pub(super) fn shown(&self) -> String {
         let program = self.program.file_name().unwrap_or_default().to_string_lossy();
-        format!("{program} {}", self.words.join(" "))
+        format!("{program} {}", self.words)
     }
 
     /// The first line of what it says of its version that has a number, if it says one.
@@ -166,7 +125,7 @@ impl Peer {
         if self.version.is_empty() {
             return String::new();
         }
-        let Ok(said) = Command::new(&self.program).args(self.version).output() else { return String::new() };
+        let Ok(said) = Command::new(&self.program).arg(self.version).output() else { return String::new() };
         let text = [said.stdout, said.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         let numbered = |line: &&str| line.contains('.') && line.chars().any(|one| one.is_ascii_digit());
@@ -180,13 +139,8 @@ mod tests {
 
     #[test]
     fn the_places_of_a_command_are_filled() {
-        let peer = Peer {
-            name: "x",
-            program: "/bin/x".into(),
-            words: &["-r", "{file}", "-c", "{dir}/../y"],
-            version: &[],
-            most: ALL,
-        };
+        let words = "-r {file} -c {dir}/../y";
+        let peer = Peer { name: "x", program: "/bin/x".into(), words, version: "", most: ALL };
         let command = peer.command(Path::new("/a.pcap"), Path::new("/d/w"));
         assert_eq!(command::show(&command), "/bin/x -r /a.pcap -c /d/w/../y");
         assert_eq!(peer.shown(), "x -r {file} -c {dir}/../y");

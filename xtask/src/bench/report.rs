@@ -16,7 +16,7 @@ pub(super) struct Series {
     /// Packets that it read: fewer than the capture has if it was cut.
     pub(super) packets: u64,
     pub(super) is_cut: bool,
-    /// CPU time on an empty capture.
+    /// CPU time on a capture of one packet, in milliseconds.
     pub(super) start_up: u64,
     pub(super) runs: Vec<Usage>,
 }

@@ -105,7 +105,7 @@ fn packet(kind: Kind, seed: u64) -> Vec<u8> {
         Kind::Scan => {
             let from = craft::end(inside(0x01_0000 + seed % 4_096), port(38_976 + seed / 4_096 % 20_000));
             let low = u16::try_from(seed * 7_919 % 65_535).unwrap_or_default();
-            let to = craft::end(inside(0x80_0000 + (seed * 2_654_435_761 & 0x3f_ffff)), 1 + low);
+            let to = craft::end(inside(0x80_0000 + ((seed * 2_654_435_761) & 0x3f_ffff)), 1 + low);
             tcp(from, to, TcpFlags::SYN, (rng.number(), 0), rng.word(), &[])
         }
         Kind::Syn | Kind::Refusal => {

@@ -25,7 +25,7 @@ pub(super) struct Fields {
     addresses: Vec<Place>,
     /// Of the IPv4 header.
     header: Option<usize>,
-    /// Of TCP, UDP or ICMPv6, and whether zero means that there is none.
+    /// Of the transport (TCP, UDP, ICMP for IPv6), and whether zero means that there is none.
     transport: Option<(usize, bool)>,
 }
 
