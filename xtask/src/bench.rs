@@ -174,7 +174,7 @@ fn replay(root: &Path, folder: &Path, options: &Options, agent: &Path) -> anyhow
         let json = serde_json::to_string_pretty(&report::to_json(&machine(), &captures, &series))?;
         std::fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
-    Ok(!options.check || verdicts.iter().all(|verdict| verdict.holds == Some(true)))
+    Ok(!options.check || verdicts.iter().all(|verdict| verdict.holds != Some(false)))
 }
 
 /// All programs on all captures.

@@ -1,7 +1,7 @@
 //! `cargo xtask bench --instructions`: instructions per packet, under callgrind, on captures that never change.
 //!
-//! Time drifts with the weather, instructions do not: the same program on the same capture gives the same count to a few
-//! in a million. What start-up costs is taken off. The figures are kept in the tree by all that they depend on beside our
+//! Time drifts with the weather, instructions do not: the same program on the same capture gives the same count to one in
+//! ten thousand. What start-up costs is taken off. The figures are kept in the tree by all that they depend on beside our
 //! code: compiler, libc, processor (libraries choose their code by it) and the capture's bytes.
 
 use std::fmt::Write as _;

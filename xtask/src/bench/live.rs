@@ -150,16 +150,16 @@ impl Live<'_> {
             let step = self.step(wanted).with_context(|| format!("at {wanted} packets a second"))?;
             println!("{}", step.line());
             steps.push(step);
-            if step.lost == 0 && step.agrees() {
-                highest = highest.max(step.rate);
+            if step.lost > 0 || !step.agrees() {
+                lowest_lossy = Some(step.rate);
             } else {
-                lowest_lossy = Some(wanted);
+                highest = highest.max(step.rate);
+                if !step.generator_kept_up() {
+                    println!("\nThe generator does not send more than {} packets/s here.", step.rate);
+                    break;
+                }
             }
             let Some(next) = next_rate(step.wanted, highest, lowest_lossy, &mut bisections) else { break };
-            if !step.generator_kept_up() {
-                println!("\nThe generator does not send more than {} packets/s here.", step.rate);
-                break;
-            }
             wanted = next;
         }
         Ok((highest, steps))
