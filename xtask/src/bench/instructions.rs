@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use super::{captures, fingerprint, frames};
 use crate::command;
@@ -111,9 +111,19 @@ fn measure(root: &Path, agent: &Path) -> anyhow::Result<Vec<Figure>> {
     std::fs::write(&empty, frames::file_header())?;
     let start_up = callgrind(agent, &empty, &folder)?.1;
     let machine = [compiler(root)?, libc()?, super::processor()];
+    let captures = fixed(root, &folder)?;
+    // Side by side: what is counted does not depend on who else runs.
+    let counted: Vec<anyhow::Result<u64>> = std::thread::scope(|scope| {
+        let count = |capture: &captures::Capture| callgrind(agent, &capture.path, &folder).map(|done| done.1);
+        let running: Vec<_> = captures.iter().map(|capture| scope.spawn(move || count(capture))).collect();
+        let join = |one: std::thread::ScopedJoinHandle<'_, _>| {
+            one.join().unwrap_or_else(|_panic| Err(anyhow!("counting failed")))
+        };
+        running.into_iter().map(join).collect()
+    });
     let mut out = Vec::new();
-    for capture in fixed(root, &folder)? {
-        let instructions = callgrind(agent, &capture.path, &folder)?.1;
+    for (capture, instructions) in captures.into_iter().zip(counted) {
+        let instructions = instructions?;
         let bytes = std::fs::read(&capture.path)?;
         let name = format!("{} {:016x}", capture.name, fingerprint(&bytes));
         let [compiler, libc, processor] = machine.clone();
@@ -138,7 +148,8 @@ pub(super) fn fixed(root: &Path, folder: &Path) -> anyhow::Result<Vec<captures::
 
 /// Replays under callgrind; what it wrote, and all instructions.
 pub(super) fn callgrind(agent: &Path, capture: &Path, folder: &Path) -> anyhow::Result<(String, u64)> {
-    let out = folder.join("callgrind.out");
+    let name = capture.file_stem().unwrap_or_default().to_string_lossy();
+    let out = folder.join(format!("{name}.callgrind"));
     let mut valgrind = Command::new("valgrind");
     valgrind.args(["--quiet", "--tool=callgrind"]).arg(format!("--callgrind-out-file={}", out.display()));
     valgrind
