@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 
+use crate::bench;
 use crate::command::{self, cargo};
 use crate::conformance;
 use crate::install::{self, Purpose};
@@ -93,11 +94,12 @@ pub(crate) fn ci(root: &Path) -> anyhow::Result<()> {
             let words = ["doc", "--workspace", "--no-deps", "--document-private-items"];
             step("doc", &|| run(&words, true))
         })
-        .and_then(|()| step("test", &|| test(root)));
+        .and_then(|()| step("test", &|| test(root)))
+        .and_then(|()| step("instructions", &|| bench::check_instructions(root)));
     for (name, time) in times {
-        eprintln!("xtask: {name:<8} {:>6.1} s", time.as_secs_f64());
+        eprintln!("xtask: {name:<12} {:>6.1} s", time.as_secs_f64());
     }
-    eprintln!("xtask: in all  {:>6.1} s", start.elapsed().as_secs_f64());
+    eprintln!("xtask: in all      {:>6.1} s", start.elapsed().as_secs_f64());
     done
 }
 

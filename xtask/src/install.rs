@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use crate::command;
 
@@ -63,6 +63,16 @@ const RECORD: [Package; 17] = [
     Package("dsniff", Sign::Program("arpspoof"), "forged ARP"),
 ];
 
+const COUNT: [Package; 1] = [Package("valgrind", Sign::Program("valgrind"), "counts instructions")];
+const PEERS: [Package; 6] = [
+    Package("softflowd", Sign::Program("softflowd"), "a flow exporter to compare with"),
+    Package("nfdump", Sign::Program("nfpcapd"), "a flow collector that reads captures"),
+    Package("argus-server", Sign::Program("argus"), "a flow monitor"),
+    Package("libndpi-bin", Sign::Program("ndpiReader"), "classifies by protocol"),
+    Package("tshark", Sign::Program("tshark"), "dissects everything"),
+    Package("suricata", Sign::Program("suricata"), "an intrusion detection system"),
+];
+
 /// What needs packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -72,6 +82,10 @@ pub(crate) enum Purpose {
     Test,
     /// Building and recording captures of real tools.
     Record,
+    /// Building and counting instructions.
+    Count,
+    /// Building and measuring other programs beside ours.
+    Peers,
 }
 
 impl Purpose {
@@ -81,6 +95,8 @@ impl Purpose {
             Self::Build => {}
             Self::Test => out.extend(TEST),
             Self::Record => out.extend(RECORD),
+            Self::Count => out.extend(COUNT),
+            Self::Peers => out.extend(PEERS),
         }
         out
     }
@@ -105,8 +121,12 @@ fn install_words(packages: &[Package]) -> Vec<&'static str> {
 /// Says what is there and what is missing, and how to get it.
 pub(crate) fn doctor() -> anyhow::Result<()> {
     let mut lacking = Vec::new();
-    for (title, purpose) in [("build", Purpose::Build), ("test", Purpose::Test), ("record", Purpose::Record)]
-    {
+    for (title, purpose) in [
+        ("build", Purpose::Build),
+        ("test", Purpose::Test),
+        ("ci", Purpose::Count),
+        ("record", Purpose::Record),
+    ] {
         println!("{title}:");
         for package in purpose.packages() {
             let there = is_there(package.1);
@@ -141,28 +161,65 @@ pub(crate) fn ensure(purpose: Purpose) -> anyhow::Result<()> {
             words.join(" ")
         );
     };
-    let apt = |arguments: &[&str]| {
-        let mut all = prefix.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive"]);
-        let mut command = Command::new(all.next().unwrap_or("env"));
-        // What apt says goes to standard error: standard output is for results.
-        command
-            .args(all)
-            .args(arguments)
-            .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
-            .stdin(Stdio::null())
-            .stdout(std::io::stderr());
-        command::run(&mut command)
-    };
     // A list that is too old or cannot be renewed may still do: what counts is whether installing succeeds.
-    if let Err(error) = apt(&["apt-get", "update"]) {
+    if let Err(error) = apt(&prefix, &["apt-get", "update"]) {
         eprintln!("xtask: {error:#}; trying with the package lists as they are");
     }
-    apt(&words)?;
+    apt(&prefix, &words)?;
     let still: Vec<&str> = missing(purpose).iter().map(|package| package.0).collect();
     if !still.is_empty() {
         bail!("apt-get succeeded, but these are still missing: {}", still.join(", "));
     }
     Ok(())
+}
+
+fn apt(prefix: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
+    let mut all = prefix.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive"]);
+    let mut command = Command::new(all.next().unwrap_or("env"));
+    // What apt says goes to standard error: standard output is for results.
+    command
+        .args(all)
+        .args(arguments)
+        .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr());
+    command::run(&mut command)
+}
+
+/// Installs the peers that this Debian has; says which it has not. Suricata comes from the backports where the suite itself
+/// has none.
+pub(crate) fn peers() -> anyhow::Result<()> {
+    let lacking = missing(Purpose::Peers);
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let Some(prefix) = privilege() else {
+        bail!("neither root nor sudo to install them; run as root: {}", install_words(&lacking).join(" "));
+    };
+    if let Err(error) = apt(&prefix, &["apt-get", "update"]) {
+        eprintln!("xtask: {error:#}; trying with the package lists as they are");
+    }
+    for package in lacking {
+        let installed = apt(&prefix, &install_words(&[package]));
+        if installed.or_else(|_missing| from_backports(&prefix, package.0)).is_err() {
+            eprintln!("xtask: {} is not to be had here: it is not measured", package.0);
+        }
+    }
+    Ok(())
+}
+
+/// Installs from the backports of this suite, without leaving them among the machine's sources.
+fn from_backports(prefix: &[&str], package: &str) -> anyhow::Result<()> {
+    let release = std::fs::read_to_string("/etc/os-release")?;
+    let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    let suite = format!("{}-backports", suite.context("os-release names no suite")?);
+    let list = std::env::temp_dir().join(format!("xtask-{}.list", std::process::id()));
+    std::fs::write(&list, format!("deb http://deb.debian.org/debian {suite} main\n"))?;
+    let source = format!("Dir::Etc::SourceList={}", list.display());
+    let words = ["apt-get", "-o", &source, "install", "-y", "--no-install-recommends", "-t", &suite, package];
+    let done = apt(prefix, &["apt-get", "-o", &source, "update"]).and_then(|()| apt(prefix, &words));
+    std::fs::remove_file(list)?;
+    done
 }
 
 /// Whether we are root.
@@ -192,7 +249,7 @@ mod tests {
 
     #[test]
     fn every_purpose_can_build() {
-        for purpose in [Purpose::Build, Purpose::Test, Purpose::Record] {
+        for purpose in [Purpose::Build, Purpose::Test, Purpose::Record, Purpose::Count, Purpose::Peers] {
             assert!(purpose.packages().iter().any(|package| package.0 == "libpcap-dev"));
         }
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
+mod bench;
 mod check;
 mod command;
 mod conformance;
@@ -24,11 +25,17 @@ cargo xtask <command>
   demo [--once] [--port-base N]
                     build, start a collector and three agents, replay pcaps/demo, show the incidents; until Ctrl-C
   test              install what the tests need and run every test
-  ci                fmt, tidy, clippy, doc, test: everything that must hold before a change is done
+  ci                fmt, tidy, clippy, doc, test, instructions: everything that must hold before a change is done
   conformance [--only REFERENCE] [--type TYPE] [--path PART] [--agent FILE] [-v]
                     what is read of the corpora's captures, value by value against other tools (SEKIMORI_CORPORA)
   fuzz [--minutes N] [--only PART]
                     every parser's fuzz target for N minutes, from the corpus that earlier runs left
+  bench [--peers] [--rounds N] [--packets N] [--file PCAP]... [--only NAME]... [--agent FILE] [--json FILE] [--check]
+                    what a packet costs in replay, beside the peers that are installed (--peers installs them)
+  bench --live [--file PCAP]...
+                    the highest rate without loss between two network namespaces (root)
+  bench --instructions | --layers
+                    instructions per packet under callgrind, held against xtask/instructions.tsv; or by layer
   tidy              the rules of this project that no compiler checks
   pcaps [--record [PART]]
                     make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
@@ -70,6 +77,11 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["day", rest @ ..] => match day::Options::parse(rest) {
             Some(options) if day::run(&root, &options)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["bench", rest @ ..] => match bench::Options::parse(rest) {
+            Some(options) if bench::run(&root, &options)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),
             None => return Ok(usage()),
         },

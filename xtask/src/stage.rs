@@ -31,13 +31,26 @@ impl Place {
         install::ensure(purpose)?;
         let words = ["build", "--release", "--package", "sekimori-agent", "--package", "sekimori-collector"];
         command::run(cargo().current_dir(root).args(words))?;
-        let target = command::target(root);
-        let state = target.join(name);
+        Self::new(root, command::target(root).join("release"), name)
+    }
+
+    /// With programs that are built already: this agent and the collector beside it.
+    pub(crate) fn with(root: &Path, agent: &Path, name: &str) -> anyhow::Result<Self> {
+        let agent = agent.canonicalize().with_context(|| format!("there is no {}", agent.display()))?;
+        let programs = agent.parent().context("a program lies in a folder")?.to_owned();
+        for name in ["sekimori-agent", "sekimori-collector"] {
+            ensure!(programs.join(name).is_file(), "there is no {name} in {}", programs.display());
+        }
+        Self::new(root, programs, name)
+    }
+
+    fn new(root: &Path, programs: PathBuf, name: &str) -> anyhow::Result<Self> {
+        let state = command::target(root).join(name);
         if state.exists() {
             std::fs::remove_dir_all(&state).with_context(|| format!("cannot remove {}", state.display()))?;
         }
         std::fs::create_dir_all(&state)?;
-        Ok(Self { root: root.to_owned(), programs: target.join("release"), state })
+        Ok(Self { root: root.to_owned(), programs, state })
     }
 
     /// The path of a program.
