@@ -26,18 +26,21 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Installs what building needs, builds both programs in release, and empties `target/<name>`.
+    /// Installs what building needs, builds both programs, and empties `target/<name>`. In release, save for recording:
+    /// that is done by those who develop, and needs no speed.
     pub(crate) fn build(root: &Path, purpose: Purpose, name: &str) -> anyhow::Result<Self> {
         install::ensure(purpose)?;
-        let words = ["build", "--release", "--package", "sekimori-agent", "--package", "sekimori-collector"];
-        command::run(cargo().current_dir(root).args(words))?;
+        let (profile, folder) =
+            if purpose == Purpose::Record { ("dev", "debug") } else { ("release", "release") };
+        let packages = ["--package", "sekimori-agent", "--package", "sekimori-collector"];
+        command::run(cargo().current_dir(root).args(["build", "--profile", profile]).args(packages))?;
         let target = command::target(root);
         let state = target.join(name);
         if state.exists() {
             std::fs::remove_dir_all(&state).with_context(|| format!("cannot remove {}", state.display()))?;
         }
         std::fs::create_dir_all(&state)?;
-        Ok(Self { root: root.to_owned(), programs: target.join("release"), state })
+        Ok(Self { root: root.to_owned(), programs: target.join(folder), state })
     }
 
     /// The path of a program.
