@@ -43,7 +43,7 @@ const TEST: [Package; 6] = [
     Package("chromium-driver", Sign::Program("chromedriver"), "drives that browser"),
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
 ];
-const RECORD: [Package; 49] = [
+const RECORD: [Package; 50] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces"),
     Package("iputils-ping", Sign::Program("ping"), "echoes"),
     Package("nmap", Sign::Program("nmap"), "scans"),
@@ -100,6 +100,7 @@ const RECORD: [Package; 49] = [
     Package("chrony", Sign::Program("chronyd"), "time"),
     Package("rsync", Sign::Program("rsync"), "backups"),
     Package("netcat-openbsd", Sign::Program("nc"), "connections by hand"),
+    Package("socat", Sign::Program("socat"), "a slow server"),
     Package("bsdutils", Sign::Program("logger"), "syslog"),
 ];
 const SAMBA_MODULES: &[&str] = &[

@@ -83,7 +83,7 @@ fn names_and_connections() -> Vec<Recording> {
             expect: vec![Expect::of("spoof.dns", Some(NEIGHBOUR_ADDRESS), None)],
             servers: &[(
                 Outside,
-                "ip addr add 192.168.10.77/24 brd 192.168.10.255 dev sk-out; \
+                "ip addr del 203.0.113.66/24 dev sk-out; ip addr add 192.168.10.77/24 brd 192.168.10.255 dev sk-out; \
                  ip route change 192.168.10.0/24 dev sk-out src 192.168.10.77; exec /usr/bin/python3 -c \
                  'from scapy.all import *; NBNS_am(iface=\"sk-out\", ip=\"192.168.10.77\", server_name=None)()'",
             )],
@@ -91,6 +91,23 @@ fn names_and_connections() -> Vec<Recording> {
                 Inside,
                 "ip addr add 192.168.10.6/24 brd 192.168.10.255 dev sk-in; sleep 5; \
                  for n in fileserv printer intranet wpad proxysrv backup01; do nmblookup -B 192.168.10.255 $n; done; true",
+            )],
+        },
+        Recording {
+            name: "inject.tcp/positive-recorded-tcpkill",
+            about: "tcpkill ends connections to a slow server by forged resets.",
+            expect: vec![Expect::of("inject.tcp", None, None)],
+            servers: &[
+                (
+                    Outside,
+                    "exec socat TCP-LISTEN:8080,bind=203.0.113.66,fork,reuseaddr \
+                     SYSTEM:'for i in $(seq 20); do echo line $i of an answer that is slow; sleep 0.2; done'",
+                ),
+                (Outside, "exec tcpkill -i sk-out -9 port 8080"),
+            ],
+            acts: &[(
+                Inside,
+                "sleep 1; for i in 1 2 3 4 5; do (echo GET; sleep 4) | timeout 6 nc 203.0.113.66 8080; done; true",
             )],
         },
         Recording {
