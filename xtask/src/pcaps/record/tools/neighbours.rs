@@ -7,8 +7,7 @@ const ROGUE: std::net::IpAddr = v4([192, 168, 10, 66]);
 const VICTIM: std::net::IpAddr = v4([198, 51, 100, 7]);
 
 pub(super) fn all() -> Vec<Recording> {
-    let [first, second] = [addresses(), names_and_connections()];
-    first.into_iter().chain(second).chain(reflections()).collect()
+    [addresses(), names(), connections(), reflections()].into_iter().flatten().collect()
 }
 
 fn addresses() -> Vec<Recording> {
@@ -58,7 +57,7 @@ fn addresses() -> Vec<Recording> {
     ]
 }
 
-fn names_and_connections() -> Vec<Recording> {
+fn names() -> Vec<Recording> {
     vec![
         Recording {
             name: "spoof.dns/positive-recorded-dnsspoof",
@@ -93,6 +92,11 @@ fn names_and_connections() -> Vec<Recording> {
                  for n in fileserv printer intranet wpad proxysrv backup01; do nmblookup -B 192.168.10.255 $n; done; true",
             )],
         },
+    ]
+}
+
+fn connections() -> Vec<Recording> {
+    vec![
         Recording {
             name: "inject.tcp/positive-recorded-tcpkill",
             about: "tcpkill ends connections to a slow server by forged resets.",

@@ -4,10 +4,10 @@ use super::super::Side::{Inside, Outside};
 use super::{ATTACKER, Expect, Recording, SERVER};
 
 pub(super) fn all() -> Vec<Recording> {
-    [mail_files_and_logs(), around_the_proxy()].into_iter().flatten().collect()
+    [mail_and_logs(), files(), around_the_proxy()].into_iter().flatten().collect()
 }
 
-fn mail_files_and_logs() -> Vec<Recording> {
+fn mail_and_logs() -> Vec<Recording> {
     vec![
         Recording {
             name: "spam.burst/positive-recorded-swaks",
@@ -52,6 +52,11 @@ fn mail_files_and_logs() -> Vec<Recording> {
                  say antivirus 'scheduled scan finished, nothing found'; done",
             )],
         },
+    ]
+}
+
+fn files() -> Vec<Recording> {
+    vec![
         Recording {
             name: "exfil.volume/positive-recorded-curl-ftp",
             about: "curl stores a file on an FTP server outside.",
