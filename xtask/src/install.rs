@@ -1,7 +1,7 @@
 //! `cargo xtask doctor-dev`, and the installing that `test`, `demo` and `pcaps --record` begin with.
 //!
-//! Only Debian packages, only through apt-get, only when something is missing, and only as root or with sudo; otherwise
-//! the exact command is said and nothing is done.
+//! Only Debian packages, only through apt-get, only when something is missing, and only as root or with sudo; what is
+//! installed starts no daemons. Otherwise the exact command is said and nothing is done.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -43,7 +43,7 @@ const TEST: [Package; 6] = [
     Package("chromium-driver", Sign::Program("chromedriver"), "drives that browser"),
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
 ];
-const RECORD: [Package; 17] = [
+const RECORD: [Package; 50] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces"),
     Package("iputils-ping", Sign::Program("ping"), "echoes"),
     Package("nmap", Sign::Program("nmap"), "scans"),
@@ -60,8 +60,58 @@ const RECORD: [Package; 17] = [
     Package("gobuster", Sign::Program("gobuster"), "guesses paths of a web server"),
     Package("sqlmap", Sign::Program("sqlmap"), "looks for SQL injection"),
     Package("slowhttptest", Sign::Program("slowhttptest"), "requests that never end"),
-    Package("dsniff", Sign::Program("arpspoof"), "forged ARP"),
+    Package("dsniff", Sign::Program("arpspoof"), "forged ARP, forged answers to names, forged resets"),
+    Package("tcpdump", Sign::Program("tcpdump"), "looks into a recording that failed"),
+    Package("samba", Sign::Program("smbd"), "a file server"),
+    Package("samba-ad-provision", Sign::File(&["/usr/share/samba/setup/provision.ldif"]), "a domain"),
+    Package("samba-dsdb-modules", Sign::File(SAMBA_MODULES), "a domain controller"),
+    Package("samba-vfs-modules", Sign::File(SAMBA_VFS), "a domain controller's shares"),
+    Package("smbclient", Sign::Program("rpcclient"), "copies files, lists shares and accounts"),
+    Package("winbind", Sign::Program("winbindd"), "a domain controller's accounts"),
+    Package("python3-impacket", Sign::File(IMPACKET), "moves through a domain"),
+    Package(
+        "python3-scapy",
+        Sign::File(&["/usr/lib/python3/dist-packages/scapy/__init__.py"]),
+        "forged answers",
+    ),
+    Package("python3-aiosmtpd", Sign::Program("aiosmtpd"), "mail servers"),
+    Package("swaks", Sign::Program("swaks"), "sends mail"),
+    Package("busybox", Sign::Program("busybox"), "a DHCP client"),
+    Package("udhcpd", Sign::Program("udhcpd"), "a second DHCP server"),
+    Package("yersinia", Sign::Program("yersinia"), "takes all leases"),
+    Package("memcached", Sign::Program("memcached"), "something to reflect from"),
+    Package("ptunnel-ng", Sign::Program("ptunnel-ng"), "a tunnel in echoes"),
+    Package(
+        "python3-pyftpdlib",
+        Sign::File(&["/usr/lib/python3/dist-packages/pyftpdlib/__init__.py"]),
+        "an FTP server",
+    ),
+    Package("vsftpd", Sign::Program("vsftpd"), "an FTP server"),
+    Package("openvpn", Sign::Program("openvpn"), "a tunnel"),
+    Package("microsocks", Sign::Program("microsocks"), "a SOCKS proxy"),
+    Package("aria2", Sign::Program("aria2c"), "downloads in parallel, BitTorrent"),
+    Package("nginx-light", Sign::Program("nginx"), "a web server"),
+    Package("apache2-utils", Sign::Program("ab"), "a load test"),
+    Package("snmpd", Sign::Program("snmpd"), "devices to watch"),
+    Package("snmp", Sign::Program("snmpget"), "watches devices"),
+    Package("fping", Sign::Program("fping"), "watches hosts"),
+    Package("nsd", Sign::Program("nsd"), "name servers"),
+    Package("unbound", Sign::Program("unbound"), "a resolver"),
+    Package("chrony", Sign::Program("chronyd"), "time"),
+    Package("rsync", Sign::Program("rsync"), "backups"),
+    Package("netcat-openbsd", Sign::Program("nc"), "connections by hand"),
+    Package("socat", Sign::Program("socat"), "a slow server"),
+    Package("bsdutils", Sign::Program("logger"), "syslog"),
 ];
+const SAMBA_MODULES: &[&str] = &[
+    "/usr/lib/x86_64-linux-gnu/samba/ldb/samba_dsdb.so",
+    "/usr/lib/aarch64-linux-gnu/samba/ldb/samba_dsdb.so",
+];
+const SAMBA_VFS: &[&str] = &[
+    "/usr/lib/x86_64-linux-gnu/samba/vfs/acl_xattr.so",
+    "/usr/lib/aarch64-linux-gnu/samba/vfs/acl_xattr.so",
+];
+const IMPACKET: &[&str] = &["/usr/share/doc/python3-impacket/examples/psexec.py"];
 
 const COUNT: [Package; 1] = [Package("valgrind", Sign::Program("valgrind"), "counts instructions")];
 const PEERS: [Package; 6] = [
@@ -161,6 +211,7 @@ pub(crate) fn ensure(purpose: Purpose) -> anyhow::Result<()> {
             words.join(" ")
         );
     };
+    let _held = HeldDaemons::hold(&prefix)?;
     // A list that is too old or cannot be renewed may still do: what counts is whether installing succeeds.
     if let Err(error) = apt(&prefix, &["apt-get", "update"]) {
         eprintln!("xtask: {error:#}; trying with the package lists as they are");
@@ -220,6 +271,40 @@ fn from_backports(prefix: &[&str], package: &str) -> anyhow::Result<()> {
     let done = apt(prefix, &["apt-get", "-o", &source, "update"]).and_then(|()| apt(prefix, &words));
     std::fs::remove_file(list)?;
     done
+}
+
+/// What Debian asks before a package starts its own daemon (invoke-rc.d(8)). Servers are only wanted within namespaces.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// While this lives, packages that are installed start no daemons.
+struct HeldDaemons<'a> {
+    prefix: &'a [&'static str],
+}
+
+impl<'a> HeldDaemons<'a> {
+    /// `None` if there is a policy already: whoever made it knows what is wanted here.
+    fn hold(prefix: &'a [&'static str]) -> anyhow::Result<Option<Self>> {
+        if Path::new(POLICY).exists() {
+            return Ok(None);
+        }
+        privileged(prefix, "printf '#!/bin/sh\\nexit 101\\n' >\"$0\" && chmod 755 \"$0\"")?;
+        Ok(Some(Self { prefix }))
+    }
+}
+
+impl Drop for HeldDaemons<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = privileged(self.prefix, "rm \"$0\"") {
+            eprintln!(
+                "xtask: {POLICY} could not be removed, so that packages go on starting no daemons: {error:#}"
+            );
+        }
+    }
+}
+
+fn privileged(prefix: &[&'static str], line: &str) -> anyhow::Result<()> {
+    let mut words = prefix.iter().copied().chain(["sh", "-c", line, POLICY]);
+    command::run(Command::new(words.next().unwrap_or("sh")).args(words))
 }
 
 /// Whether we are root.

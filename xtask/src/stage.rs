@@ -26,12 +26,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Installs what building needs, builds both programs in release, and empties `target/<name>`.
+    /// Installs what building needs, builds both programs, and empties `target/<name>`. In release, save for recording:
+    /// that is done by those who develop, and needs no speed.
     pub(crate) fn build(root: &Path, purpose: Purpose, name: &str) -> anyhow::Result<Self> {
         install::ensure(purpose)?;
-        let words = ["build", "--release", "--package", "sekimori-agent", "--package", "sekimori-collector"];
-        command::run(cargo().current_dir(root).args(words))?;
-        Self::new(root, command::target(root).join("release"), name)
+        let (profile, folder) =
+            if purpose == Purpose::Record { ("dev", "debug") } else { ("release", "release") };
+        let packages = ["--package", "sekimori-agent", "--package", "sekimori-collector"];
+        command::run(cargo().current_dir(root).args(["build", "--profile", profile]).args(packages))?;
+        Self::new(root, command::target(root).join(folder), name)
     }
 
     /// With programs that are built already: this agent and the collector beside it.

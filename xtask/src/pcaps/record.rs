@@ -41,10 +41,16 @@ pub(crate) fn all(root: &Path, only: &str) -> anyhow::Result<()> {
     let collector = Collector::start(&place, None)?;
     let [body, ..] = super::scenario::BODIES;
     let state = collector.enrol(&place, &body)?;
+    // Each stands for itself: one tool that fails does not keep the others from being recorded.
+    let mut failed = Vec::new();
     for recording in recordings().into_iter().filter(|recording| recording.name.contains(only)) {
         eprintln!("xtask: recording {}", recording.name);
-        record(&place, &state, &recording).with_context(|| format!("cannot record {}", recording.name))?;
+        if let Err(error) = record(&place, &state, &recording) {
+            eprintln!("xtask: cannot record {}: {error:#}", recording.name);
+            failed.push(recording.name);
+        }
     }
+    ensure!(failed.is_empty(), "not recorded: {}", failed.join(", "));
     Ok(())
 }
 
@@ -147,7 +153,7 @@ impl World {
     /// A shell line in a namespace and a folder.
     fn shell(&self, side: Side, line: &str, folder: &Path) -> Command {
         let mut command = self.command(side, "bash".into());
-        command.args(["-c", "cd \"$0\" && eval \"$1\""]).arg(folder).arg(line);
+        command.args(["-c", "cd \"$0\" && PATH=$PATH:/usr/sbin:/sbin && eval \"$1\""]).arg(folder).arg(line);
         command
     }
 }
@@ -155,6 +161,13 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         for name in [&self.inside, &self.outside] {
+            // What a program left behind would keep the namespace; everybody in it was started here.
+            let left = command::output(Command::new("ip").args(["netns", "pids", name])).unwrap_or_default();
+            if !left.trim().is_empty()
+                && let Err(error) = command::output(Command::new("kill").args(left.split_whitespace()))
+            {
+                eprintln!("xtask: {error:#}");
+            }
             if let Err(error) = command::output(Command::new("ip").args(["netns", "del", name])) {
                 eprintln!("xtask: {error:#}");
             }

@@ -3,7 +3,8 @@
 //! Whoever sees a connection and cannot stop it races the real answer (man on the side; "QUANTUM insert", see Fox-IT, 2015):
 //! the same stretch of the stream then comes twice with different bytes. The flow layer compares what each end says at its
 //! turn; retransmissions, however repacked, are equal. A forged reset shows when the host that seems to have reset the connection goes
-//! on; since content filters do that to block pages, it is a notice only.
+//! on, or when resets come for one place of the stream after the other (Weaver, Sommer, Paxson, NDSS 2009); since content
+//! filters do both to block pages, it is a notice only.
 
 use core::net::IpAddr;
 
@@ -15,7 +16,7 @@ use crate::detect::notices::Notices;
 use crate::detect::{Detect, Scene, Setup};
 use crate::event::{Anomaly, Event, FlowEvent, FlowRef, Layer};
 use crate::flow::twice::{
-    AFTER_RESET, AFTER_RESET_FROM_ELSEWHERE, CONTRADICTED, CONTRADICTED_FROM_ELSEWHERE,
+    AFTER_RESET, AFTER_RESET_FROM_ELSEWHERE, CONTRADICTED, CONTRADICTED_FROM_ELSEWHERE, RESET_AHEAD,
 };
 use crate::segment::Policy;
 
@@ -29,6 +30,8 @@ pub(super) struct InjectTcp {
 enum Kind {
     Data,
     Reset,
+    /// Resets at places not yet reached.
+    Guesses,
 }
 
 /// A sign of injection.
@@ -46,6 +49,7 @@ impl Sign {
             CONTRADICTED_FROM_ELSEWHERE => (Kind::Data, true),
             AFTER_RESET => (Kind::Reset, false),
             AFTER_RESET_FROM_ELSEWHERE => (Kind::Reset, true),
+            RESET_AHEAD => (Kind::Guesses, false),
             _ => return None,
         };
         (anomaly.layer == Layer::Stream).then_some(Self { kind, from_elsewhere })
@@ -90,6 +94,7 @@ fn claim(
         what: match sign.kind {
             Kind::Data => "data",
             Kind::Reset => "reset",
+            Kind::Guesses => "resets ahead",
         },
     };
     let mut finding = draft(Category::InjectTcp, InjectTcp::RULE, policy, who, (at, at));
@@ -98,12 +103,13 @@ fn claim(
         (Kind::Data, false) => 800,
         (Kind::Reset, true) => 700,
         (Kind::Reset, false) => 500,
+        (Kind::Guesses, _) => 700,
     };
     finding.confidence = Confidence::from_permille(permille);
     describe(&mut finding, sign.kind, (deceived, impersonated));
     finding.evidence.formula =
         "two segments with one sequence number whose beginnings differ; or new data behind the \
-        sender's own reset"
+        sender's own reset; or three resets in a row, each ahead of the last and of all that was sent"
             .into();
     input(&mut finding, "ttl_differs", u64::from(sign.from_elsewhere));
     threshold(&mut finding, "bytes_compared", 16_u64);
@@ -131,12 +137,17 @@ fn describe(finding: &mut Finding, kind: Kind, (deceived, impersonated): (IpAddr
                 ),
             );
         }
-        Kind::Reset => {
+        Kind::Reset | Kind::Guesses => {
             finding.severity = Severity::LOW;
             finding.title = Bilingual::new(
                 &format!("偽のTCP切断の疑い: {impersonated} を装い {deceived} へ"),
                 &format!("Perhaps a forged TCP reset: to {deceived} as {impersonated}"),
             );
+        }
+    }
+    match kind {
+        Kind::Data => {}
+        Kind::Reset => {
             finding.explanation = Bilingual::new(
                 &format!(
                     "{impersonated} は {deceived} との接続を切断したように見えた後も送信を続けました。切断は第三者が送ったものと\
@@ -145,6 +156,16 @@ fn describe(finding: &mut Finding, kind: Kind, (deceived, impersonated): (IpAddr
                 &format!(
                     "{impersonated} went on sending to {deceived} after it seemed to have reset the connection. The reset \
                      came from somebody else, perhaps from a content filter."
+                ),
+            );
+        }
+        Kind::Guesses => {
+            finding.explanation = Bilingual::new(
+                &format!(
+                    "{impersonated} が {deceived} との接続を、まだ送っていない位置で次々と切断したように見えます。正規の端末はそのような                     送り方をせず、第三者が推測で送ったものとみられます(閲覧制限装置の動作の場合もあります)。"
+                ),
+                &format!(
+                    "{impersonated} seems to have reset its connection with {deceived} at one place after the other that it had                      not reached. No host does that: somebody else guessed, perhaps a content filter."
                 ),
             );
         }

@@ -1,5 +1,5 @@
-//! Whether a TCP direction said one thing twice with different bytes, or went on after it had reset the connection: what
-//! only a third party's segments among the real ones can bring about.
+//! Whether a TCP direction said one thing twice with different bytes, went on after it had reset the connection, or reset it
+//! at several places it had not reached: what only a third party's segments among the real ones can bring about.
 //!
 //! Whoever injects into a connection races the real answer: two segments then begin at the same sequence number right after
 //! the other end spoke. So of each direction the first segment of its turn is remembered, as hashes of its first bytes;
@@ -14,6 +14,12 @@ const RUNGS: [usize; 3] = [16, 64, 256];
 /// Data as far behind a reset as this is of the same connection: the largest window without scaling (RFC 9293, 3.1).
 const AFTER_RESET_MAX: i32 = 65_535;
 
+/// So many resets in a row, each ahead of the one before and of all that was sent, are a third party's guesses of what the
+/// receiver expects (`RST_SEQ_CHANGE` of Weaver, Sommer, Paxson, "Detecting Forged TCP Reset Packets", NDSS 2009). A host
+/// resets at what it sent last, or at what it is told it has sent (RFC 9293, 3.10.7.1); its FIN and a loss in the capture can
+/// put one of them ahead.
+const LEAPS_MIN: u8 = 3;
+
 /// What is remembered of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Twice {
@@ -21,11 +27,15 @@ pub(crate) struct Twice {
     sequence: u32,
     rungs: [u32; RUNGS.len()],
     reset_sequence: u32,
+    /// Right behind all that was sent.
+    sent_until: u32,
     hops_left: u8,
     reset_hops_left: u8,
     /// How many of the rungs there are.
     reach: u8,
     state: u8,
+    /// Resets in a row, each further ahead.
+    leaps: u8,
 }
 
 /// The other end spoke since: the next segment begins a turn.
@@ -55,12 +65,18 @@ impl Twice {
     /// Takes one segment; the name of what is wrong with it, once for each kind.
     pub(crate) fn hear(&mut self, heard: &Heard<'_>) -> Option<&'static str> {
         if heard.flags.has(Flags::RST) {
+            let said = self.leap(heard.sequence);
             self.state |= RESET;
             (self.reset_sequence, self.reset_hops_left) = (heard.sequence, heard.hops_left);
-            return None;
+            return said;
         }
         if heard.payload.is_empty() {
             return None;
+        }
+        self.leaps = 0;
+        let until = heard.sequence.wrapping_add(u32::try_from(heard.payload.len()).unwrap_or(u32::MAX));
+        if self.state & SPOKE == 0 || distance(self.sent_until, until) > 0 {
+            self.sent_until = until;
         }
         let said = self.contradiction(heard).or_else(|| self.after_reset(heard));
         let turn = self.state & ITS_TURN != 0 || self.state & SPOKE == 0;
@@ -95,6 +111,17 @@ impl Twice {
         Some(if elsewhere { CONTRADICTED_FROM_ELSEWHERE } else { CONTRADICTED })
     }
 
+    fn leap(&mut self, sequence: u32) -> Option<&'static str> {
+        let ahead = distance(self.sent_until, sequence);
+        let further = self.state & RESET == 0 || distance(self.reset_sequence, sequence) > 0;
+        // One behind what was sent is a FIN.
+        if self.state & SPOKE == 0 || !further || !(2..=AFTER_RESET_MAX).contains(&ahead) {
+            return None;
+        }
+        self.leaps = self.leaps.saturating_add(1);
+        (self.leaps == LEAPS_MIN).then_some(RESET_AHEAD)
+    }
+
     fn after_reset(&mut self, heard: &Heard<'_>) -> Option<&'static str> {
         let behind = distance(self.reset_sequence, heard.sequence);
         let again = self.state & SAID_RESET != 0;
@@ -115,6 +142,9 @@ pub(crate) const CONTRADICTED_FROM_ELSEWHERE: &str = "stream.contradicted_from_e
 pub(crate) const AFTER_RESET: &str = "stream.data_after_reset";
 /// The same, and the two did not come from equally far.
 pub(crate) const AFTER_RESET_FROM_ELSEWHERE: &str = "stream.data_after_reset_from_elsewhere";
+
+/// Resets came at several places that the connection had not reached.
+pub(crate) const RESET_AHEAD: &str = "stream.resets_ahead";
 
 /// FNV-1a. Whoever makes two contents that it cannot tell apart only hides himself from this one check.
 fn hash(bytes: &[u8]) -> u32 {
@@ -162,6 +192,29 @@ mod tests {
         assert_eq!(twice.hear(&segment(1_000, &longer, 64)), None, "and repacked with what follows");
         assert_eq!(twice.hear(&segment(1_000, b"\0", 64)), None, "a keep-alive's byte is garbage");
         assert_eq!(twice.hear(&segment(1_040, FORGED, 64)), None, "another place of the stream");
+    }
+
+    #[test]
+    fn resets_ahead_of_the_stream_are_guesses() {
+        let reset = |sequence| Heard { flags: Flags(0x04), sequence, payload: &[], hops_left: 64 };
+        let mut twice = Twice::default();
+        assert_eq!(twice.hear(&segment(1_000, REAL, 64)), None);
+        let end = 1_000 + u32::try_from(REAL.len()).unwrap();
+        let said: Vec<_> =
+            [end, end + 63, end + 189, end + 378, end + 630].map(|at| twice.hear(&reset(at))).into();
+        assert_eq!(said, [None, None, None, Some(RESET_AHEAD), None], "it is said once");
+    }
+
+    #[test]
+    fn a_host_that_answers_late_segments_with_resets_is_none() {
+        let reset = |sequence| Heard { flags: Flags(0x04), sequence, payload: &[], hops_left: 64 };
+        let mut twice = Twice::default();
+        assert_eq!(twice.hear(&reset(9_000)), None, "nothing is known of what it sent");
+        assert_eq!(twice.hear(&segment(1_000, &[7; 400], 64)), None);
+        // With its own reset first, or with that one lost; and behind its FIN.
+        for sequence in [1_400, 1_100, 1_200, 1_300, 1_400, 1_401, 1_401, 1_401, 1_401] {
+            assert_eq!(twice.hear(&reset(sequence)), None);
+        }
     }
 
     #[test]

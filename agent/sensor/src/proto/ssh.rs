@@ -67,6 +67,8 @@ enum Stage {
 /// What the sizes of the server's messages tell.
 #[derive(Debug, Default)]
 struct Login {
+    /// The client has sent something encrypted: its request for the login service.
+    asked: bool,
     measured: u16,
     service_bytes: Option<usize>,
     failure_bytes: Option<usize>,
@@ -78,8 +80,11 @@ impl super::Parser for Parser {
             Stage::Banner => self.read_banner(side, bytes, sink),
             Stage::Packets => self.read_packet(side, bytes, sink),
             Stage::Encrypted => {
-                if side == Side::Responder {
-                    self.measure(bytes.len());
+                // What the server says before is its list of extensions (RFC 8308, 2.4), not an answer.
+                match side {
+                    Side::Originator => self.login.asked = true,
+                    Side::Responder if self.login.asked => self.measure(bytes.len()),
+                    Side::Responder => {}
                 }
                 Take::All
             }

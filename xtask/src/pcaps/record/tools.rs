@@ -1,11 +1,27 @@
 //! What is recorded: which real tool does what, and what must be found in it.
 
+mod benign;
+mod neighbours;
+mod services;
+mod windows;
+
 use super::super::Expect;
 use super::super::cases::ATTACKER;
 use super::super::craft::v4;
 use super::Side;
 
 const SERVER: std::net::IpAddr = v4([192, 168, 10, 5]);
+/// What `as_neighbour` gives.
+const NEIGHBOUR_ADDRESS: std::net::IpAddr = v4([192, 168, 10, 77]);
+
+/// From here on the other namespace speaks as a host of the same network.
+macro_rules! as_neighbour {
+    () => {
+        "ip addr add 192.168.10.77/24 dev sk-out; ip route change 192.168.10.0/24 dev sk-out src 192.168.10.77; \
+         ip route change 192.168.20.0/24 via 192.168.10.5 src 192.168.10.77"
+    };
+}
+use as_neighbour;
 
 /// One capture to record.
 pub(super) struct Recording {
@@ -19,7 +35,8 @@ pub(super) struct Recording {
 }
 
 pub(super) fn recordings() -> Vec<Recording> {
-    [scans(), floods(), names_and_tunnels(), weaknesses()].into_iter().flatten().collect()
+    let more = [neighbours::all(), services::all(), windows::all(), benign::all()];
+    [scans(), floods(), names_and_tunnels(), weaknesses()].into_iter().chain(more).flatten().collect()
 }
 
 fn scans() -> Vec<Recording> {

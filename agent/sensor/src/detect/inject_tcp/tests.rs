@@ -26,10 +26,12 @@ fn a_contradicted_answer_is_an_injection() {
 
 #[test]
 fn a_forged_reset_is_a_notice() {
-    let mut script = Script::default();
-    let flow = script.flow(TCP, ("192.168.7.20", 50_000), ("203.0.113.5", 443));
-    script.push(1, flow, anomaly(Layer::Stream, AFTER_RESET, false));
-    assert_eq!(script.only(Category::InjectTcp).severity.level(), 1);
+    for name in [AFTER_RESET, RESET_AHEAD] {
+        let mut script = Script::default();
+        let flow = script.flow(TCP, ("192.168.7.20", 50_000), ("203.0.113.5", 443));
+        script.push(1, flow, anomaly(Layer::Stream, name, false));
+        assert_eq!(script.only(Category::InjectTcp).severity.level(), 1);
+    }
 }
 
 #[test]

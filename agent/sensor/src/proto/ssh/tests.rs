@@ -143,6 +143,35 @@ fn tells_the_login_by_the_sizes() {
 }
 
 #[test]
+fn the_list_of_extensions_is_no_answer() {
+    let (client, server, key, new_keys) = (client_offer(), server_offer(), key_reply(), packet(&[NEWKEYS]));
+    // OpenSSH sends it together with NEWKEYS, to every client that says it knows what it is.
+    let with_extensions = [&new_keys[..], &[0xa5; 340]].concat();
+    let (request, service, failure) = ([0x5a; 44], [0xa5; 44], [0xa5; 76]);
+    let (key_is_fine, success) = ([0xa5; 100], [0xa5; 28]);
+    let turns: [(Side, &[u8]); 15] = [
+        CLIENT_BANNER,
+        SERVER_BANNER,
+        (C, &client),
+        (S, &server),
+        (S, &key),
+        (S, &with_extensions),
+        (C, &new_keys),
+        (C, &request),
+        (S, &service),
+        (C, &request),
+        (S, &failure),
+        (C, &request),
+        (S, &key_is_fine),
+        (C, &request),
+        (S, &success),
+    ];
+    let played = play(22, &turns, 1460);
+    let one = connection(&played).unwrap();
+    assert_eq!((one.login, one.login_attempts), (Some(true), 1));
+}
+
+#[test]
 fn compression_hides_the_login() {
     let zlib = offer(["a", "b", "c", "c", "d", "d", "zlib@openssh.com", "zlib@openssh.com"]);
     let new_keys = packet(&[NEWKEYS]);
