@@ -12,7 +12,7 @@ pub struct Limits {
     pub datagram_bytes: usize,
     /// No fragment for this long gives a datagram up (`decode.fragment.timeout`).
     pub datagram_timeout: Duration,
-    /// Flows alive. Full: the least recently seen ends with `LackOfResources` (`flow.evicted`).
+    /// Flows alive. Full: the one that would be over first if nothing more came ends with `LackOfResources` (`flow.evicted`).
     pub flows: usize,
     /// TCP payload kept in order for a parser, per direction. More: parsing ends (`proto.prefix_truncated`).
     pub prefix_bytes: usize,

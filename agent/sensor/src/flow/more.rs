@@ -48,6 +48,9 @@ pub(super) struct Talk {
     pub(super) rtt: Option<Duration>,
 }
 
+const _: () = assert!(size_of::<More>() + size_of::<Talk>() <= 480, "each conversation over TCP has them");
+const _: () = assert!(size_of::<Reading>() <= 152, "each flow that is read has one");
+
 impl Talk {
     /// Of a connection whose only packet, if any, was at `began`.
     pub(super) fn new(tcp: Tcp, began: Timestamp) -> Self {
