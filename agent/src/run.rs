@@ -1,35 +1,45 @@
 //! Live operation: opens everything, gives up every privilege, starts the threads, and ends when told to.
 //!
 //! ```text
-//! capture-IF thread (one an interface): ring ─► Sensor ─► Outbox ─┐ bounded channel
-//! endpoint listeners (tokio) ─Line─► first capture thread         ├─► seal thread: Sealer ─► spool, health, status
-//! ship (tokio): spool ─► collector                                ┘
+//!              ┌─► capture-IF-0: ring ─► observer ─┐ bounded          bounded
+//! interface IF ┤                                   ├─► judge-IF: Stage ─► Outbox ─┐
+//!              └─► capture-IF-1: ring ─► observer ─┘                              ├─► seal: Sealer ─► spool, health, status
+//! endpoint listeners (tokio) ─Line─► first judge                                  ┘
+//! ship (tokio): spool ─► collector
 //! ```
-//! Capturing never waits for the disk or the network: what the disk cannot take waits in the bounded outbox, then goes,
-//! and is declared. Time comes from the kernel with each frame; a silent link is told the clock.
+//! The kernel shares the frames of an interface among its rings by their addresses. Capturing never waits: what the thread
+//! behind cannot take is left out in a declared order ([`overload`]); what the disk cannot take waits in the bounded outbox,
+//! then goes, and is declared. Time comes from the kernel with each frame; a silent link is told the clock.
 
 mod capturing;
+mod judging;
+mod lanes;
+mod overload;
 mod sealing;
+mod shed;
+mod team;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use sd_notify::NotifyState;
 use sekimori_sensor::intel::Intel;
-use sekimori_sensor::observe::Options;
-use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
+use sekimori_sensor::limits::Limits;
+use sekimori_sensor::observe::{Observer, Options, Worker};
+use sekimori_sensor::sensor::{Keep, SensorConfig, Stage};
 use sekimori_wire::exception::Exceptions;
+use sekimori_wire::record::Record;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::baseline::Drawer;
 use crate::capture::record::{RecordError, Recorder};
-use crate::capture::{CaptureError, Live};
+use crate::capture::{CaptureError, Fanout, Live};
 use crate::config::{Config, ConfigError};
 use crate::endpoint::{Bound, Intake, ListenError};
 use crate::health::{Gauge, Monitor, notify};
@@ -41,10 +51,15 @@ use crate::seal::{Sealer, SealerError};
 use crate::ship::{self, Outcome, ShipError, Stats};
 use crate::spool::{Spool, SpoolError};
 use capturing::Capturing;
+use judging::Judging;
+use lanes::Lanes;
 use sealing::Sealing;
+use team::{PARTS_MAX, QUOTES_MAX, Team};
 
 /// Records between a capture thread and the sealing one; the outbox before it holds more.
 const RECORDS_IN_CHANNEL: usize = 64;
+/// How often it is looked whether an interface that was removed is back.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long tasks may take to notice that they are to end.
 const SHUTDOWN: Duration = Duration::from_millis(300);
 
@@ -75,6 +90,8 @@ pub(crate) enum RunError {
         #[source]
         cause: io::Error,
     },
+    #[error("{interface} is back: the agent ends, so that the service manager starts it with this interface")]
+    Returned { interface: String },
     #[error("the thread {name} ended unexpectedly")]
     Thread { name: &'static str },
 }
@@ -108,7 +125,7 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let threads = Threads::start(opened, lines, &config, around, &failed)?;
     notify(&[NotifyState::Ready]);
     tracing::info!(interfaces = %config.interfaces.join(", "), state = %config.state.display(), "capturing");
-    let ended = runtime.block_on(until_told_to_end(failures, &config));
+    let ended = runtime.block_on(until_told_to_end(failures, &config, &threads.gauges));
     notify(&[NotifyState::Stopping]);
     stop_shipping.send_replace(true);
     let stopped = threads.stop();
@@ -117,22 +134,33 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     ended.and(stopped)
 }
 
+/// An interface to capture from.
+struct Opened {
+    interface: String,
+    fanout: Fanout,
+    /// One for each worker.
+    lives: Vec<Live>,
+    recorder: Option<Recorder>,
+}
+
 /// Opens every interface, and its recording where one is wanted.
-fn open(config: &Config) -> Result<Vec<(String, Live, Option<Recorder>)>, RunError> {
+fn open(config: &Config) -> Result<Vec<Opened>, RunError> {
     let one = config.interfaces.len() == 1;
     let mut opened = Vec::new();
     for interface in &config.interfaces {
-        let live = Live::open(interface, &config.capture)?;
+        let fanout = Fanout::new(config.workers, seed());
+        let lives = Live::open(interface, &config.capture, &fanout)?;
+        let link = lives.first().map_or(0, Live::link);
         let recorder = match &config.record {
-            Some(path) if one => Some(Recorder::create(path, live.link())?),
+            Some(path) if one => Some(Recorder::create(path, link)?),
             Some(path) => {
                 let mut path = path.clone().into_os_string();
                 path.push(format!(".{interface}"));
-                Some(Recorder::create(Path::new(&path), live.link())?)
+                Some(Recorder::create(Path::new(&path), link)?)
             }
             None => None,
         };
-        opened.push((interface.clone(), live, recorder));
+        opened.push(Opened { interface: interface.clone(), fanout, lives, recorder });
     }
     Ok(opened)
 }
@@ -187,19 +215,34 @@ fn shipping(
 }
 
 /// Waits for a signal, or for something to fail.
-async fn until_told_to_end(mut failures: mpsc::Receiver<RunError>, config: &Config) -> Result<(), RunError> {
+async fn until_told_to_end(
+    mut failures: mpsc::Receiver<RunError>,
+    config: &Config,
+    gauges: &[Arc<Gauge>],
+) -> Result<(), RunError> {
     let on = |kind| signal(kind).map_err(|cause| RunError::System { doing: "wait for signals", cause });
     let mut terminate = on(SignalKind::terminate())?;
     let mut interrupt = on(SignalKind::interrupt())?;
     let mut hang_up = on(SignalKind::hangup())?;
+    let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hang_up.recv() => reload(config),
+            _ = look.tick() => {
+                // Without privileges it cannot be opened again; the next start can.
+                if let Some(gauge) = gauges.iter().find(|gauge| gauge.is_gone() && is_up(&gauge.interface)) {
+                    return Err(RunError::Returned { interface: gauge.interface.clone() });
+                }
+            }
             failure = failures.recv() => return Err(failure.unwrap_or(RunError::Thread { name: "capture" })),
         }
     }
+}
+
+fn is_up(interface: &str) -> bool {
+    pnet::datalink::interfaces().iter().any(|one| one.name == interface && one.is_up())
 }
 
 /// Nothing can be changed while running: the file is checked, and what it would take is said.
@@ -219,69 +262,155 @@ fn reload(running: &Config) {
 
 struct Threads {
     stop: Arc<AtomicBool>,
-    capturing: Vec<JoinHandle<()>>,
+    /// Those that capture and those that judge.
+    threads: Vec<JoinHandle<()>>,
     sealing: JoinHandle<()>,
+    gauges: Vec<Arc<Gauge>>,
+}
+
+/// What starting the threads of an interface takes.
+struct Start<'a> {
+    config: &'a Config,
+    intel: Arc<Intel>,
+    exceptions: Exceptions,
+    user_key: [u8; 32],
+    stop: Arc<AtomicBool>,
+    /// Interfaces that are still captured from.
+    there: Arc<AtomicUsize>,
+    failed: mpsc::Sender<RunError>,
+    to_sealing: crossbeam_channel::Sender<Record>,
 }
 
 impl Threads {
     fn start(
-        opened: Vec<(String, Live, Option<Recorder>)>,
+        opened: Vec<Opened>,
         lines: crossbeam_channel::Receiver<crate::endpoint::Line>,
         config: &Config,
         around: Around,
         failed: &mpsc::Sender<RunError>,
     ) -> Result<Self, RunError> {
-        let stop = Arc::new(AtomicBool::new(false));
         let (to_sealing, records) = bounded(RECORDS_IN_CHANNEL);
-        let user_key = around.identity.user_key();
+        let start = Start {
+            config,
+            intel: Arc::clone(&around.intel),
+            exceptions: Exceptions::from_files(config.exceptions.clone()).unwrap_or_default(),
+            user_key: around.identity.user_key(),
+            stop: Arc::new(AtomicBool::new(false)),
+            there: Arc::new(AtomicUsize::new(opened.len())),
+            failed: failed.clone(),
+            to_sealing,
+        };
         let mut lines = Some(lines);
-        let exceptions = Exceptions::from_files(config.exceptions.clone()).unwrap_or_default();
-        let mut capturing = Vec::new();
-        let mut gauges = Vec::new();
-        let mut drawers = Vec::new();
-        for (interface, live, recorder) in opened {
-            let gauge = Arc::new(Gauge::new(&interface));
+        let (mut threads, mut gauges, mut drawers) = (Vec::new(), Vec::new(), Vec::new());
+        for opened in opened {
+            let gauge = Arc::new(Gauge::new(&opened.interface, opened.lives.len()));
+            let drawer = Arc::new(Drawer::new(&config.state, &opened.interface));
             gauges.push(Arc::clone(&gauge));
-            let mut sensor = Sensor::new(SensorConfig {
-                limits: config.limits.clone(),
-                segments: config.policy.clone(),
-                seed: seed(),
-                user_key,
-                observe: Options::default(),
-                keep: Keep::Nothing,
-                intel: Arc::clone(&around.intel),
-                exceptions: exceptions.clone(),
-            });
-            let drawer = Arc::new(Drawer::new(&config.state, &interface));
-            drawer.load(|file| sensor.recall(file));
             drawers.push(Arc::clone(&drawer));
-            // Alerts of endpoint products go to one sensor, or each would report them.
-            let lines = lines.take();
-            let outbox = Outbox::new(to_sealing.clone());
-            let stop = Arc::clone(&stop);
-            let thread = Capturing { live, sensor, drawer, outbox, recorder, lines, gauge, stop };
-            let failed = failed.clone();
-            capturing.push(spawn(format!("capture-{interface}"), move || {
-                if let Err(error) = thread.run() {
-                    // Whether it is the first to fail or not, the agent ends.
-                    drop(failed.try_send(error.into()));
-                }
-            })?);
+            // Alerts of endpoint products go to one stage, or each would report them.
+            threads.extend(start.interface(opened, gauge, drawer, lines.take())?);
         }
-        let monitor = Monitor::new(gauges, config.state.clone(), config.digest);
+        let stop = Arc::clone(&start.stop);
+        // The sealing thread ends when nobody can give it records any more.
+        drop(start);
+        let monitor = Monitor::new(gauges.clone(), config.state.clone(), config.digest);
         let thread = Sealing::new(records, around, monitor, config.state.clone(), drawers);
         let sealing = spawn("seal".to_owned(), move || thread.run())?;
-        Ok(Self { stop, capturing, sealing })
+        Ok(Self { stop, threads, sealing, gauges })
     }
 
     /// Ends all threads: when this returns, everything they had is in the spool.
     fn stop(self) -> Result<(), RunError> {
         self.stop.store(true, Ordering::Relaxed);
         let mut ended = Ok(());
-        for thread in self.capturing {
+        for thread in self.threads {
             ended = thread.join().map_err(|_panic| RunError::Thread { name: "capture" }).and(ended);
         }
         self.sealing.join().map_err(|_panic| RunError::Thread { name: "seal" }).and(ended)
+    }
+}
+
+impl Start<'_> {
+    /// Starts the capture threads of an interface, and the one behind them.
+    fn interface(
+        &self,
+        opened: Opened,
+        gauge: Arc<Gauge>,
+        drawer: Arc<Drawer>,
+        lines: Option<crossbeam_channel::Receiver<crate::endpoint::Line>>,
+    ) -> Result<Vec<JoinHandle<()>>, RunError> {
+        let Opened { interface, fanout, lives, recorder } = opened;
+        let workers = lives.len();
+        let config = SensorConfig {
+            limits: self.config.limits.clone(),
+            segments: self.config.policy.clone(),
+            seed: seed(),
+            user_key: self.user_key,
+            observe: Options::default(),
+            keep: Keep::Nothing,
+            intel: Arc::clone(&self.intel),
+            exceptions: self.exceptions.clone(),
+        };
+        let limits = shared(&config.limits, workers);
+        let observers: Vec<Observer> =
+            (0..workers).map(|_| Observer::new(&limits, config.observe, config.seed)).collect();
+        let mut stage = Stage::new(config);
+        drawer.load(|file| stage.recall(file));
+        let (stop, records) = (Arc::clone(&self.stop), recorder.is_some());
+        let team = Arc::new(Team::new(fanout, Arc::clone(&self.intel), gauge, records, stop));
+        let (to_stage, parts) = bounded(PARTS_MAX);
+        let (lanes, outbox) = (Lanes::new(workers), Outbox::new(self.to_sealing.clone()));
+        let judging =
+            Judging { team: Arc::clone(&team), parts, lanes, stage, drawer, outbox, recorder, lines };
+        let mut threads = vec![spawn(format!("judge-{interface}"), move || judging.run())?];
+        let (to_each, mut from_each): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(QUOTES_MAX)).unzip();
+        for (own, (live, observer)) in lives.into_iter().zip(observers).enumerate() {
+            let to_others = if workers > 1 { to_each.clone() } else { Vec::new() };
+            let thread = Capturing::new(
+                (own, live),
+                Worker::new(observer),
+                Arc::clone(&team),
+                to_stage.clone(),
+                (to_others, from_each.remove(0)),
+            );
+            let end = self.on_end(&team);
+            threads.push(spawn(format!("cap-{own}-{interface}"), move || end(thread.run()))?);
+        }
+        Ok(threads)
+    }
+
+    /// What follows when a capture thread ends: an interface that was removed ends the agent if it was the last.
+    fn on_end(&self, team: &Arc<Team>) -> impl FnOnce(Result<(), CaptureError>) + Send + use<> {
+        let (gauge, there, failed) = (Arc::clone(&team.gauge), Arc::clone(&self.there), self.failed.clone());
+        move |ended| {
+            let Err(error) = ended else { return };
+            if matches!(error, CaptureError::Gone { .. }) {
+                if !gauge.set_gone() {
+                    return;
+                }
+                if there.fetch_sub(1, Ordering::AcqRel) > 1 {
+                    return tracing::error!(
+                        interface = gauge.interface,
+                        "the interface was removed: capturing goes on with the others"
+                    );
+                }
+            }
+            // Whether it is the first to fail or not, the agent ends.
+            drop(failed.try_send(error.into()));
+        }
+    }
+}
+
+/// Bounds of one of several observers: together they hold what one would.
+fn shared(limits: &Limits, workers: usize) -> Limits {
+    let share = |entries: usize| entries.div_ceil(workers.max(1));
+    Limits {
+        flows: share(limits.flows),
+        datagrams: share(limits.datagrams),
+        datagram_bytes: share(limits.datagram_bytes),
+        prefixes: share(limits.prefixes),
+        parsers: share(limits.parsers),
+        ..limits.clone()
     }
 }
 

@@ -100,6 +100,8 @@ pub(super) struct Capture {
     pub(super) engine: Engine,
     pub(super) filter: FilterText,
     pub(super) promiscuous: bool,
+    pub(super) ignore_outgoing: bool,
+    pub(super) workers: Option<Within<1, 16>>,
     pub(super) record: Option<PathBuf>,
 }
 
@@ -110,6 +112,8 @@ impl Default for Capture {
             engine: Engine::Ring,
             filter: FilterText::default(),
             promiscuous: true,
+            ignore_outgoing: false,
+            workers: None,
             record: None,
         }
     }
