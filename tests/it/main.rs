@@ -18,3 +18,4 @@ mod live;
 mod path;
 mod refuse;
 mod support;
+mod workers;

@@ -22,15 +22,18 @@ use sekimori_sensor::frame::{Frame, LinkType};
 use super::fanout::{ACCEPT, REFUSE, without_outgoing};
 use super::filter::ring_program;
 use super::{CaptureError, Fanout, Options, Stats, denied};
-use blocks::{BLOCK_BYTES, Blocks, walk};
+use blocks::{BLOCK_BYTES, Blocks, used, walk};
 use socket::{Programs, attach, bind, get_option, link_of, set_option, share, size_u32};
 
-/// Of an interface, shared by its rings: 16 MiB hold 130 ms of a full gigabit, longer than any pause of a reading thread.
-const BLOCKS: usize = 32;
+/// Of an interface, shared by its rings: 16 MiB hold 130 ms of a full gigabit. Many small blocks, because on a quiet link each
+/// [`RETIRE_MS`] takes one up: they last for more than a second, longer than any pause of a reading thread.
+const BLOCKS: usize = 128;
 /// However many workers there are.
-const BLOCKS_MIN: usize = 8;
+const BLOCKS_MIN: usize = 32;
 /// Blocks handed over before the caller gets a turn.
-const BLOCKS_PER_TURN: usize = 2;
+const BLOCKS_PER_TURN: usize = 8;
+/// In thousandths.
+const NEARLY_ALL: u32 = 900;
 /// A block that is not full is handed over after this long, or twice that at most.
 const RETIRE_MS: u32 = 20;
 const ETH_P_ALL_BE: u16 = 3_u16.to_be();
@@ -135,10 +138,13 @@ impl Ring {
         self.link
     }
 
-    /// How much of the ring waits for us, in thousandths.
+    /// How much of the ring waits for us, in thousandths of its bytes; of its blocks, if hardly any is left.
     pub(crate) fn backlog(&self) -> u32 {
-        let waiting = (0..self.count).take_while(|ahead| self.blocks.is_ours(self.next + ahead)).count();
-        u32::try_from(waiting * 1000 / self.count).unwrap_or(1000)
+        let waiting = (0..self.count).map_while(|ahead| self.blocks.ready(self.next + ahead));
+        let (blocks, bytes) = waiting.fold((0, 0), |(blocks, bytes), block| (blocks + 1, bytes + used(block)));
+        let share = |part: usize, whole: usize| u32::try_from(part * 1000 / whole).unwrap_or(1000);
+        let (blocks, bytes) = (share(blocks, self.count), share(bytes, self.count * BLOCK_BYTES));
+        if blocks >= NEARLY_ALL { blocks } else { bytes }
     }
 
     /// Hands over the frames of blocks that are ready, or waits for the first of them at most `wait`.

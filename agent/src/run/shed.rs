@@ -80,9 +80,10 @@ impl Seen {
         let ip = frame.bytes.get(at..)?;
         let (protocol, ends, header) = match ip.first()? >> 4 {
             4 => {
-                let fragment = u16::from_be_bytes([*ip.get(6)?, *ip.get(7)?]) & 0x1fff != 0;
+                // More follows, or it is not the first.
+                let fragment = u16::from_be_bytes([*ip.get(6)?, *ip.get(7)?]) & 0x3fff != 0;
                 let end = |at: usize| ip.get(at..)?.first_chunk::<4>().copied().map(IpAddr::from);
-                // A later fragment has no ports: whole, or its datagram would never be.
+                // Whole, or its datagram would never be.
                 let protocol = if fragment { return None } else { *ip.get(9)? };
                 (protocol, [end(12)?, end(16)?], usize::from(ip.first()? & 0x0f) * 4)
             }

@@ -14,8 +14,8 @@ use nix::libc;
 use sekimori_sensor::frame::{Frame, LinkType};
 use sekimori_wire::time::Timestamp;
 
-/// A full segment of segmentation offload fits many times; small enough that few blocks make a ring.
-pub(super) const BLOCK_BYTES: usize = 512 * 1024;
+/// A full segment of segmentation offload (64 KiB) fits; what is longer the kernel cuts.
+pub(super) const BLOCK_BYTES: usize = 128 * 1024;
 
 /// The shared memory.
 #[derive(Debug)]
@@ -84,6 +84,12 @@ impl Drop for Blocks {
         let unmapped = unsafe { nix::sys::mman::munmap(self.start, self.count * BLOCK_BYTES) };
         debug_assert!(unmapped.is_ok(), "the range was mapped");
     }
+}
+
+/// How much of a block the kernel says it used.
+pub(super) fn used(block: &[u8]) -> usize {
+    const AT: usize = offset_of!(libc::tpacket_block_desc, hdr) + offset_of!(libc::tpacket_hdr_v1, blk_len);
+    u32_at(block, AT).and_then(size).unwrap_or_default().min(block.len())
 }
 
 /// Hands over the frames of one block; `false` if the block contradicts itself.

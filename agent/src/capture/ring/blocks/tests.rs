@@ -64,3 +64,13 @@ fn a_block_that_lies_is_left_where_it_lies() {
     assert_eq!((walked(&many).0, walked(&many).1.len()), (false, 2), "the last frame leads nowhere");
     assert_eq!(walked(&good[..20]), (false, vec![]));
 }
+
+#[test]
+fn what_a_block_uses_is_at_most_all_of_it() {
+    let mut block = block(&[(5, None, b"first")]);
+    put(&mut block, 20, 144);
+    assert_eq!(used(&block), 144);
+    put(&mut block, 20, u32::MAX);
+    assert_eq!(used(&block), 4096);
+    assert_eq!(used(&block[..20]), 0);
+}
