@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::Signal;
 use pnet::datalink::{self, Channel};
 use pnet::packet::udp::{self, MutableUdpPacket};
 use pnet::packet::{Packet as _, ipv4};
@@ -235,7 +236,16 @@ fn flood(netns: &str, interface: &str, length: Duration) -> u64 {
 fn overload_is_counted_to_the_frame_and_over_within_ten_seconds() {
     let link = Link::with("workers = 2\n", false, |_gateway| {});
     let mut running = link.run();
-    let sent = flood(&link.outside.name, "sk0", Duration::from_secs(6));
+    let sent = std::thread::scope(|scope| {
+        let flooding = scope.spawn(|| flood(&link.outside.name, "sk0", Duration::from_secs(6)));
+        // Something takes the processor for a while: the rings fill, and run over.
+        std::thread::sleep(Duration::from_secs(1));
+        running.signal(Signal::SIGSTOP);
+        std::thread::sleep(Duration::from_secs(3));
+        running.signal(Signal::SIGCONT);
+        flooding.join().expect("all frames are sent")
+    });
+    println!("{sent} frames in six seconds");
     let ended = Instant::now();
     wait_for("the overload was seen", SOON, || (counters(&link)["overload.begun"] > 0).then_some(()));
     wait_for("all work is done again", Duration::from_secs(12).saturating_sub(ended.elapsed()), || {
@@ -252,5 +262,7 @@ fn overload_is_counted_to_the_frame_and_over_within_ten_seconds() {
     // A few frames are the cable's own (neighbour discovery) and the scan's.
     assert!((sent..sent + 500).contains(&(received + lost)), "{sent} sent, {received} came, {lost} lost");
     assert_eq!(seen["frames"] + seen["overload.frames_shed"], received, "{seen:?}");
+    println!("{received} came, {lost} lost; {seen:?}");
+    assert!(lost > 0, "the rings ran over: {seen:?}");
     assert!(seen["overload.frames_shed"] + seen["overload.payloads_shed"] > 0, "{seen:?}");
 }

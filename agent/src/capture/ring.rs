@@ -141,7 +141,8 @@ impl Ring {
     /// How much of the ring waits for us, in thousandths of its bytes; of its blocks, if hardly any is left.
     pub(crate) fn backlog(&self) -> u32 {
         let waiting = (0..self.count).map_while(|ahead| self.blocks.ready(self.next + ahead));
-        let (blocks, bytes) = waiting.fold((0, 0), |(blocks, bytes), block| (blocks + 1, bytes + used(block)));
+        let (blocks, bytes) =
+            waiting.fold((0, 0), |(blocks, bytes), block| (blocks + 1, bytes + used(block)));
         let share = |part: usize, whole: usize| u32::try_from(part * 1000 / whole).unwrap_or(1000);
         let (blocks, bytes) = (share(blocks, self.count), share(bytes, self.count * BLOCK_BYTES));
         if blocks >= NEARLY_ALL { blocks } else { bytes }
