@@ -12,6 +12,7 @@
 //! then goes, and is declared. Time comes from the kernel with each frame; a silent link is told the clock.
 
 mod capturing;
+mod handing;
 mod judging;
 mod lanes;
 mod overload;
@@ -51,10 +52,11 @@ use crate::seal::{Sealer, SealerError};
 use crate::ship::{self, Outcome, ShipError, Stats};
 use crate::spool::{Spool, SpoolError};
 use capturing::Capturing;
+use handing::PARTS_MAX;
 use judging::Judging;
 use lanes::Lanes;
 use sealing::Sealing;
-use team::{PARTS_MAX, QUOTES_MAX, Team};
+use team::{QUOTES_MAX, Team};
 
 /// Records between a capture thread and the sealing one; the outbox before it holds more.
 const RECORDS_IN_CHANNEL: usize = 64;

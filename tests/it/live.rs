@@ -88,7 +88,7 @@ impl Link {
     }
 
     /// Every finding that the collector has, by its id.
-    fn delivered(&self) -> BTreeMap<String, Value> {
+    pub(crate) fn delivered(&self) -> BTreeMap<String, Value> {
         let status = self.collector.status();
         let incidents = status["incidents"].as_array().expect("incidents");
         let ids = incidents.iter().map(|one| one["id"].as_str().expect("an id"));
@@ -98,7 +98,7 @@ impl Link {
     }
 }
 
-fn by_id(findings: impl Iterator<Item = Value>) -> BTreeMap<String, Value> {
+pub(crate) fn by_id(findings: impl Iterator<Item = Value>) -> BTreeMap<String, Value> {
     findings.map(|one| (one["id"].as_str().expect("an id").to_owned(), one)).collect()
 }
 

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use pnet::datalink::{self, Channel};
+use pnet::packet::tcp::{self, MutableTcpPacket, TcpFlags};
 use pnet::packet::udp::{self, MutableUdpPacket};
 use pnet::packet::{Packet as _, ipv4};
 use serde_json::Value;
 
-use crate::live::{Link, send};
+use crate::live::{Link, by_id, send};
 use crate::support::netns::Netns;
 use crate::support::{program, run_ok, wait_for};
 
@@ -135,6 +136,53 @@ fn both_directions_and_all_fragments_of_a_flow_come_to_one_worker() {
     }
 }
 
+/// A SYN, and what a router on the way says of it.
+fn rejected_by_router(target: [u8; 4], port: u16) -> [Vec<u8>; 2] {
+    let header = |protocol: u8, length: u16, from: [u8; 4], to: [u8; 4]| {
+        let [high, low] = length.to_be_bytes();
+        let mut packet = vec![0x45, 0, high, low, 0, 0, 0, 0, 64, protocol, 0, 0];
+        packet.extend(from.into_iter().chain(to));
+        let sum = ipv4::checksum(&ipv4::Ipv4Packet::new(&packet).expect("a header")).to_be_bytes();
+        packet[10..12].copy_from_slice(&sum);
+        packet
+    };
+    let source = [192, 0, 2, 66];
+    let mut segment = MutableTcpPacket::owned(vec![0; 20]).expect("20 bytes");
+    segment.set_source(40_000 + port);
+    segment.set_destination(port);
+    segment.set_data_offset(5);
+    segment.set_flags(TcpFlags::SYN);
+    segment.set_checksum(tcp::ipv4_checksum(&segment.to_immutable(), &source.into(), &target.into()));
+    let syn = [header(6, 40, source, target), segment.packet().to_vec()].concat();
+    // Destination unreachable, by a filter.
+    let mut error = [&[3, 13, 0, 0, 0, 0, 0, 0], &syn[..28]].concat();
+    let sum = pnet::util::checksum(&error, 1).to_be_bytes();
+    error[2..4].copy_from_slice(&sum);
+    let error = [header(1, 56, [203, 0, 113, 1], source), error].concat();
+    let link = [&[0xff; 6][..], &[2, 0, 0, 0, 0, 0x66, 8, 0]].concat();
+    [[&link[..], &syn].concat(), [&link[..], &error].concat()]
+}
+
+#[test]
+fn a_router_that_rejects_is_heard_by_the_worker_of_the_flow() {
+    let link = Link::with("workers = 4\n", true, |_gateway| {});
+    let running = link.run();
+    let frames = (1..=120_u8).flat_map(|host| rejected_by_router([198, 51, 100, host], 445)).collect();
+    send(&link.outside.name, "sk0", frames);
+    link.collector.incidents("scan", Duration::from_secs(30));
+    assert!(running.stop().success(), "a clean stop");
+    let seen = counters(&link);
+    assert_eq!((seen["overload.quotes_shed"], seen["merge.late"]), (0, 0), "{seen:?}");
+    let recorded = link.recorded();
+    let running = link.run();
+    wait_for("the spool is empty", SOON, || (link.agent.spool()["pending_batches"] == 0).then_some(()));
+    let live = link.delivered();
+    assert!(running.stop().success(), "a clean stop");
+    let replayed = by_id(link.replay("findings", &recorded).into_iter());
+    assert!(replayed.values().any(|finding| finding.to_string().contains("rejected")), "{replayed:?}");
+    assert_eq!(live, replayed);
+}
+
 /// SYNs from one address to many ports: a scan.
 fn scan(link: &Link) {
     send(&link.outside.name, "sk0", (1..=60).map(|port| crate::live::tagged_syn(&[], port)).collect());
@@ -143,6 +191,7 @@ fn scan(link: &Link) {
 #[test]
 fn a_link_that_goes_down_and_up_is_captured_from_again() {
     let link = Link::with("workers = 2\n", false, |_gateway| {});
+    ip(&link, &["link", "set", "sk0", "down"]);
     let mut running = link.run();
     for _flap in 0..3 {
         ip(&link, &["link", "set", "sk0", "down"]);

@@ -6,15 +6,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
-use sekimori_sensor::event::{Event, FlowEvent};
 use sekimori_sensor::frame::{Frame, LinkType};
 use sekimori_sensor::observe::{Placed, Worker, quoted_ends};
 use sekimori_wire::time::{Timestamp, nanos_of};
 
+use super::handing::Handing;
 use super::lanes::{END, Part, Tally};
 use super::overload::{Level, Overload};
 use super::shed::{Admission, Shed};
-use super::team::{EVENTS_MAX, Quote, Team};
+use super::team::{Quote, Team};
 use crate::capture::record::encode;
 use crate::capture::{CaptureError, Live};
 use crate::clock;
@@ -37,13 +37,9 @@ const NANOS_PER_NUMBER: u64 = 1_024;
 pub(super) struct Capturing {
     live: Live,
     desk: Desk,
-    to_stage: Sender<Part>,
+    handing: Handing,
     quotes: Receiver<Quote>,
     overload: Overload,
-    events_shed: u64,
-    not_recorded: u64,
-    /// What was said last.
-    until: Timestamp,
 }
 
 /// What is done with each frame.
@@ -70,6 +66,7 @@ impl Capturing {
         to_stage: Sender<Part>,
         (to_others, quotes): (Vec<Sender<Quote>>, Receiver<Quote>),
     ) -> Self {
+        let handing = Handing::new(Arc::clone(&team.queue), to_stage);
         let desk = Desk {
             team,
             own,
@@ -83,16 +80,7 @@ impl Capturing {
             quotes_shed: 0,
             is_silent: true,
         };
-        Self {
-            live,
-            desk,
-            to_stage,
-            quotes,
-            overload: Overload::default(),
-            events_shed: 0,
-            not_recorded: 0,
-            until: Timestamp::ZERO,
-        }
+        Self { live, desk, handing, quotes, overload: Overload::default() }
     }
 
     /// Captures until told to stop, or the interface fails. Either way all that was seen is handed on.
@@ -109,7 +97,7 @@ impl Capturing {
                 break Err(error);
             }
             let now = started.elapsed();
-            self.overload.on_pressure(now, self.live.backlog().max(team.pressure(&self.to_stage)));
+            self.overload.on_pressure(now, self.live.backlog().max(self.handing.pressure()));
             self.desk.level = self.overload.level();
             if now.saturating_sub(shown) >= SHOW_EVERY {
                 shown = now;
@@ -140,7 +128,9 @@ impl Capturing {
             placed.extend(self.desk.worker.take());
             until = now;
         }
-        self.hand_over(placed, quoted, until);
+        let part = self.part(placed, quoted, until);
+        // What was not taken still counts as frames.
+        self.desk.tallies = self.handing.hand_over(part);
         delivered
     }
 
@@ -154,24 +144,10 @@ impl Capturing {
         self.desk.worker.take()
     }
 
-    /// Hands over what was seen. Never waits: where there is no room, the less important goes, then everything.
-    fn hand_over(&mut self, mut placed: Vec<Placed>, mut quoted: Vec<Placed>, until: Timestamp) {
+    /// What was seen, for the thread that judges.
+    fn part(&mut self, placed: Vec<Placed>, quoted: Vec<Placed>, until: Timestamp) -> Part {
         let desk = &mut self.desk;
-        let until = until.max(self.until);
-        let nothing_new = placed.is_empty() && quoted.is_empty() && desk.tallies.is_empty();
-        if nothing_new && until == self.until {
-            return;
-        }
-        let all = placed.len() + quoted.len();
-        let waiting = desk.team.waiting.load(Ordering::Relaxed);
-        if waiting + all > 2 * EVENTS_MAX {
-            (placed, quoted) = (Vec::new(), Vec::new());
-        } else if waiting + all > EVENTS_MAX {
-            placed.retain(|placed| is_essential(&placed.event));
-        }
-        let kept = placed.len() + quoted.len();
-        self.events_shed += count(all - kept);
-        let part = Part {
+        Part {
             worker: desk.own,
             placed,
             quoted,
@@ -179,18 +155,6 @@ impl Capturing {
             recorded: core::mem::take(&mut desk.recorded),
             until,
             outline: desk.level >= Level::Outline,
-        };
-        desk.team.waiting.fetch_add(kept, Ordering::Relaxed);
-        match self.to_stage.try_send(part) {
-            Ok(()) => self.until = until,
-            Err(unsent) => {
-                desk.team.waiting.fetch_sub(kept, Ordering::Relaxed);
-                self.events_shed += count(kept);
-                let unsent = unsent.into_inner();
-                self.not_recorded += count(unsent.recorded.len());
-                // Frames are still counted.
-                desk.tallies = unsent.tallies;
-            }
         }
     }
 
@@ -203,19 +167,8 @@ impl Capturing {
         self.desk.worker.finish();
         placed.extend(self.desk.worker.take());
         self.show();
-        let Desk { team, own, tallies, recorded, level, .. } = &mut self.desk;
-        team.waiting.fetch_add(placed.len() + quoted.len(), Ordering::Relaxed);
-        let part = Part {
-            worker: *own,
-            placed,
-            quoted,
-            tallies: core::mem::take(tallies),
-            recorded: core::mem::take(recorded),
-            until: END,
-            outline: *level >= Level::Outline,
-        };
-        // Nothing is captured any more: there is time to wait. The other thread ends after this one.
-        let _sent = self.to_stage.send(part);
+        let part = self.part(placed, quoted, END);
+        self.handing.hand_over_last(part);
     }
 
     /// Shows how it goes.
@@ -228,9 +181,9 @@ impl Capturing {
             overloads: self.overload.begun(),
             frames_shed: shed.frames,
             payloads_shed: shed.payloads,
-            events_shed: self.events_shed,
+            events_shed: self.handing.events_shed(),
             quotes_shed: *quotes_shed,
-            not_recorded: self.not_recorded,
+            not_recorded: self.handing.not_recorded(),
         };
         team.gauge.show_worker(*own, reading);
     }
@@ -306,32 +259,6 @@ fn may_quote(frame: &Frame<'_>) -> bool {
         (byte(12), byte(13), byte(23), byte(20)),
         (Some(0x08), Some(0x00), Some(6 | 17), _) | (Some(0x86), Some(0xdd), _, Some(6 | 17))
     )
-}
-
-/// What is told even when the thread that judges does not keep up: connections, DNS, ARP.
-const fn is_essential(event: &Event) -> bool {
-    match event {
-        Event::Arp { .. } => true,
-        Event::Anomaly { .. } => false,
-        Event::Flow { what, .. } => match what {
-            FlowEvent::Started(_)
-            | FlowEvent::Answered
-            | FlowEvent::Established
-            | FlowEvent::Rejected
-            | FlowEvent::Unanswered
-            | FlowEvent::Dns(_)
-            | FlowEvent::Tls(_) => true,
-            FlowEvent::HttpRequest(_)
-            | FlowEvent::HttpResponse { .. }
-            | FlowEvent::Traffic(_)
-            | FlowEvent::Opening(_)
-            | FlowEvent::Echo(_)
-            | FlowEvent::Syslog(_)
-            | FlowEvent::Transaction(_)
-            | FlowEvent::Anomaly(_)
-            | FlowEvent::Ended(_) => false,
-        },
-    }
 }
 
 fn count(count: usize) -> u64 {

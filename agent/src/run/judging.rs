@@ -80,7 +80,7 @@ impl Judging {
     fn take(&mut self, first: Part) {
         let Self { parts, lanes, team, .. } = self;
         for part in core::iter::once(first).chain(parts.try_iter().take(PARTS_PER_TURN)) {
-            team.waiting.fetch_sub(part.placed.len() + part.quoted.len(), Ordering::Relaxed);
+            team.queue.took(&part);
             lanes.add(part);
         }
     }

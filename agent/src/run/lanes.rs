@@ -164,7 +164,7 @@ impl Lanes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use sekimori_sensor::counters::Counter;
     use sekimori_sensor::frame::{Frame, LinkType};
     use sekimori_sensor::limits::Limits;
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     /// Real events: an ARP packet at each of these milliseconds, as a worker places them.
-    fn arps(milliseconds: &[u64]) -> Vec<Placed> {
+    pub(in crate::run) fn arps(milliseconds: &[u64]) -> Vec<Placed> {
         let mut bytes = vec![0xff; 12];
         bytes.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
         bytes.extend([0; 20]);

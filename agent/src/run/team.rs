@@ -4,19 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
 use sekimori_sensor::frame::LinkType;
 use sekimori_sensor::intel::Intel;
 use sekimori_wire::time::Timestamp;
 
-use super::lanes::Part;
+use super::handing::Queue;
 use crate::capture::Fanout;
 use crate::health::Gauge;
 
-/// Events that may wait between the capture threads and the one that judges: 12 MiB at most, twice that at the worst.
-pub(super) const EVENTS_MAX: usize = 65_536;
-/// Parts that may wait.
-pub(super) const PARTS_MAX: usize = 512;
 /// ICMP errors that may wait for a worker.
 pub(super) const QUOTES_MAX: usize = 1_024;
 /// Longest wait for the other workers at the end.
@@ -47,8 +42,8 @@ pub(super) struct Team {
     pub(super) records: bool,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) started: Timestamp,
-    /// Events that were handed over and not taken.
-    pub(super) waiting: AtomicUsize,
+    /// Between the capture threads and the one that judges.
+    pub(super) queue: Arc<Queue>,
     /// Time of the last frame, and how many workers have not said theirs.
     last: AtomicU64,
     capturing: AtomicUsize,
@@ -69,16 +64,10 @@ impl Team {
             records,
             stop,
             started: crate::clock::now(),
-            waiting: AtomicUsize::new(0),
+            queue: Arc::default(),
             last: AtomicU64::new(0),
             capturing: AtomicUsize::new(fanout.workers()),
         }
-    }
-
-    /// How much waits to be judged, in thousandths of what may.
-    pub(super) fn pressure(&self, to_stage: &Sender<Part>) -> u32 {
-        let share = |waiting: usize, most: usize| u32::try_from(waiting * 1000 / most).unwrap_or(u32::MAX);
-        share(self.waiting.load(Ordering::Relaxed), EVENTS_MAX).max(share(to_stage.len(), PARTS_MAX))
     }
 
     /// This worker's last frame was then; when was that of them all? A worker that hangs is not waited for.
