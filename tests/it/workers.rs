@@ -60,7 +60,7 @@ fn fragments(tags: &[u8], from: (IpAddr, u16), to: (IpAddr, u16), id: u16) -> [V
     // First 24 bytes with "more follows", then the rest.
     let piece = |offset: u16, more: bool| match (from.0, to.0) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
-            let [high, low] = (offset / 8 | if more { 0x2000 } else { 0 }).to_be_bytes();
+            let [high, low] = (offset / 8 + if more { 0x2000 } else { 0 }).to_be_bytes();
             let mut packet = vec![0x45, 0, 0, 44, id_high, id_low, high, low, 64, 17, 0, 0];
             packet.extend(from.octets().into_iter().chain(to.octets()));
             let sum = ipv4::checksum(&ipv4::Ipv4Packet::new(&packet).expect("a header")).to_be_bytes();
@@ -298,7 +298,6 @@ fn overload_is_counted_to_the_frame_and_over_within_ten_seconds() {
         running.signal(Signal::SIGCONT);
         flooding.join().expect("all frames are sent")
     });
-    println!("{sent} frames in six seconds");
     let ended = Instant::now();
     wait_for("the overload was seen", SOON, || (counters(&link)["overload.begun"] > 0).then_some(()));
     wait_for("all work is done again", Duration::from_secs(12).saturating_sub(ended.elapsed()), || {
@@ -315,7 +314,6 @@ fn overload_is_counted_to_the_frame_and_over_within_ten_seconds() {
     // A few frames are the cable's own (neighbour discovery) and the scan's.
     assert!((sent..sent + 500).contains(&(received + lost)), "{sent} sent, {received} came, {lost} lost");
     assert_eq!(seen["frames"] + seen["overload.frames_shed"], received, "{seen:?}");
-    println!("{received} came, {lost} lost; {seen:?}");
     assert!(lost > 0, "the rings ran over: {seen:?}");
     assert!(seen["overload.frames_shed"] + seen["overload.payloads_shed"] > 0, "{seen:?}");
 }

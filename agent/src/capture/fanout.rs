@@ -97,7 +97,7 @@ impl Fanout {
                 words(one).into_iter().zip(words(other)).fold(0, |mixed, (a, b)| self.mix(mixed, a, b))
             }
         };
-        usize::try_from((mixed >> 16) * self.workers >> 16).unwrap_or_default()
+        usize::try_from(((mixed >> 16) * self.workers) >> 16).unwrap_or_default()
     }
 
     /// Takes two words into the hash, in either order.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use sekimori_sensor::frame::{Frame, LinkType};
 use sekimori_sensor::observe::{Placed, Worker, quoted_ends};
-use sekimori_wire::time::{Timestamp, nanos_of};
+use sekimori_wire::time::Timestamp;
 
 use super::handing::Handing;
 use super::lanes::{END, Part, Tally};
@@ -47,11 +47,15 @@ struct Desk {
     team: Arc<Team>,
     own: usize,
     worker: Worker,
-    /// Of the latest frame, among those of this worker.
+    /// Of the latest frame, among those of all workers.
     number: u64,
+    /// The same, among those of this one.
+    turn: u64,
     level: Level,
     shed: Shed,
     tallies: Vec<Tally>,
+    /// The second of the last of them.
+    second_ends: Timestamp,
     recorded: Vec<(Timestamp, Box<[u8]>)>,
     to_others: Vec<Sender<Quote>>,
     quotes_shed: u64,
@@ -72,9 +76,11 @@ impl Capturing {
             own,
             worker,
             number: 0,
+            turn: 0,
             level: Level::default(),
             shed: Shed::default(),
             tallies: Vec::new(),
+            second_ends: Timestamp::ZERO,
             recorded: Vec::new(),
             to_others,
             quotes_shed: 0,
@@ -214,23 +220,27 @@ impl Desk {
     }
 
     /// Numbers grow with time, and no two workers give the same.
-    fn next_number(&self, at: Timestamp) -> u64 {
+    fn next_number(&mut self, at: Timestamp) -> u64 {
         let workers = count(self.team.fanout.workers());
-        if workers == 1 {
-            return self.number + 1;
+        self.turn += 1;
+        if workers > 1 {
+            let by_time = at.nanos().saturating_sub(self.team.started.nanos()) / NANOS_PER_NUMBER;
+            self.turn = self.turn.max(by_time);
         }
-        let by_time = nanos_of(at.since(self.team.started)) / NANOS_PER_NUMBER;
-        (self.number / workers + 1).max(by_time) * workers + count(self.own)
+        self.turn * workers + count(self.own)
     }
 
     fn tally(&mut self, at: Timestamp, wire_len: u32) {
         let bytes = u64::from(wire_len);
         match self.tallies.last_mut() {
-            Some(last) if last.at.secs() == at.secs() => {
+            Some(last) if at < self.second_ends => {
                 last.packets += 1;
                 last.bytes += bytes;
             }
-            Some(_) | None => self.tallies.push(Tally { at, packets: 1, bytes }),
+            Some(_) | None => {
+                self.second_ends = Timestamp::from_secs(at.secs() + 1);
+                self.tallies.push(Tally { at, packets: 1, bytes });
+            }
         }
     }
 
