@@ -18,6 +18,7 @@ mod lanes;
 mod overload;
 mod sealing;
 mod shed;
+mod start;
 mod team;
 
 use std::io;
@@ -30,11 +31,7 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use sd_notify::NotifyState;
 use sekimori_sensor::intel::Intel;
-use sekimori_sensor::limits::Limits;
-use sekimori_sensor::observe::{Observer, Options, Worker};
-use sekimori_sensor::sensor::{Keep, SensorConfig, Stage};
 use sekimori_wire::exception::Exceptions;
-use sekimori_wire::record::Record;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -46,17 +43,12 @@ use crate::endpoint::{Bound, Intake, ListenError};
 use crate::health::{Gauge, Monitor, notify};
 use crate::identity::{Identity, IdentityError};
 use crate::intel;
-use crate::outbox::Outbox;
 use crate::privilege::{self, PrivilegeError};
 use crate::seal::{Sealer, SealerError};
 use crate::ship::{self, Outcome, ShipError, Stats};
 use crate::spool::{Spool, SpoolError};
-use capturing::Capturing;
-use handing::PARTS_MAX;
-use judging::Judging;
-use lanes::Lanes;
 use sealing::Sealing;
-use team::{QUOTES_MAX, Team};
+use start::Start;
 
 /// Records between a capture thread and the sealing one; the outbox before it holds more.
 const RECORDS_IN_CHANNEL: usize = 64;
@@ -270,19 +262,6 @@ struct Threads {
     gauges: Vec<Arc<Gauge>>,
 }
 
-/// What starting the threads of an interface takes.
-struct Start<'a> {
-    config: &'a Config,
-    intel: Arc<Intel>,
-    exceptions: Exceptions,
-    user_key: [u8; 32],
-    stop: Arc<AtomicBool>,
-    /// Interfaces that are still captured from.
-    there: Arc<AtomicUsize>,
-    failed: mpsc::Sender<RunError>,
-    to_sealing: crossbeam_channel::Sender<Record>,
-}
-
 impl Threads {
     fn start(
         opened: Vec<Opened>,
@@ -329,90 +308,6 @@ impl Threads {
             ended = thread.join().map_err(|_panic| RunError::Thread { name: "capture" }).and(ended);
         }
         self.sealing.join().map_err(|_panic| RunError::Thread { name: "seal" }).and(ended)
-    }
-}
-
-impl Start<'_> {
-    /// Starts the capture threads of an interface, and the one behind them.
-    fn interface(
-        &self,
-        opened: Opened,
-        gauge: Arc<Gauge>,
-        drawer: Arc<Drawer>,
-        lines: Option<crossbeam_channel::Receiver<crate::endpoint::Line>>,
-    ) -> Result<Vec<JoinHandle<()>>, RunError> {
-        let Opened { interface, fanout, lives, recorder } = opened;
-        let workers = lives.len();
-        let config = SensorConfig {
-            limits: self.config.limits.clone(),
-            segments: self.config.policy.clone(),
-            seed: seed(),
-            user_key: self.user_key,
-            observe: Options::default(),
-            keep: Keep::Nothing,
-            intel: Arc::clone(&self.intel),
-            exceptions: self.exceptions.clone(),
-        };
-        let limits = shared(&config.limits, workers);
-        let observers: Vec<Observer> =
-            (0..workers).map(|_| Observer::new(&limits, config.observe, config.seed)).collect();
-        let mut stage = Stage::new(config);
-        drawer.load(|file| stage.recall(file));
-        let (stop, records) = (Arc::clone(&self.stop), recorder.is_some());
-        let team = Arc::new(Team::new(fanout, Arc::clone(&self.intel), gauge, records, stop));
-        let (to_stage, parts) = bounded(PARTS_MAX);
-        let (lanes, outbox) = (Lanes::new(workers), Outbox::new(self.to_sealing.clone()));
-        let judging =
-            Judging { team: Arc::clone(&team), parts, lanes, stage, drawer, outbox, recorder, lines };
-        let mut threads = vec![spawn(format!("judge-{interface}"), move || judging.run())?];
-        let (to_each, mut from_each): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(QUOTES_MAX)).unzip();
-        for (own, (live, observer)) in lives.into_iter().zip(observers).enumerate() {
-            let to_others = if workers > 1 { to_each.clone() } else { Vec::new() };
-            let thread = Capturing::new(
-                (own, live),
-                Worker::new(observer),
-                Arc::clone(&team),
-                to_stage.clone(),
-                (to_others, from_each.remove(0)),
-            );
-            let end = self.on_end(&team);
-            threads.push(spawn(format!("cap-{own}-{interface}"), move || end(thread.run()))?);
-        }
-        Ok(threads)
-    }
-
-    /// What follows when a capture thread ends: an interface that was removed ends the agent if it was the last.
-    fn on_end(&self, team: &Arc<Team>) -> impl FnOnce(Result<(), CaptureError>) + Send + use<> {
-        let (gauge, there, failed) = (Arc::clone(&team.gauge), Arc::clone(&self.there), self.failed.clone());
-        move |ended| {
-            let Err(error) = ended else { return };
-            if matches!(error, CaptureError::Gone { .. }) {
-                if !gauge.set_gone() {
-                    return;
-                }
-                if there.fetch_sub(1, Ordering::AcqRel) > 1 {
-                    return tracing::error!(
-                        interface = gauge.interface,
-                        "the interface was removed: capturing goes on with the others"
-                    );
-                }
-            }
-            // Whether it is the first to fail or not, the agent ends.
-            drop(failed.try_send(error.into()));
-        }
-    }
-}
-
-/// Bounds of one of several observers: together they hold what one would.
-fn shared(limits: &Limits, workers: usize) -> Limits {
-    let share = |entries: usize| entries.div_ceil(workers.max(1));
-    Limits {
-        flows: share(limits.flows),
-        datagrams: share(limits.datagrams),
-        datagram_bytes: share(limits.datagram_bytes),
-        prefixes: share(limits.prefixes),
-        parsers: share(limits.parsers),
-        ..limits.clone()
     }
 }
 

@@ -193,6 +193,27 @@ fn scan(link: &Link) {
 }
 
 #[test]
+fn what_the_gateway_sends_is_left_out_on_request() {
+    let link = Link::with("workers = 2\nignore_outgoing = true\nfilter = \"tcp\"\n", true, |_gateway| {});
+    let running = link.run();
+    let syns = |ports: core::ops::Range<u16>| ports.map(|port| crate::live::tagged_syn(&[], port)).collect();
+    send(&link.gateway, "sk0", syns(1..20));
+    send(&link.outside.name, "sk0", syns(20..40));
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(running.stop().success(), "a clean stop");
+    let flows = link.replay("flows", &link.recorded());
+    // What came in, and not what went out: that was sent by nobody else.
+    let mut ports: Vec<u16> = flows
+        .iter()
+        .filter(|flow| flow["originator"].as_str().is_some_and(|from| from.starts_with("192.0.2.66:")))
+        .map(|flow| flow["responder"].as_str().expect("an end").rsplit(':').next().expect("a port"))
+        .map(|port| port.parse().expect("a port"))
+        .collect();
+    ports.sort_unstable();
+    assert_eq!(ports, (20..40).collect::<Vec<u16>>());
+}
+
+#[test]
 fn a_link_that_goes_down_and_up_is_captured_from_again() {
     let link = Link::with("workers = 2\n", false, |_gateway| {});
     ip(&link, &["link", "set", "sk0", "down"]);
