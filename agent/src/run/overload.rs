@@ -30,9 +30,9 @@ const FULL: u32 = 800;
 const LOW: u32 = 200;
 /// Time between two rises: so long takes what the last one left out to show.
 const RISE_EVERY: Duration = Duration::from_millis(100);
-/// Calm for so long lowers the level by one: all three within 10 seconds, whatever happened before.
-const CALM: Duration = Duration::from_millis(1_500);
-/// The same, when the last fall was followed by a rise.
+/// Calm for so long lowers the level by one: what only stood still for a moment soon does all its work again.
+const CALM: Duration = Duration::from_millis(500);
+/// The same, when a fall was followed by a rise: all three levels within 10 seconds all the same.
 const CALM_AFTER_RELAPSE: Duration = Duration::from_millis(2_500);
 /// A rise so soon after a fall is a relapse.
 const RELAPSE: Duration = Duration::from_secs(5);
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn falls_only_when_it_was_calm_for_long() {
         let calm_broken =
-            [(0, 500), (10, 100), (1_509, 100), (1_510, 300), (1_511, 100), (3_010, 100), (3_011, 100)];
+            [(0, 500), (10, 100), (509, 100), (510, 300), (511, 100), (1_010, 100), (1_011, 100)];
         assert_eq!(levels(&calm_broken), [1, 1, 1, 1, 1, 1, 0]);
         assert_eq!(
             levels(&[(0, 500), (5_000, 300), (50_000, 499)]),
