@@ -1,5 +1,6 @@
-//! Where frames come from: the ring or libpcap on a live interface ([`Live`]), or capture files ([`file::Files`]).
+//! Where frames come from: rings or libpcap on a live interface ([`Live`]), or capture files ([`file::Files`]).
 
+pub(crate) mod fanout;
 pub(crate) mod file;
 pub(crate) mod filter;
 mod map;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use sekimori_sensor::frame::Frame;
 
 use crate::config::file::Engine;
+pub(crate) use fanout::Fanout;
 use filter::FilterError;
 
 /// How to capture.
@@ -23,6 +25,8 @@ pub(crate) struct Options {
     /// tcpdump's language; empty for everything.
     pub(crate) filter: String,
     pub(crate) promiscuous: bool,
+    /// Leave out what this machine sends.
+    pub(crate) ignore_outgoing: bool,
 }
 
 /// Totals since the capture was opened.
@@ -45,8 +49,13 @@ pub(crate) enum Live {
 }
 
 impl Live {
-    /// Opens the interface. The privileges that this needs can be given up afterwards.
-    pub(crate) fn open(interface: &str, options: &Options) -> Result<Self, CaptureError> {
+    /// Opens the interface, once for each worker that `fanout` chooses among. The privileges that this needs can be given up
+    /// afterwards.
+    pub(crate) fn open(
+        interface: &str,
+        options: &Options,
+        fanout: &Fanout,
+    ) -> Result<Vec<Self>, CaptureError> {
         let there = pnet::datalink::interfaces();
         if !there.iter().any(|one| one.name == interface) {
             let there: Vec<String> = there.into_iter().map(|one| one.name).collect();
@@ -56,9 +65,13 @@ impl Live {
             });
         }
         match options.engine {
-            Engine::Ring => ring::Ring::open(interface, options).map(Self::Ring),
+            Engine::Ring => {
+                let rings = ring::Ring::open(interface, options, fanout)?;
+                Ok(rings.into_iter().map(Self::Ring).collect())
+            }
+            // One worker: the configuration knows that libpcap does not share.
             #[cfg(feature = "pcap")]
-            Engine::Pcap => pcap::LibPcap::open(interface, options).map(Self::Pcap),
+            Engine::Pcap => pcap::LibPcap::open(interface, options).map(|one| vec![Self::Pcap(one)]),
             #[cfg(not(feature = "pcap"))]
             Engine::Pcap => Err(CaptureError::NoLibPcap { interface: interface.to_owned() }),
         }
@@ -74,6 +87,15 @@ impl Live {
             Self::Ring(ring) => ring.deliver(wait, on_frame),
             #[cfg(feature = "pcap")]
             Self::Pcap(live) => live.deliver(wait, on_frame),
+        }
+    }
+
+    /// How much of the buffer waits for us, in thousandths; libpcap does not tell.
+    pub(crate) fn backlog(&self) -> u32 {
+        match self {
+            Self::Ring(ring) => ring.backlog(),
+            #[cfg(feature = "pcap")]
+            Self::Pcap(_) => 0,
         }
     }
 

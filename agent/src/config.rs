@@ -17,7 +17,7 @@ use sekimori_wire::id::Digest;
 use crate::capture::Options;
 use crate::exceptions::{self, ExceptionsError};
 use crate::intel::Sources;
-use file::File;
+use file::{Engine, File};
 
 /// 1 GiB: more than a day of the full uplink, a week of an ordinary one.
 pub(crate) const SPOOL_BYTES: u64 = 1 << 30;
@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) digest: Digest,
     pub(crate) interfaces: Vec<String>,
     pub(crate) capture: Options,
+    /// Capture threads of each interface.
+    pub(crate) workers: usize,
     /// Where a copy of what is captured is written.
     pub(crate) record: Option<PathBuf>,
     pub(crate) state: PathBuf,
@@ -112,6 +114,7 @@ impl Config {
             let line = line_of(text, &cause.to_string());
             ConfigError::Exceptions { file: path.to_owned(), line, cause: Box::new(cause) }
         })?;
+        let workers = workers_of(path, text, &file.capture)?;
         Ok(Self {
             path: path.to_owned(),
             digest: Digest::of(text.as_bytes()),
@@ -120,7 +123,9 @@ impl Config {
                 engine: file.capture.engine,
                 filter: file.capture.filter.0,
                 promiscuous: file.capture.promiscuous,
+                ignore_outgoing: file.capture.ignore_outgoing,
             },
+            workers,
             record: file.capture.record,
             state: file.state.dir,
             collector_urls: file.collector.urls.into_iter().map(|url| url.0).collect(),
@@ -216,6 +221,27 @@ fn line_of(text: &str, complaint: &str) -> usize {
     found.map_or(1, |(idx, _)| idx + 1)
 }
 
+/// As many capture threads as there are processors, up to two, unless the file says otherwise.
+fn workers_of(path: &Path, text: &str, capture: &file::Capture) -> Result<usize, ConfigError> {
+    let workers = match (capture.engine, capture.workers.map(file::Within::value)) {
+        (Engine::Pcap, Some(2..)) => {
+            return Err(ConfigError::Value {
+                file: path.to_owned(),
+                line: text
+                    .lines()
+                    .position(|line| line.trim_start().starts_with("workers"))
+                    .map_or(1, |at| at + 1),
+                key: "capture.workers".to_owned(),
+                rule: "engine = \"pcap\" has one worker; engine = \"ring\" shares among several".to_owned(),
+            });
+        }
+        (Engine::Pcap, _) => 1,
+        (Engine::Ring, Some(workers)) => usize::try_from(workers).unwrap_or(1),
+        (Engine::Ring, None) => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2)),
+    };
+    Ok(workers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,6 +260,11 @@ mod tests {
             ),
             ("\n[captur]\ninterfaces = []\n", "agent.toml:2: [captur]: unknown key `captur`"),
             ("# x = 1\n[endpoint]\nudp = \"514\"\n", "agent.toml:3: endpoint.udp: invalid socket address"),
+            ("[capture]\nworkers = 0\n", "agent.toml:2: capture.workers: 0 is not between 1 and 16"),
+            (
+                "[capture]\nengine = \"pcap\"\nworkers = 2\n",
+                "agent.toml:3: capture.workers: engine = \"pcap\" has one worker",
+            ),
             ("[capture]\nengine = \"xdp\"\n", "agent.toml:2: capture.engine: unknown variant `xdp`"),
             (
                 "[capture]\ninterfaces = [\n  \"eth0\",\n  \"a b\",\n]\n",

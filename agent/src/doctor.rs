@@ -4,7 +4,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::capture::{Live, Options};
+use crate::capture::{Fanout, Live, Options};
 use crate::clock;
 use crate::config::Config;
 use crate::config::file::Engine;
@@ -77,7 +77,10 @@ fn clock(findings: &mut Findings) {
 
 /// Opens each configured interface; without configuration, whether any could be opened.
 fn interfaces(findings: &mut Findings, config: Option<&Config>) {
-    let fallback = Options { engine: Engine::Ring, filter: String::new(), promiscuous: false };
+    let fallback =
+        Options { engine: Engine::Ring, filter: String::new(), promiscuous: false, ignore_outgoing: false };
+    // As many rings as there would be: that the kernel shares among them is part of what is asked.
+    let fanout = Fanout::new(config.map_or(1, |config| config.workers), 0);
     let loopback = ["lo".to_owned()];
     let (names, options) =
         config.map_or((&loopback[..], &fallback), |config| (config.interfaces.as_slice(), &config.capture));
@@ -85,7 +88,7 @@ fn interfaces(findings: &mut Findings, config: Option<&Config>) {
         findings.bad("capture.interfaces is empty: name at least one (`sekimori-agent interfaces`)");
     }
     for name in names {
-        match Live::open(name, options) {
+        match Live::open(name, options, &fanout) {
             Ok(_live) => findings.good(&format!("{name} can be captured from")),
             Err(error) => findings.bad(&format!("{:#}", anyhow::Error::from(error))),
         }

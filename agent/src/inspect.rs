@@ -44,6 +44,13 @@ struct Measured {
     rss_bytes: u64,
     cpu_permille: u32,
     interfaces: Vec<MeasuredInterface>,
+    counters: Vec<MeasuredCount>,
+}
+
+#[derive(Debug, Deserialize)]
+struct MeasuredCount {
+    name: String,
+    count: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,6 +143,17 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
             one.name, one.packets, one.kernel_drops
         )
     }));
+    let count = |name: &str| health.counters.iter().find(|one| one.name == name).map_or(0, |one| one.count);
+    if count("overload.begun") > 0 {
+        out += &format!(
+            "overload   level {} now; {} times, {} frames, {} payloads and {} events left out\n",
+            count("overload.level"),
+            count("overload.begun"),
+            count("overload.frames_shed"),
+            count("overload.payloads_shed"),
+            count("overload.events_shed"),
+        );
+    }
     Ok((out, stale))
 }
 

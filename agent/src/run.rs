@@ -1,50 +1,59 @@
 //! Live operation: opens everything, gives up every privilege, starts the threads, and ends when told to.
 //!
 //! ```text
-//! capture-IF thread (one an interface): ring ─► Sensor ─► Outbox ─┐ bounded channel
-//! endpoint listeners (tokio) ─Line─► first capture thread         ├─► seal thread: Sealer ─► spool, health, status
-//! ship (tokio): spool ─► collector                                ┘
+//!              ┌─► capture-IF-0: ring ─► observer ─┐ bounded          bounded
+//! interface IF ┤                                   ├─► judge-IF: Stage ─► Outbox ─┐
+//!              └─► capture-IF-1: ring ─► observer ─┘                              ├─► seal: Sealer ─► spool, health, status
+//! endpoint listeners (tokio) ─Line─► first judge                                  ┘
+//! ship (tokio): spool ─► collector
 //! ```
-//! Capturing never waits for the disk or the network: what the disk cannot take waits in the bounded outbox, then goes,
-//! and is declared. Time comes from the kernel with each frame; a silent link is told the clock.
+//! The kernel shares the frames of an interface among its rings by their addresses. Capturing never waits: what the thread
+//! behind cannot take is left out in a declared order ([`overload`]); what the disk cannot take waits in the bounded outbox,
+//! then goes, and is declared. Time comes from the kernel with each frame; a silent link is told the clock.
 
 mod capturing;
+mod handing;
+mod judging;
+mod lanes;
+mod overload;
 mod reload;
 mod sealing;
+mod shed;
+mod start;
+mod team;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use sd_notify::NotifyState;
-use sekimori_sensor::observe::Options;
-use sekimori_sensor::sensor::{Keep, Sensor, SensorConfig};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::baseline::Drawer;
 use crate::capture::record::{RecordError, Recorder};
-use crate::capture::{CaptureError, Live};
+use crate::capture::{CaptureError, Fanout, Live};
 use crate::config::{Config, ConfigError};
 use crate::endpoint::{Bound, Intake, ListenError};
 use crate::health::{Gauge, Monitor, notify};
 use crate::identity::{Identity, IdentityError};
 use crate::intel::shelf::Shelf;
-use crate::outbox::Outbox;
 use crate::privilege::{self, PrivilegeError};
 use crate::seal::{Sealer, SealerError};
 use crate::ship::{self, Outcome, ShipError, Stats};
 use crate::spool::{Spool, SpoolError};
-use capturing::Capturing;
 use reload::Reloader;
 use sealing::Sealing;
+use start::Start;
 
 /// Records between a capture thread and the sealing one; the outbox before it holds more.
 const RECORDS_IN_CHANNEL: usize = 64;
+/// How often it is looked whether an interface that was removed is back.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long tasks may take to notice that they are to end.
 const SHUTDOWN: Duration = Duration::from_millis(300);
 
@@ -75,6 +84,8 @@ pub(crate) enum RunError {
         #[source]
         cause: io::Error,
     },
+    #[error("{interface} is back: the agent ends, so that the service manager starts it with this interface")]
+    Returned { interface: String },
     #[error("the thread {name} ended unexpectedly")]
     Thread { name: &'static str },
 }
@@ -110,7 +121,7 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let reload = reloader.start()?;
     notify(&[NotifyState::Ready]);
     tracing::info!(interfaces = %config.interfaces.join(", "), state = %config.state.display(), "capturing");
-    let ended = runtime.block_on(until_told_to_end(failures, &reload));
+    let ended = runtime.block_on(until_told_to_end(failures, &reload, &threads.gauges));
     notify(&[NotifyState::Stopping]);
     stop_shipping.send_replace(true);
     let stopped = threads.stop();
@@ -119,22 +130,33 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     ended.and(stopped)
 }
 
+/// An interface to capture from.
+struct Opened {
+    interface: String,
+    fanout: Fanout,
+    /// One for each worker.
+    lives: Vec<Live>,
+    recorder: Option<Recorder>,
+}
+
 /// Opens every interface, and its recording where one is wanted.
-fn open(config: &Config) -> Result<Vec<(String, Live, Option<Recorder>)>, RunError> {
+fn open(config: &Config) -> Result<Vec<Opened>, RunError> {
     let one = config.interfaces.len() == 1;
     let mut opened = Vec::new();
     for interface in &config.interfaces {
-        let live = Live::open(interface, &config.capture)?;
+        let fanout = Fanout::new(config.workers, seed());
+        let lives = Live::open(interface, &config.capture, &fanout)?;
+        let link = lives.first().map_or(0, Live::link);
         let recorder = match &config.record {
-            Some(path) if one => Some(Recorder::create(path, live.link())?),
+            Some(path) if one => Some(Recorder::create(path, link)?),
             Some(path) => {
                 let mut path = path.clone().into_os_string();
                 path.push(format!(".{interface}"));
-                Some(Recorder::create(Path::new(&path), live.link())?)
+                Some(Recorder::create(Path::new(&path), link)?)
             }
             None => None,
         };
-        opened.push((interface.clone(), live, recorder));
+        opened.push(Opened { interface: interface.clone(), fanout, lives, recorder });
     }
     Ok(opened)
 }
@@ -181,85 +203,84 @@ fn shipping(
 async fn until_told_to_end(
     mut failures: mpsc::Receiver<RunError>,
     reload: &crossbeam_channel::Sender<()>,
+    gauges: &[Arc<Gauge>],
 ) -> Result<(), RunError> {
     let on = |kind| signal(kind).map_err(|cause| RunError::System { doing: "wait for signals", cause });
     let mut terminate = on(SignalKind::terminate())?;
     let mut interrupt = on(SignalKind::interrupt())?;
     let mut hang_up = on(SignalKind::hangup())?;
+    let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             // If a word waits already, it is about this too.
             _ = hang_up.recv() => drop(reload.try_send(())),
+            _ = look.tick() => {
+                // Without privileges it cannot be opened again; the next start can.
+                if let Some(gauge) = gauges.iter().find(|gauge| gauge.is_gone() && is_up(&gauge.interface)) {
+                    return Err(RunError::Returned { interface: gauge.interface.clone() });
+                }
+            }
             failure = failures.recv() => return Err(failure.unwrap_or(RunError::Thread { name: "capture" })),
         }
     }
 }
 
+fn is_up(interface: &str) -> bool {
+    pnet::datalink::interfaces().iter().any(|one| one.name == interface && one.is_up())
+}
+
 struct Threads {
     stop: Arc<AtomicBool>,
-    capturing: Vec<JoinHandle<()>>,
+    /// Those that capture and those that judge.
+    threads: Vec<JoinHandle<()>>,
     sealing: JoinHandle<()>,
+    gauges: Vec<Arc<Gauge>>,
 }
 
 impl Threads {
     fn start(
-        opened: Vec<(String, Live, Option<Recorder>)>,
+        opened: Vec<Opened>,
         lines: crossbeam_channel::Receiver<crate::endpoint::Line>,
         config: &Config,
         around: Around,
         failed: &mpsc::Sender<RunError>,
     ) -> Result<Self, RunError> {
-        let stop = Arc::new(AtomicBool::new(false));
         let (to_sealing, records) = bounded(RECORDS_IN_CHANNEL);
-        let user_key = around.identity.user_key();
+        let start = Start {
+            config,
+            shelf: Arc::clone(&around.shelf),
+            user_key: around.identity.user_key(),
+            stop: Arc::new(AtomicBool::new(false)),
+            there: Arc::new(AtomicUsize::new(opened.len())),
+            failed: failed.clone(),
+            to_sealing,
+        };
         let mut lines = Some(lines);
-        let lists = around.shelf.lists();
-        let mut capturing = Vec::new();
-        let mut gauges = Vec::new();
-        let mut drawers = Vec::new();
-        for (interface, live, recorder) in opened {
-            let gauge = Arc::new(Gauge::new(&interface));
+        let (mut threads, mut gauges, mut drawers) = (Vec::new(), Vec::new(), Vec::new());
+        for opened in opened {
+            let gauge = Arc::new(Gauge::new(&opened.interface, opened.lives.len()));
+            let drawer = Arc::new(Drawer::new(&config.state, &opened.interface));
             gauges.push(Arc::clone(&gauge));
-            let mut sensor = Sensor::new(SensorConfig {
-                limits: config.limits.clone(),
-                segments: config.policy.clone(),
-                seed: seed(),
-                user_key,
-                observe: Options::default(),
-                keep: Keep::Nothing,
-                intel: Arc::clone(&lists.intel),
-                exceptions: lists.exceptions.clone(),
-            });
-            let drawer = Arc::new(Drawer::new(&config.state, &interface));
-            drawer.load(|file| sensor.recall(file));
             drawers.push(Arc::clone(&drawer));
-            // Alerts of endpoint products go to one sensor, or each would report them.
-            let lines = lines.take();
-            let outbox = Outbox::new(to_sealing.clone());
-            let stop = Arc::clone(&stop);
-            let shelf = (Arc::clone(&around.shelf), 0);
-            let thread = Capturing { live, sensor, drawer, outbox, recorder, lines, gauge, stop, shelf };
-            let failed = failed.clone();
-            capturing.push(spawn(format!("capture-{interface}"), move || {
-                if let Err(error) = thread.run() {
-                    // Whether it is the first to fail or not, the agent ends.
-                    drop(failed.try_send(error.into()));
-                }
-            })?);
+            // Alerts of endpoint products go to one stage, or each would report them.
+            threads.extend(start.interface(opened, gauge, drawer, lines.take())?);
         }
-        let monitor = Monitor::new(gauges, config.state.clone(), config.digest);
+        let stop = Arc::clone(&start.stop);
+        // The sealing thread ends when nobody can give it records any more.
+        drop(start);
+        let monitor = Monitor::new(gauges.clone(), config.state.clone(), config.digest);
         let thread = Sealing::new(records, around, monitor, config.state.clone(), drawers);
         let sealing = spawn("seal".to_owned(), move || thread.run())?;
-        Ok(Self { stop, capturing, sealing })
+        Ok(Self { stop, threads, sealing, gauges })
     }
 
     /// Ends all threads: when this returns, everything they had is in the spool.
     fn stop(self) -> Result<(), RunError> {
         self.stop.store(true, Ordering::Relaxed);
         let mut ended = Ok(());
-        for thread in self.capturing {
+        for thread in self.threads {
             ended = thread.join().map_err(|_panic| RunError::Thread { name: "capture" }).and(ended);
         }
         self.sealing.join().map_err(|_panic| RunError::Thread { name: "seal" }).and(ended)

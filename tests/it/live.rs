@@ -19,35 +19,45 @@ mod same;
 const SOON: Duration = Duration::from_secs(20);
 
 /// A gateway with a collector and an agent, and somebody outside, connected by the cable `sk0`.
-struct Link {
-    outside: Netns,
-    gateway: String,
-    collector: Collector,
-    agent: Agent,
-    config: PathBuf,
+pub(crate) struct Link {
+    pub(crate) outside: Netns,
+    /// Name of its namespace.
+    pub(crate) gateway: String,
+    pub(crate) collector: Collector,
+    pub(crate) agent: Agent,
+    pub(crate) config: PathBuf,
 }
 
 impl Link {
     /// The agent captures what `filter` lets through.
-    fn new(engine: &str, filter: &str) -> Self {
+    pub(crate) fn new(engine: &str, filter: &str) -> Self {
+        let capture = format!("engine = \"{engine}\"\nfilter = \"{filter}\"\n");
+        Self::with(&capture, true, |_gateway| {})
+    }
+
+    /// With these lines in `[capture]`, recorded or not, after this was done to the gateway.
+    pub(crate) fn with(capture: &str, record: bool, prepare: impl FnOnce(&Netns)) -> Self {
         let gateway = Netns::new("gw");
         let outside = Netns::new("out");
         gateway.connect("198.51.100.1/24", &outside, "198.51.100.66/24", "sk0");
+        prepare(&gateway);
         let name = gateway.name.clone();
         let collector = Collector::start_in(Some(gateway));
         let agent = collector.enrol("422011", "live");
+        let interfaces = if capture.contains("interfaces =") { "" } else { "interfaces = [\"sk0\"]\n" };
+        let record =
+            if record { format!("record = {:?}\n", agent.state.join("live.pcap")) } else { String::new() };
         let config = agent.configure(&format!(
-            "[capture]\ninterfaces = [\"sk0\"]\nengine = \"{engine}\"\nfilter = \"{filter}\"\nrecord = {:?}\n\
+            "[capture]\n{interfaces}{capture}{record}\
              [[body]]\ncode = \"422011\"\nmodel = \"alpha\"\n\
              [[segment]]\nname = \"dmz\"\ncidr = [\"198.51.100.1/32\"]\n\
              [[segment]]\nname = \"internet\"\ncidr = [\"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\"]\n",
-            agent.state.join("live.pcap"),
         ));
         Self { outside, gateway: name, collector, agent, config }
     }
 
     /// Starts the agent and waits until its first batch is stored: then it captures.
-    fn run(&self) -> Running {
+    pub(crate) fn run(&self) -> Running {
         let before = self.through();
         let mut command = Netns::command_in(&self.gateway, &program("sekimori-agent"));
         command.args(["run", "--config"]).arg(&self.config);
@@ -56,18 +66,18 @@ impl Link {
         running
     }
 
-    fn through(&self) -> u64 {
+    pub(crate) fn through(&self) -> u64 {
         self.collector.status()["agents"][0]["through"].as_u64().unwrap_or(0)
     }
 
     /// What the agent recorded, put aside: the next run begins a new file.
-    fn recorded(&self) -> PathBuf {
+    pub(crate) fn recorded(&self) -> PathBuf {
         let aside = self.agent.state.join("recorded.pcap");
         std::fs::rename(self.agent.state.join("live.pcap"), &aside).expect("the agent recorded");
         aside
     }
 
-    fn replay(&self, format: &str, capture: &Path) -> Vec<Value> {
+    pub(crate) fn replay(&self, format: &str, capture: &Path) -> Vec<Value> {
         let mut command = Command::new(program("sekimori-agent"));
         command.args(["replay", "--quiet", "--format", format, "--config"]).arg(&self.config).arg(capture);
         run_ok(&mut command).lines().map(|line| serde_json::from_str(line).expect("JSON lines")).collect()
@@ -83,7 +93,7 @@ impl Link {
     }
 
     /// Every finding that the collector has, by its id.
-    fn delivered(&self) -> BTreeMap<String, Value> {
+    pub(crate) fn delivered(&self) -> BTreeMap<String, Value> {
         let status = self.collector.status();
         let incidents = status["incidents"].as_array().expect("incidents");
         let ids = incidents.iter().map(|one| one["id"].as_str().expect("an id"));
@@ -93,12 +103,11 @@ impl Link {
     }
 }
 
-fn by_id(findings: impl Iterator<Item = Value>) -> BTreeMap<String, Value> {
+pub(crate) fn by_id(findings: impl Iterator<Item = Value>) -> BTreeMap<String, Value> {
     findings.map(|one| (one["id"].as_str().expect("an id").to_owned(), one)).collect()
 }
 
-fn scanned_live(engine: &str) {
-    let link = Link::new(engine, "not udp");
+fn scanned_live(link: &Link) {
     let running = link.run();
     let start = Instant::now();
     run_ok(link.outside.command(Path::new("nmap")).args([
@@ -129,16 +138,21 @@ fn scanned_live(engine: &str) {
 
 #[test]
 fn nmap_becomes_an_incident_within_30_seconds_over_our_ring() {
-    scanned_live("ring");
+    scanned_live(&Link::new("ring", "not udp"));
+}
+
+#[test]
+fn nmap_becomes_the_same_incident_over_four_rings() {
+    scanned_live(&Link::with("workers = 4\nfilter = \"not udp\"\n", true, |_gateway| {}));
 }
 
 #[test]
 fn nmap_becomes_an_incident_within_30_seconds_over_libpcap() {
-    scanned_live("pcap");
+    scanned_live(&Link::new("pcap", "not udp"));
 }
 
 /// A SYN with these tags before it, checksums correct.
-fn tagged_syn(tags: &[(u16, u16)], port: u16) -> Vec<u8> {
+pub(crate) fn tagged_syn(tags: &[(u16, u16)], port: u16) -> Vec<u8> {
     let (source, target) = ([192, 0, 2, 66].into(), [198, 51, 100, 1].into());
     let mut segment = MutableTcpPacket::owned(vec![0; 20]).expect("20 bytes");
     segment.set_source(40_000 + port);
@@ -168,9 +182,18 @@ fn tagged_syn(tags: &[(u16, u16)], port: u16) -> Vec<u8> {
     frame
 }
 
-/// Sends frames on an interface of a namespace, each so long after the first as it says.
-fn send(netns: &Netns, interface: &str, frames: impl IntoIterator<Item = (Duration, Vec<u8>)>) {
-    let (path, interface) = (format!("/run/netns/{}", netns.name), interface.to_owned());
+/// Sends frames on an interface of the namespace of this name, one after the other.
+pub(crate) fn send(netns: &str, interface: &str, frames: Vec<Vec<u8>>) {
+    send_timed(netns, interface, frames.into_iter().map(|frame| (Duration::ZERO, frame)));
+}
+
+/// Sends frames on an interface of the namespace of this name, each so long after the first as it says.
+pub(crate) fn send_timed(
+    netns: &str,
+    interface: &str,
+    frames: impl IntoIterator<Item = (Duration, Vec<u8>)>,
+) {
+    let (path, interface) = (format!("/run/netns/{netns}"), interface.to_owned());
     let frames: Vec<_> = frames.into_iter().collect();
     // A thread of its own: entering a namespace changes the thread.
     let sender = std::thread::spawn(move || {
@@ -197,7 +220,7 @@ fn tags_that_the_kernel_takes_out_of_the_frames_are_kept() {
     let running = link.run();
     let single = (1..=20).map(|port| tagged_syn(&[(0x8100, 30)], port));
     let double = (21..=40).map(|port| tagged_syn(&[(0x88a8, 100), (0x8100, 30)], port));
-    send(&link.outside, "sk0", single.chain(double).map(|frame| (Duration::ZERO, frame)));
+    send(&link.outside.name, "sk0", single.chain(double).collect());
     link.collector.incidents("scan", Duration::from_secs(30));
     assert!(running.stop().success(), "a clean stop");
     let flows = link.replay("flows", &link.recorded());

@@ -21,3 +21,4 @@ mod live;
 mod path;
 mod refuse;
 mod support;
+mod workers;

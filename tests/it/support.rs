@@ -9,6 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -95,16 +96,18 @@ impl Running {
 
     /// SIGTERM, and the exit status within a second or so.
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).expect("a process id"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)
-            .expect("SIGTERM reaches our own child");
+        self.signal(Signal::SIGTERM);
         wait_for("a clean stop", Duration::from_secs(10), || self.0.try_wait().expect("our own child"))
     }
 
     /// SIGHUP: read again what can be read again.
     pub(crate) fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).expect("a process id"));
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).expect("SIGHUP reaches our own child");
+        nix::sys::signal::kill(pid, signal).expect("signals reach our own child");
     }
 
     /// Processor time that it has used, in the kernel and outside.

@@ -23,7 +23,7 @@ use crate::frame::{Frame, LinkType};
 use crate::limits::Limits;
 use crate::proto::{Expected, Session, Side, Sink};
 
-pub use steer::{Share, Steer};
+pub use steer::{Share, Steer, quoted_ends};
 pub use worker::{Place, Placed, Worker, merge};
 
 /// How an observer looks at packets, beside its bounds.
@@ -127,18 +127,18 @@ impl Observer {
         }
     }
 
-    /// Takes note only of the flow that an ICMP error quotes: another observer got the frame itself.
+    /// Takes note only of the flow that an ICMP error quotes: another observer got the frame itself. It may come late: what it
+    /// brings about is said to be at the frame's own time, in whatever order that is.
     pub fn handle_quote(&mut self, number: u64, frame: &Frame<'_>, events: &mut Vec<Event>) {
         (self.frame, self.begun) = (number, 0);
-        self.expire(frame.at, events);
-        let tick = self.clock.on_frame(frame.at);
+        self.reach(frame.at, events);
         let Ok(layer) = Layer::of(frame, &mut Met::default()) else { return };
         if let Ok(Read::Ip(ip, _)) = layer.step(self.options.verify_checksums, &mut Met::default())
             && let Transport::Icmp(icmp) = ip.transport
             && let Some(quoted) = icmp.unreachable
             && (!ip.bad_checksum || self.options.rules == Rules::Suricata)
         {
-            self.on_unreachable(tick.at, self.apart(&ip), quoted, events);
+            self.on_unreachable(frame.at, self.apart(&ip), quoted, events);
         }
     }
 
@@ -500,8 +500,7 @@ impl Observer {
             }
         }
         self.counters.count(Counter::FlowsEnded);
-        let reason =
-            if reason == EndReason::Forced && flow.is_closed() { EndReason::Closed } else { reason };
+        let reason = if reason == EndReason::Forced && flow.is_closed() { EndReason::Closed } else { reason };
         say_ended(&mut flow, at, reason, events);
     }
 }

@@ -81,6 +81,8 @@ pub struct Stage {
     keep: Keep,
     pending_max: usize,
     counters: Counters,
+    /// Overloaded: ended flows are counted in summaries, and not listed.
+    outline: bool,
     /// The latest time seen, of frames, alerts and timeouts.
     now: Timestamp,
 }
@@ -101,7 +103,7 @@ impl Sensor {
 
     /// One syslog line from the agent's own listener.
     pub fn handle_alert(&mut self, received_at: Timestamp, from: IpAddr, line: &[u8]) {
-        self.stage.normalise(received_at, from, Intake::Listener, line);
+        self.stage.handle_alert(received_at, from, line);
     }
 
     /// The link is silent and it is now `now`: ends flows and windows, never changes a finding.
@@ -114,8 +116,7 @@ impl Sensor {
     /// How the capture went since the last call: more than 1 % dropped marks findings that begin or grow from now on,
     /// until a call says otherwise.
     pub const fn note_loss(&mut self, dropped: u64, received: u64) {
-        let total = dropped.saturating_add(received);
-        self.stage.findings.set_degraded(dropped.saturating_mul(100) > total);
+        self.stage.note_loss(dropped, received);
     }
 
     /// See [`Stage::replace`].
@@ -198,6 +199,7 @@ impl Stage {
             keep,
             pending_max: limits.pending_records.max(1),
             counters: Counters::default(),
+            outline: false,
             now: Timestamp::ZERO,
         }
     }
@@ -208,10 +210,37 @@ impl Stage {
         self.findings.set_exceptions(exceptions);
     }
 
+    /// Under overload, summaries lose their detail first: flows that end are counted (`summary.detail_shed`), not listed.
+    pub const fn set_outline(&mut self, outline: bool) {
+        self.outline = outline;
+    }
+
     /// A frame was captured, of so many bytes on the wire; its events follow.
     pub fn handle_frame(&mut self, now: Timestamp, wire_len: u32) {
         self.roll(now);
         self.summarizer.on_frame(self.now, wire_len);
+    }
+
+    /// Several frames were captured, all in one second from `at` on; their events follow.
+    pub fn handle_frames(&mut self, at: Timestamp, packets: u64, bytes: u64) {
+        self.roll(at);
+        self.summarizer.on_frames(self.now, packets, bytes);
+    }
+
+    /// See [`Sensor::handle_alert`].
+    pub fn handle_alert(&mut self, received_at: Timestamp, from: IpAddr, line: &[u8]) {
+        self.normalise(received_at, from, Intake::Listener, line);
+    }
+
+    /// The observers have reached this time: closes the window that it left, never changes a finding.
+    pub fn reach(&mut self, now: Timestamp) {
+        self.roll(now);
+    }
+
+    /// See [`Sensor::note_loss`].
+    pub const fn note_loss(&mut self, dropped: u64, received: u64) {
+        let total = dropped.saturating_add(received);
+        self.findings.set_degraded(dropped.saturating_mul(100) > total);
     }
 
     /// Events, in order.
@@ -304,6 +333,9 @@ impl Stage {
             self.normalise(*at, flow.originator.address, Intake::Capture, line);
         }
         if let FlowEvent::Ended(record) = what {
+            if self.outline && self.keep == Keep::Nothing {
+                return self.summarizer.on_flow_outline(record);
+            }
             let summary = flow_summary(flow, record, &self.policy);
             if self.keep == Keep::Flows {
                 self.flows.push_back(summary.clone());

@@ -96,6 +96,13 @@ impl Summarizer {
         self.bytes += u64::from(wire_len);
     }
 
+    /// Several frames, in the window that holds `now`.
+    pub fn on_frames(&mut self, now: Timestamp, packets: u64, bytes: u64) {
+        self.begin(now);
+        self.packets += packets;
+        self.bytes += bytes;
+    }
+
     /// One event, in the window that holds `now`.
     pub fn on_event(&mut self, now: Timestamp, event: &Event) {
         self.begin(now);
@@ -123,6 +130,15 @@ impl Summarizer {
             | FlowEvent::Anomaly(_)
             | FlowEvent::Ended(_) => {}
         }
+    }
+
+    /// One flow that ended, when there is no time for its details.
+    pub fn on_flow_outline(&mut self, record: &FlowRecord) {
+        self.flows_ended += 1;
+        *self.applications.entry(record.application).or_default() += 1;
+        let bytes = record.originator.bytes.saturating_add(record.responder.bytes);
+        self.flow_bytes = self.flow_bytes.saturating_add(bytes);
+        self.counters.count(Counter::SummaryDetailShed);
     }
 
     /// One flow that ended.

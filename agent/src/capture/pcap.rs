@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use pcap::{Active, Capture, Error, Precision};
+use pcap::{Active, Capture, Direction, Error, Precision};
 use sekimori_sensor::frame::{Frame, LinkType};
 use sekimori_wire::time::Timestamp;
 
@@ -51,6 +51,9 @@ impl LibPcap {
             .map_err(failed("open the interface with libpcap"))?
             .setnonblock()
             .map_err(failed("open the interface with libpcap"))?;
+        if options.ignore_outgoing {
+            capture.direction(Direction::In).map_err(failed("leave out what this machine sends"))?;
+        }
         let link = u32::try_from(capture.get_datalink().0).unwrap_or(u32::MAX);
         if !options.filter.is_empty() {
             capture.filter(&options.filter, true).map_err(|cause| CaptureError::Filter {

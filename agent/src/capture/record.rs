@@ -64,9 +64,9 @@ impl Recorder {
         })
     }
 
-    /// Adds a frame.
-    pub(crate) fn record(&mut self, frame: &Frame<'_>) {
-        push(&mut self.chunk, frame);
+    /// Adds a frame as [`encode`] gave it.
+    pub(crate) fn record(&mut self, encoded: &[u8]) {
+        self.chunk.extend_from_slice(encoded);
         self.frames_in_chunk += 1;
         if self.chunk.len() >= CHUNK_BYTES {
             self.flush();
@@ -117,8 +117,8 @@ fn header(link: u32) -> Vec<u8> {
     header
 }
 
-/// A record; a VLAN tag that the kernel took out of the frame is put back where it was.
-fn push(out: &mut Vec<u8>, frame: &Frame<'_>) {
+/// A frame as the file has it; a VLAN tag that the kernel took out of it is put back where it was.
+pub(crate) fn encode(frame: &Frame<'_>) -> Box<[u8]> {
     let whole = (frame.bytes, &[][..]);
     let (addresses, rest) = match frame.vlan {
         Some(_) => frame.bytes.split_at_checked(12).unwrap_or(whole),
@@ -136,6 +136,7 @@ fn push(out: &mut Vec<u8>, frame: &Frame<'_>) {
     let nanos = frame.at.nanos();
     let captured = addresses.len() + tag.len() + rest.len();
     let on_wire = u64::from(frame.wire_len) + if tag.is_empty() { 0 } else { 4 };
+    let mut out = Vec::with_capacity(16 + captured);
     let word = |value: u64| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();
     out.extend_from_slice(&word(nanos / 1_000_000_000));
     out.extend_from_slice(&word(nanos % 1_000_000_000));
@@ -144,6 +145,7 @@ fn push(out: &mut Vec<u8>, frame: &Frame<'_>) {
     out.extend_from_slice(addresses);
     out.extend_from_slice(tag);
     out.extend_from_slice(rest);
+    out.into()
 }
 
 #[cfg(test)]
@@ -161,8 +163,8 @@ mod tests {
         let bytes: Vec<u8> = (0..60).collect();
         let at = Timestamp::from_nanos(1_700_000_000_123_456_789);
         let frame = Frame { at, link: LinkType::Ethernet, bytes: &bytes, wire_len: 1500, vlan: None };
-        recorder.record(&frame);
-        recorder.record(&Frame { vlan: Some(0x123), ..frame });
+        recorder.record(&encode(&frame));
+        recorder.record(&encode(&Frame { vlan: Some(0x123), ..frame }));
         assert_eq!(recorder.dropped(), 0);
         drop(recorder);
 

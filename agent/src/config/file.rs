@@ -101,6 +101,8 @@ pub(super) struct Capture {
     pub(super) engine: Engine,
     pub(super) filter: FilterText,
     pub(super) promiscuous: bool,
+    pub(super) ignore_outgoing: bool,
+    pub(super) workers: Option<Within<1, 16>>,
     pub(super) record: Option<PathBuf>,
 }
 
@@ -111,6 +113,8 @@ impl Default for Capture {
             engine: Engine::Ring,
             filter: FilterText::default(),
             promiscuous: true,
+            ignore_outgoing: false,
+            workers: None,
             record: None,
         }
     }

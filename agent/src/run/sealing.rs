@@ -57,6 +57,8 @@ pub(super) struct Sealing {
     trouble: Option<String>,
     dropped: u64,
     failures: u64,
+    /// Of overload, as last reported.
+    level: u8,
 }
 
 impl Sealing {
@@ -85,6 +87,7 @@ impl Sealing {
             trouble: None,
             dropped: 0,
             failures: 0,
+            level: 0,
         }
     }
 
@@ -134,6 +137,9 @@ impl Sealing {
         if self.monitor.is_alive() {
             notify(&[NotifyState::Watchdog]);
         }
+        if self.level_changed() {
+            (*status, *health) = (now, now);
+        }
         if now < *status && now < *health {
             return;
         }
@@ -147,6 +153,21 @@ impl Sealing {
             *health = now + HEALTH_EVERY;
             self.add(Record::Health(Box::new(measured)));
         }
+    }
+
+    /// Whether the level of overload is another than last reported.
+    fn level_changed(&mut self) -> bool {
+        let level = self.monitor.level();
+        if level == self.level {
+            return false;
+        }
+        if level == 0 {
+            tracing::info!("the overload is over: everything is looked at again");
+        } else {
+            tracing::warn!(level, "overload: less is looked at, in the declared order (docs/operations.md)");
+        }
+        self.level = level;
+        true
     }
 
     fn seal(&mut self) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Link, SOON, by_id, send};
+use super::{Link, SOON, by_id, send_timed};
 use crate::support::pcap::Pcap;
 use crate::support::{pcap, wait_for};
 
@@ -68,7 +68,7 @@ fn recorded_while_attacked(engine: &str) {
     let running = link.run();
     let frames = traffic();
     let (count, bytes) = (frames.len(), frames.iter().map(|(_, frame)| frame.len()).sum::<usize>());
-    send(&link.outside, "sk0", frames);
+    send_timed(&link.outside.name, "sk0", frames);
     std::thread::sleep(AFTERWARDS);
     assert!(running.stop().success(), "a clean stop");
     let recorded = link.recorded();

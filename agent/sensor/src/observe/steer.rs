@@ -59,6 +59,13 @@ impl Steer {
     }
 }
 
+/// The ends of the packet that an ICMP error quotes, if the frame is one: its flow may be with another observer than the
+/// error's own.
+pub fn quoted_ends(frame: &Frame<'_>) -> Option<(IpAddr, IpAddr)> {
+    let layer = Layer::of(frame, &mut Met::default()).ok()?;
+    if layer.outermost()?.may_be_icmp { quoted(layer) } else { None }
+}
+
 /// The ends of the packet that an ICMP error quotes.
 fn quoted(layer: Layer<'_>) -> Option<(IpAddr, IpAddr)> {
     match layer.step(false, &mut Met::default()) {

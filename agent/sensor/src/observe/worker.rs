@@ -83,6 +83,17 @@ impl Worker {
         self.place(|event| Cause::Timer(event.flow_id().unwrap_or_default()));
     }
 
+    /// No frame can come any more from before `now`, but later ones may: timers that were due speak, and event time stays.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.observer.handle_timeout(now, &mut self.events);
+        self.place(|event| Cause::Timer(event.flow_id().unwrap_or_default()));
+    }
+
+    /// The latest event time.
+    pub const fn now(&self) -> Timestamp {
+        self.observer.now()
+    }
+
     /// The capture is over.
     pub fn finish(&mut self) {
         let timers = self.observer.finish_timers(&mut self.events);

@@ -1,0 +1,147 @@
+//! Starts the threads of one interface: those that capture, and the one that judges what they saw.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use sekimori_sensor::limits::Limits;
+use sekimori_sensor::observe::{Observer, Options, Worker};
+use sekimori_sensor::sensor::{Keep, SensorConfig, Stage};
+use sekimori_wire::record::Record;
+use tokio::sync::mpsc;
+
+use super::capturing::Capturing;
+use super::handing::PARTS_MAX;
+use super::judging::Judging;
+use super::lanes::Lanes;
+use super::team::{QUOTES_MAX, Team};
+use super::{Opened, RunError, seed, spawn};
+use crate::baseline::Drawer;
+use crate::capture::CaptureError;
+use crate::config::Config;
+use crate::endpoint::Line;
+use crate::health::Gauge;
+use crate::intel::shelf::Shelf;
+use crate::outbox::Outbox;
+
+/// What starting the threads of an interface takes.
+pub(super) struct Start<'a> {
+    pub(super) config: &'a Config,
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) user_key: [u8; 32],
+    pub(super) stop: Arc<AtomicBool>,
+    /// Interfaces that are still captured from.
+    pub(super) there: Arc<AtomicUsize>,
+    pub(super) failed: mpsc::Sender<RunError>,
+    pub(super) to_sealing: Sender<Record>,
+}
+
+impl Start<'_> {
+    /// Starts the capture threads of an interface, and the one behind them.
+    pub(super) fn interface(
+        &self,
+        opened: Opened,
+        gauge: Arc<Gauge>,
+        drawer: Arc<Drawer>,
+        lines: Option<Receiver<Line>>,
+    ) -> Result<Vec<JoinHandle<()>>, RunError> {
+        let Opened { interface, fanout, lives, recorder } = opened;
+        let workers = lives.len();
+        let lists = self.shelf.lists();
+        let config = SensorConfig {
+            limits: self.config.limits.clone(),
+            segments: self.config.policy.clone(),
+            seed: seed(),
+            user_key: self.user_key,
+            observe: Options::default(),
+            keep: Keep::Nothing,
+            intel: Arc::clone(&lists.intel),
+            exceptions: lists.exceptions.clone(),
+        };
+        let limits = shared(&config.limits, workers);
+        let observers: Vec<Observer> =
+            (0..workers).map(|_| Observer::new(&limits, config.observe, config.seed)).collect();
+        let mut stage = Stage::new(config);
+        drawer.load(|file| stage.recall(file));
+        let (stop, records) = (Arc::clone(&self.stop), recorder.is_some());
+        let team = Arc::new(Team::new(fanout, Arc::clone(&self.shelf), gauge, records, stop));
+        let (to_stage, parts) = bounded(PARTS_MAX);
+        let (lanes, outbox) = (Lanes::new(workers), Outbox::new(self.to_sealing.clone()));
+        let judging = Judging {
+            team: Arc::clone(&team),
+            seen: 0,
+            parts,
+            lanes,
+            stage,
+            drawer,
+            outbox,
+            recorder,
+            lines,
+        };
+        let mut threads = vec![spawn(format!("judge-{interface}"), move || judging.run())?];
+        let (to_each, mut from_each): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(QUOTES_MAX)).unzip();
+        for (own, (live, observer)) in lives.into_iter().zip(observers).enumerate() {
+            let to_others = if workers > 1 { to_each.clone() } else { Vec::new() };
+            let thread = Capturing::new(
+                (own, live),
+                Worker::new(observer),
+                Arc::clone(&team),
+                to_stage.clone(),
+                (to_others, from_each.remove(0)),
+            );
+            let end = self.on_end(&team);
+            threads.push(spawn(format!("cap-{own}-{interface}"), move || end(thread.run()))?);
+        }
+        Ok(threads)
+    }
+
+    /// What follows when a capture thread ends: an interface that was removed ends the agent if it was the last.
+    fn on_end(&self, team: &Arc<Team>) -> impl FnOnce(Result<(), CaptureError>) + Send + use<> {
+        let (gauge, there, failed) = (Arc::clone(&team.gauge), Arc::clone(&self.there), self.failed.clone());
+        move |ended| {
+            let Err(error) = ended else { return };
+            if matches!(error, CaptureError::Gone { .. }) {
+                if !gauge.set_gone() {
+                    return;
+                }
+                if there.fetch_sub(1, Ordering::AcqRel) > 1 {
+                    return tracing::error!(
+                        interface = gauge.interface,
+                        "the interface was removed: capturing goes on with the others"
+                    );
+                }
+            }
+            // Whether it is the first to fail or not, the agent ends.
+            drop(failed.try_send(error.into()));
+        }
+    }
+}
+
+/// Bounds of one of several observers: together they hold what one would.
+fn shared(limits: &Limits, workers: usize) -> Limits {
+    let share = |entries: usize| entries.div_ceil(workers.max(1));
+    Limits {
+        flows: share(limits.flows),
+        datagrams: share(limits.datagrams),
+        datagram_bytes: share(limits.datagram_bytes),
+        prefixes: share(limits.prefixes),
+        parsers: share(limits.parsers),
+        ..limits.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_observers_hold_together_what_one_would() {
+        let limits = Limits::gateway();
+        let of_each = shared(&limits, 2);
+        assert_eq!(of_each.flows * 2, limits.flows);
+        assert_eq!(of_each.datagram_bytes * 2, limits.datagram_bytes);
+        assert_eq!(of_each.tcp_idle, limits.tcp_idle, "what is no size stays");
+        assert_eq!(shared(&limits, 1).parsers, limits.parsers);
+    }
+}
