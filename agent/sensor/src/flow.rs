@@ -445,8 +445,20 @@ impl Flow {
     }
 
     /// Nothing will be read of it any more, or ever.
-    pub(crate) fn is_opaque(&self) -> bool {
+    fn is_opaque(&self) -> bool {
         self.reading.as_ref().map_or(self.facts.has(OPAQUE), |reading| reading.session.is_opaque())
+    }
+
+    /// This packet may have something to read, or says that what is awaited will not come.
+    pub(crate) fn may_read(&self, ip: &Ip<'_>) -> bool {
+        if self.is_opaque() {
+            return false;
+        }
+        let Transport::Tcp(tcp) = ip.transport else { return true };
+        // Of a bare SYN the entry itself remembers the number.
+        let begins = tcp.flags.has(Flags::SYN) && !self.facts.has(ONLY_SYN);
+        let awaits = || self.reading.as_ref().is_some_and(|reading| reading.stream.holds_bytes());
+        ip.payload_bytes > 0 || begins || awaits()
     }
 
     /// Nothing is to be read of it.

@@ -59,6 +59,15 @@ pub enum Rules {
 
 /// FTP's port.
 const FTP: u16 = 21;
+/// Flows that end between two looks at their events when the capture is over.
+const ENDED_AT_ONCE: usize = 1_024;
+
+/// The flows that are left when the capture is over.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    at: Timestamp,
+    slots: std::vec::IntoIter<u32>,
+}
 
 /// Turns frames into events.
 #[derive(Debug)]
@@ -230,23 +239,26 @@ impl Observer {
 
     /// The capture is over: attempts get their time to be answered, then all flows end, in order of id.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
-        let over = self.finish_timers(events);
-        self.finish_flows(over, events);
+        let mut ending = self.begin_to_end(events);
+        while self.end_some(&mut ending, events) {}
     }
 
-    /// The first half of the end: attempts get their time to be answered. Until when.
-    fn finish_timers(&mut self, events: &mut Vec<Event>) -> Timestamp {
+    /// The first half of the end: attempts get their time to be answered.
+    pub(crate) fn begin_to_end(&mut self, events: &mut Vec<Event>) -> Ending {
         self.fragments.finish(&mut self.counters);
         let over = self.clock.now().plus(self.attempt_timeout);
         self.expire(over, events);
-        self.clock.reach(over)
+        let slots = self.table.slots_by_id();
+        Ending { at: self.clock.reach(over), slots: slots.into_iter() }
     }
 
-    /// The second half: all flows end, in order of id.
-    fn finish_flows(&mut self, at: Timestamp, events: &mut Vec<Event>) {
-        for slot in self.table.slots_by_id() {
-            self.end(slot, at, EndReason::Forced, events);
+    /// The second half: all flows end, in order of id, so many at a time that their events do not fill the memory. False when
+    /// there are none left.
+    pub(crate) fn end_some(&mut self, ending: &mut Ending, events: &mut Vec<Event>) -> bool {
+        for slot in ending.slots.by_ref().take(ENDED_AT_ONCE) {
+            self.end(slot, ending.at, EndReason::Forced, events);
         }
+        ending.slots.len() > 0
     }
 
     /// What was counted so far.
@@ -373,7 +385,7 @@ impl Observer {
     /// Shows the payload to the flow's parser.
     fn parse(&mut self, at: Timestamp, slot: u32, side: Side, ip: &Ip<'_>, events: &mut Vec<Event>) {
         let Some(flow) = self.table.flow_mut(slot) else { return };
-        if flow.is_opaque() || ip.tunnel.is_some() {
+        if ip.tunnel.is_some() || !flow.may_read(ip) {
             return;
         }
         let reference = flow.reference();

@@ -141,7 +141,12 @@ impl Sensor {
 
     /// The capture ended: all flows end, all findings and the window are closed.
     pub fn finish(&mut self) {
-        self.observer.finish(&mut self.events);
+        let mut ending = self.observer.begin_to_end(&mut self.events);
+        let mut more = true;
+        while more {
+            self.stage.handle_events(self.events.drain(..));
+            more = self.observer.end_some(&mut ending, &mut self.events);
+        }
         self.stage.handle_events(self.events.drain(..));
         self.stage.finish();
     }

@@ -270,9 +270,9 @@ fn prefixes_of_delivery_networks_are_read_and_a_bad_line_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cdn.tsv");
     let sources = Sources { shared: vec![path.clone()], ..Sources::default() };
-    std::fs::write(&path, "# of today\n\n192.0.2.0/24\tA delivery network\n").unwrap();
+    fs::write(&path, "# of today\n\n192.0.2.0/24\tA delivery network\n").unwrap();
     let intel = load(&sources).unwrap();
     assert_eq!(intel.shared("192.0.2.9".parse().unwrap()), Some("A delivery network"));
-    std::fs::write(&path, "# of today\n192.0.2.0/24 A delivery network\n").unwrap();
+    fs::write(&path, "# of today\n192.0.2.0/24 A delivery network\n").unwrap();
     assert!(load(&sources).unwrap_err().to_string().contains("cdn.tsv:2: not a prefix"));
 }

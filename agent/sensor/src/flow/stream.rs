@@ -51,6 +51,11 @@ impl Stream {
         self.next.iter().any(Option::is_some)
     }
 
+    /// Bytes wait for those before them.
+    pub(crate) const fn holds_bytes(&self) -> bool {
+        self.windows.is_some()
+    }
+
     /// The flow is over or needs no bytes any more.
     pub(crate) fn release(&mut self, pool: &mut Pool) {
         if let Some(lease) = self.windows.take() {

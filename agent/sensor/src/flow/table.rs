@@ -69,6 +69,10 @@ impl Links for Flows {
     fn due(&self, slot: u32) -> Timestamp {
         self.pages.get(slot).map_or(Timestamp::ZERO, |flow| self.next_of(flow).0)
     }
+
+    fn seen(&self, slot: u32) -> Timestamp {
+        self.pages.get(slot).map_or(Timestamp::ZERO, |flow| flow.last)
+    }
 }
 
 impl Table {

@@ -45,6 +45,9 @@ pub(super) trait Links {
 
     /// When something is due for the flow in `slot`, as things stand.
     fn due(&self, slot: u32) -> Timestamp;
+
+    /// When the flow in `slot` was seen last.
+    fn seen(&self, slot: u32) -> Timestamp;
 }
 
 /// The wheel.
@@ -163,10 +166,10 @@ impl Timers {
         let mut found = None;
         for _ in 0..ASKED_MAX {
             let place = self.next_place()?;
-            let (due, slot) = self.earliest_of(place, links)?;
+            let slot = self.least_recent_of(place, links)?;
             found = Some(slot);
             let last = self.reached + u64::from(SLICES) - 1;
-            if place_of(slice_of(due).min(last)) == place {
+            if place_of(slice_of(links.due(slot)).min(last)) == place {
                 break;
             }
             self.arm(slot, links);
@@ -174,17 +177,17 @@ impl Timers {
         found
     }
 
-    /// Of the first flows of a slice the one that is due first, and when.
-    fn earliest_of(&self, place: u32, links: &mut impl Links) -> Option<(Timestamp, u32)> {
+    /// Of the first flows of a slice the one that was seen least recently.
+    fn least_recent_of(&self, place: u32, links: &mut impl Links) -> Option<u32> {
         let mut at = *self.first.get(usize_of(place))?;
-        let mut earliest = None;
+        let mut least: Option<(Timestamp, u32)> = None;
         for _ in 0..COMPARED_MAX {
             let Some(after) = links.link(at).map(|link| link.after) else { break };
-            let one = (links.due(at), at);
-            earliest = Some(earliest.map_or(one, |earliest: (Timestamp, u32)| earliest.min(one)));
+            let one = (links.seen(at), at);
+            least = Some(least.map_or(one, |least| least.min(one)));
             at = after;
         }
-        earliest
+        least.map(|(_, slot)| slot)
     }
 
     /// Goes on to the next slice that has any, but not beyond `now`: what is due within it goes into the heap.
@@ -275,6 +278,10 @@ mod tests {
 
         fn due(&self, slot: u32) -> Timestamp {
             self.0[usize_of(slot)].expect("only of flows that are alive").0
+        }
+
+        fn seen(&self, slot: u32) -> Timestamp {
+            self.due(slot)
         }
     }
 

@@ -96,9 +96,9 @@ impl Worker {
 
     /// The capture is over.
     pub fn finish(&mut self) {
-        let timers = self.observer.finish_timers(&mut self.events);
+        let mut ending = self.observer.begin_to_end(&mut self.events);
         self.place(|event| Cause::Timer(event.flow_id().unwrap_or_default()));
-        self.observer.finish_flows(timers, &mut self.events);
+        while self.observer.end_some(&mut ending, &mut self.events) {}
         self.place(|event| Cause::End(event.flow_id().unwrap_or_default()));
     }
 
