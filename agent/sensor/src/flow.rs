@@ -3,6 +3,7 @@
 //! An entry of the table holds what every flow has. What only a conversation has – the state of TCP, what its parser reads,
 //! what was noted of it – is allocated when the first packet shows that there is one: of a scan or a flood most flows never do.
 
+mod conversation;
 mod count;
 mod facts;
 pub(crate) mod key;
@@ -36,9 +37,8 @@ pub(crate) use more::Reading;
 use more::{More, Reported, Talk};
 use payload::Asked;
 use servers::is_likely_server;
-use tcp::{Meaning, Segment, Tcp, cased, scaled};
+use tcp::{Tcp, cased, scaled};
 use timers::Link;
-use twice::Heard;
 use unsaid::Unsaid;
 
 pub(crate) const TCP: u8 = 6;
@@ -332,121 +332,12 @@ impl Flow {
         self.converse();
     }
 
-    /// This SYN is not of this connection but opens the next between the same ports.
-    pub(crate) fn is_reopened_by(&self, direction: Direction, ip: &Ip<'_>) -> bool {
-        let Transport::Tcp(tcp) = ip.transport else { return false };
-        if !tcp.flags.has(Flags::SYN) {
-            return false;
-        }
-        let side = self.zeek(self.side(direction));
-        let segment = segment(&tcp, ip);
-        match self.tcp() {
-            Some(tcp) => tcp.is_reopened_by(side, &segment),
-            None => self.imagine().0.is_reopened_by(side, &segment),
-        }
-    }
-
-    /// The state of a connection that has none of its own yet, and its history.
-    fn imagine(&self) -> (Tcp, History) {
-        let (mut tcp, mut history) = (Tcp::default(), self.history());
-        if self.facts.has(ONLY_SYN) {
-            let _meaning = tcp.on_segment(Side::Originator, &self.syn(), &mut history);
-        }
-        (tcp, history)
-    }
-
-    /// The bare SYN that it began with.
-    const fn syn(&self) -> Segment {
-        Segment {
-            flags: Flags::SYN,
-            sequence: self.asked.number,
-            acknowledgment: 0,
-            window: u16::MAX,
-            payload_bytes: 0,
-            whole: true,
-        }
-    }
-
-    /// From now on the connection has a state.
-    fn converse(&mut self) {
-        if self.talk().is_none() {
-            let (tcp, history) = self.imagine();
-            *self.lengthen() = history;
-            self.facts.set(ONLY_SYN, false);
-            let talk = Talk::new(tcp, self.began);
-            self.more().talk = Some(Box::new(talk));
-        }
-    }
-
-    /// Follows the handshake, or what comes nearest to one.
-    pub(crate) fn follow(&mut self, side: Side, ip: &Ip<'_>, at: Timestamp) -> (Step, Meaning) {
-        match ip.transport {
-            Transport::Tcp(tcp) => self.follow_tcp(side, &segment(&tcp, ip), at),
-            Transport::Udp(_) | Transport::Icmp(_) | Transport::Other(_) => {
-                let step = if self.is_answered_by(side, ip) { Step::Answered } else { Step::None };
-                (step, Meaning::default())
-            }
-        }
-    }
-
-    /// The name of what only a third party's segments can bring about, if this is such a segment; TCP only.
-    pub(crate) fn contradiction(&mut self, side: Side, ip: &Ip<'_>) -> Option<&'static str> {
-        let Transport::Tcp(tcp) = ip.transport else { return None };
-        let talk = self.more.as_mut()?.talk.as_mut()?;
-        let heard =
-            Heard { flags: tcp.flags, sequence: tcp.sequence, payload: ip.payload, hops_left: ip.hops_left };
-        if !ip.payload.is_empty() {
-            side.other().of_mut(&mut talk.twice).yield_turn();
-        }
-        side.of_mut(&mut talk.twice).hear(&heard)
-    }
-
-    fn follow_tcp(&mut self, side: Side, segment: &Segment, at: Timestamp) -> (Step, Meaning) {
-        let flags = segment.flags;
-        if self.first == First::Syn && self.is_only_syn(segment) {
-            self.facts.set(ONLY_SYN | BARE_SYN, true);
-            self.asked.number = segment.sequence;
-            return (Step::None, Meaning { productive: true, ..Meaning::default() });
-        }
-        let side_of_zeek = self.zeek(side);
-        self.converse();
-        let More { talk: Some(talk), history, .. } = self.more() else {
-            return (Step::None, Meaning::default());
-        };
-        let meaning = talk.tcp.on_segment(side_of_zeek, segment, history);
-        if meaning.productive {
-            talk.active_until = at;
-        }
-        let (syn, ack) = (flags.has(Flags::SYN), flags.has(Flags::ACK));
-        if syn && !ack {
-            talk.attempt = at;
-        }
-        let rtt = at.since(talk.attempt);
-        self.facts.set(SWAPPED, self.facts.has(SWAPPED) != meaning.exchanged);
-        let step = match side {
-            _ if flags.has(Flags::RST) && !(meaning.rejected && side == Side::Responder) => Step::None,
-            Side::Responder if meaning.rejected => Step::Rejected,
-            Side::Responder if syn && ack => Step::Answered,
-            Side::Originator if ack && !syn && self.was_said(Once::Answered) => Step::Established,
-            Side::Originator | Side::Responder => Step::None,
-        };
-        if step == Step::Established && !self.was_said(Once::Established) && self.first == First::Syn {
-            if let Some(talk) = self.more().talk.as_mut() {
-                talk.rtt = Some(rtt);
-            }
-        }
-        (step, meaning)
-    }
-
-    /// This is the packet that it begins with, and it says nothing but SYN.
-    fn is_only_syn(&self, segment: &Segment) -> bool {
-        let flows = self.facts.has(ONLY_SYN | BARE_SYN) || self.talk().is_some();
-        !flows && segment.flags == Flags::SYN && segment.payload_bytes == 0 && segment.window > 0
-    }
-
     /// Nothing will be read of it any more, or ever.
     fn is_opaque(&self) -> bool {
-        self.reading.as_ref().map_or(self.facts.has(OPAQUE), |reading| reading.session.is_opaque())
+        match &self.reading {
+            Some(reading) => reading.session.is_opaque(),
+            None => self.facts.has(OPAQUE),
+        }
     }
 
     /// This packet may have something to read, or says that what is awaited will not come.
@@ -594,17 +485,6 @@ impl Flow {
                 side == Side::Responder && kind == if v6 { ECHO_REPLY6 } else { ECHO_REPLY }
             }
         }
-    }
-}
-
-fn segment(tcp: &decode::Tcp, ip: &Ip<'_>) -> Segment {
-    Segment {
-        flags: tcp.flags,
-        sequence: tcp.sequence,
-        acknowledgment: tcp.acknowledgment,
-        window: tcp.window,
-        payload_bytes: ip.payload_bytes,
-        whole: usize::try_from(ip.payload_bytes).is_ok_and(|bytes| bytes <= ip.payload.len()),
     }
 }
 

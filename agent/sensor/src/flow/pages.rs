@@ -138,7 +138,7 @@ mod tests {
                 }
             }
             prop_assert!(pages.iter().eq(model.iter().map(|(slot, n)| (*slot, n))));
-            for (slot, _) in &model {
+            for slot in model.keys() {
                 pages.remove(*slot);
             }
             prop_assert!(pages.pages.iter().all(Option::is_none));

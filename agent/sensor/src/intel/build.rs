@@ -14,7 +14,7 @@ const NOTES_BYTES_MAX: usize = 16 << 20;
 /// its logarithm, and the filter lets more pass.
 const START_BITS_MAX: u32 = 18;
 /// Starts and filter.
-const INDEX_BYTES_MAX: usize = (size_of::<u32>() + size_of::<u64>() << START_BITS_MAX) + size_of::<u32>();
+const INDEX_BYTES_MAX: usize = ((size_of::<u32>() + size_of::<u64>()) << START_BITS_MAX) + size_of::<u32>();
 
 /// One indicator as a feed gives it.
 #[derive(Clone, Copy, Debug)]
