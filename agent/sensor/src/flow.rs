@@ -28,7 +28,7 @@ use crate::event::{Endpoint, First, FlowEvent, FlowRef, History, Traffic};
 use crate::proto::{Session, Side};
 use count::Tally;
 use facts::{
-    BARE_SYN, Brief, Facts, FROM_LOW, HAS_MACS, LONG_HISTORY, ONLY_SYN, OPAQUE, PACKETS, PAYLOAD, REPORTED,
+    BARE_SYN, Brief, FROM_LOW, Facts, HAS_MACS, LONG_HISTORY, ONLY_SYN, OPAQUE, PACKETS, PAYLOAD, REPORTED,
     SWAPPED, WAITS,
 };
 pub(crate) use key::{Apart, Direction, FlowKey};

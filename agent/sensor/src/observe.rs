@@ -500,8 +500,7 @@ impl Observer {
             }
         }
         self.counters.count(Counter::FlowsEnded);
-        let reason =
-            if reason == EndReason::Forced && flow.is_closed() { EndReason::Closed } else { reason };
+        let reason = if reason == EndReason::Forced && flow.is_closed() { EndReason::Closed } else { reason };
         say_ended(&mut flow, at, reason, events);
     }
 }
