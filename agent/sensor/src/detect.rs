@@ -25,6 +25,7 @@ mod flood_volume;
 mod host_new;
 mod inject_tcp;
 mod intel_match;
+mod kinds;
 mod known;
 mod lateral_exec;
 mod lateral_session;
@@ -52,12 +53,13 @@ use std::sync::Arc;
 
 use crate::baseline::{BaselineError, Read, Ripeness, Section, Sections};
 use crate::counters::{Counter, Counters};
-use crate::event::Event;
+use crate::event::{Event, FlowEvent};
 use crate::intel::Intel;
 use crate::limits::Limits;
 use crate::segment::Policy;
 
 pub use findings::Findings;
+pub use kinds::Kinds;
 pub use names::Names;
 pub use sieve::Sieve;
 
@@ -85,6 +87,9 @@ pub struct Scene<'a> {
 pub trait Detect {
     /// Identifier and version of the rule, as evidence names it.
     const RULE: &'static str;
+
+    /// The events that it looks at: it is shown no others.
+    const WANTS: Kinds;
 
     /// Takes one event; what follows from it goes to `out`.
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings);
@@ -134,11 +139,30 @@ macro_rules! detectors {
                 self.intel_match.set(intel);
             }
 
-            /// Shows one event to each.
-            pub fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
-                self.names.learn(event);
+            /// Shows one event of a kind to those who want that kind.
+            fn show<const KIND: u32>(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+                if Kinds::DNS.meets(Kinds::from_bits(KIND)) {
+                    self.names.learn(event);
+                }
                 let scene = Scene { policy, names: &self.names };
-                $(self.$field.on_event(event, &scene, out);)*
+                $(if const { $field::$Detector::WANTS.meets(Kinds::from_bits(KIND)) } {
+                    self.$field.on_event(event, &scene, out);
+                })*
+            }
+
+            /// Each detector's part of what a state is: for the test of what it wants.
+            #[cfg(test)]
+            fn on_event_unasked(&mut self, event: &Event, policy: &Policy, out: &mut Findings) -> Vec<&'static str> {
+                let scene = Scene { policy, names: &self.names };
+                let mut changed = Vec::new();
+                $(if !$field::$Detector::WANTS.meets(Kinds::of(event)) {
+                    let before = format!("{:?}", self.$field);
+                    self.$field.on_event(event, &scene, out);
+                    if format!("{:?}", self.$field) != before {
+                        changed.push($field::$Detector::RULE);
+                    }
+                })*
+                changed
             }
 
             #[cfg(test)]
@@ -220,6 +244,35 @@ detectors! {
     baseline_host: BaselineHost,
     host_new: HostNew,
     service_exposed: ServiceExposed,
+}
+
+impl Detectors {
+    /// Shows one event to each who wants its kind: the kind is looked at once, and not by every detector.
+    pub fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+        let show = match event {
+            Event::Flow { what, .. } => match what {
+                FlowEvent::Started(_) => Self::show::<{ Kinds::STARTED.bits() }>,
+                FlowEvent::Answered => Self::show::<{ Kinds::ANSWERED.bits() }>,
+                FlowEvent::Established => Self::show::<{ Kinds::ESTABLISHED.bits() }>,
+                FlowEvent::Rejected => Self::show::<{ Kinds::REJECTED.bits() }>,
+                FlowEvent::Unanswered => Self::show::<{ Kinds::UNANSWERED.bits() }>,
+                FlowEvent::Dns(_) => Self::show::<{ Kinds::DNS.bits() }>,
+                FlowEvent::Tls(_) => Self::show::<{ Kinds::TLS.bits() }>,
+                FlowEvent::HttpRequest(_) => Self::show::<{ Kinds::HTTP_REQUEST.bits() }>,
+                FlowEvent::HttpResponse { .. } => Self::show::<{ Kinds::HTTP_RESPONSE.bits() }>,
+                FlowEvent::Traffic(_) => Self::show::<{ Kinds::TRAFFIC.bits() }>,
+                FlowEvent::Opening(_) => Self::show::<{ Kinds::OPENING.bits() }>,
+                FlowEvent::Echo(_) => Self::show::<{ Kinds::ECHO.bits() }>,
+                FlowEvent::Syslog(_) => Self::show::<{ Kinds::SYSLOG.bits() }>,
+                FlowEvent::Transaction(_) => Self::show::<{ Kinds::TRANSACTION.bits() }>,
+                FlowEvent::Anomaly(_) => Self::show::<{ Kinds::ANOMALY.bits() }>,
+                FlowEvent::Ended(_) => Self::show::<{ Kinds::ENDED.bits() }>,
+            },
+            Event::Arp { .. } => Self::show::<{ Kinds::ARP.bits() }>,
+            Event::Anomaly { .. } => Self::show::<{ Kinds::FRAME_ANOMALY.bits() }>,
+        };
+        show(self, event, policy, out);
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 /// The part of a name that somebody registered, by the public suffix list. `None` for a bare suffix or an address.
 pub fn registered_domain(name: &str) -> Option<&str> {
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.parse::<core::net::IpAddr>().is_ok() {
+    // Only what ends in a digit or has a colon can be an address.
+    let numeric = name.bytes().last().is_some_and(|last| last.is_ascii_digit()) || name.contains(':');
+    if numeric && name.parse::<core::net::IpAddr>().is_ok() {
         return None;
     }
     psl::domain_str(name)

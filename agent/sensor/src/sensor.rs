@@ -23,7 +23,7 @@ use crate::intel::Intel;
 use crate::limits::Limits;
 use crate::observe::{Observer, Options};
 use crate::segment::Policy;
-use crate::summarize::{Summarizer, flow_summary};
+use crate::summarize::{EndedFlow, Summarizer};
 
 /// What a sensor is made from.
 #[derive(Clone, Debug)]
@@ -45,6 +45,9 @@ pub struct SensorConfig {
     /// What somebody decided to accept.
     pub exceptions: Exceptions,
 }
+
+/// Batches of events after which the counter of dropped states is brought up to date.
+const COUNT_EVERY: u32 = 1_024;
 
 /// What to keep beside the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +86,8 @@ pub struct Stage {
     counters: Counters,
     /// Overloaded: ended flows are counted in summaries, and not listed.
     outline: bool,
+    /// Batches of events since the detectors were asked for what they dropped.
+    uncounted: u32,
     /// The latest time seen, of frames, alerts and timeouts.
     now: Timestamp,
 }
@@ -110,7 +115,7 @@ impl Sensor {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.observer.handle_timeout(now, &mut self.events);
         self.stage.handle_events(self.events.drain(..));
-        self.stage.roll(now);
+        self.stage.handle_timeout(now);
     }
 
     /// How the capture went since the last call: more than 1 % dropped marks findings that begin or grow from now on,
@@ -205,6 +210,7 @@ impl Stage {
             pending_max: limits.pending_records.max(1),
             counters: Counters::default(),
             outline: false,
+            uncounted: 0,
             now: Timestamp::ZERO,
         }
     }
@@ -262,11 +268,23 @@ impl Stage {
                 }
             }
         }
-        // Most frames say nothing new, and only events make a table overflow.
-        if any {
-            self.detectors.count_evicted(&mut self.counters);
-            self.counters.add(Counter::FindingsEvicted, self.findings.take_evicted());
+        // Most frames say nothing new, and only events make a table overflow. All detectors are asked, so not each time.
+        self.uncounted += u32::from(any);
+        if self.uncounted >= COUNT_EVERY {
+            self.count_evicted();
         }
+    }
+
+    fn count_evicted(&mut self) {
+        self.uncounted = 0;
+        self.detectors.count_evicted(&mut self.counters);
+        self.counters.add(Counter::FindingsEvicted, self.findings.take_evicted());
+    }
+
+    /// It is now `now`, and all events before it were given.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.count_evicted();
+        self.roll(now);
     }
 
     /// See [`Sensor::poll_record`].
@@ -288,6 +306,7 @@ impl Stage {
     pub fn finish(&mut self) {
         self.detectors.finish(&self.policy, &mut self.findings);
         self.findings.finish();
+        self.count_evicted();
         self.take_findings();
         self.close_window();
     }
@@ -341,15 +360,15 @@ impl Stage {
             if self.outline && self.keep == Keep::Nothing {
                 return self.summarizer.on_flow_outline(record);
             }
-            let summary = flow_summary(flow, record, &self.policy);
+            let ended = EndedFlow::new(flow, record, &self.policy);
             if self.keep == Keep::Flows {
-                self.flows.push_back(summary.clone());
+                self.flows.push_back(ended.clone().into_summary());
                 if self.flows.len() > self.pending_max {
                     self.flows.pop_front();
                     self.counters.count(Counter::RecordsShed);
                 }
             }
-            self.summarizer.on_flow(record, summary, &self.findings);
+            self.summarizer.on_flow(ended, &self.findings);
         }
     }
 
@@ -391,6 +410,9 @@ impl Stage {
     }
 
     fn take_findings(&mut self) {
+        if !self.findings.has_ready() {
+            return;
+        }
         for finding in self.findings.take_ready() {
             self.push(Record::Finding(Box::new(finding)));
         }

@@ -6,8 +6,8 @@
 mod budget;
 mod flow;
 
-use core::cmp::Reverse;
-use core::net::IpAddr;
+use core::cmp::{Ordering, Reverse};
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
 use sekimori_wire::finding::Finding;
@@ -16,14 +16,14 @@ use sekimori_wire::limits::SUMMARY_ENTRIES_MAX;
 use sekimori_wire::record::{FlowSummary, NamedCount, Summary, Talker};
 use sekimori_wire::time::{Timestamp, nanos_of};
 
-use crate::bounded::Map;
+use crate::bounded::{Map, stand_in};
 use crate::counters::{Counter, Counters};
 use crate::detect::Findings;
 use crate::domain::registered_domain;
 use crate::event::{Application, Event, FlowEvent, FlowRecord};
 use crate::limits::Limits;
 
-pub use flow::flow_summary;
+pub use flow::{EndedFlow, flow_summary};
 
 /// Talkers and domains named in one summary, at most.
 const TALKERS_MAX: usize = 32;
@@ -43,10 +43,11 @@ pub struct Summarizer {
     flows_ended: u64,
     flow_bytes: u64,
     applications: BTreeMap<Application, u64>,
-    domains: Map<Box<str>, u64>,
+    /// By what stands for the name.
+    domains: Map<u64, (Box<str>, u64)>,
     domains_left: u64,
     talkers: Map<IpAddr, Share>,
-    flows: Vec<FlowSummary>,
+    flows: Vec<EndedFlow>,
     counters: Counters,
 }
 
@@ -142,13 +143,13 @@ impl Summarizer {
     }
 
     /// One flow that ended.
-    pub fn on_flow(&mut self, record: &FlowRecord, flow: FlowSummary, findings: &Findings) {
+    pub fn on_flow(&mut self, flow: EndedFlow, findings: &Findings) {
         self.flows_ended += 1;
-        *self.applications.entry(record.application).or_default() += 1;
-        let (bytes, packets) =
-            (volume(&flow), record.originator.packets.saturating_add(record.responder.packets));
+        *self.applications.entry(flow.application).or_default() += 1;
+        let [sent, received] = flow.packets;
+        let (bytes, packets) = (flow.volume(), sent.saturating_add(received));
         self.flow_bytes = self.flow_bytes.saturating_add(bytes);
-        for host in [flow.originator.ip(), flow.responder.ip()] {
+        for host in [flow.flow.originator.address, flow.flow.responder.address] {
             let (share, left) = self.talkers.get_or_insert_with(host, Share::default);
             if let Some(share) = share {
                 share.bytes = share.bytes.saturating_add(bytes);
@@ -160,19 +161,16 @@ impl Summarizer {
             }
         }
         self.flows.push(flow);
-        // Twice the bound before each cut: sorting is paid for once in a bound's worth of flows.
+        // Twice the bound before each cut: it is paid for once in a bound's worth of flows.
         if self.flows.len() >= self.entries_max.saturating_mul(2) {
-            self.sort_flows(findings);
-            self.flows.truncate(self.entries_max);
+            self.cut_flows(findings);
         }
     }
 
     /// Closes the window: its summary, if anything happened in it.
     pub fn close(&mut self, findings: &Findings) -> Option<Summary> {
         let start = self.start.take()?;
-        self.sort_flows(findings);
-        let mut flows = core::mem::take(&mut self.flows);
-        flows.truncate(SUMMARY_ENTRIES_MAX.min(self.entries_max));
+        let flows = self.take_flows(SUMMARY_ENTRIES_MAX.min(self.entries_max), findings);
         let mut summary = Summary {
             start,
             end: Timestamp::from_nanos(start.nanos().saturating_add(self.window_ns)),
@@ -204,9 +202,11 @@ impl Summarizer {
     }
 
     fn count_domain(&mut self, domain: &str) {
-        if let Some(count) = self.domains.get_mut(&Box::from(domain)) {
+        let (known, left) = self.domains.get_or_insert_with(stand_in(domain), || (domain.into(), 0));
+        if let Some((_, count)) = known {
             *count += 1;
-        } else if self.domains.insert(domain.into(), 1).is_some() {
+        }
+        if left.is_some() {
             self.domains_left += 1;
             self.counters.count(Counter::SummaryDetailShed);
         }
@@ -214,7 +214,7 @@ impl Summarizer {
 
     fn take_domains(&mut self, summary: &mut Summary) {
         let mut domains = Vec::with_capacity(self.domains.len());
-        while let Some((name, count)) = self.domains.pop_oldest() {
+        while let Some((_, (name, count))) = self.domains.pop_oldest() {
             domains.push(NamedCount { name: (&*name).into(), count });
         }
         domains.sort_by(|a, b| (Reverse(a.count), &a.name).cmp(&(Reverse(b.count), &b.name)));
@@ -234,13 +234,62 @@ impl Summarizer {
         talkers
     }
 
-    fn sort_flows(&mut self, findings: &Findings) {
-        let subjects: BTreeSet<IpAddr> = findings.iter_open().filter_map(acting_address).collect();
-        self.flows.sort_by_cached_key(|flow| {
-            let behind = subjects.contains(&flow.originator.ip()) || subjects.contains(&flow.responder.ip());
-            (!behind, Reverse(volume(flow)), flow.start, flow.originator, flow.responder, flow.protocol)
-        });
+    /// Keeps the first [`Limits::summary_entries`] flows by their order, without putting them in it.
+    fn cut_flows(&mut self, findings: &Findings) {
+        let Some(last) = self.entries_max.checked_sub(1) else { return self.flows.clear() };
+        let mut order = ranks(&self.flows, findings);
+        if last < order.len() {
+            order.select_nth_unstable_by(last, |a, b| compare(&self.flows, *a, *b));
+        }
+        let mut kept = vec![false; self.flows.len()];
+        for rank in order.iter().take(self.entries_max) {
+            if let Some(kept) = kept.get_mut(rank.place) {
+                *kept = true;
+            }
+        }
+        let mut kept = kept.into_iter();
+        self.flows.retain(|_| kept.next().unwrap_or_default());
     }
+
+    /// The first `count` flows in their order.
+    fn take_flows(&mut self, count: usize, findings: &Findings) -> Vec<FlowSummary> {
+        let mut order = ranks(&self.flows, findings);
+        if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {
+            order.select_nth_unstable_by(last, |a, b| compare(&self.flows, *a, *b));
+        }
+        order.truncate(count);
+        order.sort_unstable_by(|a, b| compare(&self.flows, *a, *b));
+        let flows = order.iter().filter_map(|rank| self.flows.get(rank.place));
+        let flows = flows.map(|flow| flow.clone().into_summary()).collect();
+        self.flows.clear();
+        flows
+    }
+}
+
+/// Where a flow stands among those of its window: flows behind findings first, then the biggest, then the earliest.
+#[derive(Clone, Copy)]
+struct Rank {
+    key: (bool, Reverse<u64>, Timestamp),
+    /// In the list: flows that are alike stay in the order in which they ended.
+    place: usize,
+}
+
+fn ranks(flows: &[EndedFlow], findings: &Findings) -> Vec<Rank> {
+    let subjects: BTreeSet<IpAddr> = findings.iter_open().filter_map(acting_address).collect();
+    let rank = |(place, flow): (usize, &EndedFlow)| {
+        let ends = [flow.flow.originator.address, flow.flow.responder.address];
+        let behind = !subjects.is_empty() && ends.iter().any(|end| subjects.contains(end));
+        Rank { key: (!behind, Reverse(flow.volume()), flow.start), place }
+    };
+    flows.iter().enumerate().map(rank).collect()
+}
+
+fn compare(flows: &[EndedFlow], a: Rank, b: Rank) -> Ordering {
+    let ends = |rank: Rank| {
+        let flow = flows.get(rank.place).map(|flow| &flow.flow);
+        flow.map(|flow| (SocketAddr::from(flow.originator), SocketAddr::from(flow.responder), flow.protocol))
+    };
+    a.key.cmp(&b.key).then_with(|| ends(a).cmp(&ends(b))).then(a.place.cmp(&b.place))
 }
 
 /// Whose flows a reader of the finding wants to see.

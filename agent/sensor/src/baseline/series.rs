@@ -154,25 +154,38 @@ pub(crate) struct Expected {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Series {
     calendar: Calendar,
-    fine: Level,
-    day: Level,
-    all: Level,
+    /// Made with the first value: most hosts of a busy network, and all forged ones, are gone before their first hour is over.
+    levels: Option<Box<Levels>>,
     /// The first hour that was learned.
     first: Option<u64>,
     suspicious: u32,
 }
 
-impl Series {
-    /// Nothing is known.
-    pub(crate) fn new(calendar: Calendar) -> Self {
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Levels {
+    fine: Level,
+    day: Level,
+    all: Level,
+}
+
+impl Levels {
+    fn new(calendar: Calendar) -> Self {
         Self {
-            calendar,
             fine: Level::new(calendar.slots(), calendar.depth()),
             day: Level::new(24, DAY_DEPTH),
             all: Level::new(1, ALL_DEPTH),
-            first: None,
-            suspicious: 0,
         }
+    }
+
+    const fn each(&self) -> [&Level; 3] {
+        [&self.fine, &self.day, &self.all]
+    }
+}
+
+impl Series {
+    /// Nothing is known.
+    pub(crate) const fn new(calendar: Calendar) -> Self {
+        Self { calendar, levels: None, first: None, suspicious: 0 }
     }
 
     /// The value of an hour that is over. What is above `expected` teaches a hundred times more slowly.
@@ -185,9 +198,10 @@ impl Series {
         }
         self.first.get_or_insert(hour);
         let log = log(value);
-        self.fine.push(self.calendar.slot(hour), log);
-        self.day.push(day_slot(hour), log);
-        self.all.push(0, log);
+        let levels = self.levels.get_or_insert_with(|| Levels::new(self.calendar).into());
+        levels.fine.push(self.calendar.slot(hour), log);
+        levels.day.push(day_slot(hour), log);
+        levels.all.push(0, log);
     }
 
     /// What this hour may reach: above the usual by the limit and by `floor`. `None` while it warms up.
@@ -195,9 +209,10 @@ impl Series {
         if hour.saturating_sub(self.first?) < WARM_UP_HOURS {
             return None;
         }
-        let fine = self.fine.of(self.calendar.slot(hour));
-        let day = self.day.of(day_slot(hour));
-        let all = self.all.of(0);
+        let levels = self.levels.as_ref()?;
+        let fine = levels.fine.of(self.calendar.slot(hour));
+        let day = levels.day.of(day_slot(hour));
+        let all = levels.all.of(0);
         let (level, values) = if fine.len() >= self.calendar.needed() {
             (self.calendar.name(), fine)
         } else if day.len() >= DAY_MIN {
@@ -231,8 +246,9 @@ impl Series {
     pub(crate) fn pack(&self, out: &mut Pack) {
         out.u64(self.first.unwrap_or(u64::MAX));
         out.u32(self.suspicious);
-        for level in [&self.fine, &self.day, &self.all] {
-            level.pack(out);
+        match &self.levels {
+            Some(levels) => levels.each().into_iter().for_each(|level| level.pack(out)),
+            None => Levels::new(self.calendar).each().into_iter().for_each(|level| level.pack(out)),
         }
     }
 
@@ -241,9 +257,12 @@ impl Series {
         let mut series = Self::new(calendar);
         series.first = Some(from.u64()?).filter(|first| *first != u64::MAX);
         series.suspicious = from.u32()?;
-        series.fine.unpack(from)?;
-        series.day.unpack(from)?;
-        series.all.unpack(from)?;
+        let mut levels = Levels::new(calendar);
+        levels.fine.unpack(from)?;
+        levels.day.unpack(from)?;
+        levels.all.unpack(from)?;
+        // Whatever was learned is also among the values of any hour.
+        series.levels = (!levels.all.of(0).is_empty()).then(|| levels.into());
         Some(series)
     }
 }

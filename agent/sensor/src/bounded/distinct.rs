@@ -3,14 +3,22 @@
 /// Up to a given number of distinct values, ascending. When it is full it takes no more: its length is a lower bound.
 #[derive(Clone, Debug)]
 pub struct Distinct<T> {
-    values: Vec<T>,
+    values: Values<T>,
     cap: usize,
+}
+
+/// Most sets of a busy network never have a second value, so one is kept without memory of its own.
+#[derive(Clone, Debug)]
+enum Values<T> {
+    None,
+    One([T; 1]),
+    Many(Vec<T>),
 }
 
 impl<T: Ord> Distinct<T> {
     /// An empty set that takes at most `cap` values.
     pub const fn new(cap: usize) -> Self {
-        Self { values: Vec::new(), cap }
+        Self { values: Values::None, cap }
     }
 
     /// Adds a value; true if it was not there and there was room.
@@ -18,43 +26,70 @@ impl<T: Ord> Distinct<T> {
         if self.is_full() {
             return false;
         }
-        match self.values.binary_search(&value) {
-            Ok(_) => false,
-            Err(at) => {
-                self.values.insert(at, value);
-                true
-            }
+        match &mut self.values {
+            Values::None => self.values = Values::One([value]),
+            Values::One([one]) if *one == value => return false,
+            Values::One(_) => self.second(value),
+            Values::Many(values) => match values.binary_search(&value) {
+                Ok(_) => return false,
+                Err(at) => values.insert(at, value),
+            },
+        }
+        true
+    }
+
+    fn second(&mut self, value: T) {
+        if let Values::One([one]) = core::mem::replace(&mut self.values, Values::None) {
+            let pair = if one < value { [one, value] } else { [value, one] };
+            let mut values = Vec::with_capacity(4.min(self.cap));
+            values.extend(pair);
+            self.values = Values::Many(values);
+        }
+    }
+
+    fn as_slice(&self) -> &[T] {
+        match &self.values {
+            Values::None => &[],
+            Values::One(one) => one,
+            Values::Many(values) => values,
         }
     }
 
     /// The value is there.
     pub fn contains(&self, value: &T) -> bool {
-        self.values.binary_search(value).is_ok()
+        self.as_slice().binary_search(value).is_ok()
     }
 
     /// Distinct values taken.
-    pub fn len(&self) -> usize {
-        self.values.len()
+    pub const fn len(&self) -> usize {
+        match &self.values {
+            Values::None => 0,
+            Values::One(_) => 1,
+            Values::Many(values) => values.len(),
+        }
     }
 
     /// Nothing was taken.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// No further value is taken: the true number may be higher.
-    pub fn is_full(&self) -> bool {
-        self.values.len() >= self.cap
+    pub const fn is_full(&self) -> bool {
+        self.len() >= self.cap
     }
 
     /// The values, ascending.
     pub fn iter(&self) -> core::slice::Iter<'_, T> {
-        self.values.iter()
+        self.as_slice().iter()
     }
 
     /// Forgets all values.
     pub fn clear(&mut self) {
-        self.values.clear();
+        match &mut self.values {
+            Values::None | Values::One(_) => self.values = Values::None,
+            Values::Many(values) => values.clear(),
+        }
     }
 }
 

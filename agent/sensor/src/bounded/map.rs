@@ -58,12 +58,21 @@ impl<K: Hash + Eq, V> Map<K, V> {
     }
 
     /// The value of `key`, without counting as use.
+    #[inline]
     pub fn peek(&self, key: &K) -> Option<&V> {
+        // Many of a detector's tables are empty nearly always: not even the hash is needed then.
+        if self.index.is_empty() {
+            return None;
+        }
         self.slot(self.find(self.hash(key), key)?)?.entry.as_ref().map(|(_, value)| value)
     }
 
     /// The value of `key`; counts as use.
+    #[inline]
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        if self.index.is_empty() {
+            return None;
+        }
         let at = self.find(self.hash(key), key)?;
         self.touch(at);
         self.value_at(at)
@@ -92,8 +101,25 @@ impl<K: Hash + Eq, V> Map<K, V> {
         self.slot_mut(at)?.entry.replace((key, value))
     }
 
+    /// Sets the value of `key` if it has none, and returns the one that it has, which does not count as use. What makes room
+    /// is forgotten.
+    pub fn insert_new(&mut self, key: K, value: V) -> Option<&V> {
+        let hash = self.hash(&key);
+        match self.find(hash, &key) {
+            Some(at) => self.slot(at)?.entry.as_ref().map(|(_, value)| value),
+            None => {
+                let _left = self.place(hash, (key, value));
+                None
+            }
+        }
+    }
+
     /// Takes the entry of `key` out.
+    #[inline]
     pub fn remove(&mut self, key: &K) -> Option<V> {
+        if self.index.is_empty() {
+            return None;
+        }
         let at = self.find(self.hash(key), key)?;
         self.take(at).map(|(_, value)| value)
     }
@@ -147,6 +173,7 @@ impl<K: Hash + Eq, V> Map<K, V> {
         u32::try_from((hash >> u32::BITS) ^ (hash & u64::from(u32::MAX))).unwrap_or_default()
     }
 
+    #[inline]
     fn find(&self, hash: u32, key: &K) -> Option<u32> {
         let is_key = |at: &u32| {
             let slot = self.slot(*at).filter(|slot| slot.hash == hash);

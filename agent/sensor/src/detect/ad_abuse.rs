@@ -20,7 +20,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, port, sample};
 use crate::detect::windows::{Call, from_client};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::dcerpc::RpcType;
 use crate::event::{Event, FlowEvent, FlowRef, Transaction};
 
@@ -144,6 +144,7 @@ impl AdAbuse {
 
 impl Detect for AdAbuse {
     const RULE: &'static str = "ad.abuse/1";
+    const WANTS: Kinds = Kinds::ALL;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         self.replication.on_time(event.at(), &self.controllers, scene, out);

@@ -12,7 +12,7 @@ use sekimori_wire::time::Timestamp;
 use crate::baseline::{Calendar, Expected, Pack, Read, Ripeness, Section, Series, Unpack, hour_of};
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, sample, threshold};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Event, First, FlowEvent, FlowRef};
 use crate::segment::is_unicast;
 
@@ -219,6 +219,7 @@ fn claim(host: IpAddr, metric: Metric, (at, flow): (Timestamp, &FlowRef), scene:
 
 impl Detect for BaselineHost {
     const RULE: &'static str = "baseline.host/1";
+    const WANTS: Kinds = Kinds::ALL;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if let Some((over, hour)) = self.clock.turn(event.at()) {

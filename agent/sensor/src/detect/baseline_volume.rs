@@ -13,7 +13,7 @@ use sekimori_wire::time::Timestamp;
 use crate::baseline::{Calendar, Expected, Pack, Read, Ripeness, Section, Series, Unpack, hour_of};
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, sample, threshold};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Application, Event, FlowEvent, FlowRecord, FlowRef};
 use crate::segment::{Policy, Segment, is_unicast};
 
@@ -368,6 +368,7 @@ fn claim(
 
 impl Detect for BaselineVolume {
     const RULE: &'static str = "baseline.volume/1";
+    const WANTS: Kinds = Kinds::ALL;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if let Some((over, hour)) = self.clock.turn(event.at()) {

@@ -21,7 +21,7 @@ use sekimori_wire::time::Timestamp;
 use crate::alert::user_hash;
 use crate::bounded::Map;
 use crate::detect::findings::Findings;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Event, FlowEvent, FlowRecord, FlowRef};
 
 use attempts::{Attempt, Attempts};
@@ -140,6 +140,8 @@ fn account(user: &FindingId) -> String {
 
 impl Detect for BruteforceLogin {
     const RULE: &'static str = "bruteforce.login/2";
+    const WANTS: Kinds =
+        Kinds::TRANSACTION.and(Kinds::ENDED).and(Kinds::HTTP_REQUEST).and(Kinds::HTTP_RESPONSE);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

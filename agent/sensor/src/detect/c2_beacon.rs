@@ -24,7 +24,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, sample};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Application, Event, FlowEvent, FlowRecord, FlowRef, Transaction};
 use crate::segment::is_unicast;
 use beats::Beats;
@@ -142,6 +142,8 @@ impl C2Beacon {
 
 impl Detect for C2Beacon {
     const RULE: &'static str = "c2.beacon/1";
+    const WANTS: Kinds =
+        Kinds::OPENING.and(Kinds::TRAFFIC).and(Kinds::DNS).and(Kinds::TRANSACTION).and(Kinds::ENDED);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

@@ -9,7 +9,7 @@ mod echo;
 mod port;
 
 use crate::detect::findings::Findings;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Event, FlowEvent};
 use echo::Echoes;
 use port::Carriers;
@@ -29,6 +29,7 @@ impl C2Tunnel {
 
 impl Detect for C2Tunnel {
     const RULE: &'static str = "c2.tunnel/1";
+    const WANTS: Kinds = Kinds::ECHO.and(Kinds::ENDED);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

@@ -16,7 +16,7 @@ use crate::alert::user_hash;
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
 use crate::detect::notices::{Notices, add_one, add_to_list};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Event, FlowEvent, FlowRef};
 
 use login::{Login, Said};
@@ -133,6 +133,7 @@ fn claim(at: Timestamp, flow: &FlowRef, login: &Login, scene: &Scene<'_>) -> Fin
 
 impl Detect for CleartextCredentials {
     const RULE: &'static str = "cleartext.credentials/1";
+    const WANTS: Kinds = Kinds::TRANSACTION;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Transaction(one) } = event else { return };

@@ -18,7 +18,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::notices::Notices;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{DhcpMessage, Event, FlowEvent, FlowRef, Transaction};
 use crate::segment::Policy;
 use offer::{Difference, Offer};
@@ -219,6 +219,7 @@ fn claim(
 
 impl Detect for DhcpRogue {
     const RULE: &'static str = "dhcp.rogue/1";
+    const WANTS: Kinds = Kinds::TRANSACTION;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if let Event::Flow { at, flow, what: FlowEvent::Transaction(one) } = event

@@ -15,7 +15,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{DhcpMessage, Event, FlowEvent, FlowRef, Transaction};
 use crate::segment::Policy;
 
@@ -277,6 +277,7 @@ fn claim(
 
 impl Detect for DhcpStarvation {
     const RULE: &'static str = "dhcp.starvation/1";
+    const WANTS: Kinds = Kinds::TRANSACTION;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Transaction(one) } = event else { return };

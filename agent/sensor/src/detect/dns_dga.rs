@@ -19,7 +19,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::walk::Walk;
-use crate::detect::{Detect, Scene, Setup, Sieve};
+use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
 use crate::domain::registered_domain;
 use crate::event::dns::Rdata;
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
@@ -265,6 +265,7 @@ fn psl_knows(domain: &str) -> bool {
 
 impl Detect for DnsDga {
     const RULE: &'static str = "dns.dga/1";
+    const WANTS: Kinds = Kinds::DNS;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Dns(dns) } = event else { return };

@@ -17,7 +17,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::domain::registered_domain;
 use crate::event::dns::{Rdata, Resource};
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
@@ -56,7 +56,7 @@ const SAMPLES: usize = 4;
 /// State: what each client asked of each registered domain.
 #[derive(Debug)]
 pub(super) struct DnsTunnel {
-    pairs: Map<(IpAddr, Box<str>), Asked>,
+    pairs: Map<(IpAddr, u64), Asked>,
     names_per_pair: usize,
     names_max: usize,
     /// Distinct names over all pairs.
@@ -187,7 +187,7 @@ impl DnsTunnel {
         (policy, out): (&Policy, &mut Findings),
     ) {
         let Some((domain, below)) = split(dns) else { return };
-        let key = (flow.originator.address, Box::from(domain));
+        let key = (flow.originator.address, stand_in(domain));
         let per_pair = self.names_per_pair;
         let (asked, left) = self.pairs.get_or_insert_with(key, || Asked::new(at, *flow, per_pair));
         if let Some((_, left)) = left {
@@ -222,7 +222,7 @@ impl DnsTunnel {
 
     fn on_response(&mut self, client: IpAddr, dns: &Dns) {
         let Some((domain, _)) = split(dns) else { return };
-        if let Some(asked) = self.pairs.get_mut(&(client, Box::from(domain))) {
+        if let Some(asked) = self.pairs.get_mut(&(client, stand_in(domain))) {
             asked.responses += 1;
             asked.refused += u64::from(dns.rcode != 0);
             asked.listed += u64::from(is_of_a_list(dns));
@@ -304,6 +304,7 @@ fn claim(asked: &Asked, (at, flow): (Timestamp, &FlowRef), domain: &str, policy:
 
 impl Detect for DnsTunnel {
     const RULE: &'static str = "dns.tunnel/1";
+    const WANTS: Kinds = Kinds::DNS;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Dns(dns) } = event else { return };

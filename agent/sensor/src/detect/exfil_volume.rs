@@ -14,7 +14,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::Findings;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Event, FlowEvent, FlowRef, Traffic, Transaction};
 use small::Small;
 use upload::Upload;
@@ -81,6 +81,7 @@ impl ExfilVolume {
 
 impl Detect for ExfilVolume {
     const RULE: &'static str = "exfil.volume/1";
+    const WANTS: Kinds = Kinds::TRAFFIC.and(Kinds::TLS).and(Kinds::TRANSACTION);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

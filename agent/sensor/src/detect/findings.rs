@@ -122,6 +122,11 @@ impl Findings {
         self.degraded = degraded;
     }
 
+    /// Some revision waits.
+    pub const fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Revisions since the last call, in the order in which they were made.
     pub fn take_ready(&mut self) -> Vec<Finding> {
         core::mem::take(&mut self.ready)

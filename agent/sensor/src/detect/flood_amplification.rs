@@ -16,7 +16,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Map, stand_in};
 use crate::detect::findings::Findings;
 use crate::detect::flood_volume::gauge::Reports;
-use crate::detect::{Detect, Scene, Setup, Sieve};
+use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
 use crate::event::{Event, First, FlowEvent, FlowRef};
 use reflecting::Reflecting;
 use victim::{Share, Victim};
@@ -223,6 +223,7 @@ impl FloodAmplification {
 
 impl Detect for FloodAmplification {
     const RULE: &'static str = "flood.amplification/1";
+    const WANTS: Kinds = Kinds::ALL;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if let Some((at, flow, traffic)) = self.reports.pass(event) {

@@ -13,7 +13,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::Findings;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{
     Amount, Endpoint, Event, FlowEvent, FlowRecord, FlowRef, HttpExchange, Opening, Transaction,
 };
@@ -153,6 +153,8 @@ fn is_piece(amount: Amount, is_v6: bool) -> bool {
 
 impl Detect for FloodSlow {
     const RULE: &'static str = "flood.slow/1";
+    const WANTS: Kinds =
+        Kinds::TRAFFIC.and(Kinds::OPENING).and(Kinds::HTTP_REQUEST).and(Kinds::ENDED).and(Kinds::TRANSACTION);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

@@ -15,7 +15,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
 use crate::detect::flood_volume::gauge::Leader;
-use crate::detect::{Detect, Scene, Setup, Sieve};
+use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
 use crate::event::{Endpoint, Event, First, FlowEvent, FlowRef};
 use crate::segment::Policy;
 
@@ -342,6 +342,7 @@ enum Sign {
 
 impl Detect for FloodSyn {
     const RULE: &'static str = "flood.syn/2";
+    const WANTS: Kinds = Kinds::STARTED.and(Kinds::ESTABLISHED).and(Kinds::OPENING);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

@@ -15,7 +15,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::Map;
 use crate::detect::findings::Findings;
 use crate::detect::flood_amplification::reflectors;
-use crate::detect::{Detect, Scene, Setup, Sieve};
+use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
 use crate::event::{Amount, Event, First, FlowEvent, FlowRef, Traffic};
 use victim::{Share, Victim};
 
@@ -68,6 +68,10 @@ impl Kind {
         }
     }
 }
+
+/// What else adds to a bucket, beside reports of traffic.
+const COUNTED: Kinds =
+    Kinds::STARTED.and(Kinds::ANSWERED).and(Kinds::ESTABLISHED).and(Kinds::HTTP_REQUEST).and(Kinds::OPENING);
 
 /// State: one bucket for each destination and kind.
 #[derive(Debug)]
@@ -232,6 +236,7 @@ fn carried(kind: Kind, Traffic { sent, received }: Traffic) -> Share {
 
 impl Detect for FloodVolume {
     const RULE: &'static str = "flood.volume/1";
+    const WANTS: Kinds = Kinds::ALL;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if let Some((at, flow, traffic)) = self.reports.pass(event) {
@@ -239,6 +244,9 @@ impl Detect for FloodVolume {
             if !is_left_out(&flow) {
                 self.take(at, &flow, (kind, carried(kind, traffic)), (scene, out));
             }
+        }
+        if !COUNTED.meets(Kinds::of(event)) {
+            return;
         }
         let Event::Flow { at, flow, what } = event else { return };
         let talks = match flow.protocol {
@@ -260,9 +268,10 @@ impl Detect for FloodVolume {
             self.take(*at, flow, (Kind::Tcp, Share { answers: 1, ..Share::default() }), (scene, out));
         }
         // A load test between our own hosts, whose handshakes all complete, is told by its requests at most.
-        let ours =
-            scene.policy.is_inside(flow.originator.address) && scene.policy.is_inside(flow.responder.address);
-        let share = share_of(*at, flow, what).filter(|(kind, _)| !(ours && *kind == Kind::Connect));
+        let ours = || {
+            scene.policy.is_inside(flow.originator.address) && scene.policy.is_inside(flow.responder.address)
+        };
+        let share = share_of(*at, flow, what).filter(|(kind, _)| !(*kind == Kind::Connect && ours()));
         if let Some(share) = share {
             self.take(*at, flow, share, (scene, out));
         }

@@ -14,7 +14,7 @@ use sekimori_wire::time::Timestamp;
 use crate::baseline::{Pack, Read, Ripeness, Section};
 use crate::detect::findings::{Findings, Who, draft, input, sample, threshold};
 use crate::detect::known::{Known, Sighting, WARM_UP};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Arp, Event, FlowEvent, FlowRef, Transaction};
 
 /// New devices told in one hour. What comes beyond (a replaced network, forged addresses) is learned in silence and counted
@@ -99,6 +99,7 @@ impl HostNew {
 
 impl Detect for HostNew {
     const RULE: &'static str = "host.new/1";
+    const WANTS: Kinds = Kinds::ALL;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         // Time to learn runs from the first event, whatever it is.

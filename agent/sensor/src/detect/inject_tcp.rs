@@ -13,7 +13,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::notices::Notices;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Anomaly, Event, FlowEvent, FlowRef, Layer};
 use crate::flow::twice::{
     AFTER_RESET, AFTER_RESET_FROM_ELSEWHERE, CONTRADICTED, CONTRADICTED_FROM_ELSEWHERE, RESET_AHEAD,
@@ -174,6 +174,7 @@ fn describe(finding: &mut Finding, kind: Kind, (deceived, impersonated): (IpAddr
 
 impl Detect for InjectTcp {
     const RULE: &'static str = "inject.tcp/1";
+    const WANTS: Kinds = Kinds::ANOMALY;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if let Event::Flow { at, flow, what: FlowEvent::Anomaly(anomaly) } = event

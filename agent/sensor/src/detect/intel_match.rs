@@ -22,7 +22,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::Findings;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::domain::registered_domain;
 use crate::event::dns::Rdata;
 use crate::event::http::value;
@@ -119,6 +119,7 @@ impl View<'_, '_> {
 
 impl Detect for IntelMatch {
     const RULE: &'static str = "intel.match/1";
+    const WANTS: Kinds = Kinds::ALL;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if self.intel.is_empty() {

@@ -45,6 +45,19 @@ impl Learning {
         self.is_ripe = learned >= WARM_UP && self.active >= ACTIVE_HOURS_MIN;
         self.is_ripe.then_some(learned.as_secs() / 3_600)
     }
+
+    /// From when until when [`Learning::ripe_hours`] changes nothing: within the hour, and on one side of [`WARM_UP`].
+    fn steady(&self, now: Timestamp) -> (Timestamp, Timestamp) {
+        let since = self.since.unwrap_or(now);
+        let hour = now.secs() / 3_600;
+        let (from, until) = (Timestamp::from_secs(hour * 3_600), Timestamp::from_secs((hour + 1) * 3_600));
+        let ripe_at = since.plus(WARM_UP);
+        if now < ripe_at {
+            (from.max(since), until.min(ripe_at))
+        } else {
+            (from.max(since).max(ripe_at), until)
+        }
+    }
 }
 
 /// What can be known.
@@ -80,6 +93,8 @@ impl Key for (IpAddr, u16) {
 #[derive(Debug)]
 pub(super) struct Known<K> {
     learning: Learning,
+    /// From when until when time may pass without a change in what was learned.
+    steady: (Timestamp, Timestamp),
     seen: Map<K, ()>,
     capacity: usize,
     seed: u64,
@@ -99,6 +114,7 @@ impl<K: Key> Known<K> {
         let capacity = setup.limits.detector_entries;
         Self {
             learning: Learning::default(),
+            steady: (Timestamp::ZERO, Timestamp::ZERO),
             seen: Map::new(capacity, setup.seed),
             capacity,
             seed: setup.seed,
@@ -107,7 +123,10 @@ impl<K: Key> Known<K> {
 
     /// Time goes on: it counts as learned whatever happens in it.
     pub(super) fn pass(&mut self, now: Timestamp) {
-        self.learning.ripe_hours(now);
+        if !(self.steady.0 <= now && now < self.steady.1) {
+            self.learning.ripe_hours(now);
+            self.steady = self.learning.steady(now);
+        }
     }
 
     /// Remembers `key`, and says what that means; counts what had to go.
@@ -123,6 +142,7 @@ impl<K: Key> Known<K> {
             *evicted += self.seen.len() as u64;
             self.seen = Map::new(self.capacity, self.seed);
             self.learning = Learning::default();
+            self.steady = (Timestamp::ZERO, Timestamp::ZERO);
             self.learning.ripe_hours(now);
         }
         self.seen.insert(key, ());
@@ -154,6 +174,7 @@ impl<K: Key> Known<K> {
         }
         let since = Some(since).filter(|since| *since != u64::MAX).map(Timestamp::from_nanos);
         self.learning = Learning { since, hour, active, is_ripe: false };
+        self.steady = (Timestamp::ZERO, Timestamp::ZERO);
         self.seen = seen;
         true
     }

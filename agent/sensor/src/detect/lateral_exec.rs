@@ -18,7 +18,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
 use crate::detect::windows::{AdminTrees, Call, is_program, smb};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::smb::{SmbCommand, SmbDetail};
 use crate::event::{Event, FlowRef};
 use crate::segment::Segment;
@@ -204,6 +204,7 @@ fn severity(act: &Act, means: Means, scene: &Scene<'_>) -> Severity {
 
 impl Detect for LateralExec {
     const RULE: &'static str = "lateral.exec/1";
+    const WANTS: Kinds = Kinds::TRANSACTION;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if let Some(call) = Call::of(event) {

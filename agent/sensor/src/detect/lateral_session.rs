@@ -16,7 +16,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::windows::{AdminTrees, Call, admin_share, is_denied, is_done, is_program, smb};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::smb::{SmbCommand, SmbDetail};
 use crate::event::{Event, FlowEvent, FlowRef, RdpStep, Transaction};
 use crate::segment::Segment;
@@ -238,6 +238,7 @@ impl Sessions {
 
 impl Detect for LateralSession {
     const RULE: &'static str = "lateral.session/1";
+    const WANTS: Kinds = Kinds::TRANSACTION;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if let Some(act) = self.act(event) {

@@ -45,7 +45,14 @@ impl Names {
         }
         for record in &dns.answer_records {
             if let Rdata::Address(address) = record.data {
-                let _left = self.by_address.insert(address, Name { name: dns.qname.clone(), at: *at });
+                match self.by_address.get_mut(&address) {
+                    Some(known) if known.name == dns.qname => known.at = *at,
+                    Some(known) => *known = Name { name: dns.qname.clone(), at: *at },
+                    None => {
+                        let _left =
+                            self.by_address.insert(address, Name { name: dns.qname.clone(), at: *at });
+                    }
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::notices::{Notices, add_to_list};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::tls::CertificateContent;
 use crate::event::{Application, Event, FlowEvent, FlowRecord, FlowRef, TlsConnection, Transaction};
 
@@ -177,6 +177,12 @@ fn named<'e>(name: &'e str, by: impl FnOnce(&'e str) -> By<'e>) -> Option<Use<'e
 
 impl Detect for PolicyUse {
     const RULE: &'static str = "policy.use/1";
+    const WANTS: Kinds = Kinds::DNS
+        .and(Kinds::TLS)
+        .and(Kinds::HTTP_REQUEST)
+        .and(Kinds::TRANSACTION)
+        .and(Kinds::ENDED)
+        .and(Kinds::ANOMALY);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

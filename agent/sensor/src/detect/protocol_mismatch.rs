@@ -12,7 +12,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::notices::Notices;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::tls::Progress;
 use crate::event::{Application, Event, FlowEvent, FlowRecord, FlowRef, RdpStep, Transaction};
 
@@ -208,6 +208,7 @@ fn claim(at: Timestamp, flow: &FlowRef, application: Application, scene: &Scene<
 
 impl Detect for ProtocolMismatch {
     const RULE: &'static str = "protocol.mismatch/1";
+    const WANTS: Kinds = Kinds::ANOMALY.and(Kinds::HTTP_RESPONSE).and(Kinds::TRANSACTION).and(Kinds::ENDED);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

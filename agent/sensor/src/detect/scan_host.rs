@@ -18,7 +18,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::walk::Walk;
-use crate::detect::{Detect, Scene, Setup, Sieve};
+use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
 use crate::event::{Arp, Event, FlowRef};
 use crate::segment::{Policy, is_unicast};
 use means::{Means, SPREAD_PER_ANSWERED};
@@ -150,10 +150,11 @@ impl ScanHost {
 
     fn take(&mut self, source: Host, means: Means, seen: Seen, (policy, out): (&Policy, &mut Findings)) {
         let key = (source, means);
-        if self.sweeps.peek(&key).is_some_and(|sweep| seen.at.since(sweep.last) > means.memory()) {
+        let is_old = self.sweeps.peek(&key).map(|sweep| seen.at.since(sweep.last) > means.memory());
+        if is_old == Some(true) {
             self.sweeps.remove(&key);
         }
-        if self.sweeps.peek(&key).is_none() {
+        if is_old != Some(false) {
             let mut fresh = Sweep::new(self.distinct, seen.at);
             if seen.failed {
                 let Some(first) = self.newcomers.pass(key, seen, |a, b| a.host == b.host) else { return };
@@ -285,6 +286,13 @@ fn claim(source: Host, means: Means, sweep: &Sweep, seen: &Seen, policy: &Policy
 
 impl Detect for ScanHost {
     const RULE: &'static str = "scan.host/2";
+    const WANTS: Kinds = Kinds::STARTED
+        .and(Kinds::ANSWERED)
+        .and(Kinds::REJECTED)
+        .and(Kinds::UNANSWERED)
+        .and(Kinds::TRANSACTION)
+        .and(Kinds::ENDED)
+        .and(Kinds::ARP);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let (at, flow, what) = match event {

@@ -20,7 +20,7 @@ use core::net::IpAddr;
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
 use crate::detect::walk::Walk;
-use crate::detect::{Detect, Scene, Setup, Sieve, probe};
+use crate::detect::{Detect, Kinds, Scene, Setup, Sieve, probe};
 use crate::event::{Event, FlowEvent, FlowRecord, FlowRef};
 use crate::segment::{Policy, is_unicast};
 
@@ -110,10 +110,11 @@ impl ScanPort {
         let is_old = |one: &Contacts| {
             at.since(one.last) > MEMORY || (one.finding.is_none() && at.since(one.first) > UNDECIDED)
         };
-        if self.pairs.peek(&pair).is_some_and(is_old) {
+        let is_old = self.pairs.peek(&pair).map(is_old);
+        if is_old == Some(true) {
             self.pairs.remove(&pair);
         }
-        if self.pairs.peek(&pair).is_none() {
+        if is_old != Some(false) {
             if outcome == Outcome::Answered {
                 // Success alone never makes a scanner, and remembering it would cost a table entry per server visited.
                 return None;
@@ -274,6 +275,11 @@ impl Contacts {
 
 impl Detect for ScanPort {
     const RULE: &'static str = "scan.port/2";
+    const WANTS: Kinds = Kinds::ANSWERED
+        .and(Kinds::REJECTED)
+        .and(Kinds::UNANSWERED)
+        .and(Kinds::HTTP_REQUEST)
+        .and(Kinds::ENDED);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

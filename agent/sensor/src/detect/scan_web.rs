@@ -16,7 +16,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
-use crate::detect::{Detect, Scene, Setup, Sieve};
+use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
 use crate::event::http::{Request, value};
 use crate::event::{Endpoint, Event, FlowEvent, FlowRef, HttpExchange, Transaction};
 use crate::segment::Policy;
@@ -249,6 +249,7 @@ impl Asked {
 
 impl Detect for ScanWeb {
     const RULE: &'static str = "scan.web/1";
+    const WANTS: Kinds = Kinds::TRANSACTION;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Transaction(one) } = event else { return };

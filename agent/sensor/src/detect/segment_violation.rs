@@ -12,7 +12,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::notices::Notices;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{ConnState, Endpoint, Event, First, FlowEvent, FlowRecord, FlowRef};
 use crate::segment::{Contact, Policy, SOURCE, Segment, Verdict};
 
@@ -206,6 +206,7 @@ fn is_midstream(flow: &FlowRef, record: &FlowRecord) -> bool {
 
 impl Detect for SegmentViolation {
     const RULE: &'static str = "segment.violation/1";
+    const WANTS: Kinds = Kinds::STARTED.and(Kinds::ANSWERED).and(Kinds::ENDED);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

@@ -11,7 +11,7 @@ use sekimori_wire::finding::{Bilingual, Category, Confidence, Severity};
 use crate::baseline::{Pack, Read, Ripeness, Section};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
 use crate::detect::known::{Known, Sighting, WARM_UP};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Event, FlowEvent};
 
 /// Ports that systems give to clients (RFC 6335): connections to them were agreed on elsewhere, as for FTP's data.
@@ -32,6 +32,7 @@ impl ServiceExposed {
 
 impl Detect for ServiceExposed {
     const RULE: &'static str = "service.exposed/1";
+    const WANTS: Kinds = Kinds::ALL;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         // Time to learn runs from the first event, whatever it is.

@@ -13,7 +13,7 @@ pub struct Sieve<K, V> {
     once: Map<K, V>,
 }
 
-impl<K: Hash + Eq, V: PartialEq + Copy> Sieve<K, V> {
+impl<K: Hash + Eq + Copy, V: PartialEq + Copy> Sieve<K, V> {
     /// Remembers the first value of at most `capacity` keys.
     pub fn new(capacity: usize, seed: u64) -> Self {
         Self { once: Map::new(capacity, seed) }
@@ -21,16 +21,9 @@ impl<K: Hash + Eq, V: PartialEq + Copy> Sieve<K, V> {
 
     /// The first value of `key` if `same` tells that this one is another; the key is then forgotten here.
     pub fn pass(&mut self, key: K, value: V, same: impl FnOnce(&V, &V) -> bool) -> Option<V> {
-        let first = self.once.peek(&key).copied();
-        match first {
-            Some(first) if !same(&first, &value) => self.once.remove(&key),
-            Some(_) => None,
-            None => {
-                // The least recent one-timer leaves: this is what the sieve is for, and no loss worth counting.
-                let _left = self.once.insert(key, value);
-                None
-            }
-        }
+        // The least recent one-timer leaves: this is what the sieve is for, and no loss worth counting.
+        let first = self.once.insert_new(key, value)?;
+        if same(first, &value) { None } else { self.once.remove(&key) }
     }
 }
 

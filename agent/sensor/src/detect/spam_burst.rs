@@ -14,7 +14,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Event, FlowEvent, FlowRef, SmtpMail, Transaction};
 
 /// Port of mail between servers (RFC 5321, 4.5.4.2).
@@ -197,6 +197,7 @@ fn claim(at: Timestamp, flow: &FlowRef, sent: &Sent, scene: &Scene<'_>) -> Findi
 
 impl Detect for SpamBurst {
     const RULE: &'static str = "spam.burst/1";
+    const WANTS: Kinds = Kinds::ESTABLISHED.and(Kinds::TRANSACTION);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

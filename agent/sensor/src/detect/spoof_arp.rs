@@ -17,7 +17,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, target, threshold};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Arp, Event, FlowEvent, FlowRecord, FlowRef};
 use crate::segment::Policy;
 use claims::{Actor, Claimed, Claims, Mac, Manner, Reason, is_shared, is_station};
@@ -353,6 +353,7 @@ impl Reason {
 
 impl Detect for SpoofArp {
     const RULE: &'static str = "spoof.arp/1";
+    const WANTS: Kinds = Kinds::ARP.and(Kinds::ENDED);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         if let Event::Arp { at, vlan, arp } = event {

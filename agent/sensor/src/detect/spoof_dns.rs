@@ -17,7 +17,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::notices::Notices;
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Application, Dns, Event, FlowEvent, FlowRef, Transaction};
 use crate::segment::Policy;
 use poison::Poisoner;
@@ -69,9 +69,9 @@ impl SpoofDns {
         };
         let Some(forged) = asked.response(flow, dns) else { return };
         let key = (question.client, forged.forger);
-        let fresh = || claim(at, flow, (&question, &forged), policy);
+        let fresh = || claim(at, flow, ((&question, &dns.qname), &forged), policy);
         self.told.tell((key, at), out, fresh, |finding| {
-            target(finding, &question.name);
+            target(finding, &dns.qname);
             sample(finding, flow);
         });
     }
@@ -96,7 +96,7 @@ impl SpoofDns {
 fn claim(
     at: Timestamp,
     flow: &FlowRef,
-    (question, forged): (&Question, &Forged),
+    ((question, name), forged): ((&Question, &str), &Forged),
     policy: &Policy,
 ) -> Finding {
     let who = Who {
@@ -108,7 +108,7 @@ fn claim(
     };
     let mut finding = draft(Category::SpoofDns, SpoofDns::RULE, policy, who, (forged.since, at));
     finding.confidence = Confidence::from_permille(forged.permille());
-    let (client, server, name) = (question.client, question.server, &question.name);
+    let (client, server) = (question.client, question.server);
     finding.title = Bilingual::new(&format!("DNS応答の偽造: {name}"), &format!("Forged DNS answer: {name}"));
     finding.explanation = if forged.guesses > 0 {
         Bilingual::new(
@@ -160,6 +160,7 @@ fn show(finding: &mut Finding, forged: &Forged) {
 
 impl Detect for SpoofDns {
     const RULE: &'static str = "spoof.dns/1";
+    const WANTS: Kinds = Kinds::DNS.and(Kinds::TRANSACTION);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

@@ -9,7 +9,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::notices::{Notices, add_to_list};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{Event, FlowEvent, FlowRef, SshAgreement, SshConnection, Transaction};
 
 /// Key exchanges that RFC 9142 (table 12) says MUST NOT or SHOULD NOT be used, but for those with SHA-1 and 2048 bits.
@@ -137,6 +137,7 @@ fn claim(at: Timestamp, flow: &FlowRef, ssh: &SshConnection, scene: &Scene<'_>) 
 
 impl Detect for SshAnomaly {
     const RULE: &'static str = "ssh.anomaly/1";
+    const WANTS: Kinds = Kinds::TRANSACTION;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Transaction(one) } = event else { return };

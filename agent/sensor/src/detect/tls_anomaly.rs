@@ -14,7 +14,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::notices::{Notices, list};
-use crate::detect::{Detect, Scene, Setup};
+use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::tls::{Carrier, Progress};
 use crate::event::{Event, FlowEvent, FlowRef, TlsConnection, Transaction};
 
@@ -173,6 +173,7 @@ fn claim(at: Timestamp, flow: &FlowRef, tls: &TlsConnection, scene: &Scene<'_>) 
 
 impl Detect for TlsAnomaly {
     const RULE: &'static str = "tls.anomaly/1";
+    const WANTS: Kinds = Kinds::TRANSACTION;
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Transaction(one) } = event else { return };

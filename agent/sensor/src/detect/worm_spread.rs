@@ -23,7 +23,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, target, threshold};
 use crate::detect::walk::Walk;
-use crate::detect::{Detect, Scene, Setup, Sieve};
+use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
 use crate::event::{Event, FlowEvent, FlowRef, Transaction};
 use crate::segment::{Policy, is_private, is_unicast};
 
@@ -258,10 +258,11 @@ impl WormSpread {
     ) {
         let source = flow.originator.address;
         let key = (source, service);
-        if self.sweeps.peek(&key).is_some_and(|sweep| at.since(sweep.last) > MEMORY) {
+        let is_old = self.sweeps.peek(&key).map(|sweep| at.since(sweep.last) > MEMORY);
+        if is_old == Some(true) {
             self.sweeps.remove(&key);
         }
-        if self.sweeps.peek(&key).is_none() {
+        if is_old != Some(false) {
             let same = |a: &(FlowRef, Timestamp), b: &(FlowRef, Timestamp)| {
                 a.0.responder.address == b.0.responder.address
             };
@@ -336,6 +337,13 @@ impl Sweep {
 
 impl Detect for WormSpread {
     const RULE: &'static str = "worm.spread/1";
+    const WANTS: Kinds = Kinds::STARTED
+        .and(Kinds::ANSWERED)
+        .and(Kinds::ESTABLISHED)
+        .and(Kinds::REJECTED)
+        .and(Kinds::UNANSWERED)
+        .and(Kinds::OPENING)
+        .and(Kinds::TRANSACTION);
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };

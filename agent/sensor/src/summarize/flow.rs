@@ -1,35 +1,80 @@
 //! One ended flow as it is told to the outside.
 
 use sekimori_wire::record::FlowSummary;
+use sekimori_wire::time::Timestamp;
 
 use crate::domain::registered_domain;
-use crate::event::{FlowRecord, FlowRef};
+use crate::event::{Application, ConnState, FlowRecord, FlowRef};
 use crate::segment::{Place, Policy};
 
 /// What leaves the gateway of a flow: no payload, no name beyond the registered domain.
 pub fn flow_summary(flow: &FlowRef, record: &FlowRecord, policy: &Policy) -> FlowSummary {
-    let Place { segment, body } = inside_place(flow, policy);
-    let name = record.server_name.as_deref().map(|name| {
+    EndedFlow::new(flow, record, policy).into_summary()
+}
+
+/// The same before it is written out: most flows of a busy window are never told.
+#[derive(Clone, Debug)]
+pub struct EndedFlow {
+    pub(super) flow: FlowRef,
+    pub(super) start: Timestamp,
+    end: Timestamp,
+    /// Packets and bytes from the originator, then from the responder.
+    pub(super) packets: [u64; 2],
+    pub(super) bytes: [u64; 2],
+    state: ConnState,
+    pub(super) application: Application,
+    server_name: Option<Box<str>>,
+    ja4: Option<Box<str>>,
+    place: Place,
+}
+
+impl EndedFlow {
+    /// What is kept of it.
+    pub fn new(flow: &FlowRef, record: &FlowRecord, policy: &Policy) -> Self {
         // A literal address, or a name without a registered part, tells no more than the flow's own address.
-        registered_domain(name).unwrap_or_default()
-    });
-    FlowSummary {
-        originator: flow.originator.into(),
-        responder: flow.responder.into(),
-        protocol: flow.protocol,
-        start: record.start,
-        end: record.end,
-        originator_packets: record.originator.packets,
-        originator_bytes: record.originator.bytes,
-        responder_packets: record.responder.packets,
-        responder_bytes: record.responder.bytes,
-        state: record.state.as_str().into(),
-        application: record.application.as_str().into(),
-        server_name: name.unwrap_or_default().into(),
-        ja4: record.ja4.as_deref().unwrap_or_default().into(),
-        vlan: flow.vlan,
-        body,
-        segment: segment.map(|segment| segment.as_str().into()),
+        let name = record.server_name.as_deref().and_then(registered_domain);
+        Self {
+            flow: *flow,
+            start: record.start,
+            end: record.end,
+            packets: [record.originator.packets, record.responder.packets],
+            bytes: [record.originator.bytes, record.responder.bytes],
+            state: record.state,
+            application: record.application,
+            server_name: name.map(Into::into),
+            ja4: record.ja4.clone(),
+            place: inside_place(flow, policy),
+        }
+    }
+
+    /// Bytes of both directions.
+    pub(super) const fn volume(&self) -> u64 {
+        let [sent, received] = self.bytes;
+        sent.saturating_add(received)
+    }
+
+    /// What is told.
+    pub fn into_summary(self) -> FlowSummary {
+        let ([originator_packets, responder_packets], [originator_bytes, responder_bytes]) =
+            (self.packets, self.bytes);
+        FlowSummary {
+            originator: self.flow.originator.into(),
+            responder: self.flow.responder.into(),
+            protocol: self.flow.protocol,
+            start: self.start,
+            end: self.end,
+            originator_packets,
+            originator_bytes,
+            responder_packets,
+            responder_bytes,
+            state: self.state.as_str().into(),
+            application: self.application.as_str().into(),
+            server_name: self.server_name.as_deref().unwrap_or_default().into(),
+            ja4: self.ja4.as_deref().unwrap_or_default().into(),
+            vlan: self.flow.vlan,
+            body: self.place.body,
+            segment: self.place.segment.map(|segment| segment.as_str().into()),
+        }
     }
 }
 

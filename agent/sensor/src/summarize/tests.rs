@@ -8,7 +8,7 @@ use sekimori_wire::envelope::{Envelope, SigningKey};
 use sekimori_wire::record::Record;
 
 use super::*;
-use crate::event::{ConnState, Dns, EndReason, Endpoint, FlowRef, Volume};
+use crate::event::{ConnState, Dns, EndReason, Endpoint, FlowRecord, FlowRef, Volume};
 use crate::segment::Policy;
 
 fn at(ms: u64) -> Timestamp {
@@ -49,7 +49,7 @@ fn record(bytes: u64) -> FlowRecord {
 fn add_flow(summarizer: &mut Summarizer, n: u64, bytes: u64, findings: &Findings) {
     let (flow, record) = (flow(n), record(bytes));
     summarizer.begin(at(0));
-    summarizer.on_flow(&record, flow_summary(&flow, &record, &Policy::default_private()), findings);
+    summarizer.on_flow(EndedFlow::new(&flow, &record, &Policy::default_private()), findings);
 }
 
 fn no_findings() -> Findings {

@@ -27,8 +27,10 @@ const SERVICES: [&str; 18] = [
 
 /// A reverse look-up, a local name, a reversed address or a known service.
 pub(super) fn is_harmless(name: &str, below: &str) -> bool {
+    let last = name.bytes().last();
     let under = |suffix: &str| {
-        name.strip_suffix(suffix).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        suffix.bytes().last() == last
+            && name.strip_suffix(suffix).is_some_and(|before| before.is_empty() || before.ends_with('.'))
     };
     ["arpa", "local", "localhost"].into_iter().any(under)
         || SERVICES.into_iter().any(under)
@@ -37,10 +39,13 @@ pub(super) fn is_harmless(name: &str, below: &str) -> bool {
 
 /// `4.3.2.1.list` (RFC 5782, 2.1) or the nibbles of an IPv6 address (2.4).
 fn is_reversed_address(below: &str) -> bool {
+    let rest = below.split('.').count();
+    if rest < 4 {
+        return false;
+    }
     let labels = |is: fn(&str) -> bool| below.split('.').take_while(|label| is(label)).count();
     let octet = |label: &str| label.len() <= 3 && label.parse::<u8>().is_ok();
     let nibble = |label: &str| label.len() == 1 && label.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let rest = below.split('.').count();
     (labels(octet) == 4 && rest <= 6) || (labels(nibble) == 32 && rest <= 34)
 }
 

@@ -124,6 +124,10 @@ pub(in crate::detect) struct Reports {
 impl Reports {
     /// Takes the next event; gives the report before it, if that is to be counted.
     pub(in crate::detect) fn pass(&mut self, event: &Event) -> Option<(Timestamp, FlowRef, Traffic)> {
+        let reports = matches!(event, Event::Flow { what: FlowEvent::Traffic(_), .. });
+        if self.held.is_none() && !reports {
+            return None;
+        }
         let before = self.held.take();
         let Event::Flow { at, flow, what } = event else { return before };
         if let FlowEvent::Traffic(traffic) = what {

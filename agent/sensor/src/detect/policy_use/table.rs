@@ -1,6 +1,11 @@
 //! Services that a body may not want, by what gives them away. Names are from the vendors' and projects' own documentation of
 //! what a firewall has to let through.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use foldhash::quality::FixedState;
+
 use crate::event::Application;
 
 /// What a use is.
@@ -145,13 +150,22 @@ pub(super) const PORTS: [(u8, u16, Kind, &str); 9] = [
     (17, 1_701, Kind::Vpn, "L2TP"),
 ];
 
+/// Labels of the longest of [`DOMAINS`].
+const LABELS_MAX: usize = 4;
+
+/// Places in [`DOMAINS`]. The key of the hash may be known: nothing that comes from outside is put in.
+static PLACES: LazyLock<HashMap<&str, usize, FixedState>> = LazyLock::new(|| {
+    DOMAINS.iter().enumerate().rev().map(|(place, (domain, _, _))| (*domain, place)).collect()
+});
+
 /// What a name belongs to.
 pub(super) fn of_name(name: &str) -> Option<(Kind, &'static str)> {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let is_below = |domain: &str| {
-        name.strip_suffix(domain).is_some_and(|before| before.is_empty() || before.ends_with('.'))
-    };
-    DOMAINS.iter().find(|(domain, _, _)| is_below(domain)).map(|(_, kind, service)| (*kind, *service))
+    let name = name.trim_end_matches('.');
+    let lower = name.bytes().any(|byte| byte.is_ascii_uppercase()).then(|| name.to_ascii_lowercase());
+    let name = lower.as_deref().unwrap_or(name);
+    let ends = name.rmatch_indices('.').take(LABELS_MAX).filter_map(|(dot, _)| name.get(dot + 1..));
+    let place = ends.chain([name]).filter_map(|end| PLACES.get(end)).min()?;
+    DOMAINS.get(*place).map(|(_, kind, service)| (*kind, *service))
 }
 
 #[cfg(test)]
@@ -163,5 +177,13 @@ mod tests {
         assert_eq!(of_name("router1.TeamViewer.com."), Some((Kind::Remote, "TeamViewer")));
         assert_eq!(of_name("ngrok.io"), Some((Kind::Vpn, "ngrok")));
         assert_eq!((of_name("notngrok.io"), of_name("www.city.example")), (None, None));
+    }
+
+    #[test]
+    fn every_domain_of_the_table_is_found_below_many_labels() {
+        for (domain, kind, _) in DOMAINS {
+            assert!(domain.split('.').count() <= LABELS_MAX, "{domain}");
+            assert_eq!(of_name(&format!("a.b.c.d.{domain}")).map(|(kind, _)| kind), Some(*kind), "{domain}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sekimori_wire::time::Timestamp;
 
-use crate::bounded::Distinct;
+use crate::bounded::{Distinct, stand_in};
 use crate::event::dns::Rdata;
 use crate::event::{Dns, FlowRef};
 
@@ -27,11 +27,12 @@ const NO_SUCH_NAME: u8 = 3;
 const TRUNCATED: u16 = 0x0200;
 
 /// Who asks whom what.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Question {
     pub(super) client: IpAddr,
     pub(super) server: IpAddr,
-    pub(super) name: Box<str>,
+    /// Stands for the name, which every message has with it.
+    name: u64,
     qtype: u16,
     vlan: Option<u16>,
 }
@@ -47,7 +48,7 @@ impl Question {
         Some(Self {
             client: client.0,
             server: server.0,
-            name: dns.qname.clone(),
+            name: stand_in(&*dns.qname),
             qtype: dns.qtype,
             vlan: flow.vlan,
         })
@@ -175,6 +176,12 @@ impl Asked {
         }
     }
 
+    fn keep(&mut self, answer: Answer) {
+        if self.answers.len() < ANSWERS_MAX {
+            self.answers.push(answer);
+        }
+    }
+
     /// What an answer betrays beside those before it.
     pub(super) fn response(&mut self, flow: &FlowRef, dns: &Dns) -> Option<Forged> {
         let ((_, port), _) = ends(flow, dns);
@@ -195,11 +202,16 @@ impl Asked {
         }
         // As many queries may have as many answers.
         let too_many = alike.clone().count() >= query.times;
-        let other = alike.clone().find(|one| one.content.contradicts(&new.content)).cloned();
-        if self.answers.len() < ANSWERS_MAX {
-            self.answers.push(new.clone());
-        }
-        let other = other.filter(|_other| too_many)?;
+        let other = if too_many {
+            alike.clone().find(|one| one.content.contradicts(&new.content)).cloned()
+        } else {
+            None
+        };
+        let Some(other) = other else {
+            self.keep(new);
+            return None;
+        };
+        self.keep(new.clone());
         Some(Forged {
             since: query.at,
             answers: vec![other.content.show(), new.content.show()],
