@@ -19,6 +19,8 @@ const RECORDS_PLAUSIBLE: u16 = 64;
 const QUESTIONS_MAX: usize = 32;
 /// Records of a section that are kept.
 const RECORDS_MAX: usize = 256;
+/// Records that room is made for because a header says so.
+const ROOM: usize = 4;
 /// Bytes of names and data of a message that are kept: compression makes 255 bytes of two.
 const TEXT_MAX: usize = 64 * 1024;
 
@@ -51,7 +53,7 @@ pub(super) fn parse(bytes: &[u8], dialect: Dialect) -> Option<Message> {
     let rcode = u8::try_from(flags & 0xf).unwrap_or_default();
     let mut walk = Walk { message: bytes, reader: header, dialect, left: TEXT_MAX, left_out: 0 };
     let mut dns = Dns { is_response, rcode, id, flags, announced, ..Dns::default() };
-    let mut questions = Vec::new();
+    let mut questions = Vec::with_capacity(usize::from(asked).min(ROOM));
     for nth in 0..asked {
         match walk.question(nth == 0 || questions.len() < QUESTIONS_MAX) {
             Some(Some(question)) => questions.push(question),
@@ -68,6 +70,7 @@ pub(super) fn parse(bytes: &[u8], dialect: Dialect) -> Option<Message> {
     let mut whole = true;
     let mut sections = [Vec::new(), Vec::new(), Vec::new()];
     for (nth, (section, count)) in sections.iter_mut().zip(counts).enumerate() {
+        section.reserve_exact(usize::from(count).min(ROOM));
         for _ in 0..count {
             let Some((rdata, record)) = walk.record(section.len() < RECORDS_MAX) else {
                 whole = false;
