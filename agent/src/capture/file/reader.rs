@@ -10,6 +10,8 @@ use super::source::Source;
 /// The largest record that is read; a longer one can only be damage (no snap length in use comes near).
 const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+const TOO_LONG: &str = "a record that claims more than 16 MiB";
+
 /// One file, and its latest packet.
 pub(super) struct CaptureFile {
     name: String,
@@ -97,6 +99,11 @@ impl CaptureFile {
         self.packet.link
     }
 
+    /// Time of the latest packet.
+    pub(super) const fn at(&self) -> Timestamp {
+        self.packet.at
+    }
+
     /// The latest packet.
     pub(super) fn frame(&self) -> Frame<'_> {
         let Packet { at, link, start, end, wire_len } = self.packet;
@@ -129,24 +136,32 @@ impl CaptureFile {
         let Format::Pcap { big_endian, nanoseconds, header_bytes, link } = self.format else {
             return Ok(Read::End);
         };
-        if self.see(1)? == 0 {
-            return Ok(Read::End);
+        // Nearly always the record lies there whole.
+        let there = self.source.bytes();
+        if there.len() < header_bytes || there.len() < record_bytes(there, big_endian, header_bytes) {
+            if self.see(1)? == 0 {
+                return Ok(Read::End);
+            }
+            self.need(header_bytes, "a record header")?;
+            self.need(record_bytes(self.source.bytes(), big_endian, header_bytes), "a packet")?;
         }
-        self.need(header_bytes, "a record header")?;
-        let captured = usize::try_from(self.u32_at(8, big_endian)).unwrap_or(usize::MAX);
-        let end = captured.saturating_add(header_bytes);
-        self.need(end, "a packet")?;
-        let fraction = u64::from(self.u32_at(4, big_endian));
-        let nanos = u64::from(self.u32_at(0, big_endian)) * 1_000_000_000
-            + if nanoseconds { fraction } else { fraction * 1000 };
-        let wire_len = self.u32_at(12, big_endian).max(self.u32_at(8, big_endian));
+        let there = self.source.bytes();
+        let end = record_bytes(there, big_endian, header_bytes);
+        if end > RECORD_BYTES_MAX {
+            return Err(self.damaged(TOO_LONG));
+        }
+        let [seconds, fraction, captured, wire_len] =
+            [0, 4, 8, 12].map(|at| pcapng::u32_at(there, at, big_endian));
+        let fraction = u64::from(fraction);
+        let nanos =
+            u64::from(seconds) * 1_000_000_000 + if nanoseconds { fraction } else { fraction * 1000 };
         self.record = end;
         Ok(Read::Packet(Packet {
             at: Timestamp::from_nanos(nanos),
             link,
             start: header_bytes,
             end,
-            wire_len,
+            wire_len: wire_len.max(captured),
         }))
     }
 
@@ -187,7 +202,7 @@ impl CaptureFile {
     /// Makes `want` bytes visible.
     fn need(&mut self, want: usize, what: &'static str) -> Result<(), FileError> {
         if want > RECORD_BYTES_MAX {
-            return Err(self.damaged("a record that claims more than 16 MiB"));
+            return Err(self.damaged(TOO_LONG));
         }
         let left = self.see(want)?;
         if left == want {
@@ -215,6 +230,12 @@ impl CaptureFile {
     fn u32_at(&self, at: usize, big_endian: bool) -> u32 {
         pcapng::u32_at(self.source.bytes(), at, big_endian)
     }
+}
+
+/// Length of a record of pcap by what its header says, the header included.
+fn record_bytes(bytes: &[u8], big_endian: bool, header_bytes: usize) -> usize {
+    let captured = usize::try_from(pcapng::u32_at(bytes, 8, big_endian)).unwrap_or(usize::MAX);
+    captured.saturating_add(header_bytes)
 }
 
 enum Read {
