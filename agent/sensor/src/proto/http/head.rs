@@ -5,6 +5,7 @@ use sekimori_wire::text::prefix;
 
 use crate::event::HttpRequest;
 use crate::event::http::Field;
+use crate::proto::search::find;
 
 /// Fields of a message that are kept.
 const FIELDS_MAX: usize = 64;
@@ -107,7 +108,7 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(3);
     loop {
         let rest = bytes.get(at..)?;
-        let newline = at + rest.iter().position(|byte| *byte == b'\n')?;
+        let newline = at + find(rest, b'\n')?;
         match bytes.get(newline + 1..)? {
             [b'\n', ..] => return Some(newline + 2),
             [b'\r', b'\n', ..] => return Some(newline + 3),
@@ -118,14 +119,18 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// Reads a head, whole or cut.
 pub(super) fn read(bytes: &[u8]) -> Head<'_> {
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    let line = lines.next().unwrap_or_default();
+    // From here, the next line with its end.
+    let next_line = |at: usize| {
+        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+        rest.get(..find(rest, b'\n').map_or(rest.len(), |end| end + 1))
+    };
+    let line = next_line(0).unwrap_or_default();
     let mut at = line.len();
     let value = |from, to| bytes.get(from..to).unwrap_or_default().trim_ascii();
     let mut fields: Vec<(&[u8], &[u8])> = Vec::with_capacity(FIELDS_USUAL);
     // The latest name, and from where to where the value reaches: folded lines are added.
     let mut latest: Option<(&[u8], usize, usize)> = None;
-    for field in lines {
+    while let Some(field) = next_line(at) {
         let (start, end) = (at, at + field.len());
         at = end;
         let full = fields.len() + usize::from(latest.is_some()) >= FIELDS_READ_MAX;
@@ -133,7 +138,7 @@ pub(super) fn read(bytes: &[u8]) -> Head<'_> {
             (Some(b' ' | b'\t'), Some((_, _, to))) => *to = end,
             _ if full => break,
             _ => {
-                let Some(colon) = field.iter().position(|byte| *byte == b':') else { continue };
+                let Some(colon) = find(field, b':') else { continue };
                 let name = field.get(..colon).unwrap_or_default().trim_ascii();
                 let before = latest.replace((name, start + colon + 1, end));
                 fields.extend(before.map(|(name, from, to)| (name, value(from, to))));
