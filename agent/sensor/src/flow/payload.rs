@@ -19,22 +19,23 @@ const PERIOD_MAX: usize = 32;
 /// The first payload of a direction.
 pub(super) fn opening(side: Side, ip: &Ip<'_>) -> Opening {
     let head = ip.payload.get(..SHAPE_BYTES).unwrap_or(ip.payload);
-    let mut seen = [0_u64; 4];
-    let mut printable = 0_usize;
+    let mut seen = [0_u8; 256];
     for byte in head {
-        if let Some(word) = seen.get_mut(usize::from(byte >> 6)) {
-            *word |= 1 << (byte & 63);
+        if let Some(one) = seen.get_mut(usize::from(*byte)) {
+            *one = 1;
         }
-        printable += usize::from(matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~'));
     }
-    let distinct = seen.iter().map(|word| word.count_ones()).sum::<u32>();
-    let percent = (printable * 100).checked_div(head.len()).unwrap_or_default();
+    // At most so many as bytes are looked at: no sum overflows.
+    let distinct_bytes = seen.iter().fold(0_u8, |sum, one| sum.wrapping_add(*one));
+    let is_printable = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    let printable = head.iter().fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(is_printable(*byte))));
+    let percent = (usize::from(printable) * 100).checked_div(head.len()).unwrap_or_default();
     Opening {
         from_originator: side == Side::Originator,
         bytes: ip.payload_bytes,
         shape: hash(head),
         printable_percent: u8::try_from(percent).unwrap_or(100),
-        distinct_bytes: u8::try_from(distinct).unwrap_or(u8::MAX),
+        distinct_bytes,
     }
 }
 
