@@ -32,16 +32,19 @@ pub(super) fn read(message: &[u8], at: usize) -> Option<Box<str>> {
     // Nearly every name has nothing to escape: it is put together where it costs nothing, and kept at its length.
     let mut plain = [0_u8; NAME_MAX];
     let mut length = 0;
-    let mut escapes = false;
+    let mut dots = 0_usize;
     labels(message, at, |label| {
-        escapes |= label.iter().any(|byte| !is_plain(*byte));
         if length > 0 {
             put(&mut plain, &mut length, b".");
+            dots += 1;
         }
         put(&mut plain, &mut length, label);
     })?;
-    if !escapes {
-        return str::from_utf8(plain.get(..length)?).ok().map(Box::from);
+    let plain = plain.get(..length)?;
+    // No early end: many bytes are looked at together. A dot more than labels need stands within one.
+    let escapes = plain.iter().fold(false, |escapes, byte| escapes | !is_plain(*byte));
+    if !escapes && plain.iter().map(|byte| usize::from(*byte == b'.')).sum::<usize>() == dots {
+        return str::from_utf8(plain).ok().map(Box::from);
     }
     let mut text = String::with_capacity(2 * NAME_MAX);
     labels(message, at, |label| {
@@ -87,9 +90,9 @@ fn labels(message: &[u8], mut at: usize, mut show: impl FnMut(&[u8])) -> Option<
     }
 }
 
-/// It stands for itself.
+/// It stands for itself, a dot only between labels.
 const fn is_plain(byte: u8) -> bool {
-    matches!(byte, 0x21..=0x7e) && byte != b'.' && byte != b'\\'
+    matches!(byte, 0x21..=0x7e) && byte != b'\\'
 }
 
 fn push_escaped(text: &mut String, byte: u8) {
