@@ -136,25 +136,25 @@ impl CaptureFile {
         let Format::Pcap { big_endian, nanoseconds, header_bytes, link } = self.format else {
             return Ok(Read::End);
         };
+        let mut there = self.source.bytes();
+        let mut header = RecordHeader::read(there, big_endian, header_bytes);
         // Nearly always the record lies there whole.
-        let there = self.source.bytes();
-        if there.len() < header_bytes || there.len() < record_bytes(there, big_endian, header_bytes) {
+        if header.is_none_or(|header| header.end > there.len().min(RECORD_BYTES_MAX)) {
             if self.see(1)? == 0 {
                 return Ok(Read::End);
             }
             self.need(header_bytes, "a record header")?;
-            self.need(record_bytes(self.source.bytes(), big_endian, header_bytes), "a packet")?;
+            let end = RecordHeader::read(self.source.bytes(), big_endian, header_bytes)
+                .map_or(usize::MAX, |header| header.end);
+            self.need(end, "a packet")?;
+            there = self.source.bytes();
+            header = RecordHeader::read(there, big_endian, header_bytes);
         }
-        let there = self.source.bytes();
-        let end = record_bytes(there, big_endian, header_bytes);
-        if end > RECORD_BYTES_MAX {
-            return Err(self.damaged(TOO_LONG));
-        }
-        let [seconds, fraction, captured, wire_len] =
-            [0, 4, 8, 12].map(|at| pcapng::u32_at(there, at, big_endian));
+        let Some(RecordHeader { seconds, fraction, captured, wire_len, end }) = header else {
+            return Ok(Read::End);
+        };
         let fraction = u64::from(fraction);
-        let nanos =
-            u64::from(seconds) * 1_000_000_000 + if nanoseconds { fraction } else { fraction * 1000 };
+        let nanos = u64::from(seconds) * 1_000_000_000 + if nanoseconds { fraction } else { fraction * 1000 };
         self.record = end;
         Ok(Read::Packet(Packet {
             at: Timestamp::from_nanos(nanos),
@@ -232,10 +232,28 @@ impl CaptureFile {
     }
 }
 
-/// Length of a record of pcap by what its header says, the header included.
-fn record_bytes(bytes: &[u8], big_endian: bool, header_bytes: usize) -> usize {
-    let captured = usize::try_from(pcapng::u32_at(bytes, 8, big_endian)).unwrap_or(usize::MAX);
-    captured.saturating_add(header_bytes)
+/// What stands before a packet of pcap.
+#[derive(Clone, Copy)]
+struct RecordHeader {
+    seconds: u32,
+    fraction: u32,
+    captured: u32,
+    wire_len: u32,
+    /// Bytes of header and packet.
+    end: usize,
+}
+
+impl RecordHeader {
+    fn read(bytes: &[u8], big_endian: bool, header_bytes: usize) -> Option<Self> {
+        let header: &[u8; 16] = bytes.get(..header_bytes)?.first_chunk()?;
+        let number = if big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+        let (words, _) = header.as_chunks();
+        let [seconds, fraction, captured, wire_len] = words else { return None };
+        let captured = number(*captured);
+        let end = usize::try_from(captured).unwrap_or(usize::MAX).saturating_add(header_bytes);
+        let [seconds, fraction, wire_len] = [*seconds, *fraction, *wire_len].map(number);
+        Some(Self { seconds, fraction, captured, wire_len, end })
+    }
 }
 
 enum Read {
