@@ -4,6 +4,7 @@
 //! Several files are merged in order of time. A cut or damaged file yields every packet that can be read, then a
 //! [`FileError`] that says where and what; the other files go on.
 
+mod ahead;
 mod compressed;
 mod pcapng;
 mod reader;
