@@ -56,9 +56,7 @@ fn is_shell(bytes: &[u8]) -> bool {
         return false;
     }
     let line = end.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    WORDS.iter().any(|words| holds(start, words))
-        || is_windows_prompt(line)
-        || is_unix_prompt(line)
+    WORDS.iter().any(|words| holds(start, words)) || is_windows_prompt(line) || is_unix_prompt(line)
 }
 
 /// `C:\Windows\system32>`, also PowerShell's.

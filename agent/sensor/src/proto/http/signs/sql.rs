@@ -73,11 +73,13 @@ pub(super) fn injection(text: &str) -> bool {
 fn is_worth_reading(text: &[u8]) -> bool {
     text.iter().enumerate().any(|(at, byte)| match byte {
         b'\'' | b'"' | b';' => true,
-        _ => text.get(at + 1).is_some_and(|next| begins_mark(*byte, *next)) && {
-            let rest = text.get(at..).unwrap_or_default();
-            let mut words = MARKS.iter().chain(&TELLTALES);
-            words.any(|word| rest.starts_with(word.as_bytes()))
-        },
+        _ => {
+            text.get(at + 1).is_some_and(|next| begins_mark(*byte, *next)) && {
+                let rest = text.get(at..).unwrap_or_default();
+                let mut words = MARKS.iter().chain(&TELLTALES);
+                words.any(|word| rest.starts_with(word.as_bytes()))
+            }
+        }
     })
 }
 
