@@ -29,6 +29,7 @@ mod quic;
 mod rdp;
 mod reader;
 mod recognise;
+mod search;
 mod session;
 mod shell;
 mod sip;

@@ -4,6 +4,7 @@
 //! Several files are merged in order of time. A cut or damaged file yields every packet that can be read, then a
 //! [`FileError`] that says where and what; the other files go on.
 
+mod ahead;
 mod compressed;
 mod pcapng;
 mod reader;
@@ -12,6 +13,7 @@ mod xz;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::io;
 use std::path::PathBuf;
 
@@ -96,7 +98,10 @@ impl Files {
         match CaptureFile::new(name, source) {
             Ok(file) => {
                 self.files.push(file);
-                self.advance(self.files.len() - 1);
+                let idx = self.files.len() - 1;
+                if let Some(at) = self.advance(idx) {
+                    self.order.push(Reverse((at, idx)));
+                }
             }
             Err(problem) => self.problems.push(problem),
         }
@@ -104,32 +109,43 @@ impl Files {
 
     /// The next frame of all files; `None` at the end of all.
     pub(crate) fn next_frame(&mut self) -> Option<Frame<'_>> {
-        if let Some(idx) = self.current.take() {
-            self.advance(idx);
-        }
-        let Reverse((_, idx)) = self.order.pop()?;
+        let read_on = self.current.take().and_then(|idx| Some((self.advance(idx)?, idx)));
+        let idx = match (read_on, self.order.peek_mut()) {
+            // The only file left, or the earliest again.
+            (Some((_, idx)), None) => idx,
+            (Some((at, idx)), Some(mut next)) => {
+                if (at, idx) > next.0 {
+                    core::mem::replace(&mut *next, Reverse((at, idx))).0.1
+                } else {
+                    idx
+                }
+            }
+            (None, Some(next)) => PeekMut::pop(next).0.1,
+            (None, None) => return None,
+        };
         self.current = Some(idx);
         self.files.get(idx).map(CaptureFile::frame)
     }
 
-    /// Reads on in one file to the next frame that passes the filter.
-    fn advance(&mut self, idx: usize) {
-        let Some(file) = self.files.get_mut(idx) else { return };
+    /// Reads on in one file to the next frame that passes the filter; its time.
+    fn advance(&mut self, idx: usize) -> Option<Timestamp> {
+        let file = self.files.get_mut(idx)?;
         loop {
             match file.read_packet() {
                 Ok(true) => {}
-                Ok(false) => return,
-                Err(problem) => return self.problems.push(problem),
+                Ok(false) => return None,
+                Err(problem) => {
+                    self.problems.push(problem);
+                    return None;
+                }
             }
-            let passes = self
-                .filter
-                .as_mut()
-                .map_or(Ok(true), |filter| filter.matches(file.link(), file.frame().bytes));
-            match passes {
-                Ok(true) => return self.order.push(Reverse((file.frame().at, idx))),
+            let Some(filter) = &mut self.filter else { return Some(file.at()) };
+            match filter.matches(file.link(), file.frame().bytes) {
+                Ok(true) => return Some(file.at()),
                 Ok(false) => {}
                 Err(cause) => {
-                    return self.problems.push(FileError::Filter { file: file.name().to_owned(), cause });
+                    self.problems.push(FileError::Filter { file: file.name().to_owned(), cause });
+                    return None;
                 }
             }
         }

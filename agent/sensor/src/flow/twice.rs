@@ -6,9 +6,10 @@
 //! nothing is allocated, and the segments of a long transfer cost a comparison of numbers.
 
 use crate::decode::Flags;
+use crate::flow::payload::{SEED, folded, hash, hash_on};
 use crate::flow::tcp::distance;
 
-/// Lengths of the beginnings that are compared: the longest one that both segments have. The first is longer than what keep-alive
+/// Lengths of the beginnings that are compared, multiples of eight: the longest one that both segments have. The first is longer than what keep-alive
 /// and zero-window probes carry (a byte, RFC 9293, 3.8.4), the last reaches past the status line and first header of HTTP.
 const RUNGS: [usize; 3] = [16, 64, 256];
 /// Data as far behind a reset as this is of the same connection: the largest window without scaling (RFC 9293, 3.1).
@@ -89,9 +90,11 @@ impl Twice {
     fn remember(&mut self, heard: &Heard<'_>) {
         self.state = self.state & !ITS_TURN | SPOKE;
         (self.sequence, self.hops_left, self.reach) = (heard.sequence, heard.hops_left, 0);
+        let (mut done, mut so_far) = (0, SEED);
         for (rung, length) in self.rungs.iter_mut().zip(RUNGS) {
-            let Some(beginning) = heard.payload.get(..length) else { return };
-            *rung = hash(beginning);
+            let Some(more) = heard.payload.get(done..length) else { return };
+            (done, so_far) = (length, hash_on(so_far, more));
+            *rung = folded(so_far);
             self.reach += 1;
         }
     }
@@ -103,7 +106,7 @@ impl Twice {
         let known = self.rungs.iter().zip(RUNGS).take(self.reach.into());
         let (rung, beginning) =
             known.filter_map(|(rung, length)| Some((*rung, heard.payload.get(..length)?))).next_back()?;
-        if hash(beginning) == rung {
+        if folded(hash(beginning)) == rung {
             return None;
         }
         self.state |= SAID_DATA;
@@ -145,11 +148,6 @@ pub(crate) const AFTER_RESET_FROM_ELSEWHERE: &str = "stream.data_after_reset_fro
 
 /// Resets came at several places that the connection had not reached.
 pub(crate) const RESET_AHEAD: &str = "stream.resets_ahead";
-
-/// FNV-1a. Whoever makes two contents that it cannot tell apart only hides himself from this one check.
-fn hash(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-}
 
 #[cfg(test)]
 mod tests {

@@ -7,7 +7,7 @@ mod record;
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::counters::Counter;
 use crate::event::{Application, FlowEvent};
-use message::{Dialect, Message, parse};
+use message::{Dialect, Message, may_be_plausible, parse};
 
 const DNS: u16 = 53;
 const MDNS: u16 = 5353;
@@ -67,7 +67,9 @@ fn probe_stream(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     let Some(length) = announced(bytes) else { return if on_port { Guess::More } else { Guess::No } };
     match bytes.get(PREFIX..length) {
         Some(message) => {
-            parse(message, Dialect::Dns).is_some_and(|message| message.plausible || on_port).into()
+            let may_be = on_port || may_be_plausible(message);
+            let is_one = || parse(message, Dialect::Dns).is_some_and(|message| message.plausible || on_port);
+            (may_be && is_one()).into()
         }
         None if on_port && bytes.len() >= MESSAGE_MAX => {
             parse(bytes.get(PREFIX..).unwrap_or_default(), Dialect::Dns).is_some().into()
@@ -81,7 +83,8 @@ fn probe_datagram(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     if hint.on_port(&PORTS) {
         return Guess::Yes;
     }
-    let plausible = || parse(bytes, Dialect::Dns).is_some_and(|message| message.plausible);
+    let plausible =
+        || may_be_plausible(bytes) && parse(bytes, Dialect::Dns).is_some_and(|message| message.plausible);
     (!hint.on_port(&[NETBIOS_NAMES]) && plausible()).into()
 }
 

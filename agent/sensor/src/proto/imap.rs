@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::lines::{self, Lines, after, word};
+use super::search::first_line;
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::counters::Counter;
 use crate::event::{Application, ImapCommand};
@@ -159,7 +160,7 @@ fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
             Guess::No
         };
     }
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = first_line(bytes);
     let (_tag, rest) = word(line);
     let commands =
         [&b"CAPABILITY"[..], b"LOGIN ", b"AUTHENTICATE ", b"STARTTLS", b"SELECT ", b"NOOP", b"ID "];

@@ -1,6 +1,7 @@
 //! IRC (RFC 2812): recognised, not read.
 
 use super::lines::after;
+use super::search::first_line;
 use super::{Guess, Hint, Recogniser, Session, Side};
 use crate::event::Application;
 
@@ -9,7 +10,7 @@ pub(super) const STREAM: &[Recogniser] =
 
 /// A client registers (RFC 2812, 3.1), a server says `NOTICE AUTH` or answers with its name before a command.
 fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let line = first_line(bytes).trim_ascii_end();
     if hint.side == Side::Responder {
         let named = line.strip_prefix(b":").and_then(|rest| rest.splitn(3, |byte| *byte == b' ').nth(1));
         let numbered = named.is_some_and(|word| word == b"001" || word == b"020" || word == b"NOTICE");

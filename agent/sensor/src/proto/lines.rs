@@ -1,7 +1,7 @@
 //! Lines of bounded length out of a stream, each byte looked at once: what was scanned for an end of line is not scanned again
 //! when more comes.
 
-use super::Take;
+use super::{Take, search};
 
 /// Where a direction stands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,7 +93,7 @@ impl Lines {
 }
 
 fn find(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == b'\n')
+    search::find(bytes, b'\n')
 }
 
 /// At most `max` bytes as text; what is not UTF-8 is replaced.

@@ -1,6 +1,7 @@
 //! What only an attack sends in a stream that no parser reads, and the prompt of a shell in it: somebody has one where no
 //! protocol for it is spoken.
 
+use super::search::holds;
 use super::{Side, Sink};
 use crate::event::Application;
 
@@ -43,8 +44,7 @@ fn attack(bytes: &[u8]) -> Option<&'static str> {
     /// What is held stands among the first bytes.
     const HELD_MAX: usize = 2 * 1024;
     let start = bytes.get(..HELD_MAX).unwrap_or(bytes);
-    let holds = |words: &[u8]| words.is_empty() || start.windows(words.len()).any(|at| at == words);
-    let found = ATTACKS.iter().find(|(_, begins, words)| start.starts_with(begins) && holds(words));
+    let found = ATTACKS.iter().find(|(_, begins, words)| start.starts_with(begins) && holds(start, words));
     found.map(|(name, ..)| *name)
 }
 
@@ -56,9 +56,7 @@ fn is_shell(bytes: &[u8]) -> bool {
         return false;
     }
     let line = end.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-    WORDS.iter().any(|words| start.windows(words.len()).any(|at| at == *words))
-        || is_windows_prompt(line)
-        || is_unix_prompt(line)
+    WORDS.iter().any(|words| holds(start, words)) || is_windows_prompt(line) || is_unix_prompt(line)
 }
 
 /// `C:\Windows\system32>`, also PowerShell's.

@@ -1,6 +1,7 @@
 //! SIP heads (RFC 3261) in datagrams and streams; RTSP (RFC 7826), which looks alike, is recognised.
 
 use super::lines::{self, after, word};
+use super::search::first_line;
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::counters::Counter;
 use crate::event::{Application, SipMessage, SipStart};
@@ -17,6 +18,8 @@ const HEAD_MAX: usize = 8192;
 const HEADERS_MAX: usize = 128;
 /// Longest value kept.
 const VALUE_MAX: usize = 1024;
+/// Bytes of a beginning that may still become a first line.
+const START_MAX: usize = 16;
 const METHODS: [&[u8]; 14] = [
     b"INVITE",
     b"ACK",
@@ -173,18 +176,24 @@ fn probe_rtsp(_hint: &Hint<'_>, bytes: &[u8]) -> Guess {
 
 /// A first line with one of these methods and this version, or a response of this version.
 fn has_start(bytes: &[u8], methods: &[&[u8]], version: &[u8]) -> Guess {
-    let whole = bytes.contains(&b'\n');
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    if line.starts_with(version) {
+    if bytes.starts_with(version) {
         return Guess::Yes;
     }
+    // Most of what is no such line does not even begin like one.
+    let begins = || methods.iter().any(|one| bytes.first() == one.first() && bytes.starts_with(one));
+    let is_short = bytes.len() <= START_MAX;
+    if !is_short && !bytes.first().is_some_and(u8::is_ascii_whitespace) && !begins() {
+        return Guess::No;
+    }
+    let line = first_line(bytes);
+    let whole = line.len() < bytes.len();
     let (first, rest) = word(line);
     let method = methods.contains(&first);
     let ends = rest.rsplit(|byte| *byte == b' ').next().is_some_and(|last| last.starts_with(version));
     if method && ends && whole {
         return Guess::Yes;
     }
-    let could = bytes.len() <= 16 && methods.iter().chain([&version]).any(|one| one.starts_with(line));
+    let could = is_short && methods.iter().chain([&version]).any(|one| one.starts_with(line));
     if !whole && bytes.len() < VALUE_MAX && (method || could) { Guess::More } else { Guess::No }
 }
 

@@ -9,6 +9,7 @@ mod message;
 use std::collections::VecDeque;
 
 use super::lines::{self, Line, Lines, Reply, after, word};
+use super::search::first_line;
 use super::{Guess, Hint, Recogniser, Session, Side, Sink, Take};
 use crate::counters::Counter;
 use crate::event::{Application, MailProgress, SmtpLogin, SmtpMail};
@@ -408,7 +409,7 @@ fn path_of(argument: &[u8]) -> Box<str> {
 }
 
 fn probe(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = first_line(bytes);
     if hint.side == Side::Responder {
         return match lines::greeting(bytes) {
             None => Guess::No,

@@ -10,6 +10,8 @@ use super::source::Source;
 /// The largest record that is read; a longer one can only be damage (no snap length in use comes near).
 const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+const TOO_LONG: &str = "a record that claims more than 16 MiB";
+
 /// One file, and its latest packet.
 pub(super) struct CaptureFile {
     name: String,
@@ -97,6 +99,11 @@ impl CaptureFile {
         self.packet.link
     }
 
+    /// Time of the latest packet.
+    pub(super) const fn at(&self) -> Timestamp {
+        self.packet.at
+    }
+
     /// The latest packet.
     pub(super) fn frame(&self) -> Frame<'_> {
         let Packet { at, link, start, end, wire_len } = self.packet;
@@ -129,24 +136,32 @@ impl CaptureFile {
         let Format::Pcap { big_endian, nanoseconds, header_bytes, link } = self.format else {
             return Ok(Read::End);
         };
-        if self.see(1)? == 0 {
-            return Ok(Read::End);
+        let mut there = self.source.bytes();
+        let mut header = RecordHeader::read(there, big_endian, header_bytes);
+        // Nearly always the record lies there whole.
+        if header.is_none_or(|header| header.end > there.len().min(RECORD_BYTES_MAX)) {
+            if self.see(1)? == 0 {
+                return Ok(Read::End);
+            }
+            self.need(header_bytes, "a record header")?;
+            let end = RecordHeader::read(self.source.bytes(), big_endian, header_bytes)
+                .map_or(usize::MAX, |header| header.end);
+            self.need(end, "a packet")?;
+            there = self.source.bytes();
+            header = RecordHeader::read(there, big_endian, header_bytes);
         }
-        self.need(header_bytes, "a record header")?;
-        let captured = usize::try_from(self.u32_at(8, big_endian)).unwrap_or(usize::MAX);
-        let end = captured.saturating_add(header_bytes);
-        self.need(end, "a packet")?;
-        let fraction = u64::from(self.u32_at(4, big_endian));
-        let nanos = u64::from(self.u32_at(0, big_endian)) * 1_000_000_000
-            + if nanoseconds { fraction } else { fraction * 1000 };
-        let wire_len = self.u32_at(12, big_endian).max(self.u32_at(8, big_endian));
+        let Some(RecordHeader { seconds, fraction, captured, wire_len, end }) = header else {
+            return Ok(Read::End);
+        };
+        let fraction = u64::from(fraction);
+        let nanos = u64::from(seconds) * 1_000_000_000 + if nanoseconds { fraction } else { fraction * 1000 };
         self.record = end;
         Ok(Read::Packet(Packet {
             at: Timestamp::from_nanos(nanos),
             link,
             start: header_bytes,
             end,
-            wire_len,
+            wire_len: wire_len.max(captured),
         }))
     }
 
@@ -187,7 +202,7 @@ impl CaptureFile {
     /// Makes `want` bytes visible.
     fn need(&mut self, want: usize, what: &'static str) -> Result<(), FileError> {
         if want > RECORD_BYTES_MAX {
-            return Err(self.damaged("a record that claims more than 16 MiB"));
+            return Err(self.damaged(TOO_LONG));
         }
         let left = self.see(want)?;
         if left == want {
@@ -214,6 +229,30 @@ impl CaptureFile {
 
     fn u32_at(&self, at: usize, big_endian: bool) -> u32 {
         pcapng::u32_at(self.source.bytes(), at, big_endian)
+    }
+}
+
+/// What stands before a packet of pcap.
+#[derive(Clone, Copy)]
+struct RecordHeader {
+    seconds: u32,
+    fraction: u32,
+    captured: u32,
+    wire_len: u32,
+    /// Bytes of header and packet.
+    end: usize,
+}
+
+impl RecordHeader {
+    fn read(bytes: &[u8], big_endian: bool, header_bytes: usize) -> Option<Self> {
+        let header: &[u8; 16] = bytes.get(..header_bytes)?.first_chunk()?;
+        let number = if big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+        let (words, _) = header.as_chunks();
+        let [seconds, fraction, captured, wire_len] = words else { return None };
+        let captured = number(*captured);
+        let end = usize::try_from(captured).unwrap_or(usize::MAX).saturating_add(header_bytes);
+        let [seconds, fraction, wire_len] = [*seconds, *fraction, *wire_len].map(number);
+        Some(Self { seconds, fraction, captured, wire_len, end })
     }
 }
 

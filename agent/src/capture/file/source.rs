@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::map::Window;
+use super::ahead::Ahead;
 use super::compressed::{self, PACKINGS_MAX, Packing};
 
 /// Read at once from what cannot be mapped.
@@ -65,7 +66,10 @@ impl Source {
     pub(super) fn of(reader: impl Read + Send + 'static, size: Option<u64>) -> io::Result<Self> {
         let read = Arc::<AtomicU64>::default();
         let counted = Counted { inner: reader, read: Arc::clone(&read) };
-        let (reader, packings) = compressed::unpacked(Box::new(counted))?;
+        let (mut reader, packings) = compressed::unpacked(Box::new(counted))?;
+        if !packings.is_empty() {
+            reader = Box::new(Ahead::new(reader)?);
+        }
         let from = From::Stream { reader, buffer: Vec::new() };
         Ok(Self { from, at: 0, read, size, packings })
     }

@@ -19,6 +19,10 @@ const RECORDS_PLAUSIBLE: u16 = 64;
 const QUESTIONS_MAX: usize = 32;
 /// Records of a section that are kept.
 const RECORDS_MAX: usize = 256;
+/// Records that room is made for because a header says so.
+const ROOM: usize = 4;
+/// A compression pointer to the first name behind the header: the first question's, if there is one.
+const TO_QUESTION: [u8; 2] = [0xc0, 12];
 /// Bytes of names and data of a message that are kept: compression makes 255 bytes of two.
 const TEXT_MAX: usize = 64 * 1024;
 
@@ -51,7 +55,7 @@ pub(super) fn parse(bytes: &[u8], dialect: Dialect) -> Option<Message> {
     let rcode = u8::try_from(flags & 0xf).unwrap_or_default();
     let mut walk = Walk { message: bytes, reader: header, dialect, left: TEXT_MAX, left_out: 0 };
     let mut dns = Dns { is_response, rcode, id, flags, announced, ..Dns::default() };
-    let mut questions = Vec::new();
+    let mut questions = Vec::with_capacity(usize::from(asked).min(ROOM));
     for nth in 0..asked {
         match walk.question(nth == 0 || questions.len() < QUESTIONS_MAX) {
             Some(Some(question)) => questions.push(question),
@@ -68,8 +72,10 @@ pub(super) fn parse(bytes: &[u8], dialect: Dialect) -> Option<Message> {
     let mut whole = true;
     let mut sections = [Vec::new(), Vec::new(), Vec::new()];
     for (nth, (section, count)) in sections.iter_mut().zip(counts).enumerate() {
+        section.reserve_exact(usize::from(count).min(ROOM));
         for _ in 0..count {
-            let Some((rdata, record)) = walk.record(section.len() < RECORDS_MAX) else {
+            let keep = section.len() < RECORDS_MAX;
+            let Some((rdata, record)) = walk.record(keep, dns.questions.first()) else {
                 whole = false;
                 break;
             };
@@ -84,11 +90,8 @@ pub(super) fn parse(bytes: &[u8], dialect: Dialect) -> Option<Message> {
     dns.left_out = walk.left_out;
     whole &= walk.reader.0.is_empty();
     let plausible = whole
-        && flags & (OPCODE | Z) == 0
-        && asked == 1
+        && is_plausible(flags, asked, counts)
         && matches!(class, 1 | 3 | 255)
-        && counts.iter().all(|count| *count <= RECORDS_PLAUSIBLE)
-        && (is_response || counts.first() == Some(&0))
         && dns.qname.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.*/".contains(&byte));
     Some(Message { dns, whole, plausible })
 }
@@ -100,6 +103,23 @@ fn put_questions(dns: &mut Dns, questions: Vec<Question>, dialect: Dialect) {
         dns.qtype = first.qtype;
     }
     dns.questions = questions.into();
+}
+
+/// What a message needs in its header to be plausible.
+pub(super) fn may_be_plausible(bytes: &[u8]) -> bool {
+    let mut header = Reader(bytes);
+    let read = (|| {
+        let (_id, flags) = (header.u16()?, header.u16()?);
+        Some((flags, header.u16()?, [header.u16()?, header.u16()?, header.u16()?]))
+    })();
+    read.is_some_and(|(flags, asked, counts)| is_plausible(flags, asked, counts))
+}
+
+fn is_plausible(flags: u16, asked: u16, counts: [u16; 3]) -> bool {
+    flags & (OPCODE | Z) == 0
+        && asked == 1
+        && counts.iter().all(|count| *count <= RECORDS_PLAUSIBLE)
+        && (flags & QR != 0 || counts.first() == Some(&0))
 }
 
 /// Through a message.
@@ -138,7 +158,7 @@ impl Walk<'_> {
     }
 
     /// The length of a record's data, and the record if it is to be kept.
-    fn record(&mut self, keep: bool) -> Option<(u16, Option<Resource>)> {
+    fn record(&mut self, keep: bool, asked: Option<&Question>) -> Option<(u16, Option<Resource>)> {
         let at = self.name()?;
         let (rtype, class, ttl, length) =
             (self.reader.u16()?, self.reader.u16()?, self.reader.u32()?, self.reader.u16()?);
@@ -152,7 +172,13 @@ impl Walk<'_> {
         let place = Place { message: self.message, at: data_at, data };
         let record = Resource {
             // A name that cannot be followed does not take the rest of the message with it.
-            name: self.text(at).unwrap_or_default(),
+            name: match asked {
+                // Nearly always that of the question.
+                Some(asked) if self.message.get(at..).is_some_and(|name| name.starts_with(&TO_QUESTION)) => {
+                    asked.name.clone()
+                }
+                Some(_) | None => self.text(at).unwrap_or_default(),
+            },
             rtype,
             class,
             ttl,

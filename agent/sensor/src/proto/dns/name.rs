@@ -28,20 +28,53 @@ pub(super) fn skip(reader: &mut Reader<'_>) -> Option<()> {
 
 /// The name at `at` in the sender's letters, labels escaped as in RFC 4343, 2.1. A compression pointer must point
 /// backwards, so that following them ends.
-pub(super) fn read(message: &[u8], mut at: usize) -> Option<Box<str>> {
-    let mut text = String::with_capacity(64);
+pub(super) fn read(message: &[u8], at: usize) -> Option<Box<str>> {
+    // Nearly every name has nothing to escape: it is put together where it costs nothing, and kept at its length.
+    let mut plain = [0_u8; NAME_MAX];
+    let mut length = 0;
+    let mut dots = 0_usize;
+    labels(message, at, |label| {
+        if length > 0 {
+            put(&mut plain, &mut length, b".");
+            dots += 1;
+        }
+        put(&mut plain, &mut length, label);
+    })?;
+    let plain = plain.get(..length)?;
+    // No early end: many bytes are looked at together. A dot more than labels need stands within one.
+    let escapes = plain.iter().fold(false, |escapes, byte| escapes | !is_plain(*byte));
+    if !escapes && plain.iter().map(|byte| usize::from(*byte == b'.')).sum::<usize>() == dots {
+        return str::from_utf8(plain).ok().map(Box::from);
+    }
+    let mut text = String::with_capacity(2 * NAME_MAX);
+    labels(message, at, |label| {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        label.iter().for_each(|byte| push_escaped(&mut text, *byte));
+    })?;
+    Some(text.into_boxed_str())
+}
+
+/// Labels and dots are shorter than a name on the wire, which [`labels`] bounds.
+fn put(to: &mut [u8; NAME_MAX], length: &mut usize, bytes: &[u8]) {
+    let end = *length + bytes.len();
+    if let Some(room) = to.get_mut(*length..end) {
+        room.copy_from_slice(bytes);
+        *length = end;
+    }
+}
+
+/// Shows the labels of the name at `at`.
+fn labels(message: &[u8], mut at: usize, mut show: impl FnMut(&[u8])) -> Option<()> {
     let (mut start, mut wire, mut pointers) = (at, 0, 0);
     loop {
         let n = usize::from(*message.get(at)?);
         match n {
-            0 => return Some(text.into_boxed_str()),
+            0 => return Some(()),
             1..=63 => {
                 wire += n + 1;
-                let label = message.get(at + 1..at + 1 + n).filter(|_| wire < NAME_MAX)?;
-                if !text.is_empty() {
-                    text.push('.');
-                }
-                label.iter().for_each(|byte| push_escaped(&mut text, *byte));
+                show(message.get(at + 1..at + 1 + n).filter(|_| wire < NAME_MAX)?);
                 at += 1 + n;
             }
             192..=255 => {
@@ -55,6 +88,11 @@ pub(super) fn read(message: &[u8], mut at: usize) -> Option<Box<str>> {
             _ => return None,
         }
     }
+}
+
+/// It stands for itself, a dot only between labels.
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x21..=0x7e) && byte != b'\\'
 }
 
 fn push_escaped(text: &mut String, byte: u8) {
@@ -103,6 +141,25 @@ mod tests {
         assert_eq!(netbios("CKAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").as_deref(), Some("*"));
         assert_eq!(netbios("www.example.jp"), None);
         assert_eq!(netbios("zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"), None);
+    }
+
+    #[test]
+    fn the_longest_name_and_an_odd_one_are_whole() {
+        let label = |letter: u8, length: u8| [&[length][..], &vec![letter; length.into()]].concat();
+        let message = [vec![0; HEADER], [b'a', b'b', b'c'].map(|one| label(one, 63)).concat()].concat();
+        for (last, fits) in [(61, true), (62, false)] {
+            let message = [&message[..], &label(b'd', last), &[0]].concat();
+            let expected = format!(
+                "{}.{}.{}.{}",
+                "a".repeat(63),
+                "b".repeat(63),
+                "c".repeat(63),
+                "d".repeat(last.into())
+            );
+            assert_eq!(read(&message, HEADER).as_deref(), fits.then_some(&*expected));
+        }
+        let odd = [&[0; HEADER][..], b"\x03a.b\x02\\\xe9\x01c\0"].concat();
+        assert_eq!(read(&odd, HEADER).as_deref(), Some("a\\.b.\\\\\\233.c"));
     }
 
     #[test]

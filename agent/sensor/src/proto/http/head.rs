@@ -5,6 +5,7 @@ use sekimori_wire::text::prefix;
 
 use crate::event::HttpRequest;
 use crate::event::http::Field;
+use crate::proto::search::find;
 
 /// Fields of a message that are kept.
 const FIELDS_MAX: usize = 64;
@@ -43,6 +44,8 @@ const RESPONSE: &[u8] = b"HTTP/1.";
 const LINE_MAX: usize = 2 * 1024;
 /// Fields that are looked at.
 const FIELDS_READ_MAX: usize = 1_000;
+/// Room for the fields that a head usually has.
+const FIELDS_USUAL: usize = 16;
 /// The longest method of that kind.
 const METHOD_MAX: usize = 24;
 
@@ -105,7 +108,7 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from.saturating_sub(3);
     loop {
         let rest = bytes.get(at..)?;
-        let newline = at + rest.iter().position(|byte| *byte == b'\n')?;
+        let newline = at + find(rest, b'\n')?;
         match bytes.get(newline + 1..)? {
             [b'\n', ..] => return Some(newline + 2),
             [b'\r', b'\n', ..] => return Some(newline + 3),
@@ -116,27 +119,33 @@ pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// Reads a head, whole or cut.
 pub(super) fn read(bytes: &[u8]) -> Head<'_> {
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    let line = lines.next().unwrap_or_default();
+    // From here, the next line with its end.
+    let next_line = |at: usize| {
+        let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+        rest.get(..find(rest, b'\n').map_or(rest.len(), |end| end + 1))
+    };
+    let line = next_line(0).unwrap_or_default();
     let mut at = line.len();
-    // Name, and from where to where the value reaches.
-    let mut spans: Vec<(&[u8], usize, usize)> = Vec::new();
-    for field in lines {
+    let value = |from, to| bytes.get(from..to).unwrap_or_default().trim_ascii();
+    let mut fields: Vec<(&[u8], &[u8])> = Vec::with_capacity(FIELDS_USUAL);
+    // The latest name, and from where to where the value reaches: folded lines are added.
+    let mut latest: Option<(&[u8], usize, usize)> = None;
+    while let Some(field) = next_line(at) {
         let (start, end) = (at, at + field.len());
         at = end;
-        let full = spans.len() >= FIELDS_READ_MAX;
-        match (field.first(), spans.last_mut()) {
+        let full = fields.len() + usize::from(latest.is_some()) >= FIELDS_READ_MAX;
+        match (field.first(), &mut latest) {
             (Some(b' ' | b'\t'), Some((_, _, to))) => *to = end,
             _ if full => break,
             _ => {
-                let Some(colon) = field.iter().position(|byte| *byte == b':') else { continue };
+                let Some(colon) = find(field, b':') else { continue };
                 let name = field.get(..colon).unwrap_or_default().trim_ascii();
-                spans.push((name, start + colon + 1, end));
+                let before = latest.replace((name, start + colon + 1, end));
+                fields.extend(before.map(|(name, from, to)| (name, value(from, to))));
             }
         }
     }
-    let value = |from, to| bytes.get(from..to).unwrap_or_default().trim_ascii();
-    let fields = spans.into_iter().map(|(name, from, to)| (name, value(from, to))).collect();
+    fields.extend(latest.map(|(name, from, to)| (name, value(from, to))));
     Head { line: line.trim_ascii_end(), fields }
 }
 
@@ -210,7 +219,7 @@ impl<'a> Head<'a> {
     /// The fields to keep, without credentials.
     pub(super) fn kept(&self) -> Box<[Field]> {
         let mut left = FIELDS_TEXT_MAX;
-        let mut kept = Vec::new();
+        let mut kept = Vec::with_capacity(self.fields.len().min(FIELDS_MAX));
         for (name, value) in self.fields.iter().take(FIELDS_MAX) {
             let name = text(name, WORD_MAX);
             let value = if is_secret(name.as_bytes()) { "".into() } else { text(value, VALUE_MAX) };
@@ -299,9 +308,20 @@ fn host_name(authority: &str) -> Box<str> {
 /// Bytes as text of at most `max` bytes, line ends as blanks.
 pub(super) fn text(bytes: &[u8], max: usize) -> Box<str> {
     let cut = bytes.get(..max.saturating_mul(2)).unwrap_or(bytes);
-    let text = String::from_utf8_lossy(cut);
-    let text = prefix(&text, max);
-    if text.contains(['\r', '\n']) { text.replace(['\r', '\n'], " ").into() } else { text.into() }
+    let lossy;
+    let text = match str::from_utf8(cut) {
+        Ok(text) => text,
+        Err(_) => {
+            lossy = String::from_utf8_lossy(cut);
+            &*lossy
+        }
+    };
+    let text = prefix(text, max);
+    if text.contains('\n') || text.contains('\r') {
+        text.replace(['\r', '\n'], " ").into()
+    } else {
+        text.into()
+    }
 }
 
 /// RFC 4648, 4; padding may lack.

@@ -77,8 +77,8 @@ impl Signs {
     ) {
         let path = target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
         let query = target.get(path.len() + 1..).unwrap_or_default();
-        if target.iter().any(|byte| !is_harmless(*byte)) || target.windows(2).any(|pair| pair == b"..") {
-            let whole = without_lookups(&plain(target, true));
+        if target.iter().any(|byte| !is_harmless(*byte)) || climbs(target) {
+            let whole = without_lookups(plain(target, true));
             self.rules("target", &whole, &whole, |place| matches!(place, Place::Target | Place::Anywhere));
             let path = plain(path, false);
             // `http://host/…` of a proxy has a root of its own.
@@ -106,14 +106,14 @@ impl Signs {
     fn field(&mut self, name: &[u8], value: &[u8]) {
         let is = |one: &str| name.eq_ignore_ascii_case(one.as_bytes());
         let suspect = value.iter().any(|byte| matches!(byte, b'$' | b'`' | b'{' | b'<' | b'\'' | b'~'))
-            || value.windows(2).any(|pair| pair == b"..")
+            || climbs(value)
             || ["soapaction", "range", "spring.cloud.function.routing-expression", "content-type"]
                 .into_iter()
                 .any(is);
         if !suspect {
             return;
         }
-        let text = without_lookups(&plain(value, false));
+        let text = without_lookups(plain(value, false));
         self.rules("field", &text, "", |place| match place {
             Place::AnyField | Place::Anywhere => true,
             Place::Field(one) => is(one),
@@ -130,7 +130,7 @@ impl Signs {
     pub(in crate::proto) fn body(&mut self, kind: &[u8], body: &[u8], target: &str) {
         let is_form = is_form(kind);
         let target = plain(target.as_bytes(), true);
-        let text = without_lookups(&plain(body, is_form));
+        let text = without_lookups(plain(body, is_form));
         self.rules("body", &text, &target, |place| matches!(place, Place::Body | Place::Anywhere));
         if is_form {
             self.values(body, "body");
@@ -138,8 +138,9 @@ impl Signs {
     }
 
     fn rules(&mut self, place: &'static str, text: &str, target: &str, fits: impl Fn(Place) -> bool) {
+        let pairs = Pairs::of(text);
         for rule in RULES.iter().filter(|rule| fits(rule.place)) {
-            let here = rule.words.iter().all(|word| text.contains(word));
+            let here = rule.words.iter().all(|word| pairs.may_hold(word) && text.contains(word));
             if here && (rule.target.is_empty() || target.contains(rule.target)) {
                 self.add(rule.name, place, rule.executes.then_some(text));
             }
@@ -170,6 +171,39 @@ impl Signs {
             self.add("exploit.web_shell", place, Some(value));
         }
     }
+}
+
+/// Which pairs of letters stand in a text: most words of most rules are not searched for.
+struct Pairs([bool; 1024]);
+
+impl Pairs {
+    fn of(text: &str) -> Self {
+        let mut seen = [false; 1024];
+        for pair in text.as_bytes().array_windows() {
+            if let Some(one) = seen.get_mut(Self::place(*pair)) {
+                *one = true;
+            }
+        }
+        Self(seen)
+    }
+
+    /// By the lower five bits of each: letters differ in them.
+    fn place([first, second]: [u8; 2]) -> usize {
+        usize::from(first & 31) << 5 | usize::from(second & 31)
+    }
+
+    /// The first and the last pair of a word are there.
+    fn may_hold(&self, word: &str) -> bool {
+        let there = |pair: Option<&[u8; 2]>| {
+            pair.is_none_or(|pair| self.0.get(Self::place(*pair)).copied().unwrap_or(true))
+        };
+        there(word.as_bytes().first_chunk()) && there(word.as_bytes().last_chunk())
+    }
+}
+
+/// Two full stops in a row.
+fn climbs(text: &[u8]) -> bool {
+    text.contains(&b'.') && text.windows(2).any(|pair| pair == b"..")
 }
 
 const fn is_harmless(byte: u8) -> bool {

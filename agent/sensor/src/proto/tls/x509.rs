@@ -170,22 +170,39 @@ fn text(value: &Any<'_>) -> String {
 /// `1.2.840.113549`; an arc that does not fit 64 bits ends it.
 fn dotted(oid: &Oid<'_>) -> Box<str> {
     let mut reader = Reader(oid.as_bytes());
-    let mut arcs: Vec<u64> = Vec::new();
+    let mut text = String::with_capacity(2 * oid.as_bytes().len() + 4);
     let mut arc = 0_u64;
     while let Some(byte) = reader.u8() {
         let Some(shifted) = arc.checked_mul(128) else { break };
         arc = shifted | u64::from(byte & 0x7f);
         if byte & 0x80 == 0 {
-            if arcs.is_empty() {
+            if text.is_empty() {
                 let first = (arc / 40).min(2);
-                arcs.push(first);
+                push_decimal(&mut text, first);
                 arc -= first * 40;
             }
-            arcs.push(arc);
+            text.push('.');
+            push_decimal(&mut text, arc);
             arc = 0;
         }
     }
-    arcs.iter().map(u64::to_string).collect::<Vec<_>>().join(".").into_boxed_str()
+    text.into_boxed_str()
+}
+
+fn push_decimal(text: &mut String, number: u64) {
+    /// Digits of the largest number.
+    const DIGITS: usize = 20;
+    let mut digits = [0_u8; DIGITS];
+    let (mut rest, mut used) = (number, 0);
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        (rest, used) = (rest / 10, used + 1);
+        if rest == 0 {
+            break;
+        }
+    }
+    let digits = digits.get(DIGITS - used..).unwrap_or_default();
+    text.extend(digits.iter().map(|digit| char::from(*digit)));
 }
 
 #[cfg(test)]
@@ -199,6 +216,7 @@ mod tests {
             (b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b", "1.2.840.113549.1.1.11"),
             (b"\x88\x37", "2.999"),
             (b"\x2a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "1.2"),
+            (b"\x2a\x81\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "1.2.18446744073709551615"),
             (b"", ""),
         ] {
             assert_eq!(&*dotted(&Oid::new(der.into())), expected, "{der:x?}");

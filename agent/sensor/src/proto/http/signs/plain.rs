@@ -1,5 +1,7 @@
 //! What text means to the server that is to be fooled: without percent signs, entities, escapes and nested look-ups.
 
+use std::borrow::Cow;
+
 /// Bytes of one text that are looked at.
 const TEXT_MAX: usize = 4 * 1024;
 /// Percent signs are decoded so often: twice is how filters that decode once are passed.
@@ -7,8 +9,14 @@ const PASSES_MAX: usize = 3;
 
 /// The text as the server may come to read it: lower case, one blank for each run of blanks and comments. `plus`: a plus
 /// sign is a blank, as in forms.
-pub(super) fn plain(text: &[u8], plus: bool) -> String {
-    let mut bytes: Vec<u8> = text.iter().take(TEXT_MAX).copied().collect();
+pub(super) fn plain(text: &[u8], plus: bool) -> Cow<'_, str> {
+    let text = text.get(..TEXT_MAX).unwrap_or(text);
+    if !text.contains(&b'%')
+        && let Some(plain) = undisguised(text, plus)
+    {
+        return plain;
+    }
+    let mut bytes = text.to_vec();
     if plus {
         bytes.iter_mut().filter(|byte| **byte == b'+').for_each(|byte| *byte = b' ');
     }
@@ -22,6 +30,9 @@ pub(super) fn plain(text: &[u8], plus: bool) -> String {
         }
         bytes = decoded;
     }
+    if let Some(plain) = undisguised(&bytes, false) {
+        return plain.into_owned().into();
+    }
     let text = String::from_utf8_lossy(&bytes).to_lowercase();
     let text = if text.contains("\\u00") || text.contains("&#") || text.contains("&l") || text.contains("&q")
     {
@@ -29,7 +40,40 @@ pub(super) fn plain(text: &[u8], plus: bool) -> String {
     } else {
         text
     };
-    squeeze(&text)
+    squeeze(&text).into()
+}
+
+/// A text of ASCII without escapes, entities and comments, as nearly all are, made plain in one pass; percent signs stay.
+fn undisguised(text: &[u8], plus: bool) -> Option<Cow<'_, str>> {
+    let is_blank = |byte: u8| matches!(byte, 0..=b' ' | 0x7f) || (plus && byte == b'+');
+    let mut same = true;
+    let mut before = 0;
+    for (at, byte) in text.iter().enumerate() {
+        let begins = match byte {
+            b'/' => matches!(text.get(at + 1), Some(b'*')),
+            b'&' => matches!(text.get(at + 1), Some(b'#' | b'l' | b'L' | b'q' | b'Q')),
+            b'\\' => matches!(text.get(at + 1), Some(b'u' | b'U')),
+            0x80.. => true,
+            _ => false,
+        };
+        if begins {
+            return None;
+        }
+        same &= !byte.is_ascii_uppercase() && (!is_blank(*byte) || (*byte == b' ' && before != b' '));
+        before = *byte;
+    }
+    if same {
+        return str::from_utf8(text).ok().map(Cow::Borrowed);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text {
+        if !is_blank(*byte) {
+            out.push(byte.to_ascii_lowercase());
+        } else if out.last() != Some(&b' ') {
+            out.push(b' ');
+        }
+    }
+    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 fn hex(digits: &[u8]) -> Option<u32> {
@@ -42,21 +86,21 @@ fn percent(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
-        let wide = after.get(1..5).filter(|_| matches!(after.first(), Some(b'u' | b'U'))).and_then(hex);
-        let narrow = after.get(..2).and_then(hex).and_then(|code| u8::try_from(code).ok());
-        match (first, wide, narrow) {
-            (b'%', Some(code), _) => {
-                out.extend(char::from_u32(code).unwrap_or('?').to_string().bytes());
-                rest = after.get(5..).unwrap_or_default();
-            }
-            (b'%', None, Some(byte)) => {
-                out.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                out.push(*first);
-                rest = after;
-            }
+        if *first != b'%' {
+            out.push(*first);
+            rest = after;
+        } else if let Some(code) =
+            after.get(1..5).filter(|_| matches!(after.first(), Some(b'u' | b'U'))).and_then(hex)
+        {
+            let mut letter = [0; 4];
+            out.extend(char::from_u32(code).unwrap_or('?').encode_utf8(&mut letter).bytes());
+            rest = after.get(5..).unwrap_or_default();
+        } else if let Some(byte) = after.get(..2).and_then(hex).and_then(|code| u8::try_from(code).ok()) {
+            out.push(byte);
+            rest = after.get(2..).unwrap_or_default();
+        } else {
+            out.push(*first);
+            rest = after;
         }
         if let [.., 0xc0, last @ (0xae | 0xaf | 0x2f | 0x2e)] = &*out {
             let plain = if last & 1 == 1 { b'/' } else { b'.' };
@@ -121,13 +165,16 @@ fn squeeze(text: &str) -> String {
 }
 
 /// Look-ups of Log4j that stand for a text are replaced by it, from the inside: `${lower:j}`, `${::-j}`, `${env:X:-j}`.
-pub(super) fn without_lookups(text: &str) -> String {
+pub(super) fn without_lookups<'t>(text: impl Into<Cow<'t, str>>) -> Cow<'t, str> {
     /// More are never needed to spell a short word.
     const ROUNDS: usize = 64;
-    let mut text = text.to_owned();
+    let mut text = text.into();
+    if !text.contains("${") {
+        return text;
+    }
     for _ in 0..ROUNDS {
         let Some((start, end, stands_for)) = innermost(&text) else { break };
-        text.replace_range(start..end, &stands_for);
+        text.to_mut().replace_range(start..end, &stands_for);
     }
     text
 }
@@ -170,6 +217,29 @@ mod tests {
         ] {
             assert_eq!(plain(text.as_bytes(), true), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn the_short_way_gives_what_the_long_one_gives() {
+        for text in [
+            "plain-text_1.0",
+            "Two  Blanks\t\r\n and \u{1}\u{7f} more ",
+            "a+b++c + d",
+            "/a/b/../c?x=1&y=2;z",
+            "C:\\windows\\x",
+            "*/ a / * b",
+            "",
+        ] {
+            for plus in [false, true] {
+                let short = undisguised(text.as_bytes(), plus).unwrap();
+                let spaced = if plus { text.replace('+', " ") } else { text.to_owned() };
+                assert_eq!(short, squeeze(&spaced.to_lowercase()), "{text}");
+            }
+        }
+        for text in ["a/**/b", "&lt;", "&#60;", "&QUOT;", "\\u0041", "\\U0041", "\u{fc}"] {
+            assert_eq!(undisguised(text.as_bytes(), true), None, "{text}");
+        }
+        assert!(matches!(plain(b"a b/c.d", false), Cow::Borrowed("a b/c.d")));
     }
 
     #[test]

@@ -52,12 +52,12 @@ const TELLTALES: [&str; 14] = [
     "randomblob(",
 ];
 
+/// Of these at least one stands in an injection that names no telltale, besides `'`, `"` and `;`.
+const MARKS: [&str; 6] = ["select", "--", " or ", " and ", "sleep", "||"];
+
 /// The name of what looks like SQL injection in a value that [`plain`](super::plain::plain) made plain.
 pub(super) fn injection(text: &str) -> bool {
-    const MARKS: [&str; 9] = ["'", "\"", "select", "--", " or ", " and ", "sleep", "||", ";"];
-    let worth =
-        MARKS.iter().any(|mark| text.contains(mark)) || TELLTALES.iter().any(|one| text.contains(one));
-    if !worth {
+    if !is_worth_reading(text.as_bytes()) {
         return false;
     }
     let tokens = tokens(text);
@@ -67,6 +67,39 @@ pub(super) fn injection(text: &str) -> bool {
         || stacked(&tokens)
         || timed(&tokens)
         || (TELLTALES.iter().any(|one| text.contains(one)) && tokens.len() > 2)
+}
+
+/// Something stands in it that no injection goes without.
+fn is_worth_reading(text: &[u8]) -> bool {
+    text.iter().enumerate().any(|(at, byte)| match byte {
+        b'\'' | b'"' | b';' => true,
+        _ => {
+            text.get(at + 1).is_some_and(|next| begins_mark(*byte, *next)) && {
+                let rest = text.get(at..).unwrap_or_default();
+                let mut words = MARKS.iter().chain(&TELLTALES);
+                words.any(|word| rest.starts_with(word.as_bytes()))
+            }
+        }
+    })
+}
+
+/// A mark or a telltale begins with these two: few texts are compared with all of them.
+const fn begins_mark(first: u8, second: u8) -> bool {
+    matches!(
+        (first, second),
+        (b's', b'e' | b'l' | b'q')
+            | (b' ', b'o' | b'a')
+            | (b'-', b'-')
+            | (b'|', b'|')
+            | (b'i', b'n')
+            | (b'x', b'p')
+            | (b'p', b'g')
+            | (b'd', b'b')
+            | (b'u', b't' | b'p')
+            | (b'e', b'x')
+            | (b'l', b'o')
+            | (b'r', b'a')
+    )
 }
 
 fn tokens(text: &str) -> Vec<Token<'_>> {
@@ -270,6 +303,14 @@ fn timed(tokens: &[Token<'_>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_mark_is_passed_over() {
+        for word in MARKS.iter().chain(&TELLTALES).chain(&["'", "\"", ";"]) {
+            assert!(is_worth_reading(format!("a{word}b").as_bytes()), "{word}");
+        }
+        assert!(!is_worth_reading(b"sel-ect the orange | andes"));
+    }
 
     #[test]
     fn injections_are_found() {

@@ -1,5 +1,7 @@
 //! Attacks in a value or a path that are no fixed words: script, traversal of directories, commands of a shell.
 
+use std::borrow::Cow;
+
 /// Files that nobody asks a web server for in good faith (`OWASP` "Path Traversal"), in plain form.
 const FILES: [&str; 16] = [
     "/etc/passwd",
@@ -54,6 +56,10 @@ const COMMON: [&str; 16] = [
 
 /// Script that a page would show (`OWASP` "Cross Site Scripting").
 pub(super) fn script(text: &str) -> bool {
+    // The colon is that of `javascript:`.
+    if !text.bytes().any(|byte| matches!(byte, b'<' | b'"' | b'\'' | b':')) {
+        return false;
+    }
     if !text.contains(['<', '"', '\'']) && !text.contains("javascript:") {
         return false;
     }
@@ -86,7 +92,7 @@ pub(super) fn script(text: &str) -> bool {
 
 /// A path that leaves its root by more than one level, or names a file that is none of the site's.
 pub(super) fn traversal_in_path(path: &str) -> bool {
-    let path = path.replace('\\', "/");
+    let path = slashes(path);
     let (mut depth, mut lowest) = (0_i32, 0_i32);
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
         // Java servers cut what follows a semicolon: `/..;/` (CVE-2020-5902).
@@ -99,11 +105,22 @@ pub(super) fn traversal_in_path(path: &str) -> bool {
 
 /// A value that climbs three levels, or climbs at all to a file that is none of the site's, or is such a file.
 pub(super) fn traversal_in_value(value: &str) -> bool {
-    let value = value.replace('\\', "/");
-    value.contains("../../../")
-        || value.contains("....//....//")
-        || (value.contains("../") && names_file(&value))
-        || FILES.iter().any(|file| value.starts_with(file) || value.starts_with(&format!("file://{file}")))
+    // Every file has a slash in its name.
+    if !value.bytes().any(|byte| matches!(byte, b'/' | b'\\')) {
+        return false;
+    }
+    let value = slashes(value);
+    let named = value.strip_prefix("file://");
+    let climbs = || value.contains("../../../") || value.contains("....//....//") || names_file(&value);
+    (value.contains("../") && climbs())
+        || FILES
+            .iter()
+            .any(|file| value.starts_with(file) || named.is_some_and(|named| named.starts_with(file)))
+}
+
+/// With the slashes of Windows turned.
+fn slashes(path: &str) -> Cow<'_, str> {
+    if path.contains('\\') { path.replace('\\', "/").into() } else { path.into() }
 }
 
 fn names_file(path: &str) -> bool {
@@ -112,6 +129,9 @@ fn names_file(path: &str) -> bool {
 
 /// A command of a shell behind what separates commands. Where it begins.
 pub(super) fn command(value: &str) -> Option<usize> {
+    if !value.bytes().any(|byte| matches!(byte, b';' | b'|' | b'`' | b'&' | b'$')) {
+        return None;
+    }
     let after_address = |at: usize| {
         let before = value.get(..at).unwrap_or_default().trim();
         before.split('.').count() == 4 && before.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
