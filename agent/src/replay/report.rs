@@ -6,6 +6,7 @@ mod text;
 mod timeline;
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 
 use sekimori_sensor::counters::Counters;
 use sekimori_wire::finding::Finding;
@@ -26,6 +27,8 @@ const FINDINGS_MAX: usize = 262_144;
 pub(super) struct Report {
     format: Format,
     output: Output,
+    /// The line that is being written: its room is kept for the next.
+    line: Vec<u8>,
     /// The last revision of each.
     findings: BTreeMap<FindingId, Finding>,
     omitted: u64,
@@ -34,7 +37,14 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(format: Format, output: Output) -> Self {
-        Self { format, output, findings: BTreeMap::new(), omitted: 0, table: Table::default() }
+        Self {
+            format,
+            output,
+            line: Vec::new(),
+            findings: BTreeMap::new(),
+            omitted: 0,
+            table: Table::default(),
+        }
     }
 }
 
@@ -105,9 +115,11 @@ impl Report {
     }
 
     fn json(&mut self, value: &impl Serialize) -> Result<(), ReplayError> {
-        match serde_json::to_string(value) {
-            Ok(line) => self.output.line(&line),
-            Err(cause) => Err(self.output.failed(cause.into())),
-        }
+        self.line.clear();
+        let written = serde_json::to_writer(&mut self.line, value).map_err(io::Error::from).and_then(|()| {
+            self.line.push(b'\n');
+            self.output.write_all(&self.line)
+        });
+        written.map_err(|cause| self.output.failed(cause))
     }
 }

@@ -73,7 +73,8 @@ mod tests {
             if self.1 >= self.0.len() {
                 return Err(io::Error::other("broken"));
             }
-            let got = (&self.0[self.1..]).read(&mut to[..to.len().min(7_919)])?;
+            let most = to.len().min(7_919);
+            let got = (&self.0[self.1..]).read(&mut to[..most])?;
             self.1 += got;
             Ok(got)
         }
