@@ -22,7 +22,7 @@ pub(in crate::detect) const ICMP6: u8 = 58;
 pub(in crate::detect) struct Script {
     events: Vec<(u64, Event)>,
     flows: u64,
-    began: std::collections::BTreeMap<u64, Timestamp>,
+    began: BTreeMap<u64, Timestamp>,
 }
 
 pub(in crate::detect) fn at(ms: u64) -> Timestamp {
