@@ -135,6 +135,11 @@ pub(crate) const fn hour_of(at: Timestamp) -> u64 {
     (at.secs() + JST_SECONDS) / 3_600
 }
 
+/// When an hour of [`hour_of`] is over.
+pub(crate) const fn end_of(hour: u64) -> Timestamp {
+    Timestamp::from_secs((hour + 1).saturating_mul(3_600).saturating_sub(JST_SECONDS))
+}
+
 /// 0 to 167; Monday's first hour is 0 (1970 began on a Thursday).
 pub(crate) const fn hour_of_week(hour: u64) -> u64 {
     (hour + 3 * 24) % 168
@@ -149,6 +154,8 @@ mod tests {
         // 2026-11-02T00:00:00Z, a Monday, nine o'clock in Japan.
         assert_eq!(hour_of_week(hour_of(Timestamp::from_secs(1_793_577_600))), 9);
         assert_eq!(hour_of_week(hour_of(Timestamp::from_secs(1_793_577_600 - 9 * 3_600 - 1))), 167);
+        let (at, hour) = (Timestamp::from_secs(1_793_577_600), Timestamp::from_secs(3_600));
+        assert_eq!(end_of(hour_of(at)), at.plus(core::time::Duration::from_nanos(hour.nanos())));
     }
 
     #[test]

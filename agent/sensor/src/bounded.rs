@@ -4,9 +4,11 @@
 //! of a hash, so that two seeds give the same output.
 
 mod distinct;
+mod keyed;
 mod map;
 mod stand_in;
 
 pub use distinct::Distinct;
+pub use keyed::{Keyed, Mixer};
 pub use map::Map;
 pub use stand_in::stand_in;

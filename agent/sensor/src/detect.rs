@@ -53,6 +53,7 @@ use std::sync::Arc;
 
 use crate::baseline::{BaselineError, Read, Ripeness, Section, Sections};
 use crate::counters::{Counter, Counters};
+use crate::domain::registered_domain;
 use crate::event::{Event, FlowEvent};
 use crate::intel::Intel;
 use crate::limits::Limits;
@@ -81,6 +82,15 @@ pub struct Scene<'a> {
     pub policy: &'a Policy,
     /// What addresses are called.
     pub names: &'a Names,
+    /// The registered domain of the name that a DNS message is about: several detectors go by it.
+    pub domain: Option<&'a str>,
+}
+
+impl<'a> Scene<'a> {
+    /// Of no DNS message.
+    pub const fn new(policy: &'a Policy, names: &'a Names) -> Self {
+        Self { policy, names, domain: None }
+    }
 }
 
 /// One behaviour looked for.
@@ -116,6 +126,11 @@ pub trait Detect {
     }
 }
 
+fn domain_of(event: &Event) -> Option<&str> {
+    let Event::Flow { what: FlowEvent::Dns(dns), .. } = event else { return None };
+    registered_domain(&dns.qname)
+}
+
 macro_rules! detectors {
     ($($field:ident: $Detector:ident,)*) => {
         /// Every detector, in the order in which each event visits them.
@@ -141,19 +156,21 @@ macro_rules! detectors {
 
             /// Shows one event of a kind to those who want that kind.
             fn show<const KIND: u32>(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+                let mut domain = None;
                 if Kinds::DNS.meets(Kinds::from_bits(KIND)) {
                     self.names.learn(event);
+                    domain = domain_of(event);
                 }
-                let scene = Scene { policy, names: &self.names };
+                let scene = Scene { domain, ..Scene::new(policy, &self.names) };
                 $(if const { $field::$Detector::WANTS.meets(Kinds::from_bits(KIND)) } {
                     self.$field.on_event(event, &scene, out);
                 })*
             }
 
-            /// Each detector's part of what a state is: for the test of what it wants.
+            /// Shows an event to those who do not want its kind: the rules of those whom it changed after all.
             #[cfg(test)]
             fn on_event_unasked(&mut self, event: &Event, policy: &Policy, out: &mut Findings) -> Vec<&'static str> {
-                let scene = Scene { policy, names: &self.names };
+                let scene = Scene { domain: domain_of(event), ..Scene::new(policy, &self.names) };
                 let mut changed = Vec::new();
                 $(if !$field::$Detector::WANTS.meets(Kinds::of(event)) {
                     let before = format!("{:?}", self.$field);
@@ -172,7 +189,7 @@ macro_rules! detectors {
 
             /// The capture ended.
             pub fn finish(&mut self, policy: &Policy, out: &mut Findings) {
-                let scene = Scene { policy, names: &self.names };
+                let scene = Scene::new(policy, &self.names);
                 $(self.$field.finish(&scene, out);)*
             }
 

@@ -11,9 +11,28 @@ pub fn registered_domain(name: &str) -> Option<&str> {
     psl::domain_str(name)
 }
 
+/// What a name ends with, of one label, of two, and so on up to `labels`: the name itself too if it has no more.
+pub fn ends(name: &str, labels: usize) -> impl Iterator<Item = &str> {
+    let mut from = Some(name.len() + 1);
+    let next = move || {
+        let before = name.get(..from?.checked_sub(1)?)?;
+        from = before.bytes().rposition(|byte| byte == b'.').map(|dot| dot + 1);
+        name.get(from.unwrap_or_default()..)
+    };
+    core::iter::from_fn(next).take(labels)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_ends_with_each_of_its_last_labels() {
+        let of = |name, labels| ends(name, labels).collect::<Vec<_>>();
+        assert_eq!(of("www.city.example", 9), ["example", "city.example", "www.city.example"]);
+        assert_eq!(of("www.city.example", 2), ["example", "city.example"]);
+        assert_eq!((of("example", 2), of("", 2), of("a.", 3)), (vec!["example"], vec![""], vec!["", "a."]));
+    }
 
     #[test]
     fn names_are_cut_to_what_was_registered() {

@@ -5,8 +5,9 @@
 
 use core::hash::{BuildHasher, Hash};
 
-use foldhash::quality::FixedState;
 use hashbrown::HashTable;
+
+use super::keyed::Keyed;
 
 /// No entry.
 const NIL: u32 = u32::MAX;
@@ -17,7 +18,7 @@ pub struct Map<K, V> {
     index: HashTable<u32>,
     slots: Vec<Slot<K, V>>,
     free: Vec<u32>,
-    hasher: FixedState,
+    hasher: Keyed,
     capacity: usize,
     /// Least recently used.
     oldest: u32,
@@ -40,7 +41,7 @@ impl<K: Hash + Eq, V> Map<K, V> {
             index: HashTable::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            hasher: FixedState::with_seed(seed),
+            hasher: Keyed::with_seed(seed),
             capacity: capacity.clamp(1, NIL as usize - 1),
             oldest: NIL,
             newest: NIL,
@@ -108,7 +109,9 @@ impl<K: Hash + Eq, V> Map<K, V> {
         match self.find(hash, &key) {
             Some(at) => self.slot(at)?.entry.as_ref().map(|(_, value)| value),
             None => {
-                let _left = self.place(hash, (key, value));
+                let at = self.room();
+                self.slot_mut(at)?.entry = Some((key, value));
+                self.settle(at, hash);
                 None
             }
         }
@@ -168,6 +171,7 @@ impl<K: Hash + Eq, V> Map<K, V> {
     }
 
     /// Half of the hash is enough for every capacity and keeps the slots small.
+    #[inline]
     fn hash(&self, key: &K) -> u32 {
         let hash = self.hasher.hash_one(key);
         u32::try_from((hash >> u32::BITS) ^ (hash & u64::from(u32::MAX))).unwrap_or_default()
@@ -184,34 +188,49 @@ impl<K: Hash + Eq, V> Map<K, V> {
 
     /// Takes a new entry in; where it is, and what left for it.
     fn place(&mut self, hash: u32, entry: (K, V)) -> (u32, Option<(K, V)>) {
-        let evicted = if self.len() >= self.capacity { self.pop_oldest() } else { None };
-        let slot = Slot { older: NIL, newer: NIL, hash, entry: Some(entry) };
-        let at = match self.free.pop() {
-            Some(at) => {
-                if let Some(place) = self.slot_mut(at) {
-                    *place = slot;
-                }
-                at
-            }
-            None => {
-                self.slots.push(slot);
-                // The capacity is below u32::MAX, and there are never more slots than that.
-                u32::try_from(self.slots.len() - 1).unwrap_or(NIL)
-            }
-        };
+        let at = self.room();
+        let evicted = self.slot_mut(at).and_then(|slot| slot.entry.replace(entry));
+        self.settle(at, hash);
+        (at, evicted)
+    }
+
+    /// A slot for a new entry: in a full map that of the least recently used one, which is still in it.
+    fn room(&mut self) -> u32 {
+        if self.len() >= self.capacity {
+            let at = self.oldest;
+            self.leave(at);
+            return at;
+        }
+        self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { older: NIL, newer: NIL, hash: 0, entry: None });
+            // The capacity is below u32::MAX, and there are never more slots than that.
+            u32::try_from(self.slots.len() - 1).unwrap_or(NIL)
+        })
+    }
+
+    /// Puts a slot into the index and at the end of the order.
+    fn settle(&mut self, at: u32, hash: u32) {
+        if let Some(slot) = self.slot_mut(at) {
+            slot.hash = hash;
+        }
         let Self { index, slots, .. } = self;
         let rehash = |other: &u32| slots.get(*other as usize).map_or(0, |slot| spread(slot.hash));
         index.insert_unique(spread(hash), at, rehash);
         self.link_newest(at);
-        (at, evicted)
     }
 
-    fn take(&mut self, at: u32) -> Option<(K, V)> {
-        let hash = self.slot(at)?.hash;
+    /// Takes a slot out of the order and of the index.
+    fn leave(&mut self, at: u32) {
+        let Some(hash) = self.slot(at).map(|slot| slot.hash) else { return };
         self.unlink(at);
         if let Ok(found) = self.index.find_entry(spread(hash), |one| *one == at) {
             found.remove();
         }
+    }
+
+    fn take(&mut self, at: u32) -> Option<(K, V)> {
+        self.slot(at)?;
+        self.leave(at);
         self.free.push(at);
         self.slot_mut(at)?.entry.take()
     }

@@ -66,7 +66,7 @@ impl Metric {
 /// State.
 #[derive(Debug)]
 pub(super) struct BaselineHost {
-    hosts: Map<IpAddr, Habits>,
+    hosts: Map<IpAddr, Box<Habits>>,
     clock: Clock,
     distinct: usize,
     capacity: usize,
@@ -139,7 +139,7 @@ impl BaselineHost {
         }
         let mut fresh = Habits::fresh(self.distinct);
         fresh.turn(None, hour_of(at));
-        self.evicted += u64::from(self.hosts.insert(host, fresh).is_some());
+        self.evicted += u64::from(self.hosts.insert(host, fresh.into()).is_some());
     }
 
     fn add(
@@ -269,7 +269,7 @@ impl Detect for BaselineHost {
             else {
                 return false;
             };
-            hosts.insert(host, Habits::new(self.distinct, [a, b, c]));
+            hosts.insert(host, Habits::new(self.distinct, [a, b, c]).into());
         }
         self.hosts = hosts;
         true

@@ -10,7 +10,7 @@ use sekimori_wire::finding::{Bilingual, Category, Confidence, Finding, Value};
 use sekimori_wire::id::{BodyCode, FindingId, Host};
 use sekimori_wire::time::Timestamp;
 
-use crate::baseline::{Calendar, Expected, Pack, Read, Ripeness, Section, Series, Unpack, hour_of};
+use crate::baseline::{Calendar, Expected, Pack, Read, Ripeness, Section, Series, Unpack, end_of, hour_of};
 use crate::bounded::Map;
 use crate::detect::findings::{Findings, Who, draft, input, sample, threshold};
 use crate::detect::{Detect, Kinds, Scene, Setup};
@@ -36,6 +36,8 @@ const TALKERS: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     hour: Option<u64>,
+    /// When that hour is over; the beginning of time before there is one.
+    until: Timestamp,
     /// The hour was seen from its beginning.
     whole: bool,
 }
@@ -44,10 +46,11 @@ impl Clock {
     /// If a new hour begins: the hour that is over and was seen whole, and the new one. Hours in which nothing at all was seen
     /// are not learned as silent: nobody knows whether we were looking.
     pub(super) fn turn(&mut self, at: Timestamp) -> Option<(Option<u64>, u64)> {
-        let hour = hour_of(at);
-        if self.hour.is_some_and(|before| hour <= before) {
+        if at < self.until {
             return None;
         }
+        let hour = hour_of(at);
+        self.until = end_of(hour);
         let over = self.hour.filter(|_| self.whole);
         self.whole = self.hour.is_some();
         self.hour = Some(hour);
@@ -294,13 +297,15 @@ impl BaselineVolume {
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let Some((key, host)) = Key::of(flow, record, scene.policy) else { return };
-        let is_new = self.series.peek(&key).is_none();
-        // An unanswered packet begins no series: anybody can send one.
-        if is_new && record.responder.packets == 0 {
-            return;
-        }
-        let (volume, left) = self.series.get_or_insert_with(key, || Volume::of(Series::new(Calendar::Week)));
-        self.evicted += u64::from(left.is_some());
+        let volume = if record.responder.packets == 0 {
+            // An unanswered packet begins no series: anybody can send one.
+            self.series.get_mut(&key)
+        } else {
+            let fresh = || Volume::of(Series::new(Calendar::Week));
+            let (volume, left) = self.series.get_or_insert_with(key, fresh);
+            self.evicted += u64::from(left.is_some());
+            volume
+        };
         let Some(volume) = volume else { return };
         volume.add(host, record.originator.bytes.saturating_add(record.responder.bytes));
         let Some(expected) = volume.expected.filter(|expected| volume.bytes > expected.limit) else { return };

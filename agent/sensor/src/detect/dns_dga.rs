@@ -20,7 +20,6 @@ use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::walk::Walk;
 use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
-use crate::domain::registered_domain;
 use crate::event::dns::Rdata;
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
 use crate::segment::Policy;
@@ -199,11 +198,11 @@ impl DnsDga {
         &mut self,
         at: Timestamp,
         flow: &FlowRef,
-        dns: &Dns,
+        (dns, domain): (&Dns, Option<&str>),
         (policy, out): (&Policy, &mut Findings),
     ) {
         let answered = dns.is_response && matches!(dns.rcode, 0 | NXDOMAIN);
-        let Some(domain) = domain_of(dns).filter(|_| answered || !dns.is_response) else { return };
+        let Some(domain) = domain_of(dns, domain).filter(|_| answered || !dns.is_response) else { return };
         let client = flow.originator.address;
         // Who asks for one domain only, as every forged source does, is not remembered.
         if self.clients.peek(&client).is_none()
@@ -238,7 +237,7 @@ impl DnsDga {
 
 /// The registered domain that was asked for, if it can be one of an algorithm's: those are asked for by themselves or with one label
 /// before them. More labels are a list service, a search list or a delivery network.
-fn domain_of(dns: &Dns) -> Option<&str> {
+fn domain_of<'e>(dns: &'e Dns, domain: Option<&'e str>) -> Option<&'e str> {
     // A, AAAA, HTTPS.
     if !matches!(dns.qtype, 1 | 28 | 65) {
         return None;
@@ -250,7 +249,7 @@ fn domain_of(dns: &Dns) -> Option<&str> {
     if private.contains(&suffix) {
         return None;
     }
-    let domain = registered_domain(name)?;
+    let domain = domain?;
     // A suffix that no registry has: a search list, or a name of the inside.
     psl_knows(domain).then_some(())?;
     let below = name.strip_suffix(domain)?.trim_end_matches('.');
@@ -274,7 +273,7 @@ impl Detect for DnsDga {
             return;
         }
         let asker = if dns.from_originator == dns.is_response { flow.reversed() } else { *flow };
-        self.on_message(*at, &asker, dns, (scene.policy, out));
+        self.on_message(*at, &asker, (dns, scene.domain), (scene.policy, out));
     }
 
     fn take_evicted(&mut self) -> u64 {

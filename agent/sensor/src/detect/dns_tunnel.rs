@@ -18,7 +18,6 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::{Detect, Kinds, Scene, Setup};
-use crate::domain::registered_domain;
 use crate::event::dns::{Rdata, Resource};
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
 use crate::segment::Policy;
@@ -183,10 +182,10 @@ impl DnsTunnel {
         &mut self,
         at: Timestamp,
         flow: &FlowRef,
-        dns: &Dns,
+        (dns, domain): (&Dns, Option<&str>),
         (policy, out): (&Policy, &mut Findings),
     ) {
-        let Some((domain, below)) = split(dns) else { return };
+        let Some((domain, below)) = split(dns, domain) else { return };
         let key = (flow.originator.address, stand_in(domain));
         let per_pair = self.names_per_pair;
         let (asked, left) = self.pairs.get_or_insert_with(key, || Asked::new(at, *flow, per_pair));
@@ -220,8 +219,8 @@ impl DnsTunnel {
         }
     }
 
-    fn on_response(&mut self, client: IpAddr, dns: &Dns) {
-        let Some((domain, _)) = split(dns) else { return };
+    fn on_response(&mut self, client: IpAddr, (dns, domain): (&Dns, Option<&str>)) {
+        let Some((domain, _)) = split(dns, domain) else { return };
         if let Some(asked) = self.pairs.get_mut(&(client, stand_in(domain))) {
             asked.responses += 1;
             asked.refused += u64::from(dns.rcode != 0);
@@ -239,8 +238,8 @@ fn is_of_a_list(dns: &Dns) -> bool {
 }
 
 /// Registered domain and what stands below it; `None` for names that carry nothing or that everybody may ask.
-fn split(dns: &Dns) -> Option<(&str, &str)> {
-    let domain = registered_domain(&dns.qname)?;
+fn split<'e>(dns: &'e Dns, domain: Option<&'e str>) -> Option<(&'e str, &'e str)> {
+    let domain = domain?;
     let below = dns.qname.strip_suffix(domain)?.strip_suffix('.')?;
     (!below.is_empty() && !known::is_harmless(&dns.qname, below)).then_some((domain, below))
 }
@@ -315,9 +314,9 @@ impl Detect for DnsTunnel {
             return;
         }
         if dns.is_response {
-            self.on_response(asker.originator.address, dns);
+            self.on_response(asker.originator.address, (dns, scene.domain));
         } else {
-            self.on_query(*at, &asker, dns, (scene.policy, out));
+            self.on_query(*at, &asker, (dns, scene.domain), (scene.policy, out));
         }
     }
 

@@ -71,6 +71,10 @@ pub(super) struct FloodAmplification {
 
 type Key = (IpAddr, Via);
 
+/// What says something, beside reports of traffic.
+const COUNTED: Kinds =
+    Kinds::STARTED.and(Kinds::ANSWERED).and(Kinds::OPENING).and(Kinds::DNS).and(Kinds::ENDED);
+
 impl FloodAmplification {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
         let (limits, seed) = (setup.limits, setup.seed);
@@ -229,8 +233,11 @@ impl Detect for FloodAmplification {
         if let Some((at, flow, traffic)) = self.reports.pass(event) {
             self.on_flow(at, &flow, &FlowEvent::Traffic(traffic), (scene, out));
         }
+        if !COUNTED.meets(Kinds::of(event)) {
+            return;
+        }
         let Event::Flow { at, flow, what } = event else { return };
-        if !matches!(what, FlowEvent::Traffic(_)) {
+        if !matches!(what, FlowEvent::Ended(_)) {
             self.on_flow(*at, flow, what, (scene, out));
         }
         if let FlowEvent::Ended(record) = what

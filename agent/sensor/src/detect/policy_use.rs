@@ -140,15 +140,18 @@ fn of_record(flow: &FlowRef, record: &FlowRecord) -> Option<Use<'static>> {
         record.applications.contains(&application) || record.application == application
     };
     let both = record.originator.payload_bytes.min(record.responder.payload_bytes) > 0;
+    // A stranger's attempt at our door is not use.
+    if !both {
+        return None;
+    }
     if let Some((_, kind, service)) = table::APPLICATIONS.iter().find(|(one, _, _)| speaks(*one)) {
-        // A stranger's attempt at our door is not use.
-        return both.then_some(Use { kind: *kind, service, by: By::Content });
+        return Some(Use { kind: *kind, service, by: By::Content });
     }
     let at_port =
         |one: &&(u8, u16, Kind, &'static str)| one.0 == flow.protocol && one.1 == flow.responder.port;
     let known = table::PORTS.iter().find(at_port)?;
     let unknown = record.application == Application::Unknown;
-    (unknown && both).then_some(Use { kind: known.2, service: known.3, by: By::Port })
+    unknown.then_some(Use { kind: known.2, service: known.3, by: By::Port })
 }
 
 /// The certificates that Tor relays make up: `CN=www.<random>.net` by `CN=www.<random>.com`, and nothing else (tor-spec,

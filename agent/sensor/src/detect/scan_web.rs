@@ -37,6 +37,8 @@ const MEMORY: Duration = Duration::from_secs(10 * 60);
 const UNDECIDED: Duration = Duration::from_secs(20 * 60);
 /// Methods that ask for a page (RFC 9110), or that nobody uses but who looks for weaknesses.
 const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"];
+/// Names of clients remembered with what they tell.
+const AGENTS_MAX: usize = 256;
 /// Flows remembered for evidence.
 const SAMPLES: usize = 8;
 
@@ -45,6 +47,8 @@ const SAMPLES: usize = 8;
 pub(super) struct ScanWeb {
     sites: Map<Key, Asked>,
     newcomers: Sieve<Key, u64>,
+    /// What the last clients' names told, by what stands for them: the same few come again and again.
+    agents: Map<u64, Option<&'static str>>,
     distinct: usize,
     evicted: u64,
 }
@@ -95,6 +99,7 @@ impl ScanWeb {
         Self {
             sites: Map::new(limits.detector_entries, seed),
             newcomers: Sieve::new(limits.detector_entries, seed),
+            agents: Map::new(AGENTS_MAX, setup.seed),
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -120,6 +125,11 @@ impl ScanWeb {
         self.sites.get_mut(&key)
     }
 
+    fn scanner(&mut self, agent: &str) -> Option<&'static str> {
+        let (known, _left) = self.agents.get_or_insert_with(stand_in(agent), || agents::scanner(agent));
+        known.copied().flatten()
+    }
+
     fn take(
         &mut self,
         (at, flow): (Timestamp, &FlowRef),
@@ -131,7 +141,7 @@ impl ScanWeb {
         let (client, server) = if exchange.from_originator { ends } else { (ends.1, ends.0) };
         let path = request.target.split(['?', '#']).next().unwrap_or_default();
         let host = value(&request.fields, "host").unwrap_or_default();
-        let agent = value(&request.fields, "user-agent").and_then(agents::scanner);
+        let agent = value(&request.fields, "user-agent").and_then(|agent| self.scanner(agent));
         let path = stand_in(path);
         let key = (client.address, server, stand_in(host));
         let Some(asked) = self.asked(at, key, path, agent.is_some()) else { return };

@@ -359,6 +359,11 @@ impl Detect for WormSpread {
         if flow.protocol == 17 {
             self.datagrams.on_flow((*at, flow), what, &mut self.told, (scene.policy, out));
         }
+        // Nothing below counts a SYN, or what a flow begins with.
+        let early = matches!(what, FlowEvent::Started(_)) && flow.protocol != 17;
+        if early || matches!(what, FlowEvent::Opening(_)) {
+            return;
+        }
         let service = (flow.protocol, flow.responder.port);
         if !ports::is_known(service.0, service.1) {
             return;

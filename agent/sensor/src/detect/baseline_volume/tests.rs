@@ -38,7 +38,7 @@ pub(in crate::detect) fn show<D: Detect>(
 ) -> Vec<Finding> {
     let (limits, policy) = (Limits::gateway(), Policy::default_private());
     let (names, mut out) = (Names::new(&limits, 0), Findings::new(&limits, 0));
-    let scene = Scene { policy: &policy, names: &names };
+    let scene = Scene::new(&policy, &names);
     let mut found: Vec<Finding> = Vec::new();
     for event in events {
         out.on_time(event.at());

@@ -131,7 +131,11 @@ impl Beat {
             let signs = signs(at, (flow, application), known, scene);
             Some((score, signs, self.severity(&score, signs, flow, (known, scene))?))
         });
-        let what = format!("beat {}/{}", flow.responder.port, flow.protocol);
+        let what = if verdict.is_some() {
+            format!("beat {}/{}", flow.responder.port, flow.protocol)
+        } else {
+            String::new()
+        };
         let claim = verdict.map(|(score, signs, severity)| Claim {
             kind: Kind::Beats,
             flow,

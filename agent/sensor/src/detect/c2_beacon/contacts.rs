@@ -143,7 +143,11 @@ impl Contact {
             let severity = severity(&score, signs, flow, known, scene)?;
             (enough && score.total >= SCORE_MIN).then_some((score, signs, severity))
         });
-        let what = format!("{}/{}", flow.responder.port, flow.protocol);
+        let what = if verdict.is_some() {
+            format!("{}/{}", flow.responder.port, flow.protocol)
+        } else {
+            String::new()
+        };
         let claim = verdict.map(|(score, signs, severity)| Claim {
             kind: Kind::Contacts,
             flow,

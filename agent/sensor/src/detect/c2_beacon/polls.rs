@@ -153,7 +153,7 @@ impl Asked {
         let regular = score.is_some_and(|score| score.timing >= TIMING_MIN);
         let signs = self.signs(flow, (polling, regular));
         let severity = if programs { severity(signs, flow, known, scene) } else { None };
-        let what = format!("http {}", flow.responder.port);
+        let what = if severity.is_some() { format!("http {}", flow.responder.port) } else { String::new() };
         let claim = severity.map(|severity| Claim {
             kind: if polling { Kind::Polls } else { Kind::CheckIns },
             flow,

@@ -3,6 +3,8 @@
 //! Reputation services ask questions by name: antivirus products send hashes, mail servers the reversed address of a
 //! sender. Each entry is a public service with a page that describes the look-up.
 
+use crate::domain::ends;
+
 /// Services whose look-ups carry data, by the suffix they are asked under.
 const SERVICES: [&str; 18] = [
     "avqs.mcafee.com",      // McAfee Global Threat Intelligence file reputation
@@ -25,16 +27,13 @@ const SERVICES: [&str; 18] = [
     "senderbase.org",       // Cisco sender reputation
 ];
 
+/// Labels of the longest of [`SERVICES`].
+const LABELS_MAX: usize = 3;
+
 /// A reverse look-up, a local name, a reversed address or a known service.
 pub(super) fn is_harmless(name: &str, below: &str) -> bool {
-    let last = name.bytes().last();
-    let under = |suffix: &str| {
-        suffix.bytes().last() == last
-            && name.strip_suffix(suffix).is_some_and(|before| before.is_empty() || before.ends_with('.'))
-    };
-    ["arpa", "local", "localhost"].into_iter().any(under)
-        || SERVICES.into_iter().any(under)
-        || is_reversed_address(below)
+    let known = |end: &str| matches!(end, "arpa" | "local" | "localhost") || SERVICES.contains(&end);
+    ends(name, LABELS_MAX).any(known) || is_reversed_address(below)
 }
 
 /// `4.3.2.1.list` (RFC 5782, 2.1) or the nibbles of an IPv6 address (2.4).

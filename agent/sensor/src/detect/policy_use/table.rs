@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use foldhash::quality::FixedState;
 
+use crate::domain::ends;
 use crate::event::Application;
 
 /// What a use is.
@@ -163,8 +164,7 @@ pub(super) fn of_name(name: &str) -> Option<(Kind, &'static str)> {
     let name = name.trim_end_matches('.');
     let lower = name.bytes().any(|byte| byte.is_ascii_uppercase()).then(|| name.to_ascii_lowercase());
     let name = lower.as_deref().unwrap_or(name);
-    let ends = name.rmatch_indices('.').take(LABELS_MAX).filter_map(|(dot, _)| name.get(dot + 1..));
-    let place = ends.chain([name]).filter_map(|end| PLACES.get(end)).min()?;
+    let place = ends(name, LABELS_MAX).filter_map(|end| PLACES.get(end)).min()?;
     DOMAINS.get(*place).map(|(_, kind, service)| (*kind, *service))
 }
 
