@@ -185,7 +185,7 @@ pub enum FlowEvent {
     /// TCP: RST in answer to SYN. Any: an ICMP unreachable quoted the flow before an answer. At most once a flow.
     Rejected,
     /// Nothing came back within [`Limits::attempt_timeout`](crate::limits::Limits::attempt_timeout) of the first packet
-    /// (TCP SYN, UDP, ICMP echo). At most once a flow.
+    /// (TCP SYN, UDP, ICMP echo), or within a second where the flow then had to go for lack of room. At most once a flow.
     Unanswered,
     /// A DNS message (UDP or TCP).
     Dns(Box<Dns>),

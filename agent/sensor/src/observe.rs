@@ -7,6 +7,7 @@ mod steer;
 mod worker;
 
 use core::net::IpAddr;
+use std::time::Duration;
 
 use sekimori_wire::time::Timestamp;
 
@@ -59,6 +60,9 @@ pub enum Rules {
 
 /// FTP's port.
 const FTP: u16 = 21;
+/// An attempt that must go for lack of room was unanswered if it waited so long: then its sender would have tried again
+/// (RFC 6298, 2.1). Else a flood would hide who scans behind it.
+const WAITED_LONG_ENOUGH: Duration = Duration::from_secs(1);
 /// Flows that end between two looks at their events when the capture is over.
 const ENDED_AT_ONCE: usize = 1_024;
 
@@ -86,7 +90,7 @@ pub struct Observer {
     /// Flows that it began.
     begun: u16,
     /// What `finish` waits for.
-    attempt_timeout: std::time::Duration,
+    attempt_timeout: Duration,
     /// Of the frame that is being read.
     addresses: Option<[[u8; 6]; 2]>,
 }
@@ -359,6 +363,13 @@ impl Observer {
         }
         if let Some(slot) = self.table.victim_if_full() {
             self.counters.count(Counter::FlowsEvicted);
+            if let Some(flow) = self.table.flow_mut(slot)
+                && flow.waits()
+                && at.since(flow.began) >= WAITED_LONG_ENOUGH
+                && flow.say_once(Once::Unanswered)
+            {
+                events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Unanswered });
+            }
             self.end(slot, at, EndReason::LackOfResources, events);
         }
         self.begun = self.begun.saturating_add(1);
