@@ -8,7 +8,7 @@ mod flow;
 
 use core::cmp::{Ordering, Reverse};
 use core::net::{IpAddr, SocketAddr};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use sekimori_wire::finding::Finding;
 use sekimori_wire::id::Host;
@@ -16,7 +16,7 @@ use sekimori_wire::limits::SUMMARY_ENTRIES_MAX;
 use sekimori_wire::record::{FlowSummary, NamedCount, Summary, Talker};
 use sekimori_wire::time::{Timestamp, nanos_of};
 
-use crate::bounded::{Keyed, Map, stand_in};
+use crate::bounded::{Map, stand_in};
 use crate::counters::{Counter, Counters};
 use crate::detect::Findings;
 use crate::domain::registered_domain;
@@ -48,7 +48,7 @@ pub struct Summarizer {
     domains_left: u64,
     talkers: Map<IpAddr, Share>,
     flows: Vec<EndedFlow>,
-    hasher: Keyed,
+    seed: u64,
     counters: Counters,
 }
 
@@ -77,7 +77,7 @@ impl Summarizer {
             domains_left: 0,
             talkers: Map::new(limits.summary_entries, seed),
             flows: Vec::new(),
-            hasher: Keyed::with_seed(seed),
+            seed,
             counters: Counters::default(),
         }
     }
@@ -239,7 +239,7 @@ impl Summarizer {
     /// Keeps the first [`Limits::summary_entries`] flows by their order, without putting them in it.
     fn cut_flows(&mut self, findings: &Findings) {
         let Some(last) = self.entries_max.checked_sub(1) else { return self.flows.clear() };
-        let mut order = ranks(&self.flows, findings, self.hasher);
+        let mut order = ranks(&self.flows, findings, self.seed);
         if last < order.len() {
             order.select_nth_unstable_by(last, |a, b| compare(&self.flows, *a, *b));
         }
@@ -255,7 +255,7 @@ impl Summarizer {
 
     /// The first `count` flows in their order.
     fn take_flows(&mut self, count: usize, findings: &Findings) -> Vec<FlowSummary> {
-        let mut order = ranks(&self.flows, findings, self.hasher);
+        let mut order = ranks(&self.flows, findings, self.seed);
         if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {
             order.select_nth_unstable_by(last, |a, b| compare(&self.flows, *a, *b));
         }
@@ -276,12 +276,14 @@ struct Rank {
     place: usize,
 }
 
-fn ranks(flows: &[EndedFlow], findings: &Findings, hasher: Keyed) -> Vec<Rank> {
-    let mut subjects = HashSet::with_hasher(hasher);
-    subjects.extend(findings.iter_open().filter_map(acting_address));
+fn ranks(flows: &[EndedFlow], findings: &Findings, seed: u64) -> Vec<Rank> {
+    let mut subjects = Map::new(findings.iter_open().count(), seed);
+    for address in findings.iter_open().filter_map(acting_address) {
+        let _again = subjects.insert(address, ());
+    }
     let rank = |(place, flow): (usize, &EndedFlow)| {
         let ends = [flow.flow.originator.address, flow.flow.responder.address];
-        let behind = !subjects.is_empty() && ends.iter().any(|end| subjects.contains(end));
+        let behind = !subjects.is_empty() && ends.iter().any(|end| subjects.peek(end).is_some());
         Rank { key: (!behind, Reverse(flow.volume()), flow.start), place }
     };
     flows.iter().enumerate().map(rank).collect()

@@ -1,11 +1,9 @@
 //! Services that a body may not want, by what gives them away. Names are from the vendors' and projects' own documentation of
 //! what a firewall has to let through.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use foldhash::quality::FixedState;
-
+use crate::bounded::Map;
 use crate::domain::ends;
 use crate::event::Application;
 
@@ -155,8 +153,12 @@ pub(super) const PORTS: [(u8, u16, Kind, &str); 9] = [
 const LABELS_MAX: usize = 4;
 
 /// Places in [`DOMAINS`]. The key of the hash may be known: nothing that comes from outside is put in.
-static PLACES: LazyLock<HashMap<&str, usize, FixedState>> = LazyLock::new(|| {
-    DOMAINS.iter().enumerate().rev().map(|(place, (domain, _, _))| (*domain, place)).collect()
+static PLACES: LazyLock<Map<&str, usize>> = LazyLock::new(|| {
+    let mut places = Map::new(DOMAINS.len(), 0);
+    for (place, (domain, _, _)) in DOMAINS.iter().enumerate().rev() {
+        let _earlier = places.insert(*domain, place);
+    }
+    places
 });
 
 /// What a name belongs to.
@@ -164,7 +166,7 @@ pub(super) fn of_name(name: &str) -> Option<(Kind, &'static str)> {
     let name = name.trim_end_matches('.');
     let lower = name.bytes().any(|byte| byte.is_ascii_uppercase()).then(|| name.to_ascii_lowercase());
     let name = lower.as_deref().unwrap_or(name);
-    let place = ends(name, LABELS_MAX).filter_map(|end| PLACES.get(end)).min()?;
+    let place = ends(name, LABELS_MAX).filter_map(|end| PLACES.peek(&end)).min()?;
     DOMAINS.get(*place).map(|(_, kind, service)| (*kind, *service))
 }
 
