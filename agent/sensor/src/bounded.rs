@@ -9,6 +9,7 @@ mod map;
 mod stand_in;
 
 pub use distinct::Distinct;
+pub(crate) use keyed::fold;
 pub use keyed::{Keyed, Mixer};
 pub use map::Map;
 pub use stand_in::stand_in;

@@ -366,9 +366,8 @@ impl Observer {
             if let Some(flow) = self.table.flow_mut(slot)
                 && flow.waits()
                 && at.since(flow.began) >= WAITED_LONG_ENOUGH
-                && flow.say_once(Once::Unanswered)
             {
-                events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Unanswered });
+                say_unanswered(flow, at, events);
             }
             self.end(slot, at, EndReason::LackOfResources, events);
         }
@@ -486,9 +485,7 @@ impl Observer {
                 Timer::Unanswered => {
                     let Some(flow) = self.table.flow_mut(slot) else { continue };
                     flow.stop_waiting();
-                    if flow.say_once(Once::Unanswered) {
-                        events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Unanswered });
-                    }
+                    say_unanswered(flow, at, events);
                     if self.options.rules == Rules::Zeek && flow.first() == First::Syn {
                         self.end(slot, at, EndReason::Idle, events);
                     }
@@ -525,6 +522,13 @@ impl Observer {
         self.counters.count(Counter::FlowsEnded);
         let reason = if reason == EndReason::Forced && flow.is_closed() { EndReason::Closed } else { reason };
         say_ended(&mut flow, at, reason, events);
+    }
+}
+
+/// Nothing came back; said once.
+fn say_unanswered(flow: &mut Flow, at: Timestamp, events: &mut Vec<Event>) {
+    if flow.say_once(Once::Unanswered) {
+        events.push(Event::Flow { at, flow: flow.reference(), what: FlowEvent::Unanswered });
     }
 }
 

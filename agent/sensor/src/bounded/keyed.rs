@@ -86,11 +86,10 @@ impl Hasher for Mixer {
     }
 }
 
+/// Both halves of the product, so that every bit of the one depends on every bit of the other.
 #[inline]
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    let low = u64::try_from(product & u128::from(u64::MAX)).unwrap_or_default();
-    let high = u64::try_from(product >> u64::BITS).unwrap_or_default();
+pub(crate) fn fold(a: u64, b: u64) -> u64 {
+    let (low, high) = a.carrying_mul(b, 0);
     low ^ high
 }
 

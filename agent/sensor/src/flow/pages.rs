@@ -55,9 +55,9 @@ impl<T> Pages<T> {
         if let Some(place) = page.entries.get_mut(usize_of(slot)) {
             *place = Some(entry);
         }
-        page.mark(slot, true);
+        mark(&mut page.used, slot, true);
         if page.used == [u64::MAX; WORDS] {
-            self.mark(number, false);
+            mark(&mut self.roomy, number, false);
         }
         number * PAGE + slot
     }
@@ -67,11 +67,11 @@ impl<T> Pages<T> {
         let place = self.pages.get_mut(usize_of(number))?;
         let page = place.as_mut()?;
         let entry = page.entries.get_mut(usize_of(slot % PAGE))?.take()?;
-        page.mark(slot % PAGE, false);
+        mark(&mut page.used, slot % PAGE, false);
         if page.used == [0; WORDS] {
             *place = None;
         }
-        self.mark(number, true);
+        mark(&mut self.roomy, number, true);
         Some(entry)
     }
 
@@ -92,21 +92,13 @@ impl<T> Pages<T> {
         };
         at * u64::BITS + word.trailing_zeros()
     }
-
-    fn mark(&mut self, page: u32, roomy: bool) {
-        if let Some(word) = self.roomy.get_mut(usize_of(page / u64::BITS)) {
-            let bit = 1 << (page % u64::BITS);
-            *word = if roomy { *word | bit } else { *word & !bit };
-        }
-    }
 }
 
-impl<T> Page<T> {
-    fn mark(&mut self, slot: u32, used: bool) {
-        if let Some(word) = self.used.get_mut(usize_of(slot / u64::BITS)) {
-            let bit = 1 << (slot % u64::BITS);
-            *word = if used { *word | bit } else { *word & !bit };
-        }
+/// Sets or clears a bit of many.
+pub(crate) fn mark(words: &mut [u64], at: u32, on: bool) {
+    if let Some(word) = words.get_mut(usize_of(at / u64::BITS)) {
+        let bit = 1 << (at % u64::BITS);
+        *word = if on { *word | bit } else { *word & !bit };
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 
 use sekimori_wire::time::Timestamp;
 
+use super::pages::mark;
 use super::queues::usize_of;
 
 /// Length of a slice: some eight a second, so that few flows are due in each even in a flood.
@@ -102,7 +103,7 @@ impl Timers {
         if let Some(link) = links.link(after) {
             link.before = slot;
         }
-        self.mark(place, true);
+        mark(&mut self.any, place, true);
         self.len += 1;
         set(links, slot, Link { before: FIRST | place, after });
     }
@@ -127,7 +128,7 @@ impl Timers {
         if let Some(first) = self.first.get_mut(usize_of(place)) {
             *first = after;
         }
-        self.mark(place, after != NONE);
+        mark(&mut self.any, place, after != NONE);
     }
 
     /// The flow for which something may be due first, if that is by `now`: what it was armed for, and its slot. It is armed no
@@ -202,7 +203,7 @@ impl Timers {
         self.reached = slice + 1;
         let Some(first) = self.first.get_mut(usize_of(place)) else { return };
         let mut at = core::mem::replace(first, NONE);
-        self.mark(place, false);
+        mark(&mut self.any, place, false);
         while let Some(link) = links.link(at) {
             let after = core::mem::take(link).after;
             self.len -= 1;
@@ -230,13 +231,6 @@ impl Timers {
             };
             (seen != 0).then(|| at * u64::BITS + seen.trailing_zeros())
         })
-    }
-
-    fn mark(&mut self, place: u32, any: bool) {
-        if let Some(word) = self.any.get_mut(usize_of(place / u64::BITS)) {
-            let bit = 1 << (place % u64::BITS);
-            *word = if any { *word | bit } else { *word & !bit };
-        }
     }
 }
 

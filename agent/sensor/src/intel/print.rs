@@ -9,6 +9,7 @@ use core::net::IpAddr;
 use foldhash::quality::FixedState;
 
 use super::Kind;
+use crate::bounded::fold;
 
 /// Factors and starting values are the prime of FNV-1a for 64 bits and digits of pi, as foldhash and others use them:
 /// numbers that nobody picked.
@@ -18,24 +19,18 @@ const PI: [u64; 4] =
 /// Bits that each entry sets in its bucket's word.
 const BITS: u32 = 3;
 
-/// Both halves of the product, so that every bit of the one depends on every bit of the other.
-fn mix(a: u64, b: u64) -> u64 {
-    let (low, high) = a.carrying_mul(b, 0);
-    low ^ high
-}
-
 /// Of an address and the length of its prefix; the bits beyond it are zero.
 pub(super) fn of_address(network: IpAddr, length: u8) -> u64 {
     let [start, first, second, last] = PI;
     let length = u64::from(length);
     match network {
-        IpAddr::V4(v4) => mix(u64::from(v4.to_bits()) ^ length << 32 ^ start, first),
+        IpAddr::V4(v4) => fold(u64::from(v4.to_bits()) ^ length << 32 ^ start, first),
         IpAddr::V6(v6) => {
             let octets = v6.octets();
             let half = |from: usize| {
                 octets.iter().skip(from).take(8).fold(0, |sum, octet| sum << 8 | u64::from(*octet))
             };
-            mix(mix(half(0) ^ second, last) ^ half(8), first ^ length)
+            fold(fold(half(0) ^ second, last) ^ half(8), first ^ length)
         }
     }
 }
@@ -67,7 +62,7 @@ impl Tail {
 
     /// Of the domain that this is.
     pub(super) fn print(self) -> u64 {
-        mix(self.0, PI[3])
+        fold(self.0, PI[3])
     }
 }
 
