@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sekimori_sensor::baseline::BaselineError;
 
-use crate::disk;
+use sekimori_delivery::disk;
 
 /// Learning goes on by the hour; a crash loses no more than this of it.
 pub(crate) const SAVE_EVERY: Duration = Duration::from_secs(15 * 60);

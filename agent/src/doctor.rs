@@ -100,7 +100,7 @@ fn state(findings: &mut Findings, config: &Config) {
         Ok(identity) => identity,
         Err(error) => return findings.bad(&format!("{:#}", anyhow::Error::from(error))),
     };
-    findings.good(&format!("enrolled as {} for body {}", identity.agent, identity.body));
+    findings.good(&format!("enrolled as {} for body {}", identity.agent(), identity.body));
     match nix::unistd::access(&config.state, nix::unistd::AccessFlags::W_OK) {
         Ok(()) => findings.good(&format!("{} can be written", config.state.display())),
         Err(error) => findings.bad(&format!("{} cannot be written: {error}", config.state.display())),

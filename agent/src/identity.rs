@@ -9,6 +9,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,7 +19,8 @@ use sekimori_wire::envelope::{KeyError, SigningKey, VerifyingKey};
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{self, DiskError};
+use sekimori_delivery::disk::{self, DiskError};
+use sekimori_delivery::seal::Signer;
 
 mod enroll;
 
@@ -33,18 +35,14 @@ const ENROLMENT: &str = "enrolment.json";
 /// An enrolled agent.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    /// Hash of the signing key.
-    pub(crate) agent: AgentId,
+    /// Who it is, and what its batches are signed with.
+    pub(crate) signer: Arc<Signer>,
     /// A label for people.
     pub(crate) name: String,
     /// Whose gateway this is.
     pub(crate) body: BodyCode,
-    /// The chain that enrolment started.
-    pub(crate) epoch: u64,
     /// Where batches go, in order of preference.
     pub(crate) ingest_urls: Vec<String>,
-    /// Signs batches.
-    pub(crate) signing: SigningKey,
     /// Signs acknowledgements.
     pub(crate) collector: VerifyingKey,
     /// This agent's certificate and what leads to the CA.
@@ -90,12 +88,10 @@ impl Identity {
         }
         let tls_key = dir.join(TLS_KEY);
         Ok(Self {
-            agent,
+            signer: Arc::new(Signer { agent, epoch: enrolment.epoch, key: signing }),
             name: enrolment.name,
             body: enrolment.body.parse().map_err(|_cause| wrong("body"))?,
-            epoch: enrolment.epoch,
             ingest_urls: enrolment.ingest_urls,
-            signing,
             collector: verifying_key(&enrolment.collector_key).ok_or_else(|| wrong("collector_key"))?,
             certificates: certificates(&dir.join(CERTIFICATE))?,
             tls_key: PrivateKeyDer::from_pem_slice(&read(&tls_key)?)
@@ -104,9 +100,14 @@ impl Identity {
         })
     }
 
+    /// Which agent: the hash of the key that it enrolled with.
+    pub(crate) fn agent(&self) -> AgentId {
+        self.signer.agent
+    }
+
     /// Key of the hashes that stand for user names: the same for this agent's life, and nobody else's.
     pub(crate) fn user_key(&self) -> [u8; 32] {
-        *Digest::of(&self.signing.sign_labelled("sekimori/user-name-key/1", &[])).as_bytes()
+        *Digest::of(&self.signer.key.sign_labelled("sekimori/user-name-key/1", &[])).as_bytes()
     }
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::identity::{Identity, IdentityError};
-use crate::spool::{self, Inspection, SpoolError};
+use sekimori_delivery::lanes::{self, Inspected};
+use sekimori_delivery::spool::{Problem, SpoolError};
 
 /// Written by the running agent into its state folder.
 pub(crate) const STATUS_FILE: &str = "status.json";
@@ -29,6 +30,8 @@ pub(crate) struct Status {
     pub(crate) disk_trouble: Option<String>,
     pub(crate) acknowledged_epoch: u64,
     pub(crate) acknowledged_seq: u64,
+    pub(crate) acknowledged_detail_epoch: u64,
+    pub(crate) acknowledged_detail_seq: u64,
     /// As in the latest health record.
     pub(crate) health: serde_json::Value,
 }
@@ -118,7 +121,7 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
     }
     let trouble = |what: &Option<String>| what.clone().unwrap_or_else(|| "well".to_owned());
     let mut out = format!(
-        "agent      {} ({}, body {}), version {}, pid {}\nat         {at}, up {} s\ncollector  {}; acknowledged through {}/{}\n\
+        "agent      {} ({}, body {}), version {}, pid {}\nat         {at}, up {} s\ncollector  {}; acknowledged through {}/{}, detail {}/{}\n\
          disk       {}; {} batches of {} bytes in the spool, {} bytes free\nmemory     {} bytes, cpu {} permille\n",
         status.agent,
         status.name,
@@ -129,6 +132,8 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
         trouble(&status.collector_trouble),
         status.acknowledged_epoch,
         status.acknowledged_seq,
+        status.acknowledged_detail_epoch,
+        status.acknowledged_detail_seq,
         trouble(&status.disk_trouble),
         health.spool_batches,
         health.spool_bytes,
@@ -159,42 +164,40 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
 
 /// What is in the spool of a state folder.
 pub(crate) fn spool_inspect(state: &Path, json: bool) -> Result<String, InspectError> {
-    let found = spool::inspect(&state.join("spool"), None)?;
+    let found = lanes::inspect(&state.join("spool"), None)?;
     if json {
         return Ok(serde_json::to_string(&found).unwrap_or_default() + "\n");
     }
-    let mut out = format!(
-        "sealed through {}/{}, acknowledged through {}/{}\n{} batches wait for acknowledgement, {} bytes in {} files\n",
-        found.head.epoch,
-        found.head.seq,
-        found.acked.epoch,
-        found.acked.seq,
-        found.pending,
-        found.bytes,
-        found.segments.len(),
-    );
-    out.extend(found.problems.iter().map(|problem| {
-        format!("{} at byte {}: {}\n", problem.path.display(), problem.offset_bytes, problem.what)
-    }));
+    let mut out = String::new();
+    for (lane, found) in found.all() {
+        out += &format!(
+            "{lane}: sealed through {}/{}, acknowledged through {}/{}; {} batches wait for acknowledgement, {} bytes in {} files\n",
+            found.head.epoch,
+            found.head.seq,
+            found.acked.epoch,
+            found.acked.seq,
+            found.pending,
+            found.bytes,
+            found.segments.len(),
+        );
+        out.extend(found.problems.iter().map(|problem| {
+            format!("{} at byte {}: {}\n", problem.path.display(), problem.offset_bytes, problem.what)
+        }));
+    }
     Ok(out)
 }
 
 /// Whether the spool is whole, in order and signed by this agent.
 pub(crate) fn spool_verify(state: &Path) -> Result<String, InspectError> {
     let identity = Identity::load(state)?;
-    let key = identity.signing.verifying_key();
-    let Inspection { problems, problems_count: count, segments, .. } =
-        spool::inspect(&state.join("spool"), Some(key))?;
-    match problems.into_iter().next() {
-        Some(first) => Err(InspectError::Damaged {
-            count,
-            path: first.path,
-            offset_bytes: first.offset_bytes,
-            what: first.what,
-        }),
-        None => {
-            let batches: u64 = segments.iter().map(|segment| segment.batches).sum();
-            Ok(format!("{batches} batches, all whole, in order and signed by this agent\n"))
-        }
+    let key = identity.signer.key.verifying_key();
+    let Inspected { urgent, detail } = lanes::inspect(&state.join("spool"), Some(key))?;
+    let count = urgent.problems_count + detail.problems_count;
+    if let Some(Problem { path, offset_bytes, what }) =
+        urgent.problems.into_iter().chain(detail.problems).next()
+    {
+        return Err(InspectError::Damaged { count, path, offset_bytes, what });
     }
+    let batches: u64 = urgent.segments.iter().chain(&detail.segments).map(|segment| segment.batches).sum();
+    Ok(format!("{batches} batches, all whole, in order and signed by this agent\n"))
 }

@@ -13,7 +13,6 @@ mod capture;
 mod cli;
 mod clock;
 mod config;
-mod disk;
 mod doctor;
 mod endpoint;
 mod evaluate;
@@ -26,9 +25,7 @@ mod outbox;
 mod privilege;
 mod replay;
 mod run;
-mod seal;
 mod ship;
-mod spool;
 mod tls;
 
 use std::io::{self, Read as _, Write as _};
@@ -106,7 +103,7 @@ fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let name = args.name.as_deref().unwrap_or_default();
     let identity = runtime.block_on(identity::enroll(&args.state.state, token.trim(), name))?;
-    print(&format!("{}\n", identity.agent))
+    print(&format!("{}\n", identity.agent()))
 }
 
 fn token(arg: &TokenArg) -> anyhow::Result<String> {

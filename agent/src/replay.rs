@@ -42,13 +42,13 @@ use crate::capture::filter::{Filter, FilterError};
 use crate::cli::{Checksums, Format, KnowledgeArgs, Midstream, ReplayArgs, Speed};
 use crate::clock;
 use crate::config::{Config, ConfigError};
-use crate::disk::{self, DiskError};
 use crate::exceptions::{self, ExceptionsError};
 use crate::health;
 use crate::intel::{self, IntelError, Sources};
 use eve::Eve;
 use progress::Progress;
 use report::Report;
+use sekimori_delivery::disk::{self, DiskError};
 use shipping::Shipping;
 use zeek::Zeek;
 

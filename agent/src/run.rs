@@ -43,11 +43,12 @@ use crate::health::{Gauge, Monitor, notify};
 use crate::identity::{Identity, IdentityError};
 use crate::intel::shelf::Shelf;
 use crate::privilege::{self, PrivilegeError};
-use crate::seal::{Sealer, SealerError};
 use crate::ship::{self, Outcome, ShipError, Stats};
-use crate::spool::{Spool, SpoolError};
 use reload::Reloader;
 use sealing::Sealing;
+use sekimori_delivery::lanes::Lanes;
+use sekimori_delivery::seal::{Sealer, SealerError};
+use sekimori_delivery::spool::SpoolError;
 use start::Start;
 
 /// Records between a capture thread and the sealing one; the outbox before it holds more.
@@ -99,8 +100,8 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     privilege::drop_all()?;
     // Everything from here on is done without privileges, so that a wrong owner of the state folder shows at once.
     let identity = Arc::new(Identity::load(&config.state)?);
-    let spool = Arc::new(Spool::open(&config.state.join("spool"), config.spool_bytes)?);
-    let sealer = Sealer::open(Arc::clone(&identity), Arc::clone(&spool))?;
+    let lanes = Arc::new(Lanes::open(&config.state.join("spool"), config.spool_bytes)?);
+    let sealer = Sealer::open(Arc::clone(&identity.signer), Arc::clone(&lanes), crate::clock::now())?;
     let system = |doing| move |cause| RunError::System { doing, cause };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -113,7 +114,7 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     };
     let reloader = Reloader::begin(&config);
     let shelf = reloader.shelf();
-    let around = Around { identity, spool, sealer, stats: Arc::new(Stats::default()), intake, shelf };
+    let around = Around { identity, lanes, sealer, stats: Arc::new(Stats::default()), intake, shelf };
     let (failed, failures) = mpsc::channel(1);
     let (stop_shipping, stopped) = watch::channel(false);
     runtime.spawn(shipping(&around, config.collector_urls.clone(), stopped, failed.clone()));
@@ -164,7 +165,7 @@ fn open(config: &Config) -> Result<Vec<Opened>, RunError> {
 /// What the threads share.
 struct Around {
     identity: Arc<Identity>,
-    spool: Arc<Spool>,
+    lanes: Arc<Lanes>,
     sealer: Sealer,
     stats: Arc<Stats>,
     intake: Arc<Intake>,
@@ -178,10 +179,10 @@ fn shipping(
     stopped: watch::Receiver<bool>,
     failed: mpsc::Sender<RunError>,
 ) -> impl Future<Output = ()> + use<> {
-    let (identity, spool) = (Arc::clone(&around.identity), Arc::clone(&around.spool));
+    let (identity, lanes) = (Arc::clone(&around.identity), Arc::clone(&around.lanes));
     let stats = Arc::clone(&around.stats);
     async move {
-        let failure = match ship::run(identity, spool, urls, stats, stopped).await {
+        let failure = match ship::run(identity, lanes, urls, stats, stopped).await {
             Ok(Outcome::Stopped) => return,
             // Starting again would not help: a person must look. Capturing and keeping goes on.
             Ok(Outcome::Forked(fork)) => {

@@ -1,7 +1,7 @@
 //! Sending what is in the spool until the collector has acknowledged it.
 //!
 //! ```text
-//! spool ─oldest_unacked─► POST /v1/batches ─► Answer ─judge─► acknowledge, or wait (policy), or stop
+//! spool ─oldest_unacked─► POST /v1/batches ─► Answer ─judge─► acknowledge, or wait (pace), or stop
 //! ```
 //! Only a verified [`Ack`](sekimori_wire::ack::Ack) of our own batch removes anything. That a handshake succeeded says
 //! nothing about our certificate: with TLS 1.3 the collector's refusal comes with the first request.
@@ -12,25 +12,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use sekimori_delivery::judge::{self, Fork, Judgement};
+use sekimori_delivery::lanes::{Lanes, Waiting};
+use sekimori_delivery::pace::{Backoff, Event, Pace};
+use sekimori_delivery::spool::{Position, SpoolError};
 use sekimori_wire::ack::{Answer, encode_submission};
+use sekimori_wire::batch::Lane;
 use sekimori_wire::envelope::Envelope;
 use sekimori_wire::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_ENVELOPES_MAX};
 use tokio::sync::watch;
 
 use crate::identity::Identity;
-use crate::spool::{Position, Spool, SpoolError};
 use crate::tls::{self, Connection, ConnectionError, Endpoint, UrlError};
 
-mod judge;
-mod policy;
 mod stats;
 
-pub(crate) use judge::Fork;
-pub(crate) use policy::Pace;
 pub(crate) use stats::Stats;
-
-use judge::Judgement;
-use policy::{Backoff, Event};
 
 /// Room for what the submission adds around its envelopes.
 const SUBMISSION_OVERHEAD_BYTES: usize = 16 * 1024;
@@ -67,17 +64,17 @@ pub(crate) enum ShipError {
 /// If it cannot begin; afterwards everything is either tried again or an [`Outcome`].
 pub(crate) async fn run(
     identity: Arc<Identity>,
-    spool: Arc<Spool>,
+    lanes: Arc<Lanes>,
     urls: Vec<String>,
     stats: Arc<Stats>,
     stop: watch::Receiver<bool>,
 ) -> Result<Outcome, ShipError> {
-    Shipper::new(identity, spool, &urls, stats, Pace::DEFAULT)?.run(stop).await
+    Shipper::new(identity, lanes, &urls, stats, Pace::DEFAULT)?.run(stop).await
 }
 
 struct Shipper {
     identity: Arc<Identity>,
-    spool: Arc<Spool>,
+    lanes: Arc<Lanes>,
     stats: Arc<Stats>,
     endpoints: Vec<Endpoint>,
     /// Which of them is tried next, or is connected.
@@ -95,7 +92,7 @@ type Attempt = Result<Event, Outcome>;
 impl Shipper {
     fn new(
         identity: Arc<Identity>,
-        spool: Arc<Spool>,
+        lanes: Arc<Lanes>,
         urls: &[String],
         stats: Arc<Stats>,
         pace: Pace,
@@ -106,10 +103,12 @@ impl Shipper {
             return Err(ShipError::NoUrl);
         }
         let config = tls::client_config(&identity)?;
-        stats.set_acked(spool.acked());
+        for lane in Lane::ALL {
+            stats.set_acked(lane, lanes.of_lane(lane).acked());
+        }
         Ok(Self {
             identity,
-            spool,
+            lanes,
             stats,
             endpoints,
             endpoint_idx: 0,
@@ -121,12 +120,12 @@ impl Shipper {
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<Outcome, ShipError> {
-        let mut pending = self.spool.watch_pending();
+        let mut waiting = self.lanes.watch();
         loop {
             let attempt = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ok(Outcome::Stopped),
-                attempt = self.attempt(&mut pending) => attempt,
+                attempt = self.attempt(&mut waiting) => attempt,
             };
             let event = match attempt {
                 Ok(event) => event,
@@ -142,13 +141,13 @@ impl Shipper {
     }
 
     /// Waits for something to send, sends it, and acts on the answer.
-    async fn attempt(&mut self, pending: &mut watch::Receiver<u64>) -> Attempt {
-        if pending.wait_for(|pending| *pending > 0).await.is_err() {
-            return Err(Outcome::Stopped);
-        }
-        let spool = Arc::clone(&self.spool);
+    async fn attempt(&mut self, waiting: &mut watch::Receiver<Waiting>) -> Attempt {
+        let next = waiting.wait_for(|waiting| waiting.next().is_some()).await.map(|waiting| waiting.next());
+        let Ok(Some(lane)) = next else { return Err(Outcome::Stopped) };
+        let lanes = Arc::clone(&self.lanes);
         let oldest = tokio::task::spawn_blocking(move || {
-            spool.oldest_unacked(SUBMISSION_ENVELOPES_MAX, SUBMISSION_BYTES_MAX - SUBMISSION_OVERHEAD_BYTES)
+            let room = SUBMISSION_BYTES_MAX - SUBMISSION_OVERHEAD_BYTES;
+            lanes.of_lane(lane).oldest_unacked(SUBMISSION_ENVELOPES_MAX, room)
         });
         let batches = match oldest.await {
             Ok(Ok(batches)) => batches,
@@ -161,7 +160,7 @@ impl Shipper {
         let body = encode_submission(&envelopes);
         drop(envelopes);
         match self.submit(body).await {
-            Ok(answer) => self.act(answer, first).await,
+            Ok(answer) => self.act(answer, lane, first).await,
             Err(error) => Ok(self.failed(&error)),
         }
     }
@@ -189,7 +188,7 @@ impl Shipper {
         Ok(answer)
     }
 
-    async fn act(&mut self, answer: Answer, first: Position) -> Attempt {
+    async fn act(&mut self, answer: Answer, lane: Lane, first: Position) -> Attempt {
         let ack = match answer {
             Answer::Ack(envelope) => envelope.verify_ack(&self.identity.collector),
             Answer::Refused(refusal) => {
@@ -209,12 +208,13 @@ impl Shipper {
             self.note("the acknowledgement is not signed by this agent's collector");
             return Ok(Event::Failed { more_endpoints: self.next_endpoint() });
         };
-        let (agent, spool, stats) = (self.identity.agent, Arc::clone(&self.spool), Arc::clone(&self.stats));
+        let (agent, lanes, stats) = (self.identity.agent(), Arc::clone(&self.lanes), Arc::clone(&self.stats));
         let judged = tokio::task::spawn_blocking(move || {
-            let judgement = judge::judge(&ack, agent, first, &spool)?;
+            let spool = lanes.of_lane(lane);
+            let judgement = judge::judge(&ack, (agent, lane), first, spool)?;
             if let Judgement::Advance(through) = judgement {
                 // First what is told, then what whoever waits for an empty spool sees.
-                stats.set_acked(through);
+                stats.set_acked(lane, through);
                 spool.acknowledge(through);
             }
             Ok(judgement)

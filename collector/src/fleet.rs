@@ -106,8 +106,10 @@ pub struct AgentRow {
     pub last_seen: Option<Timestamp>,
     /// The chain in force.
     pub epoch: i64,
-    /// Its last batch.
+    /// Its last batch in the urgent lane.
     pub through: i64,
+    /// The last batch of the detail lane.
+    pub detail_through: i64,
 }
 
 /// Every agent, by body and label.
@@ -116,7 +118,9 @@ pub struct AgentRow {
 /// If the store fails.
 pub async fn agents(store: &Store) -> Result<Vec<AgentRow>, StoreError> {
     let rows = sqlx::query(
-        "SELECT id, name, body, enrolled_at, revoked_at, last_seen, epoch, through FROM agents
+        "SELECT id, name, body, enrolled_at, revoked_at, last_seen, coalesce(u.epoch, 0) AS epoch,
+         coalesce(u.through, 0) AS through, coalesce(d.through, 0) AS detail_through FROM agents
+         LEFT JOIN chains u ON u.agent = id AND u.lane = 0 LEFT JOIN chains d ON d.agent = id AND d.lane = 1
          ORDER BY body, name, id",
     )
     .fetch_all(store.reader())
@@ -132,6 +136,7 @@ pub async fn agents(store: &Store) -> Result<Vec<AgentRow>, StoreError> {
             last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(clock::from_stored),
             epoch: row.try_get("epoch")?,
             through: row.try_get("through")?,
+            detail_through: row.try_get("detail_through")?,
         })
     };
     rows.iter().map(row).collect::<Result<_, _>>().map_err(query("list agents"))
@@ -256,7 +261,7 @@ async fn admit(
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, cert_serial = excluded.cert_serial,
             cert_expires_at = excluded.cert_expires_at, enrolled_at = excluded.enrolled_at
          WHERE agents.revoked_at IS NULL AND agents.body = excluded.body
-         RETURNING epoch",
+         RETURNING (SELECT coalesce(max(epoch), 0) FROM chains WHERE agent = $1)",
     )
     .bind(&agent)
     .bind(name)

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router, routing};
 use sekimori_wire::DecodeError;
 use sekimori_wire::ack::{Ack, Answer, Refusal, RefusalKind, decode_submission};
-use sekimori_wire::batch::Batch;
+use sekimori_wire::batch::{Batch, Lane};
 use sekimori_wire::envelope::{Envelope, Verified, VerifyError};
 use sekimori_wire::id::AgentId;
 use sekimori_wire::limits::SUBMISSION_BYTES_MAX;
@@ -64,8 +64,8 @@ pub struct Submission {
 /// What the writer did with a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything up to this place is committed.
-    Through(continuity::Head),
+    /// Everything of this lane up to this place is committed.
+    Through(Lane, continuity::Head),
     /// Nothing was stored.
     Refused(Refusal),
 }
@@ -86,9 +86,10 @@ async fn receive(State(state): State<Intake>, peer: Option<Extension<Peer>>, req
         }
     };
     let answer = match outcome {
-        Outcome::Through(head) => Answer::Ack(Envelope::seal_ack(
+        Outcome::Through(lane, head) => Answer::Ack(Envelope::seal_ack(
             &Ack {
                 agent: peer.agent(),
+                lane,
                 epoch: head.epoch,
                 through: head.through,
                 head: head.digest,

@@ -14,34 +14,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use auth::UserName;
-use auth::password::hash_password;
-use auth::role::Role;
-use cli::{AgentCommand, Cli, Command, UserCommand};
-use config::{Config, ConfigError};
-use exceptions::InForce;
-use exceptions::file::FileError;
-use server::Server;
-use store::Store;
-
-pub mod api;
-pub mod auth;
-pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod console;
-pub mod correlate;
-pub mod exceptions;
-pub mod fleet;
-pub mod i18n;
-pub mod incident;
-pub mod ingest;
-pub mod init;
-pub mod server;
-pub mod status;
-pub mod store;
-pub mod tls;
-pub mod verify;
+use sekimori_collector::auth::UserName;
+use sekimori_collector::auth::password::hash_password;
+use sekimori_collector::auth::role::Role;
+use sekimori_collector::cli::{AgentCommand, Cli, Command, Init, UserCommand};
+use sekimori_collector::config::{Config, ConfigError};
+use sekimori_collector::exceptions::InForce;
+use sekimori_collector::exceptions::file::FileError;
+use sekimori_collector::server::Server;
+use sekimori_collector::store::Store;
+use sekimori_collector::{clock, fleet, init, status, verify};
 
 /// Longest password that is read.
 const PASSWORD_BYTES_MAX: u64 = 1024;
@@ -74,7 +56,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => serve(&args.config).await?,
         Command::Agent(command) => return agent(command).await,
         Command::User(command) => user(command).await?,
-        Command::Exceptions(command) => print(exceptions::command::run(&command).await?.trim_end())?,
+        Command::Exceptions(command) => {
+            print(sekimori_collector::exceptions::command::run(&command).await?.trim_end())?;
+        }
         Command::Status(args) => {
             let status = status::read(&read_only(&args.config).await?).await?;
             if args.json {
@@ -97,7 +81,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn initialise(args: cli::Init) -> anyhow::Result<()> {
+async fn initialise(args: Init) -> anyhow::Result<()> {
     let plan = init::Plan {
         dir: args.dir,
         hosts: args.hosts,

@@ -26,6 +26,7 @@ pub struct Report {
 #[derive(Debug, Default)]
 struct Chain {
     agent: String,
+    lane: i64,
     epoch: i64,
     seq: i64,
     digest: Digest,
@@ -39,9 +40,10 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
     let agents = agents(store).await?;
     let mut report = Report::default();
     let mut chain = Chain::default();
-    let mut rows =
-        sqlx::query("SELECT agent, epoch, seq, digest, envelope FROM batches ORDER BY agent, epoch, seq")
-            .fetch(store.reader());
+    let mut rows = sqlx::query(
+        "SELECT agent, lane, epoch, seq, digest, envelope FROM batches ORDER BY agent, lane, epoch, seq",
+    )
+    .fetch(store.reader());
     while let Some(row) = rows.try_next().await.map_err(query("read a batch"))? {
         report.batches += 1;
         if let Err(bad) = follow(&mut chain, &row, &agents).map_err(query("read a batch"))? {
@@ -50,23 +52,24 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
         }
     }
     drop(rows);
-    // What the rows of agents say must be in the store: a chain cut at its end is seen only here.
-    for (id, agent) in &agents {
-        let last: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT digest FROM batches WHERE agent = $1 AND epoch = $2 AND seq = $3")
-                .bind(id)
-                .bind(agent.epoch)
-                .bind(agent.through)
-                .fetch_optional(store.reader())
-                .await
-                .map_err(query("read a batch"))?;
-        if agent.through > 0 && (last.is_none() || last != agent.head) {
-            report.bad = Some(format!(
-                "agent {id} epoch {} batch {}: the end of the chain is missing",
-                agent.epoch, agent.through
-            ));
-            return Ok(report);
-        }
+    // What the heads say must be in the store: a chain cut at its end is seen only here.
+    let cut = sqlx::query(
+        "SELECT c.agent, c.lane, c.epoch, c.through FROM chains c LEFT JOIN batches b
+            ON b.agent = c.agent AND b.lane = c.lane AND b.epoch = c.epoch AND b.seq = c.through
+         WHERE b.digest IS NULL OR b.digest <> c.head ORDER BY c.agent, c.lane LIMIT 1",
+    )
+    .fetch_optional(store.reader())
+    .await
+    .map_err(query("read the heads of the chains"))?;
+    if let Some(row) = cut {
+        let name = |row: &SqliteRow| -> Result<_, sqlx::Error> {
+            let (agent, lane): (String, i64) = (row.try_get("agent")?, row.try_get("lane")?);
+            let (epoch, seq): (i64, i64) = (row.try_get("epoch")?, row.try_get("through")?);
+            Ok(format!(
+                "agent {agent} lane {lane} epoch {epoch} batch {seq}: the end of the chain is missing"
+            ))
+        };
+        report.bad = Some(name(&row).map_err(query("read the heads of the chains"))?);
     }
     Ok(report)
 }
@@ -78,17 +81,18 @@ fn follow(
     agents: &HashMap<String, Agent>,
 ) -> Result<Result<(), String>, sqlx::Error> {
     let agent: String = row.try_get("agent")?;
-    let (epoch, seq): (i64, i64) = (row.try_get("epoch")?, row.try_get("seq")?);
-    if agent != chain.agent || epoch != chain.epoch {
-        *chain = Chain { agent: agent.clone(), epoch, ..Chain::default() };
+    let (lane, epoch, seq): (i64, i64, i64) =
+        (row.try_get("lane")?, row.try_get("epoch")?, row.try_get("seq")?);
+    if agent != chain.agent || lane != chain.lane || epoch != chain.epoch {
+        *chain = Chain { agent: agent.clone(), lane, epoch, ..Chain::default() };
     }
-    let bad = |why: &str| Ok(Err(format!("agent {agent} epoch {epoch} batch {seq}: {why}")));
+    let bad = |why: &str| Ok(Err(format!("agent {agent} lane {lane} epoch {epoch} batch {seq}: {why}")));
     let Some(known) = agents.get(&agent) else { return bad("its agent is not known") };
     let verified = match check(row, known)? {
         Ok(verified) => verified,
         Err(why) => return bad(&why),
     };
-    if verified.seq != seq || verified.epoch != epoch {
+    if (verified.lane, verified.epoch, verified.seq) != (lane, epoch, seq) {
         return bad("stored under another number than it was signed with");
     }
     if seq != chain.seq + 1 {
@@ -102,6 +106,7 @@ fn follow(
 }
 
 struct Checked {
+    lane: i64,
     epoch: i64,
     seq: i64,
     prev: Digest,
@@ -118,7 +123,13 @@ fn check(row: &SqliteRow, agent: &Agent) -> Result<Result<Checked, String>, sqlx
         let digest = batch.digest();
         if stored == digest.as_bytes() {
             let number = |number| i64::try_from(number).unwrap_or(i64::MAX);
-            Ok(Checked { epoch: number(batch.epoch), seq: number(batch.seq), prev: batch.prev, digest })
+            Ok(Checked {
+                lane: batch.lane.number().into(),
+                epoch: number(batch.epoch),
+                seq: number(batch.seq),
+                prev: batch.prev,
+                digest,
+            })
         } else {
             Err("its digest is not the one stored".to_owned())
         }
@@ -127,13 +138,10 @@ fn check(row: &SqliteRow, agent: &Agent) -> Result<Result<Checked, String>, sqlx
 
 struct Agent {
     key: VerifyingKey,
-    epoch: i64,
-    through: i64,
-    head: Option<Vec<u8>>,
 }
 
 async fn agents(store: &Store) -> Result<HashMap<String, Agent>, StoreError> {
-    let rows = sqlx::query("SELECT id, signing_key, epoch, through, head FROM agents")
+    let rows = sqlx::query("SELECT id, signing_key FROM agents")
         .fetch_all(store.reader())
         .await
         .map_err(query("read the agents"))?;
@@ -142,8 +150,7 @@ async fn agents(store: &Store) -> Result<HashMap<String, Agent>, StoreError> {
         // A key that does not give the identity it is stored under proves nothing.
         let key = VerifyingKey::from_bytes(&row.try_get::<Vec<u8>, _>("signing_key")?)
             .filter(|key| key.id().to_string() == id);
-        let (epoch, through, head) = (row.try_get("epoch")?, row.try_get("through")?, row.try_get("head")?);
-        Ok(key.map(|key| (id, Agent { key, epoch, through, head })))
+        Ok(key.map(|key| (id, Agent { key })))
     };
     rows.iter()
         .filter_map(|row| agent(row).transpose())
@@ -166,9 +173,9 @@ pub async fn incidents(store: &Store, ids: impl Iterator<Item = &str>) -> Result
 
 async fn incident(store: &Store, agents: &HashMap<String, Agent>, id: &str) -> Result<bool, StoreError> {
     let mut rows = sqlx::query(
-        "SELECT DISTINCT f.agent, f.epoch, f.seq, b.digest, b.envelope FROM findings f
+        "SELECT DISTINCT f.agent, f.lane, f.epoch, f.seq, b.digest, b.envelope FROM findings f
          JOIN incidents i ON i.id = f.incident
-         LEFT JOIN batches b ON b.agent = f.agent AND b.epoch = f.epoch AND b.seq = f.seq
+         LEFT JOIN batches b ON b.agent = f.agent AND b.lane = f.lane AND b.epoch = f.epoch AND b.seq = f.seq
          WHERE i.id = $1 OR i.parent = $1",
     )
     .bind(id)
@@ -182,10 +189,10 @@ async fn incident(store: &Store, agents: &HashMap<String, Agent>, id: &str) -> R
 }
 
 fn is_good(row: &SqliteRow, agents: &HashMap<String, Agent>) -> Result<bool, sqlx::Error> {
-    let (epoch, seq): (i64, i64) = (row.try_get("epoch")?, row.try_get("seq")?);
+    let place: (i64, i64, i64) = (row.try_get("lane")?, row.try_get("epoch")?, row.try_get("seq")?);
     // A finding whose batch is gone has nothing behind it.
     let there = row.try_get::<Option<Vec<u8>>, _>("envelope")?.is_some();
     let agent = agents.get(&row.try_get::<String, _>("agent")?).filter(|_| there);
     let Some(agent) = agent else { return Ok(false) };
-    Ok(check(row, agent)?.is_ok_and(|checked| checked.epoch == epoch && checked.seq == seq))
+    Ok(check(row, agent)?.is_ok_and(|checked| (checked.lane, checked.epoch, checked.seq) == place))
 }

@@ -47,7 +47,7 @@ fn a_collector_killed_again_and_again_loses_nothing_and_stores_nothing_twice() {
         collector.run();
     }
     wait_for("the replay ends", Duration::from_secs(120), || replay.has_ended().then_some(()));
-    wait_for("everything is acknowledged", SOON, || (agent.spool()["pending_batches"] == 0).then_some(()));
+    wait_for("everything is acknowledged", SOON, || (agent.waiting() == 0).then_some(()));
     assert_eq!(delivered(&collector), expected);
     collector.assert_verifies();
 }
@@ -95,20 +95,17 @@ fn a_killed_agent_delivers_all_that_it_had_sealed_and_goes_on_in_the_same_chain(
         let running = run_agent(&agent, port);
         send_alerts(port, round * 50..(round + 1) * 50);
         sealed = wait_for("more batches in the spool", SOON, || {
-            agent.spool()["pending_batches"].as_u64().filter(|pending| *pending > sealed)
+            Some(agent.waiting()).filter(|pending| *pending > sealed)
         });
         running.kill_hard();
     }
     collector.run();
     let running = run_agent(&agent, port);
-    wait_for("everything arrives", SOON, || {
-        collector.status()["agents"][0]["through"].as_u64().filter(|through| *through >= sealed)
-    });
-    wait_for("the spool is empty", SOON, || (agent.spool()["pending_batches"] == 0).then_some(()));
+    wait_for("everything arrives", SOON, || Some(collector.through()).filter(|through| *through >= sealed));
+    wait_for("the spool is empty", SOON, || (agent.waiting() == 0).then_some(()));
     assert!(running.stop().success(), "a clean stop");
     assert_eq!(collector.counter("refused.forked"), 0);
-    let through = collector.status()["agents"][0]["through"].as_u64().expect("a head");
-    assert_eq!(collector.counter("batches_stored"), through, "every number once, without a gap");
+    assert_eq!(collector.counter("batches_stored"), collector.through(), "every number once, without a gap");
     assert!(!collector.incidents("malware_infection", SOON).is_empty());
     collector.assert_verifies();
 }
@@ -151,7 +148,7 @@ fn a_full_disk_stops_nothing_and_loses_nothing() {
     let port = free_port();
     let mut running = run_agent(&agent, port);
     send_alerts(port, 0..1);
-    let through = || collector.status()["agents"][0]["through"].as_u64().unwrap_or(0);
+    let through = || collector.through();
     wait_for("the first batch", SOON, || (through() > 0).then_some(()));
 
     let filler = disk.fill();

@@ -67,7 +67,7 @@ impl Link {
     }
 
     pub(crate) fn through(&self) -> u64 {
-        self.collector.status()["agents"][0]["through"].as_u64().unwrap_or(0)
+        self.collector.through()
     }
 
     /// What the agent recorded, put aside: the next run begins a new file.
@@ -125,7 +125,7 @@ fn scanned_live(link: &Link) {
 
     // What the stop sealed is delivered by the next start.
     let running = link.run();
-    wait_for("the spool is empty", SOON, || (link.agent.spool()["pending_batches"] == 0).then_some(()));
+    wait_for("the spool is empty", SOON, || (link.agent.waiting() == 0).then_some(()));
     let live = link.delivered();
     assert!(running.stop().success(), "a clean stop");
     link.collector.assert_verifies();

@@ -16,7 +16,7 @@ fn a_capture_becomes_a_verified_incident() {
     assert_eq!(incidents.len(), 1, "{incidents:?}");
     assert_eq!(incidents[0]["body"], "422011");
     assert_eq!(incidents[0]["verified"], true);
-    assert_eq!(agent.spool()["pending_batches"], 0, "what was acknowledged is deleted");
+    assert_eq!(agent.waiting(), 0, "what was acknowledged is deleted");
     collector.assert_verifies();
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sekimori_wire::ack::{Ack, Answer, RefusalKind, encode_submission};
-use sekimori_wire::batch::{Batch, Mode};
+use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::envelope::{Envelope, SigningKey, VerifyingKey};
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
@@ -50,6 +50,7 @@ impl<'a> Hand<'a> {
 
     fn batch(&self, seq: u64, prev: Digest, version: &str) -> Batch {
         Batch {
+            lane: Lane::Urgent,
             agent: self.key.verifying_key().id(),
             epoch: self.epoch,
             seq,

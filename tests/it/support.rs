@@ -237,6 +237,12 @@ impl Collector {
         self.status()["counters"][name].as_u64().unwrap_or(0)
     }
 
+    /// Batches that are stored of the first agent's chains in force, in both lanes.
+    pub(crate) fn through(&self) -> u64 {
+        let agent = &self.status()["agents"][0];
+        agent["through"].as_u64().unwrap_or(0) + agent["detail_through"].as_u64().unwrap_or(0)
+    }
+
     /// Incidents of a category, once there is one.
     pub(crate) fn incidents(&self, category: &str, limit: Duration) -> Vec<Value> {
         wait_for(&format!("an incident of category {category}"), limit, || {
@@ -280,7 +286,13 @@ impl Agent {
         path
     }
 
-    pub(crate) fn spool(&self) -> Value {
+    /// Batches in the spool that are not acknowledged.
+    pub(crate) fn waiting(&self) -> u64 {
+        let spool = self.spool();
+        ["urgent", "detail"].iter().filter_map(|lane| spool[lane]["pending_batches"].as_u64()).sum()
+    }
+
+    fn spool(&self) -> Value {
         let mut command = Command::new(program("sekimori-agent"));
         command.args(["spool", "inspect", "--json", "--state"]).arg(&self.state);
         serde_json::from_str(&run_ok(&mut command)).expect("JSON from spool inspect")

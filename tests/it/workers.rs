@@ -176,7 +176,7 @@ fn a_router_that_rejects_is_heard_by_the_worker_of_the_flow() {
     assert_eq!((seen["overload.quotes_shed"], seen["merge.late"]), (0, 0), "{seen:?}");
     let recorded = link.recorded();
     let running = link.run();
-    wait_for("the spool is empty", SOON, || (link.agent.spool()["pending_batches"] == 0).then_some(()));
+    wait_for("the spool is empty", SOON, || (link.agent.waiting() == 0).then_some(()));
     let live = link.delivered();
     assert!(running.stop().success(), "a clean stop");
     let replayed = by_id(link.replay("findings", &recorded).into_iter());

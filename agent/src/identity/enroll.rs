@@ -26,8 +26,8 @@ use super::{
     CA, CERTIFICATE, ENROLMENT, Enrolment, Identity, IdentityError, SIGNING_KEY, TLS_KEY, folder,
     verifying_key,
 };
-use crate::disk::{self, DiskError};
 use crate::tls::{self, Connection, ConnectionError, Endpoint, UrlError};
+use sekimori_delivery::disk::{self, DiskError};
 
 /// Makes keys, gets a certificate for them with the token, and stores both under `state`.
 ///

@@ -42,12 +42,10 @@ impl Authority {
         let signing = SigningKey::generate().unwrap().0;
         let (certificate, tls_key) = self.issue("agent");
         Identity {
-            agent: signing.verifying_key().id(),
             name: "test".into(),
             body: "422011".parse().unwrap(),
-            epoch: 1,
             ingest_urls,
-            signing,
+            signer: Arc::new(Signer { agent: signing.verifying_key().id(), epoch: 1, key: signing }),
             collector: *self.collector.verifying_key(),
             certificates: vec![certificate],
             tls_key,
@@ -172,7 +170,7 @@ async fn a_token_makes_one_identity() {
     assert!(matches!(Identity::load(state.path()), Err(IdentityError::Missing { .. })));
     let enrolled = enroll(state.path(), &text, "役場").await.unwrap();
     let loaded = Identity::load(state.path()).unwrap();
-    assert_eq!((loaded.agent, loaded.epoch, loaded.name.as_str()), (enrolled.agent, 3, "役場"));
+    assert_eq!((loaded.agent(), loaded.signer.epoch, loaded.name.as_str()), (enrolled.agent(), 3, "役場"));
     assert_eq!(loaded.ca, std::slice::from_ref(&authority.ca));
 
     for entry in fs::read_dir(folder(state.path())).unwrap() {
@@ -183,7 +181,7 @@ async fn a_token_makes_one_identity() {
 
     // Neither a second identity over the first, nor a second use of the token.
     assert!(matches!(enroll(state.path(), &text, "x").await, Err(EnrollError::Exists { .. })));
-    assert_eq!(Identity::load(state.path()).unwrap().agent, enrolled.agent);
+    assert_eq!(Identity::load(state.path()).unwrap().agent(), enrolled.agent());
     let other = tempfile::tempdir().unwrap();
     let refused = enroll(other.path(), &text, "x").await.unwrap_err();
     assert_eq!(refused.to_string(), "the collector refused the enrolment (403): the token was used");

@@ -15,7 +15,7 @@ use super::guard::{Shrunk, shrunk, sizes};
 use super::{BundleError, Import, IntelError, Report, bundle, read};
 use crate::cli::{ImportArgs, IntelCommand, ShowArgs};
 use crate::clock;
-use crate::disk::{self, DiskError};
+use sekimori_delivery::disk::{self, DiskError};
 
 /// Why a command about indicators failed.
 #[derive(Debug, thiserror::Error)]

@@ -56,7 +56,7 @@ impl Standing {
     /// Leaves it to later runs.
     pub(crate) fn write(&self, state: &Path) {
         let json = serde_json::to_vec_pretty(self).unwrap_or_default();
-        if let Err(error) = crate::disk::write_atomic(&state.join(FILE), &json) {
+        if let Err(error) = sekimori_delivery::disk::write_atomic(&state.join(FILE), &json) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "the next start cannot compare threat intelligence with what is in force now"

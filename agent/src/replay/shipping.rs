@@ -14,9 +14,10 @@ use crate::cli::ShippingArgs;
 use crate::clock;
 use crate::config::{Config, SPOOL_BYTES};
 use crate::identity::{Identity, IdentityError};
-use crate::seal::{Sealer, SealerError};
 use crate::ship::{self, Outcome, ShipError, Stats};
-use crate::spool::{Spool, SpoolError};
+use sekimori_delivery::lanes::Lanes;
+use sekimori_delivery::seal::{Sealer, SealerError};
+use sekimori_delivery::spool::SpoolError;
 
 /// Records that are sealed together: about as often as the live agent seals.
 const RECORDS_PER_SEAL: usize = 8;
@@ -50,7 +51,7 @@ pub(crate) enum ShippingError {
 /// Shipping beside a replay.
 pub(super) struct Shipping {
     identity: Arc<Identity>,
-    spool: Arc<Spool>,
+    lanes: Arc<Lanes>,
     sealer: Sealer,
     pending: Vec<Record>,
     stats: Arc<Stats>,
@@ -66,10 +67,10 @@ impl Shipping {
         let Some(state) = args.state.as_ref().filter(|_| args.ship) else { return Ok(None) };
         let identity = Arc::new(Identity::load(state)?);
         let dir = state.join("spool");
-        let spool = Spool::open(&dir, config.map_or(SPOOL_BYTES, |config| config.spool_bytes))
+        let lanes = Lanes::open(&dir, config.map_or(SPOOL_BYTES, |config| config.spool_bytes))
             .map_err(|cause| ShippingError::Spool { dir, cause })?;
-        let spool = Arc::new(spool);
-        let sealer = Sealer::open(Arc::clone(&identity), Arc::clone(&spool))?;
+        let lanes = Arc::new(lanes);
+        let sealer = Sealer::open(Arc::clone(&identity.signer), Arc::clone(&lanes), clock::now())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -80,13 +81,13 @@ impl Shipping {
         let urls = config.map(|config| config.collector_urls.clone()).unwrap_or_default();
         let task = runtime.spawn(ship::run(
             Arc::clone(&identity),
-            Arc::clone(&spool),
+            Arc::clone(&lanes),
             urls,
             Arc::clone(&stats),
             stopped,
         ));
         let timeout = Duration::from_secs(args.ship_timeout);
-        Ok(Some(Self { identity, spool, sealer, pending: Vec::new(), stats, stop, task, runtime, timeout }))
+        Ok(Some(Self { identity, lanes, sealer, pending: Vec::new(), stats, stop, task, runtime, timeout }))
     }
 
     pub(super) fn identity(&self) -> &Identity {
@@ -103,7 +104,7 @@ impl Shipping {
         // A capture can wait: nothing is dropped while the collector still takes batches.
         let began = Instant::now();
         let needed = u64::try_from(BATCH_BYTES_MAX).unwrap_or(u64::MAX);
-        while self.spool.room() < needed && self.spool.pending() > 0 && !self.task.is_finished() {
+        while self.lanes.room() < needed && self.lanes.pending() > 0 && !self.task.is_finished() {
             if began.elapsed() > self.timeout {
                 return Err(self.timed_out());
             }
@@ -118,7 +119,7 @@ impl Shipping {
 
     fn timed_out(&self) -> ShippingError {
         ShippingError::Timeout {
-            pending: self.spool.pending(),
+            pending: self.lanes.pending(),
             seconds: self.timeout.as_secs(),
             why: self.stats.snapshot().last_error.unwrap_or_else(|| "no answer yet".to_owned()),
         }
@@ -127,11 +128,11 @@ impl Shipping {
     /// Seals the rest and waits until everything is acknowledged.
     pub(super) fn finish(mut self) -> Result<(), ShippingError> {
         self.seal()?;
-        let mut pending = self.spool.watch_pending();
+        let mut waiting = self.lanes.watch();
         let ended = self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                _ = pending.wait_for(|pending| *pending == 0) => None,
+                _ = waiting.wait_for(|waiting| waiting.all() == 0) => None,
                 ended = &mut self.task => Some(Some(ended)),
                 () = tokio::time::sleep(self.timeout) => Some(None),
             }

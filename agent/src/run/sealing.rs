@@ -13,16 +13,16 @@ use sekimori_wire::record::{Health, Record};
 use super::Around;
 use crate::baseline::Drawer;
 use crate::clock;
-use crate::disk;
 use crate::endpoint::Intake;
 use crate::health::{Monitor, notify};
 use crate::identity::Identity;
 use crate::inspect::{STATUS_FILE, Status};
 use crate::intel::shelf::Shelf;
 use crate::intel::{self, Age};
-use crate::seal::Sealer;
 use crate::ship::Stats;
-use crate::spool::Spool;
+use sekimori_delivery::disk;
+use sekimori_delivery::lanes::Lanes;
+use sekimori_delivery::seal::Sealer;
 
 /// Records wait this long for others, so that a window's records share a batch and a finding is still sent at once.
 const LINGER: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ const HEALTH_EVERY: Duration = Duration::from_secs(30);
 pub(super) struct Sealing {
     records: Receiver<Record>,
     identity: Arc<Identity>,
-    spool: Arc<Spool>,
+    lanes: Arc<Lanes>,
     sealer: Sealer,
     stats: Arc<Stats>,
     intake: Arc<Intake>,
@@ -69,11 +69,11 @@ impl Sealing {
         state: PathBuf,
         drawers: Vec<Arc<Drawer>>,
     ) -> Self {
-        let Around { identity, spool, sealer, stats, intake, shelf } = around;
+        let Around { identity, lanes, sealer, stats, intake, shelf } = around;
         Self {
             records,
             identity,
-            spool,
+            lanes,
             sealer,
             stats,
             intake,
@@ -219,8 +219,8 @@ impl Sealing {
             .extend([("seal.dropped".to_owned(), self.dropped), ("seal.failed".to_owned(), self.failures)]);
         counters.extend(self.watch_intel());
         let mut health = self.monitor.measure(clock::now(), counters);
-        health.spool_bytes = self.spool.bytes();
-        health.spool_batches = self.spool.pending();
+        health.spool_bytes = self.lanes.bytes();
+        health.spool_batches = self.lanes.pending();
         health
     }
 
@@ -253,7 +253,7 @@ impl Sealing {
     fn write_status(&self, health: &Health) {
         let shipping = self.stats.snapshot();
         let status = Status {
-            agent: self.identity.agent.to_string(),
+            agent: self.identity.agent().to_string(),
             name: self.identity.name.clone(),
             body: self.identity.body.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -262,6 +262,8 @@ impl Sealing {
             disk_trouble: self.trouble.clone(),
             acknowledged_epoch: shipping.acked.epoch,
             acknowledged_seq: shipping.acked.seq,
+            acknowledged_detail_epoch: shipping.acked_detail.epoch,
+            acknowledged_detail_seq: shipping.acked_detail.seq,
             health: serde_json::to_value(health).unwrap_or_default(),
         };
         let json = serde_json::to_vec_pretty(&status).unwrap_or_default();

@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use rustls::{NamedGroup, ProtocolVersion};
 use sekimori_wire::ack::{Refusal, RefusalKind};
+use sekimori_wire::batch::Lane;
 
-use crate::spool::Position;
 use crate::tls::Negotiated;
+use sekimori_delivery::spool::Position;
 
 /// Counters that only grow, and the present state.
 #[derive(Debug, Default)]
@@ -25,6 +26,7 @@ pub(crate) struct Stats {
 #[derive(Clone, Debug, Default)]
 struct State {
     acked: Position,
+    acked_detail: Position,
     refusals: BTreeMap<RefusalKind, u64>,
     negotiated: Option<Negotiated>,
     last_error: Option<String>,
@@ -33,8 +35,10 @@ struct State {
 /// The same at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
-    /// Acknowledged up to here.
+    /// Acknowledged up to here, in the urgent lane.
     pub(crate) acked: Position,
+    /// And in the detail lane.
+    pub(crate) acked_detail: Position,
     /// Requests sent.
     pub(crate) submissions: u64,
     /// Handshakes completed.
@@ -75,6 +79,7 @@ impl Stats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Snapshot {
             acked: state.acked,
+            acked_detail: state.acked_detail,
             submissions: load(&self.submissions),
             connections: load(&self.connections),
             unreachable: load(&self.unreachable),
@@ -104,9 +109,12 @@ impl Stats {
         counters
     }
 
-    pub(super) fn set_acked(&self, acked: Position) {
+    pub(super) fn set_acked(&self, lane: Lane, acked: Position) {
         self.with(|state| {
-            state.acked = acked;
+            match lane {
+                Lane::Urgent => state.acked = acked,
+                Lane::Detail => state.acked_detail = acked,
+            }
             if state.last_error.take().is_some() {
                 tracing::info!("the collector acknowledges again");
             }

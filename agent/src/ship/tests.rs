@@ -14,8 +14,7 @@ use sekimori_wire::time::Timestamp;
 use super::stats::Snapshot;
 use super::*;
 use crate::identity::tests::{Authority, DROP, serve};
-use crate::seal::Sealer;
-use crate::spool::tests::scratch;
+use sekimori_delivery::seal::Sealer;
 
 /// What the server does with one submission.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +107,7 @@ impl Reply {
             }
         }
         let (through, head) = batches.last_key_value().map(|(seq, digest)| (*seq, *digest)).unwrap();
-        let mut ack = Ack { agent, epoch: 1, through, head, at: Timestamp::ZERO };
+        let mut ack = Ack { agent, lane: Lane::Urgent, epoch: 1, through, head, at: Timestamp::ZERO };
         let other = SigningKey::generate().unwrap().0;
         match self {
             Self::Forge => return (200, Answer::Ack(Envelope::seal_ack(&ack, &other)).to_bytes()),
@@ -127,7 +126,7 @@ impl Reply {
 
 struct Agent {
     identity: Arc<Identity>,
-    spool: Arc<Spool>,
+    lanes: Arc<Lanes>,
     sealer: Sealer,
     stats: Arc<Stats>,
     _dir: tempfile::TempDir,
@@ -142,11 +141,11 @@ const QUICK: Pace = Pace {
 
 impl Agent {
     fn new(identity: Identity) -> Self {
-        let dir = scratch();
+        let dir = tempfile::tempdir().unwrap();
         let identity = Arc::new(identity);
-        let spool = Arc::new(Spool::open(dir.path(), 64 << 20).unwrap());
-        let sealer = Sealer::open(Arc::clone(&identity), Arc::clone(&spool)).unwrap();
-        Self { identity, spool, sealer, stats: Arc::default(), _dir: dir }
+        let lanes = Arc::new(Lanes::open(dir.path(), 64 << 20).unwrap());
+        let sealer = Sealer::open(Arc::clone(&identity.signer), Arc::clone(&lanes), Timestamp::ZERO).unwrap();
+        Self { identity, lanes, sealer, stats: Arc::default(), _dir: dir }
     }
 
     fn seal(&mut self, batches: u64) {
@@ -159,10 +158,10 @@ impl Agent {
     /// Ships until nothing is left, or shipping ends by itself.
     async fn ship(&self) -> Outcome {
         let (stop, stopped) = watch::channel(false);
-        let mut pending = self.spool.watch_pending();
+        let mut pending = self.lanes.watch();
         let running = tokio::spawn(self.shipper().run(stopped));
         let drained = async {
-            pending.wait_for(|pending| *pending == 0).await.unwrap();
+            pending.wait_for(|waiting| waiting.all() == 0).await.unwrap();
             stop.send(true).unwrap();
             std::future::pending::<()>().await;
         };
@@ -188,8 +187,8 @@ impl Agent {
     }
 
     fn shipper(&self) -> Shipper {
-        let (identity, spool) = (Arc::clone(&self.identity), Arc::clone(&self.spool));
-        Shipper::new(identity, spool, &[], Arc::clone(&self.stats), QUICK).unwrap()
+        let (identity, lanes) = (Arc::clone(&self.identity), Arc::clone(&self.lanes));
+        Shipper::new(identity, lanes, &[], Arc::clone(&self.stats), QUICK).unwrap()
     }
 }
 
@@ -205,7 +204,7 @@ async fn everything_arrives_over_the_post_quantum_hybrid() {
     assert_eq!(stats.version, Some(ProtocolVersion::TLSv1_3));
     // As many as the wire format allows in one.
     assert_eq!((stats.submissions, stats.connections, stats.acked.seq), (3, 1, 150));
-    assert_eq!((agent.spool.pending(), stats.last_error), (0, None));
+    assert_eq!((agent.lanes.pending(), stats.last_error), (0, None));
 }
 
 #[tokio::test]
@@ -214,10 +213,10 @@ async fn new_batches_are_sent_at_once() {
     let mut agent = server.agent(&[]);
     let (_stop, stopped) = watch::channel(false);
     tokio::spawn(agent.shipper().run(stopped));
-    let mut pending = agent.spool.watch_pending();
+    let mut pending = agent.lanes.watch();
     for _ in 0..5 {
         agent.seal(1);
-        let drained = pending.wait_for(|pending| *pending == 0);
+        let drained = pending.wait_for(|waiting| waiting.all() == 0);
         tokio::time::timeout(Duration::from_secs(20), drained).await.unwrap().unwrap();
     }
     assert_eq!(agent.stats.snapshot().connections, 1);
@@ -252,7 +251,7 @@ async fn a_lasting_refusal_deletes_nothing() {
     let count = |stats: &Snapshot| stats.refusals.get(&RefusalKind::NotEnrolled).copied().unwrap_or(0);
     agent.ship_until(|stats| count(stats) >= 3).await;
     let stats = agent.stats.snapshot();
-    assert_eq!((agent.spool.pending(), stats.acked.seq, stats.connections), (3, 0, 1));
+    assert_eq!((agent.lanes.pending(), stats.acked.seq, stats.connections), (3, 0, 1));
     assert!(stats.last_error.is_some_and(|error| error.contains("not_enrolled")));
 }
 
@@ -268,7 +267,7 @@ async fn another_history_stops_shipping_and_keeps_everything() {
             panic!("{outcome:?}")
         };
         assert_eq!(there, at);
-        assert_eq!((agent.spool.pending(), agent.spool.acked().seq), (4, 0));
+        assert_eq!((agent.lanes.pending(), agent.lanes.of_lane(Lane::Urgent).acked().seq), (4, 0));
     }
 }
 
@@ -280,13 +279,24 @@ async fn a_collector_that_was_set_back_is_noticed() {
     agent.ship().await;
     server.committed.lock().unwrap().batches.clear();
     agent.seal(1);
-    let ack =
-        Ack { agent: agent.identity.agent, epoch: 1, through: 1, head: Digest::ZERO, at: Timestamp::ZERO };
+    let ack = Ack {
+        agent: agent.identity.agent(),
+        lane: Lane::Urgent,
+        epoch: 1,
+        through: 1,
+        head: Digest::ZERO,
+        at: Timestamp::ZERO,
+    };
     let ack =
         Envelope::seal_ack(&ack, &server.authority.collector).verify_ack(&agent.identity.collector).unwrap();
     let (theirs, acked) = (Position { epoch: 1, seq: 1 }, Position { epoch: 1, seq: 2 });
-    let judged =
-        judge::judge(&ack, agent.identity.agent, Position { epoch: 1, seq: 3 }, &agent.spool).unwrap();
+    let judged = judge::judge(
+        &ack,
+        (agent.identity.agent(), Lane::Urgent),
+        Position { epoch: 1, seq: 3 },
+        agent.lanes.of_lane(Lane::Urgent),
+    )
+    .unwrap();
     assert_eq!(judged, Judgement::Forked(Fork::Behind { theirs, acked }));
 }
 
@@ -307,7 +317,7 @@ async fn a_collector_of_another_ca_gets_nothing() {
     let mut agent = Agent::new(ours.identity(vec![url]));
     agent.seal(1);
     agent.ship_until(|stats| stats.tls_failures >= 2).await;
-    assert_eq!(agent.spool.pending(), 1);
+    assert_eq!(agent.lanes.pending(), 1);
     assert!(
         agent.stats.snapshot().last_error.is_some_and(|error| error.contains("invalid peer certificate"))
     );
@@ -322,6 +332,6 @@ async fn a_collector_that_refuses_our_certificate_is_named_so() {
     agent.seal(1);
     agent.ship_until(|stats| stats.tls_failures >= 2).await;
     let stats = agent.stats.snapshot();
-    assert_eq!((agent.spool.pending(), stats.broken, stats.is_working), (1, 0, false));
+    assert_eq!((agent.lanes.pending(), stats.broken, stats.is_working), (1, 0, false));
     assert!(stats.last_error.is_some_and(|error| error.contains("certificate")), "no hint");
 }

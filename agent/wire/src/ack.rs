@@ -1,5 +1,6 @@
 //! What the collector answers.
 
+use crate::batch::Lane;
 use crate::codec;
 use crate::codec::DecodeError;
 use crate::envelope::Envelope;
@@ -7,12 +8,14 @@ use crate::id::{AgentId, Digest};
 use crate::text::BoundedText;
 use crate::time::Timestamp;
 
-/// Everything of `(agent, epoch)` up to and including `through` is committed and may be deleted by the agent.
+/// Everything of `(agent, lane, epoch)` up to and including `through` is committed and may be deleted by the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ack {
     /// Whose batches.
     pub agent: AgentId,
-    /// Of which chain.
+    /// Of which of its chains.
+    pub lane: Lane,
+    /// Of which epoch.
     pub epoch: u64,
     /// The last batch committed without a gap before it; 0 if none.
     pub through: u64,

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use prost::Message as _;
 
 use crate::ack::{Ack, Answer, Refusal, RefusalKind};
-use crate::batch::{Batch, Mode};
+use crate::batch::{Batch, Lane, Mode};
 use crate::envelope::{Envelope, SealError};
 use crate::id::{AgentId, Digest};
 use crate::limits::{
@@ -58,6 +58,7 @@ pub(crate) fn encode_batch(batch: &Batch) -> Result<Vec<u8>, SealError> {
         .into(),
         version: batch.version.as_str().to_owned(),
         records: batch.records.iter().map(record::to_pb).collect(),
+        lane: batch.lane.number().into(),
     };
     let plain = message.encode_to_vec();
     if plain.len() > BATCH_BYTES_MAX {
@@ -94,6 +95,7 @@ pub(crate) fn decode_batch(payload: &[u8]) -> Result<Batch, DecodeError> {
     }
     Ok(Batch {
         agent: AgentId::from_bytes(&message.agent).ok_or(DecodeError::Field("agent"))?,
+        lane: Lane::from_number(message.lane).ok_or(DecodeError::Field("lane"))?,
         epoch: message.epoch,
         seq: message.seq,
         prev: Digest::from_bytes(&message.prev).ok_or(DecodeError::Field("prev"))?,
@@ -126,6 +128,7 @@ pub(crate) fn encode_ack(ack: &Ack) -> Vec<u8> {
         through: ack.through,
         head: ack.head.as_bytes().to_vec(),
         at: ack.at.nanos(),
+        lane: ack.lane.number().into(),
     }
     .encode_to_vec()
 }
@@ -134,6 +137,7 @@ pub(crate) fn decode_ack(bytes: &[u8]) -> Result<Ack, DecodeError> {
     let message = pb::Ack::decode(bytes).map_err(|_cause| DecodeError::Protobuf)?;
     Ok(Ack {
         agent: AgentId::from_bytes(&message.agent).ok_or(DecodeError::Field("agent"))?,
+        lane: Lane::from_number(message.lane).ok_or(DecodeError::Field("lane"))?,
         epoch: message.epoch,
         through: message.through,
         head: Digest::from_bytes(&message.head).ok_or(DecodeError::Field("head"))?,

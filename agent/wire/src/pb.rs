@@ -44,6 +44,9 @@ pub struct Batch {
     pub version: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "8")]
     pub records: ::prost::alloc::vec::Vec<Record>,
+    /// which of the agent's chains: 0 urgent, 1 detail; numbers and digests are each lane's own
+    #[prost(uint32, tag = "9")]
+    pub lane: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
@@ -369,6 +372,8 @@ pub struct Ack {
     pub head: ::prost::alloc::vec::Vec<u8>,
     #[prost(fixed64, tag = "5")]
     pub at: u64,
+    #[prost(uint32, tag = "6")]
+    pub lane: u32,
 }
 /// Answer to POST /v1/batches: exactly one of the two.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

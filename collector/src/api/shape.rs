@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use sekimori_wire::batch::Lane;
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
 
@@ -38,7 +39,7 @@ pub(super) fn incident(view: &IncidentView) -> Value {
 
 /// A finding, with the batch that brought it.
 pub(super) fn finding(view: &FindingView) -> Value {
-    let batch = json!({ "agent": view.batch.agent, "epoch": view.batch.epoch, "seq": view.batch.seq });
+    let batch = json!({ "agent": view.batch.agent, "lane": lane(view.batch.lane), "epoch": view.batch.epoch, "seq": view.batch.seq });
     json!({
         "body": view.body,
         "finding": view.json,
@@ -80,12 +81,18 @@ pub(super) fn batch(view: &BatchView) -> Value {
     json!({
         "agent": view.name.agent,
         "agent_name": view.agent_name,
+        "lane": lane(view.name.lane),
         "epoch": view.name.epoch,
         "seq": view.name.seq,
         "digest": Digest::from_bytes(&view.digest),
         "received_at": from_stored(view.received_at),
         "signature": Check::of(view).as_str(),
     })
+}
+
+/// The name of a lane.
+fn lane(number: i64) -> Option<&'static str> {
+    Some(Lane::from_number(number.try_into().ok()?)?.as_str())
 }
 
 /// A line of a history.
@@ -108,6 +115,11 @@ pub(super) fn agent(view: &AgentView) -> Value {
         "epoch": view.epoch,
         "through": view.through,
         "head": view.head.as_deref().and_then(Digest::from_bytes),
+        "detail": {
+            "epoch": view.detail_epoch,
+            "through": view.detail_through,
+            "head": view.detail_head.as_deref().and_then(Digest::from_bytes),
+        },
         "sealed_at": view.sealed_at.map(from_stored),
         "version": view.version,
         "health": health,

@@ -97,6 +97,7 @@ impl Check {
             return Self::BadSignature;
         };
         let same = key.id().to_string() == row.name.agent
+            && i64::from(batch.lane.number()) == row.name.lane
             && i64::try_from(batch.epoch) == Ok(row.name.epoch)
             && i64::try_from(batch.seq) == Ok(row.name.seq)
             && batch.digest().as_bytes().as_slice() == row.digest;

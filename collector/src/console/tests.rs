@@ -11,7 +11,7 @@ use axum::http::{Request, StatusCode};
 use base64::Engine as _;
 use http_body_util::BodyExt as _;
 use sekimori_wire::alert::{AlertClass, AlertFormat, EndpointAlert, Intake};
-use sekimori_wire::batch::{Batch, Mode};
+use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::envelope::{Envelope, SigningKey};
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Evidence, Finding, Severity};
 use sekimori_wire::id::{Digest, FindingId};
@@ -112,6 +112,7 @@ impl Bench {
     /// Delivers records as the ingest listener does.
     async fn deliver(&mut self, records: Vec<Record>) {
         let batch = Batch {
+            lane: Lane::Urgent,
             agent: self.from.agent,
             epoch: 1,
             seq: self.head.0 + 1,
@@ -127,7 +128,7 @@ impl Bench {
         self.head = (batch.seq, verified.digest());
         let batches = vec![Received { batch: verified, envelope: envelope.to_bytes() }];
         let outcome = self.writer.commit(Submission { from: self.from, batches }).await.unwrap();
-        assert!(matches!(outcome, Outcome::Through(_)), "{outcome:?}");
+        assert!(matches!(outcome, Outcome::Through(_, _)), "{outcome:?}");
     }
 
     async fn filled() -> (Self, String) {
@@ -367,7 +368,7 @@ async fn what_is_shown_is_what_was_signed() {
         .await
         .unwrap();
     let batches = bench.store.batches_of(&incident).await.unwrap();
-    let name = BatchName { agent: bench.from.agent.to_string(), epoch: 1, seq: 1 };
+    let name = BatchName { agent: bench.from.agent.to_string(), lane: 0, epoch: 1, seq: 1 };
     assert_eq!(batches[0].name, name);
     assert_eq!(super::Check::of(&batches[0]).as_str(), "other_batch");
 }

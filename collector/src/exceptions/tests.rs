@@ -1,5 +1,6 @@
 //! Files, rulings, reloads and dry runs, on a store filled by the real writer's statements.
 
+use sekimori_wire::batch::Lane;
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Evidence, Finding, Severity};
 use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
@@ -143,7 +144,7 @@ impl Bench {
         let judge = Judge { exceptions: Arc::new(exceptions), agents_own: AgentsOwn::Accept };
         let ledger = Ledger::new(april(30), correlation, judge);
         let body = "422011".parse().unwrap();
-        let origin = Origin { agent: "a".into(), body, epoch: 1, seq: 1, mode: "live" };
+        let origin = Origin { agent: "a".into(), body, lane: Lane::Urgent, epoch: 1, seq: 1, mode: "live" };
         Self { _dir: dir, store, ledger, origin }
     }
 

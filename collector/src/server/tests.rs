@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use sekimori_wire::ack::{Ack, Answer, RefusalKind, encode_submission};
 use sekimori_wire::alert::{AlertClass, AlertFormat, EndpointAlert, Intake as AlertIntake};
-use sekimori_wire::batch::{Batch, Mode};
+use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::enroll::{EnrollRequest, EnrollResponse, POSSESSION_LABEL, Token};
 use sekimori_wire::envelope::{Envelope, VerifyingKey};
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Evidence, Finding, Severity};
@@ -147,6 +147,7 @@ impl Agent {
     fn seal(&self, seq: u64, prev: Digest, records: Vec<Record>) -> Envelope {
         let batch = Batch {
             agent: self.key.verifying_key().id(),
+            lane: Lane::Urgent,
             epoch: self.epoch,
             seq,
             prev,
@@ -400,14 +401,14 @@ async fn verify_names_the_first_batch_that_is_not_good() {
     let id = agent.key.verifying_key().id();
     for (statement, expected) in [
         (
-            "UPDATE agents SET through = 3",
-            format!("agent {id} epoch 1 batch 3: the end of the chain is missing"),
+            "UPDATE chains SET through = 3",
+            format!("agent {id} lane 0 epoch 1 batch 3: the end of the chain is missing"),
         ),
         (
             "UPDATE batches SET envelope = CAST(replace(hex(envelope), 'a', 'b') AS BLOB) WHERE seq = 2",
-            format!("agent {id} epoch 1 batch 2: "),
+            format!("agent {id} lane 0 epoch 1 batch 2: "),
         ),
-        ("DELETE FROM batches WHERE seq = 1", format!("agent {id} epoch 1 batch 2: ")),
+        ("DELETE FROM batches WHERE seq = 1", format!("agent {id} lane 0 epoch 1 batch 2: ")),
     ] {
         let store = Store::open(&path).await.unwrap();
         sqlx::query(statement).execute(store.writer()).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sekimori_wire::ack::RefusalKind;
-use sekimori_wire::batch::{Batch, Mode};
+use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use sekimori_wire::record::{Gap, Health, Record, Summary};
 use sekimori_wire::time::Timestamp;
@@ -50,6 +50,8 @@ pub struct Origin {
     pub agent: String,
     /// Whose network.
     pub body: BodyCode,
+    /// Which of its lanes.
+    pub lane: Lane,
     /// Which chain.
     pub epoch: i64,
     /// Which batch.
@@ -58,7 +60,7 @@ pub struct Origin {
     pub mode: &'static str,
 }
 
-/// Stores a submission up to the first batch that does not fit.
+/// Stores a submission, all of one lane, up to the first batch that does not fit.
 ///
 /// # Errors
 /// If the store fails; nothing may then be kept.
@@ -69,17 +71,22 @@ pub async fn submission(
 ) -> Result<Outcome, StoreError> {
     let Submission { from, batches } = submission;
     let agent = from.agent.to_string();
-    let mut head = read_head(tx, &agent).await?;
+    let lane = batches.first().map_or(Lane::Urgent, |first| first.batch.lane);
+    let chain = Chain { agent: &agent, lane };
+    let mut head = chain.read_head(tx).await?;
     let mut answered = head.epoch;
     let mut good = false;
     for received in batches {
+        if received.batch.lane != lane {
+            break;
+        }
         let place = Place {
             epoch: received.batch.epoch,
             seq: received.batch.seq,
             prev: received.batch.prev,
             digest: received.batch.digest(),
         };
-        let stored_digest = read_digest(tx, &agent, &place).await?;
+        let stored_digest = chain.read_digest(tx, &place).await?;
         match judge(&head, stored_digest, &place) {
             Verdict::Next => {
                 store_batch(tx, ledger, &from, received).await?;
@@ -92,7 +99,7 @@ pub async fn submission(
                 break;
             }
             Verdict::Forked(fork) if !good => {
-                tampered(tx, ledger, &from, &place, fork, stored_digest).await?;
+                tampered(tx, ledger, (&from, lane), &place, fork, stored_digest).await?;
                 return Ok(Outcome::Refused(refusal(RefusalKind::Forked, fork.as_str(), place.seq)));
             }
             Verdict::Forked(_) => break,
@@ -106,62 +113,73 @@ pub async fn submission(
         .execute(&mut *tx)
         .await
         .map_err(query("note when an agent was seen"))?;
-    end_of(tx, &agent, answered, head).await.map(Outcome::Through)
+    chain.end_of(tx, answered, head).await.map(|head| Outcome::Through(lane, head))
 }
 
-async fn read_head(tx: &mut SqliteConnection, agent: &str) -> Result<Head, StoreError> {
-    let row = sqlx::query("SELECT epoch, through, head FROM agents WHERE id = $1")
-        .bind(agent)
-        .fetch_one(tx)
+/// One lane of one agent.
+struct Chain<'a> {
+    agent: &'a str,
+    lane: Lane,
+}
+
+impl Chain<'_> {
+    /// The end of the chain in force.
+    async fn read_head(&self, tx: &mut SqliteConnection) -> Result<Head, StoreError> {
+        let row = sqlx::query("SELECT epoch, through, head FROM chains WHERE agent = $1 AND lane = $2")
+            .bind(self.agent)
+            .bind(self.lane.number())
+            .fetch_optional(tx)
+            .await
+            .map_err(query("read the head of a chain"))?;
+        row.as_ref().map_or(Ok(Head::default()), head_of).map_err(query("read the head of a chain"))
+    }
+
+    /// The last batch stored of a chain: that in force, a future one (nothing), or one that was given up.
+    async fn end_of(&self, tx: &mut SqliteConnection, epoch: u64, head: Head) -> Result<Head, StoreError> {
+        if epoch == head.epoch {
+            return Ok(head);
+        }
+        let row = sqlx::query(
+            "SELECT epoch, seq AS through, digest AS head FROM batches
+             WHERE agent = $1 AND lane = $2 AND epoch = $3 ORDER BY seq DESC LIMIT 1",
+        )
+        .bind(self.agent)
+        .bind(self.lane.number())
+        .bind(integer(epoch))
+        .fetch_optional(tx)
         .await
-        .map_err(query("read the head of a chain"))?;
-    head_of(&row).map_err(query("read the head of a chain"))
+        .map_err(query("read the end of a chain"))?;
+        row.as_ref()
+            .map_or(Ok(Head { epoch, ..Head::default() }), head_of)
+            .map_err(query("read the end of a chain"))
+    }
+
+    /// The digest of the batch that is stored there.
+    async fn read_digest(
+        &self,
+        tx: &mut SqliteConnection,
+        place: &Place,
+    ) -> Result<Option<Digest>, StoreError> {
+        let bytes: Option<Vec<u8>> = sqlx::query_scalar(
+            "SELECT digest FROM batches WHERE agent = $1 AND lane = $2 AND epoch = $3 AND seq = $4",
+        )
+        .bind(self.agent)
+        .bind(self.lane.number())
+        .bind(integer(place.epoch))
+        .bind(integer(place.seq))
+        .fetch_optional(tx)
+        .await
+        .map_err(query("look up a batch"))?;
+        Ok(bytes.and_then(|bytes| Digest::from_bytes(&bytes)))
+    }
 }
 
 fn head_of(row: &sqlx::sqlite::SqliteRow) -> Result<Head, sqlx::Error> {
     Ok(Head {
         epoch: u64::try_from(row.try_get::<i64, _>("epoch")?).unwrap_or_default(),
         through: u64::try_from(row.try_get::<i64, _>("through")?).unwrap_or_default(),
-        digest: row
-            .try_get::<Option<Vec<u8>>, _>("head")?
-            .and_then(|bytes| Digest::from_bytes(&bytes))
-            .unwrap_or_default(),
+        digest: Digest::from_bytes(&row.try_get::<Vec<u8>, _>("head")?).unwrap_or_default(),
     })
-}
-
-/// The last batch stored of a chain: that in force, a future one (nothing), or one that was given up.
-async fn end_of(tx: &mut SqliteConnection, agent: &str, epoch: u64, head: Head) -> Result<Head, StoreError> {
-    if epoch == head.epoch {
-        return Ok(head);
-    }
-    let row = sqlx::query(
-        "SELECT epoch, seq AS through, digest AS head FROM batches
-         WHERE agent = $1 AND epoch = $2 ORDER BY seq DESC LIMIT 1",
-    )
-    .bind(agent)
-    .bind(integer(epoch))
-    .fetch_optional(tx)
-    .await
-    .map_err(query("read the end of a chain"))?;
-    row.as_ref()
-        .map_or(Ok(Head { epoch, ..Head::default() }), head_of)
-        .map_err(query("read the end of a chain"))
-}
-
-async fn read_digest(
-    tx: &mut SqliteConnection,
-    agent: &str,
-    place: &Place,
-) -> Result<Option<Digest>, StoreError> {
-    let bytes: Option<Vec<u8>> =
-        sqlx::query_scalar("SELECT digest FROM batches WHERE agent = $1 AND epoch = $2 AND seq = $3")
-            .bind(agent)
-            .bind(integer(place.epoch))
-            .bind(integer(place.seq))
-            .fetch_optional(tx)
-            .await
-            .map_err(query("look up a batch"))?;
-    Ok(bytes.and_then(|bytes| Digest::from_bytes(&bytes)))
 }
 
 async fn store_batch(
@@ -172,19 +190,26 @@ async fn store_batch(
 ) -> Result<(), StoreError> {
     let Received { batch, envelope } = received;
     let digest = batch.digest();
-    let Batch { agent, epoch, seq, prev, sealed_at, mode, version, records, unknown_records } =
+    let Batch { agent, lane, epoch, seq, prev, sealed_at, mode, version, records, unknown_records } =
         batch.into_inner();
     let mode = match mode {
         Mode::Live => "live",
         Mode::Replay => "replay",
     };
-    let origin =
-        Origin { agent: agent.to_string(), body: from.body, epoch: integer(epoch), seq: integer(seq), mode };
+    let origin = Origin {
+        agent: agent.to_string(),
+        body: from.body,
+        lane,
+        epoch: integer(epoch),
+        seq: integer(seq),
+        mode,
+    };
     sqlx::query(
-        "INSERT INTO batches (agent, epoch, seq, digest, prev, sealed_at, received_at, mode, envelope)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO batches (agent, lane, epoch, seq, digest, prev, sealed_at, received_at, mode, envelope)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(&origin.agent)
+    .bind(lane.number())
     .bind(origin.epoch)
     .bind(origin.seq)
     .bind(digest.as_bytes().as_slice())
@@ -197,17 +222,26 @@ async fn store_batch(
     .await
     .map_err(query("store a batch"))?;
     sqlx::query(
-        "UPDATE agents SET epoch = $2, through = $3, head = $4, sealed_at = $5, version = $6 WHERE id = $1",
+        "INSERT INTO chains (agent, lane, epoch, through, head, sealed_at, mode) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (agent, lane) DO UPDATE SET epoch = excluded.epoch, through = excluded.through,
+            head = excluded.head, sealed_at = excluded.sealed_at, mode = excluded.mode",
     )
     .bind(&origin.agent)
+    .bind(lane.number())
     .bind(origin.epoch)
     .bind(origin.seq)
     .bind(digest.as_bytes().as_slice())
     .bind(stored(sealed_at))
-    .bind(version.to_string())
+    .bind(mode)
     .execute(&mut *tx)
     .await
     .map_err(query("move the head of a chain"))?;
+    sqlx::query("UPDATE agents SET version = $2 WHERE id = $1 AND version IS NOT $2")
+        .bind(&origin.agent)
+        .bind(version.to_string())
+        .execute(&mut *tx)
+        .await
+        .map_err(query("note an agent's version"))?;
     ledger.count("batches_stored");
     if unknown_records > 0 {
         *ledger.counters.entry("records_unknown").or_insert(0) += integer(unknown_records);
@@ -325,7 +359,7 @@ async fn store_gap(tx: &mut SqliteConnection, origin: &Origin, gap: &Gap) -> Res
 async fn tampered(
     tx: &mut SqliteConnection,
     ledger: &mut Ledger,
-    from: &Registered,
+    (from, lane): (&Registered, Lane),
     place: &Place,
     fork: Fork,
     stored_digest: Option<Digest>,
@@ -335,6 +369,7 @@ async fn tampered(
         "formula": "an agent's batches form one chain; a number that was used never comes with other bytes",
         "inputs": {
             "agent": AgentId::to_string(&from.agent),
+            "lane": lane.as_str(),
             "epoch": place.epoch,
             "seq": place.seq,
             "digest": place.digest.to_string(),

@@ -178,7 +178,7 @@ impl Store {
     /// If the store fails.
     pub async fn excepted_findings(&self) -> Result<Vec<FindingView>, StoreError> {
         let rows = sqlx::query_as(
-            "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.epoch, f.seq FROM findings f
+            "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
              WHERE f.excepted_by IS NOT NULL ORDER BY f.end DESC, f.n DESC LIMIT $1",
         )
         .bind(EXCEPTED_ROWS)
@@ -195,7 +195,7 @@ impl Store {
     pub async fn excepted_beside(&self, incident: &IncidentView) -> Result<Vec<FindingView>, StoreError> {
         // Both ends by their own index first: an OR would go through all that was excepted since.
         let rows = sqlx::query_as(
-            "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.epoch, f.seq FROM findings f
+            "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
              WHERE f.n IN (SELECT n FROM findings
                     WHERE excepted_by IS NOT NULL AND originator = $1 AND end >= $4 AND time <= $3
                 UNION SELECT n FROM findings

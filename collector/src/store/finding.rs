@@ -104,12 +104,12 @@ async fn write(
 ) -> Result<i64, StoreError> {
     sqlx::query_scalar(
         "INSERT INTO findings (id, body, revision, time, end, category, severity, originator, responder, json,
-            agent, epoch, seq, mode)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            agent, lane, epoch, seq, mode)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
          ON CONFLICT (body, id) DO UPDATE SET revision = excluded.revision, time = excluded.time,
             end = excluded.end, category = excluded.category, severity = excluded.severity,
             originator = excluded.originator, responder = excluded.responder, json = excluded.json,
-            agent = excluded.agent, epoch = excluded.epoch, seq = excluded.seq, mode = excluded.mode
+            agent = excluded.agent, lane = excluded.lane, epoch = excluded.epoch, seq = excluded.seq, mode = excluded.mode
          RETURNING n",
     )
     .bind(id)
@@ -123,6 +123,7 @@ async fn write(
     .bind(finding.responder.map(|host| host.to_string()))
     .bind(json_text(finding))
     .bind(&origin.agent)
+    .bind(origin.lane.number())
     .bind(origin.epoch)
     .bind(origin.seq)
     .bind(origin.mode)
@@ -141,8 +142,8 @@ pub async fn store_alert(
     alert: &EndpointAlert,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO alerts (id, body, time, class, severity, host, json, agent, epoch, seq)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (body, id) DO NOTHING",
+        "INSERT INTO alerts (id, body, time, class, severity, host, json, agent, lane, epoch, seq)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (body, id) DO NOTHING",
     )
     .bind(alert.id.to_string())
     .bind(origin.body.as_str())
@@ -152,6 +153,7 @@ pub async fn store_alert(
     .bind(alert.host.map(|host| host.to_string()))
     .bind(json_text(alert))
     .bind(&origin.agent)
+    .bind(origin.lane.number())
     .bind(origin.epoch)
     .bind(origin.seq)
     .execute(tx)

@@ -32,7 +32,7 @@ const INCIDENT: &str =
     EXISTS (SELECT 1 FROM findings f JOIN incidents o ON o.id = f.incident
         WHERE (o.id = i.id OR o.parent = i.id) AND f.category <> 'endpoint.alert') AS from_sensor,
     NOT EXISTS (SELECT 1 FROM findings f JOIN incidents o ON o.id = f.incident
-        LEFT JOIN batches s ON s.agent = f.agent AND s.epoch = f.epoch AND s.seq = f.seq
+        LEFT JOIN batches s ON s.agent = f.agent AND s.lane = f.lane AND s.epoch = f.epoch AND s.seq = f.seq
         WHERE (o.id = i.id OR o.parent = i.id) AND s.seq IS NULL) AS signed
     FROM incidents i LEFT JOIN bodies b ON b.code = i.body ";
 const WHERE: &str = "WHERE ($1 IS NULL OR i.severity >= $1) AND ($2 IS NULL OR i.category = $2)

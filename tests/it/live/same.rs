@@ -77,7 +77,7 @@ fn recorded_while_attacked(engine: &str) {
 
     // What the stop sealed is delivered by the next start.
     let running = link.run();
-    wait_for("the spool is empty", SOON, || (link.agent.spool()["pending_batches"] == 0).then_some(()));
+    wait_for("the spool is empty", SOON, || (link.agent.waiting() == 0).then_some(()));
     let live = told(link.delivered());
     assert!(running.stop().success(), "a clean stop");
     let log = std::fs::read_to_string(link.agent.state.join("agent.log")).expect("the agent's log");

@@ -129,6 +129,7 @@ fn batch(key: &SigningKey) -> Batch {
         bytes: 4,
     };
     Batch {
+        lane: Lane::Detail,
         agent: key.verifying_key().id(),
         epoch: 1,
         seq: 2,
@@ -185,7 +186,14 @@ fn another_key_another_agent_or_another_type_is_refused() {
     assert_eq!(envelope.verify(other.verifying_key()), Err(VerifyError::WrongSigner));
     let impostor = Envelope::seal(&good, &other).unwrap();
     assert_eq!(impostor.verify(other.verifying_key()), Err(VerifyError::WrongSigner));
-    let ack = Ack { agent: good.agent, epoch: 1, through: 2, head: Digest::ZERO, at: Timestamp::ZERO };
+    let ack = Ack {
+        agent: good.agent,
+        lane: Lane::Urgent,
+        epoch: 1,
+        through: 2,
+        head: Digest::ZERO,
+        at: Timestamp::ZERO,
+    };
     let ack_envelope = Envelope::seal_ack(&ack, &key);
     assert_eq!(ack_envelope.verify(key.verifying_key()), Err(VerifyError::WrongType));
     assert_eq!(ack_envelope.verify_ack(key.verifying_key()).map(|ack| ack.into_inner()), Ok(ack));

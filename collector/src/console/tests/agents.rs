@@ -7,7 +7,7 @@ async fn silent_and_turned_away_are_seen() {
     let (bench, _) = Bench::filled().await;
     let (cookie, _) = bench.session("monitor").await;
     assert!(bench.get("/agents", &cookie).await.text.contains("再生(終了)"));
-    sqlx::query("UPDATE batches SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
+    sqlx::query("UPDATE chains SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
     let agents = bench.get("/agents", &cookie).await.text;
     for part in ["取りこぼし 3 パケット", "1 日 3 時間", "12.3%", "秒前"] {
         assert!(agents.contains(part), "{part}");
@@ -47,7 +47,7 @@ async fn old_and_broken_threat_intelligence_is_seen() {
             counters.into_iter().map(|(name, count)| NamedCount { name: name.into(), count }).collect();
         let health = Health { counters, interfaces: Vec::new(), ..health() };
         bench.deliver(vec![Record::Health(Box::new(health))]).await;
-        sqlx::query("UPDATE batches SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
+        sqlx::query("UPDATE chains SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
         let page = bench.get("/agents", &cookie).await.text;
         assert!(page.contains(words), "{words}");
     }

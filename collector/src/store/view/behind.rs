@@ -32,18 +32,18 @@ pub struct FindingView {
     pub batch: BatchName,
 }
 
-/// Columns of a finding as they are read: body, finding, link, exception, agent, epoch, seq.
-type FindingRow = (String, String, Option<String>, Option<String>, String, i64, i64);
+/// Columns of a finding as they are read: body, finding, link, exception, agent, lane, epoch, seq.
+type FindingRow = (String, String, Option<String>, Option<String>, String, i64, i64, i64);
 
 impl FindingView {
     /// From its columns.
-    pub fn from_row((body, json, link, exception, agent, epoch, seq): FindingRow) -> Self {
+    pub fn from_row((body, json, link, exception, agent, lane, epoch, seq): FindingRow) -> Self {
         Self {
             body,
             json: value(&json),
             link: link.as_deref().map_or(Value::Null, value),
             exception: exception.as_deref().map_or(Value::Null, value),
-            batch: BatchName { agent, epoch, seq },
+            batch: BatchName { agent, lane, epoch, seq },
         }
     }
 }
@@ -53,6 +53,8 @@ impl FindingView {
 pub struct BatchName {
     /// Whose.
     pub agent: String,
+    /// Of which of its lanes.
+    pub lane: i64,
     /// Of which chain.
     pub epoch: i64,
     /// Its number.
@@ -130,7 +132,7 @@ impl Store {
     /// If the store fails.
     pub async fn findings_of(&self, incident: &str) -> Result<Vec<FindingView>, StoreError> {
         let rows: Vec<FindingRow> = sqlx::query_as(
-            "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.epoch, f.seq FROM findings f
+            "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
              WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
              ORDER BY f.severity DESC, f.time DESC, f.n DESC LIMIT $2",
         )
@@ -213,11 +215,11 @@ impl Store {
     /// If the store fails.
     pub async fn batches_of(&self, incident: &str) -> Result<Vec<BatchView>, StoreError> {
         sqlx::query_as(
-            "SELECT s.agent, s.epoch, s.seq, g.name AS agent_name, s.digest, s.prev, s.received_at, s.envelope,
+            "SELECT s.agent, s.lane, s.epoch, s.seq, g.name AS agent_name, s.digest, s.prev, s.received_at, s.envelope,
              g.signing_key, (SELECT p.digest FROM batches p
-                WHERE p.agent = s.agent AND p.epoch = s.epoch AND p.seq = s.seq - 1) AS before
+                WHERE p.agent = s.agent AND p.lane = s.lane AND p.epoch = s.epoch AND p.seq = s.seq - 1) AS before
              FROM batches s JOIN agents g ON g.id = s.agent
-             WHERE (s.agent, s.epoch, s.seq) IN (SELECT f.agent, f.epoch, f.seq FROM findings f
+             WHERE (s.agent, s.lane, s.epoch, s.seq) IN (SELECT f.agent, f.lane, f.epoch, f.seq FROM findings f
                 WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1))
              ORDER BY s.received_at DESC, s.seq DESC LIMIT $2",
         )

@@ -8,9 +8,12 @@ use crate::store::{Store, StoreError, query};
 const REJECTION_ROWS: i64 = 100;
 const AGENT: &str =
     "SELECT g.id, g.name, g.body, b.name AS body_name, g.enrolled_at, g.revoked_at, g.cert_expires_at,
-    g.last_seen, g.epoch, g.through, g.head, g.sealed_at, g.health_json, g.version,
-    (SELECT mode FROM batches WHERE agent = g.id AND epoch = g.epoch AND seq = g.through) AS mode
-    FROM agents g JOIN bodies b ON b.code = g.body";
+    g.last_seen, coalesce(u.epoch, 0) AS epoch, coalesce(u.through, 0) AS through, u.head,
+    coalesce(d.epoch, 0) AS detail_epoch, coalesce(d.through, 0) AS detail_through, d.head AS detail_head,
+    max(coalesce(u.sealed_at, d.sealed_at), coalesce(d.sealed_at, u.sealed_at)) AS sealed_at,
+    g.health_json, g.version, coalesce(u.mode, d.mode) AS mode
+    FROM agents g JOIN bodies b ON b.code = g.body
+    LEFT JOIN chains u ON u.agent = g.id AND u.lane = 0 LEFT JOIN chains d ON d.agent = g.id AND d.lane = 1";
 
 /// An agent and how it is.
 #[derive(Clone, Debug, FromRow)]
@@ -31,13 +34,19 @@ pub struct AgentView {
     pub cert_expires_at: i64,
     /// Nanoseconds.
     pub last_seen: Option<i64>,
-    /// The chain in force.
+    /// The chain in force of the urgent lane.
     pub epoch: i64,
     /// Last batch of it.
     pub through: i64,
     /// Its digest.
     pub head: Option<Vec<u8>>,
-    /// Nanoseconds, by the agent's clock.
+    /// The chain in force of the detail lane.
+    pub detail_epoch: i64,
+    /// Last batch of it.
+    pub detail_through: i64,
+    /// Its digest.
+    pub detail_head: Option<Vec<u8>>,
+    /// When the latest batch was sealed: nanoseconds, by the agent's clock.
     pub sealed_at: Option<i64>,
     /// The latest `Record::Health`.
     pub health_json: Option<String>,

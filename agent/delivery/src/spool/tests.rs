@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::OnceLock;
 
 use proptest::prelude::*;
-use sekimori_wire::batch::{Batch, Mode};
+use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::envelope::SigningKey;
 use sekimori_wire::record::{Gap, Record};
 use sekimori_wire::time::Timestamp;
@@ -12,7 +12,7 @@ use sekimori_wire::time::Timestamp;
 use super::*;
 
 /// In memory where there is such a folder: these tests sync thousands of times.
-pub(crate) fn scratch() -> tempfile::TempDir {
+pub fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
@@ -25,6 +25,7 @@ fn key() -> &'static SigningKey {
 fn envelope(at: Position, prev: Digest, label: u64) -> Envelope {
     let batch = Batch {
         agent: key().verifying_key().id(),
+        lane: Lane::Urgent,
         epoch: at.epoch,
         seq: at.seq,
         prev,

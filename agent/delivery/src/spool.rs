@@ -21,9 +21,12 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use sekimori_wire::batch::Lane;
 use sekimori_wire::envelope::Envelope;
 use sekimori_wire::id::Digest;
 use tokio::sync::watch;
+
+use crate::lanes::Waiting;
 
 use crate::disk::{self, DiskError};
 
@@ -33,9 +36,9 @@ mod inspect;
 mod recover;
 mod segment;
 
-pub(crate) use chain::{Head, Position, Undeclared};
-pub(crate) use inspect::{Inspection, inspect};
-pub(crate) use recover::{Recovery, Renewal};
+pub use chain::{Head, Position, Undeclared};
+pub use inspect::{Inspection, Problem, SegmentInfo, inspect};
+pub use recover::{Recovery, Renewal};
 
 use chain::Chain;
 use files::Files;
@@ -45,11 +48,12 @@ const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The spool of one agent. All methods block on the disk.
 #[derive(Debug)]
-pub(crate) struct Spool {
+pub struct Spool {
     dir: PathBuf,
     max_bytes: u64,
     state: Mutex<State>,
-    pending: watch::Sender<u64>,
+    /// Told how many batches wait, as this lane.
+    told: Option<(Lane, watch::Sender<Waiting>)>,
     recovery: Recovery,
     _lock: File,
 }
@@ -73,13 +77,16 @@ impl Spool {
     ///
     /// # Errors
     /// If another process has it open, or the disk fails. Damage is no error: see [`Spool::recovery`].
-    pub(crate) fn open(dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
+    pub fn open(dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
         Self::open_with(dir, max_bytes, SEGMENT_BYTES.min(max_bytes / 4))
     }
 
     /// With limits so small that tests reach them.
-    #[cfg(test)]
-    pub(crate) fn open_small(dir: &Path) -> Result<Self, SpoolError> {
+    ///
+    /// # Errors
+    /// As [`Spool::open`].
+    #[cfg(any(test, feature = "fault"))]
+    pub fn open_small(dir: &Path) -> Result<Self, SpoolError> {
         Self::open_with(dir, 16_000, 1000)
     }
 
@@ -93,22 +100,28 @@ impl Spool {
             Err(TryLockError::Error(cause)) => disk::at("lock", &lock, Err(cause))?,
         }
         let (state, recovery) = recover::recover(dir, segment_bytes)?;
-        let pending = watch::Sender::new(state.pending());
-        Ok(Self { dir: dir.to_owned(), max_bytes, state: Mutex::new(state), pending, recovery, _lock: file })
+        Ok(Self {
+            dir: dir.to_owned(),
+            max_bytes,
+            state: Mutex::new(state),
+            told: None,
+            recovery,
+            _lock: file,
+        })
     }
 
     /// What opening found and repaired.
-    pub(crate) const fn recovery(&self) -> &Recovery {
+    pub const fn recovery(&self) -> &Recovery {
         &self.recovery
     }
 
     /// The end of the chain.
-    pub(crate) fn head(&self) -> Head {
+    pub fn head(&self) -> Head {
         self.state().chain.head
     }
 
     /// Everything up to here is acknowledged.
-    pub(crate) fn acked(&self) -> Position {
+    pub fn acked(&self) -> Position {
         self.state().chain.acked
     }
 
@@ -116,7 +129,7 @@ impl Spool {
     ///
     /// # Errors
     /// If the disk fails.
-    pub(crate) fn begin_epoch(&self, epoch: u64) -> Result<(), SpoolError> {
+    pub fn begin_epoch(&self, epoch: u64) -> Result<(), SpoolError> {
         let mut state = self.state();
         if epoch <= state.chain.head.at.epoch {
             return Ok(());
@@ -133,7 +146,7 @@ impl Spool {
     ///
     /// # Errors
     /// `Full`, or the disk fails.
-    pub(crate) fn append(&self, first: Position, envelopes: &[Envelope]) -> Result<(), SpoolError> {
+    pub fn append(&self, first: Position, envelopes: &[Envelope]) -> Result<(), SpoolError> {
         let Some(newest) = envelopes.last() else { return Ok(()) };
         let mut state = self.state();
         let State { chain, files, .. } = &mut *state;
@@ -151,7 +164,7 @@ impl Spool {
         chain.undeclared = Undeclared::default();
         self.write_chain(chain);
         files.remove_through(chain.acked);
-        self.pending.send_replace(state.pending());
+        self.tell_pending(&state);
         Ok(())
     }
 
@@ -160,7 +173,7 @@ impl Spool {
     ///
     /// # Errors
     /// If the disk fails, or has damaged the very next batch: opening the spool anew repairs that.
-    pub(crate) fn oldest_unacked(
+    pub fn oldest_unacked(
         &self,
         max_envelopes: usize,
         max_bytes: usize,
@@ -176,7 +189,7 @@ impl Spool {
     ///
     /// # Errors
     /// If the disk fails.
-    pub(crate) fn digest_of(&self, at: Position) -> Result<Option<Digest>, SpoolError> {
+    pub fn digest_of(&self, at: Position) -> Result<Option<Digest>, SpoolError> {
         let state = self.state();
         if at == state.chain.head.at {
             return Ok(Some(state.chain.head.digest));
@@ -189,14 +202,14 @@ impl Spool {
     }
 
     /// The last number sealed in an epoch, as far as is known here.
-    pub(crate) fn last_of(&self, epoch: u64) -> Option<u64> {
+    pub fn last_of(&self, epoch: u64) -> Option<u64> {
         let state = self.state();
         let head = state.chain.head.at;
         if epoch == head.epoch { Some(head.seq) } else { state.files.last_of(epoch) }
     }
 
     /// Everything up to and including `through` is committed by the collector: whole files of it are removed.
-    pub(crate) fn acknowledge(&self, through: Position) {
+    pub fn acknowledge(&self, through: Position) {
         let mut state = self.state();
         let State { chain, files, .. } = &mut *state;
         if through <= chain.acked || through > chain.head.at {
@@ -205,45 +218,54 @@ impl Spool {
         chain.acked = through;
         self.write_chain(chain);
         files.remove_through(through);
-        self.pending.send_replace(state.pending());
+        self.tell_pending(&state);
     }
 
     /// Losses that are not yet declared in a batch.
-    pub(crate) fn undeclared(&self) -> Undeclared {
+    pub fn undeclared(&self) -> Undeclared {
         self.state().chain.undeclared.clone()
     }
 
     /// Remembers losses until the next append declares them.
-    pub(crate) fn set_undeclared(&self, undeclared: Undeclared) {
+    pub fn set_undeclared(&self, undeclared: Undeclared) {
         let mut state = self.state();
         state.chain.undeclared = undeclared;
         self.write_chain(&state.chain);
     }
 
     /// Batches that are not acknowledged.
-    pub(crate) fn pending(&self) -> u64 {
-        *self.pending.borrow()
+    pub fn pending(&self) -> u64 {
+        self.state().pending()
     }
 
-    /// The same, whenever it changes: for whoever waits for something to send, or for all to be acknowledged.
-    pub(crate) fn watch_pending(&self) -> watch::Receiver<u64> {
-        self.pending.subscribe()
+    /// From now on says there how many batches wait.
+    pub(crate) fn tell(&mut self, lane: Lane, to: watch::Sender<Waiting>) {
+        self.told = Some((lane, to));
+    }
+
+    fn tell_pending(&self, state: &State) {
+        let Some((lane, to)) = &self.told else { return };
+        let pending = state.pending();
+        to.send_modify(|waiting| match lane {
+            Lane::Urgent => waiting.urgent = pending,
+            Lane::Detail => waiting.detail = pending,
+        });
     }
 
     /// Bytes on the disk.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.state().files.bytes()
     }
 
     /// Bytes that can still be appended: a replay waits for room instead of dropping.
-    pub(crate) fn room(&self) -> u64 {
+    pub fn room(&self) -> u64 {
         let state = self.state();
         self.max_bytes.saturating_sub(state.files.bytes_after(state.chain.acked))
     }
 
     /// The chain cannot go on as it is: batches that were not acknowledged are damaged or missing. Everything but
     /// [`Spool::acked`] and the sizes waits for a [`Renewal`].
-    pub(crate) fn renewal(&self) -> Option<Renewal<'_>> {
+    pub fn renewal(&self) -> Option<Renewal<'_>> {
         Renewal::begin(self)
     }
 
@@ -275,7 +297,7 @@ fn chain_path(dir: &Path) -> PathBuf {
 
 /// Why the spool cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SpoolError {
+pub enum SpoolError {
     /// Unacknowledged batches fill it.
     #[error("the spool is full: {max_bytes} bytes of batches wait for the collector")]
     Full {
@@ -309,7 +331,7 @@ pub(crate) enum SpoolError {
 
 impl SpoolError {
     /// There is no room in the quota or on the disk: a condition that passes.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         match self {
             Self::Full { .. } => true,
             Self::Disk(error) => error.is_full(),
@@ -319,4 +341,4 @@ impl SpoolError {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+pub mod tests;

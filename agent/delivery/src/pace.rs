@@ -4,20 +4,20 @@ use std::time::Duration;
 
 /// The waits of a shipper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// After the first failure; doubles with each further one.
-    pub(crate) first: Duration,
+    pub first: Duration,
     /// The longest wait between attempts that may succeed without anybody's help.
-    pub(crate) longest: Duration,
+    pub longest: Duration,
     /// After a refusal that somebody must mend.
-    pub(crate) refused: Duration,
+    pub refused: Duration,
     /// The longest wait that a collector can ask for.
-    pub(crate) asked_max: Duration,
+    pub asked_max: Duration,
 }
 
 impl Pace {
     /// In production.
-    pub(crate) const DEFAULT: Self = Self {
+    pub const DEFAULT: Self = Self {
         first: Duration::from_millis(500),
         longest: Duration::from_secs(60),
         refused: Duration::from_secs(60),
@@ -27,15 +27,21 @@ impl Pace {
 
 /// What an attempt came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     /// What was sent is acknowledged, or a part of it.
     Progress,
     /// Nothing of it is, and nothing was refused.
     NoProgress,
     /// The collector cannot now.
-    Busy { asked: Duration },
+    Busy {
+        /// For how long it asks to be left alone.
+        asked: Duration,
+    },
     /// The collector will not.
-    Refused { asked: Duration },
+    Refused {
+        /// For how long it asks to be left alone.
+        asked: Duration,
+    },
     /// There was no answer to believe.
     Failed {
         /// Another address was not tried yet in this round.
@@ -45,18 +51,19 @@ pub(super) enum Event {
 
 /// Exponential back-off with jitter.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub struct Backoff {
     pace: Pace,
     failures: u32,
 }
 
 impl Backoff {
-    pub(super) const fn new(pace: Pace) -> Self {
+    /// With nothing failed yet.
+    pub const fn new(pace: Pace) -> Self {
         Self { pace, failures: 0 }
     }
 
     /// How long to wait before the next attempt; `random` is uniform.
-    pub(super) fn after(&mut self, event: Event, random: u32) -> Duration {
+    pub fn after(&mut self, event: Event, random: u32) -> Duration {
         match event {
             Event::Progress => {
                 self.failures = 0;

@@ -10,14 +10,16 @@ use sekimori_wire::text::BoundedText;
 
 use super::*;
 use crate::disk::fault;
-use crate::identity::tests::Authority;
+use crate::spool::Spool;
 use crate::spool::tests::scratch;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// A collector that keeps what it was sent, and believes nothing.
 struct Collector {
-    identity: Arc<Identity>,
-    heads: BTreeMap<u64, (u64, Digest)>,
-    bytes: BTreeMap<(u64, u64), Digest>,
+    signer: Arc<Signer>,
+    heads: BTreeMap<(Lane, u64), (u64, Digest)>,
+    bytes: BTreeMap<(Lane, u64, u64), Digest>,
     labels: Vec<u64>,
     gaps: Vec<Gap>,
     /// Whether its acknowledgements arrive.
@@ -25,9 +27,9 @@ struct Collector {
 }
 
 impl Collector {
-    fn new(identity: Arc<Identity>) -> Self {
+    fn new(signer: Arc<Signer>) -> Self {
         Self {
-            identity,
+            signer,
             heads: BTreeMap::new(),
             bytes: BTreeMap::new(),
             labels: Vec::new(),
@@ -37,20 +39,28 @@ impl Collector {
     }
 
     /// Takes up to `max` batches, commits them and acknowledges, as far as this chain allows.
-    fn take(&mut self, spool: &Spool, max: usize) {
+    fn take(&mut self, lanes: &Lanes, max: usize) {
+        for lane in Lane::ALL {
+            self.take_lane(lane, lanes.of_lane(lane), max);
+        }
+    }
+
+    fn take_lane(&mut self, lane: Lane, spool: &Spool, max: usize) {
         let Ok(batches) = spool.oldest_unacked(max, usize::MAX) else { return };
         for (at, envelope) in batches {
-            let batch = envelope.verify(self.identity.signing.verifying_key()).unwrap();
-            assert_eq!((batch.epoch, batch.seq), (at.epoch, at.seq));
-            let known = self.bytes.insert((at.epoch, at.seq), batch.digest());
+            let batch = envelope.verify(self.signer.key.verifying_key()).unwrap();
+            assert_eq!((batch.lane, batch.epoch, batch.seq), (lane, at.epoch, at.seq));
+            let known = self.bytes.insert((lane, at.epoch, at.seq), batch.digest());
             assert!(known.is_none_or(|known| known == batch.digest()), "{at:?} was reused for other bytes");
             if known.is_none() {
-                let (seq, head) = self.heads.insert(at.epoch, (at.seq, batch.digest())).unwrap_or_default();
+                let (seq, head) =
+                    self.heads.insert((lane, at.epoch), (at.seq, batch.digest())).unwrap_or_default();
                 assert_eq!((seq + 1, head), (batch.seq, batch.prev), "a hole in the chain");
                 for record in &batch.records {
                     match record {
                         Record::Gap(gap) if gap.reason.starts_with("label") => self.labels.push(gap.records),
                         Record::Gap(gap) => self.gaps.push(gap.clone()),
+                        Record::Summary(summary) if summary.packets > 0 => self.labels.push(summary.packets),
                         Record::Summary(_) => (),
                         Record::Finding(_) | Record::EndpointAlert(_) | Record::Health(_) => {
                             panic!("{record:?}")
@@ -64,12 +74,21 @@ impl Collector {
         }
     }
 
-    fn take_all(&mut self, spool: &Spool) {
-        while spool.pending() > 0 {
-            let before = spool.acked();
-            self.take(spool, 64);
-            assert!(spool.acked() > before, "nothing can be delivered");
+    fn take_all(&mut self, lanes: &Lanes) {
+        while lanes.pending() > 0 {
+            let before = lanes.pending();
+            self.take(lanes, 64);
+            assert!(lanes.pending() < before, "nothing can be delivered");
         }
+    }
+}
+
+/// Every third label is one of a summary, in `work`.
+fn labelled(n: u64) -> Record {
+    if n % 3 == 2 {
+        Record::Summary(Box::new(Summary { packets: n, ..Summary::default() }))
+    } else {
+        label(n)
     }
 }
 
@@ -85,32 +104,33 @@ fn summary(names: u64) -> Record {
     Record::Summary(Box::new(Summary { domains: (0..names).map(name).collect(), ..Summary::default() }))
 }
 
-fn identity() -> Arc<Identity> {
-    Arc::new(Authority::new().identity(vec![]))
+fn signer() -> Arc<Signer> {
+    let key = SigningKey::generate().unwrap().0;
+    Arc::new(Signer { agent: key.verifying_key().id(), epoch: 1, key })
 }
 
 /// Small files and a small quota, so that both ends of the spool move.
-fn open(identity: &Arc<Identity>, dir: &Path) -> Result<(Sealer, Arc<Spool>), SealerError> {
-    let spool = Arc::new(Spool::open_small(dir)?);
-    Ok((Sealer::open(Arc::clone(identity), Arc::clone(&spool))?, spool))
+fn open(signer: &Arc<Signer>, dir: &Path) -> Result<(Sealer, Arc<Lanes>), SealerError> {
+    let spool = Arc::new(Lanes::open_small(dir)?);
+    Ok((Sealer::open(Arc::clone(signer), Arc::clone(&spool), NOW)?, spool))
 }
 
 const AT: Timestamp = Timestamp::from_secs(1_700_000_000);
 
 /// Seals `rounds` labels from `next` on, with a collector that is slower at times; returns those that were promised.
 fn work(
-    identity: &Arc<Identity>,
+    signer: &Arc<Signer>,
     dir: &Path,
     collector: &mut Collector,
     next: &mut u64,
     rounds: u64,
 ) -> BTreeSet<u64> {
     let mut promised = BTreeSet::new();
-    let Ok((mut sealer, spool)) = open(identity, dir) else { return promised };
+    let Ok((mut sealer, spool)) = open(signer, dir) else { return promised };
     for round in 0..rounds {
         let labels = *next..*next + 1 + round % 3;
         *next = labels.end;
-        let sealed = sealer.seal(labels.clone().map(label).collect(), AT, Mode::Live);
+        let sealed = sealer.seal(labels.clone().map(labelled).collect(), AT, Mode::Live);
         if fault::crashed() {
             break;
         }
@@ -133,35 +153,38 @@ fn chance(mut seed: u64) -> impl FnMut(usize) -> usize {
 
 #[test]
 fn a_crash_at_any_step_loses_nothing_and_repeats_nothing() {
-    let identity = identity();
+    let signer = signer();
     let mut steps = 0;
     let mut finished = false;
     while !finished {
         for seed in 0..4 {
             let dir = scratch();
-            let mut collector = Collector::new(Arc::clone(&identity));
+            let mut collector = Collector::new(Arc::clone(&signer));
             let mut next = 0;
-            let mut promised = work(&identity, dir.path(), &mut collector, &mut next, 4);
+            let mut promised = work(&signer, dir.path(), &mut collector, &mut next, 4);
             fault::crash_after(steps, seed % 2 == 1);
-            promised.extend(work(&identity, dir.path(), &mut collector, &mut next, 9));
+            promised.extend(work(&signer, dir.path(), &mut collector, &mut next, 9));
             finished = !fault::crashed();
             if seed < 2 {
                 // Killed and started again, before the power goes; and the first acknowledgement gets lost.
                 fault::restart_process();
-                let (sealer, spool) = open(&identity, dir.path()).unwrap();
+                let (sealer, spool) = open(&signer, dir.path()).unwrap();
                 collector.answers = false;
                 collector.take(&spool, 64);
                 collector.answers = true;
                 drop((sealer, spool));
                 if seed == 1 {
-                    promised.extend(work(&identity, dir.path(), &mut collector, &mut next, 3));
+                    promised.extend(work(&signer, dir.path(), &mut collector, &mut next, 3));
                 }
             }
             let mut chance = chance(seed);
             fault::restart(|below| if seed == 0 { 1 } else { chance(below) });
-            promised.extend(work(&identity, dir.path(), &mut collector, &mut next, 3));
-            let (_sealer, spool) = open(&identity, dir.path()).unwrap();
-            assert_eq!(spool.head().at.epoch, 1, "step {steps}, seed {seed}: no damage, no new epoch");
+            promised.extend(work(&signer, dir.path(), &mut collector, &mut next, 3));
+            let (_sealer, spool) = open(&signer, dir.path()).unwrap();
+            for lane in Lane::ALL {
+                let epoch = spool.of_lane(lane).head().at.epoch;
+                assert_eq!(epoch, 1, "step {steps}, seed {seed}: no damage, no new epoch");
+            }
             collector.take_all(&spool);
             let got: BTreeSet<u64> = collector.labels.iter().copied().collect();
             assert_eq!(got.len(), collector.labels.len(), "step {steps}, seed {seed}: twice");
@@ -199,18 +222,18 @@ fn flip(dir: &Path, place: usize, bit: u8) -> bool {
 
 /// One bad bit costs one batch at most, and whoever reads the rest is told. The repair is interrupted after `steps`.
 fn damage_is_declared(place: usize, bit: u8, steps: u32, seed: u64) -> bool {
-    let identity = identity();
+    let signer = signer();
     let dir = scratch();
-    let mut collector = Collector::new(Arc::clone(&identity));
+    let mut collector = Collector::new(Arc::clone(&signer));
     let mut next = 0;
-    let promised = work(&identity, dir.path(), &mut collector, &mut next, 10);
+    let promised = work(&signer, dir.path(), &mut collector, &mut next, 10);
     assert!(flip(dir.path(), place, bit));
     fault::crash_after(steps, seed % 2 == 1);
-    drop(open(&identity, dir.path()));
+    drop(open(&signer, dir.path()));
     let crashed = fault::crashed();
     let mut chance = chance(seed);
     fault::restart(|below| if seed == 0 { 0 } else { chance(below) });
-    let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+    let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
     sealer.seal(vec![label(next)], AT, Mode::Live).unwrap();
     collector.take_all(&spool);
     let got: BTreeSet<u64> = collector.labels.iter().copied().collect();
@@ -220,11 +243,11 @@ fn damage_is_declared(place: usize, bit: u8, steps: u32, seed: u64) -> bool {
     assert!(got.contains(&next));
     let declared: u64 = collector.gaps.iter().map(|gap| gap.records).sum();
     assert_eq!(declared, u64::from(lost > 0), "lost {lost}, declared {:?}", collector.gaps);
-    assert_eq!(spool.head().at.epoch, 1 + declared);
+    assert_eq!(spool.of_lane(Lane::Urgent).head().at.epoch, 1 + declared);
     drop((sealer, spool));
     // What was repaired stays repaired.
-    let (_sealer, spool) = open(&identity, dir.path()).unwrap();
-    assert_eq!((spool.pending(), spool.head().at.epoch), (0, 1 + declared));
+    let (_sealer, spool) = open(&signer, dir.path()).unwrap();
+    assert_eq!((spool.pending(), spool.of_lane(Lane::Urgent).head().at.epoch), (0, 1 + declared));
     crashed
 }
 
@@ -248,22 +271,22 @@ fn a_repair_can_be_interrupted_at_any_step() {
 
 #[test]
 fn a_loss_is_declared_once_whenever_the_power_goes() {
-    let identity = identity();
+    let signer = signer();
     for steps in 0..16 {
         for seed in 0..3 {
             let dir = scratch();
-            let mut collector = Collector::new(Arc::clone(&identity));
-            let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+            let mut collector = Collector::new(Arc::clone(&signer));
+            let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
             while sealer.seal(vec![label(0)], AT, Mode::Live).unwrap().waiting == 0 {}
-            assert_eq!(sealer.seal(vec![summary(10)], AT, Mode::Live).unwrap().dropped, 1);
-            assert!(spool.undeclared().declaration().is_some());
+            while sealer.seal(vec![summary(10)], AT, Mode::Live).unwrap().dropped == 0 {}
+            assert!(spool.of_lane(Lane::Urgent).undeclared().declaration().is_some());
             collector.take_all(&spool);
             fault::crash_after(steps, seed % 2 == 1);
             drop(sealer.seal(vec![label(0)], AT, Mode::Live));
             drop((sealer, spool));
             let mut chance = chance(seed);
             fault::restart(|below| if seed == 0 { 0 } else { chance(below) });
-            let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+            let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
             sealer.seal(vec![], AT, Mode::Live).unwrap();
             collector.take_all(&spool);
             let declared: u64 = collector.gaps.iter().map(|gap| gap.records).sum();
@@ -274,18 +297,18 @@ fn a_loss_is_declared_once_whenever_the_power_goes() {
 
 #[test]
 fn large_reports_are_split_and_what_no_batch_can_hold_is_declared() {
-    let (identity, dir) = (identity(), scratch());
-    let spool = Arc::new(Spool::open(dir.path(), 64 << 20).unwrap());
-    let mut sealer = Sealer::open(Arc::clone(&identity), Arc::clone(&spool)).unwrap();
+    let (signer, dir) = (signer(), scratch());
+    let spool = Arc::new(Lanes::open(dir.path(), 64 << 20).unwrap());
+    let mut sealer = Sealer::open(Arc::clone(&signer), Arc::clone(&spool), NOW).unwrap();
     let mut records: Vec<Record> = (0..40).map(|_| summary(500)).collect();
     records.insert(20, summary(40_000));
     records.push(label(7));
     let sealed = sealer.seal(records, AT, Mode::Replay).unwrap();
     assert_eq!((sealed.dropped, sealed.waiting), (1, 0));
     assert!(sealed.batches > 3);
-    let batches = spool.oldest_unacked(64, usize::MAX).unwrap();
+    let batches = spool.of_lane(Lane::Detail).oldest_unacked(64, usize::MAX).unwrap();
     assert!(batches.iter().all(|(_, envelope)| envelope.to_bytes().len() <= ENVELOPE_BYTES_TARGET));
-    let mut collector = Collector::new(identity);
+    let mut collector = Collector::new(signer);
     collector.take_all(&spool);
     assert_eq!(collector.labels, [7]);
     assert_eq!(collector.gaps.iter().map(|gap| gap.records).collect::<Vec<_>>(), [1]);
@@ -293,12 +316,13 @@ fn large_reports_are_split_and_what_no_batch_can_hold_is_declared() {
 
 #[test]
 fn a_full_spool_keeps_findings_drops_summaries_and_says_so() {
-    let (identity, dir) = (identity(), scratch());
-    let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+    let (signer, dir) = (signer(), scratch());
+    let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
     let mut promised = 0;
     while sealer.seal(vec![label(promised)], AT, Mode::Live).unwrap().waiting == 0 {
         promised += 1;
     }
+    while sealer.seal(vec![summary(3)], AT, Mode::Live).unwrap().dropped == 0 {}
     let before = spool.bytes();
     let sealed = sealer.seal(vec![summary(3), label(promised + 1)], AT, Mode::Live).unwrap();
     assert_eq!(sealed, Sealed { batches: 0, dropped: 1, waiting: 2 });
@@ -307,21 +331,21 @@ fn a_full_spool_keeps_findings_drops_summaries_and_says_so() {
     // A restart forgets what waits, but not that there was something.
     assert_eq!(sealer.close(AT), 2);
     drop(spool);
-    let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
-    let mut collector = Collector::new(Arc::clone(&identity));
+    let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
+    let mut collector = Collector::new(Arc::clone(&signer));
     collector.take_all(&spool);
     sealer.seal(vec![label(promised + 2)], AT, Mode::Live).unwrap();
     collector.take_all(&spool);
     let kept: Vec<u64> = (0..promised).chain([promised + 2]).collect();
     assert_eq!(collector.labels, kept);
     let [gap] = collector.gaps.as_slice() else { panic!("{:?}", collector.gaps) };
-    assert_eq!((gap.records, gap.reason.as_str(), gap.from), (3, "the spool is full", AT));
+    assert_eq!((gap.records, gap.reason.as_str(), gap.from), (4, "the spool is full", AT));
 }
 
 #[test]
 fn a_full_disk_loses_nothing_that_fits_in_memory() {
-    let (identity, dir) = (identity(), scratch());
-    let (mut sealer, spool) = open(&identity, dir.path()).unwrap();
+    let (signer, dir) = (signer(), scratch());
+    let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
     sealer.seal(vec![label(0)], AT, Mode::Live).unwrap();
     fault::disk_full(true);
     for n in 1..5 {
@@ -329,7 +353,7 @@ fn a_full_disk_loses_nothing_that_fits_in_memory() {
     }
     fault::disk_full(false);
     assert_eq!(sealer.seal(vec![], AT, Mode::Live).unwrap().waiting, 0);
-    let mut collector = Collector::new(identity);
+    let mut collector = Collector::new(signer);
     collector.take_all(&spool);
     assert_eq!((collector.labels.as_slice(), collector.gaps.as_slice()), (&[0, 1, 2, 3, 4][..], &[][..]));
 }
@@ -337,8 +361,8 @@ fn a_full_disk_loses_nothing_that_fits_in_memory() {
 #[test]
 fn another_agents_spool_is_refused() {
     let dir = scratch();
-    let (mut sealer, spool) = open(&identity(), dir.path()).unwrap();
+    let (mut sealer, spool) = open(&signer(), dir.path()).unwrap();
     sealer.seal(vec![label(0)], AT, Mode::Live).unwrap();
     drop((sealer, spool));
-    assert!(matches!(open(&identity(), dir.path()), Err(SealerError::OtherAgent)));
+    assert!(matches!(open(&signer(), dir.path()), Err(SealerError::OtherAgent)));
 }

@@ -15,50 +15,50 @@ const PROBLEMS_MAX: usize = 64;
 
 /// What a spool holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Inspection {
+pub struct Inspection {
     /// The last batch sealed, by the chain file.
-    pub(crate) head: Position,
+    pub head: Position,
     /// Acknowledged up to here, by the chain file.
-    pub(crate) acked: Position,
+    pub acked: Position,
     /// Batches that are not acknowledged.
     #[serde(rename = "pending_batches")]
-    pub(crate) pending: u64,
+    pub pending: u64,
     /// Bytes of all segments.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// The files.
-    pub(crate) segments: Vec<SegmentInfo>,
+    pub segments: Vec<SegmentInfo>,
     /// What is wrong; the first [`PROBLEMS_MAX`].
-    pub(crate) problems: Vec<Problem>,
+    pub problems: Vec<Problem>,
     /// How much is wrong.
-    pub(crate) problems_count: u64,
+    pub problems_count: u64,
 }
 
 /// One segment file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct SegmentInfo {
+pub struct SegmentInfo {
     /// Where.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Its chain.
-    pub(crate) epoch: u64,
+    pub epoch: u64,
     /// The first number in it; 0 if it is empty.
-    pub(crate) first: u64,
+    pub first: u64,
     /// The last.
-    pub(crate) last: u64,
+    pub last: u64,
     /// Good records.
-    pub(crate) batches: u64,
+    pub batches: u64,
     /// Size of the file.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
 }
 
 /// Something wrong in a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// In which file.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Where in it.
-    pub(crate) offset_bytes: u64,
+    pub offset_bytes: u64,
     /// What.
-    pub(crate) what: &'static str,
+    pub what: &'static str,
 }
 
 /// Reads every record of the spool in `dir` and changes nothing. With the agent's key, signatures and the chain are
@@ -66,7 +66,7 @@ pub(crate) struct Problem {
 ///
 /// # Errors
 /// If the folder or a file cannot be read.
-pub(crate) fn inspect(dir: &Path, key: Option<&VerifyingKey>) -> Result<Inspection, SpoolError> {
+pub fn inspect(dir: &Path, key: Option<&VerifyingKey>) -> Result<Inspection, SpoolError> {
     let chain = Chain::read(&chain_path(dir))?.unwrap_or_default();
     let mut inspection = Inspection { head: chain.head.at, acked: chain.acked, ..Inspection::default() };
     let mut before = None;

@@ -19,15 +19,15 @@ use crate::disk;
 
 /// What opening found and repaired.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Recovery {
+pub struct Recovery {
     /// Bytes of unfinished appends, cut from the end.
-    pub(crate) torn_bytes: u64,
+    pub torn_bytes: u64,
     /// Places in the middle that could not be read.
-    pub(crate) damaged_places: u64,
+    pub damaged_places: u64,
     /// Their bytes.
-    pub(crate) damaged_bytes: u64,
+    pub damaged_bytes: u64,
     /// Batches that were sealed, not acknowledged, and cannot be read.
-    pub(crate) lost_batches: u64,
+    pub lost_batches: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl Runs {
 
 /// A new epoch being written; nothing of it counts before [`Renewal::commit`].
 #[derive(Debug)]
-pub(crate) struct Renewal<'a> {
+pub struct Renewal<'a> {
     spool: &'a Spool,
     state: MutexGuard<'a, State>,
     broken: Broken,
@@ -193,22 +193,22 @@ impl<'a> Renewal<'a> {
     }
 
     /// What the first new batch follows.
-    pub(crate) const fn head(&self) -> Head {
+    pub const fn head(&self) -> Head {
         self.head
     }
 
     /// Batches that cannot be read.
-    pub(crate) const fn lost_batches(&self) -> u64 {
+    pub const fn lost_batches(&self) -> u64 {
         self.broken.lost_batches
     }
 
     /// Bytes that could not be read.
-    pub(crate) const fn lost_bytes(&self) -> u64 {
+    pub const fn lost_bytes(&self) -> u64 {
         self.broken.lost_bytes
     }
 
     /// Losses that were still to be declared.
-    pub(crate) fn undeclared(&self) -> Undeclared {
+    pub fn undeclared(&self) -> Undeclared {
         self.state.chain.undeclared.clone()
     }
 
@@ -216,7 +216,7 @@ impl<'a> Renewal<'a> {
     ///
     /// # Errors
     /// If the disk fails.
-    pub(crate) fn next_stranded(&mut self) -> Result<Option<Vec<Envelope>>, SpoolError> {
+    pub fn next_stranded(&mut self) -> Result<Option<Vec<Envelope>>, SpoolError> {
         match self.stranded.next() {
             Some((segment, seq)) => self.state.files.salvage(&segment, seq).map(Some),
             None => Ok(None),
@@ -227,7 +227,7 @@ impl<'a> Renewal<'a> {
     ///
     /// # Errors
     /// If the disk fails.
-    pub(crate) fn append(&mut self, first: Position, envelopes: &[Envelope]) -> Result<(), SpoolError> {
+    pub fn append(&mut self, first: Position, envelopes: &[Envelope]) -> Result<(), SpoolError> {
         let Some(newest) = envelopes.last() else { return Ok(()) };
         super::must_follow(self.head, first);
         let raw: Vec<Vec<u8>> = envelopes.iter().map(Envelope::to_bytes).collect();
@@ -241,7 +241,7 @@ impl<'a> Renewal<'a> {
     ///
     /// # Errors
     /// If the disk fails; the next opening then begins again, or finishes.
-    pub(crate) fn commit(mut self) -> Result<(), SpoolError> {
+    pub fn commit(mut self) -> Result<(), SpoolError> {
         let state = &mut *self.state;
         let mut chain = state.chain.clone();
         chain.head = self.head;
@@ -255,7 +255,7 @@ impl<'a> Renewal<'a> {
         state.chain = chain;
         state.files.list.append(&mut self.files.list);
         state.broken = None;
-        self.spool.pending.send_replace(state.pending());
+        self.spool.tell_pending(state);
         Ok(())
     }
 }

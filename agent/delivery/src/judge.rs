@@ -3,13 +3,14 @@
 use core::fmt;
 
 use sekimori_wire::ack::Ack;
+use sekimori_wire::batch::Lane;
 use sekimori_wire::id::AgentId;
 
 use crate::spool::{Position, Spool, SpoolError};
 
 /// What to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
+pub enum Judgement {
     /// Everything up to here is the collector's now.
     Advance(Position),
     /// The collector has what it had.
@@ -22,7 +23,7 @@ pub(super) enum Judgement {
 
 /// Where two histories differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fork {
+pub enum Fork {
     /// The collector has batches of this chain that were not sealed here: this state folder was copied, or set back.
     Ahead {
         /// What the collector has.
@@ -68,14 +69,14 @@ impl fmt::Display for Fork {
     }
 }
 
-/// Judges a verified acknowledgement of a submission that began at `first`.
-pub(super) fn judge(
+/// Judges a verified acknowledgement of a submission of this agent and lane that began at `first`.
+pub fn judge(
     ack: &Ack,
-    agent: AgentId,
+    (agent, lane): (AgentId, Lane),
     first: Position,
     spool: &Spool,
 ) -> Result<Judgement, SpoolError> {
-    if ack.agent != agent || ack.epoch != first.epoch {
+    if (ack.agent, ack.lane) != (agent, lane) || ack.epoch != first.epoch {
         return Ok(Judgement::NotOurs);
     }
     let theirs = Position { epoch: ack.epoch, seq: ack.through };

@@ -15,25 +15,25 @@ use crate::disk::{self, DiskError};
 
 /// Name of one batch of this agent; ordered as they were sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Position {
+pub struct Position {
     /// The chain.
-    pub(crate) epoch: u64,
+    pub epoch: u64,
     /// The number within it; 0 is before the first.
-    pub(crate) seq: u64,
+    pub seq: u64,
 }
 
 /// The end of the chain: what the next batch must follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Head {
+pub struct Head {
     /// The last batch sealed.
-    pub(crate) at: Position,
+    pub at: Position,
     /// Its digest; zero if there is none in this epoch.
-    pub(crate) digest: Digest,
+    pub digest: Digest,
 }
 
 /// Records that were dropped and are not yet declared in a signed record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Undeclared {
+pub struct Undeclared {
     from: u64,
     until: u64,
     reason: String,
@@ -43,7 +43,7 @@ pub(crate) struct Undeclared {
 
 impl Undeclared {
     /// Adds one loss. Of several reasons the first is kept: it is the cause of the others more often than not.
-    pub(crate) fn add(&mut self, at: Timestamp, reason: &str, records: u64, bytes: u64) {
+    pub fn add(&mut self, at: Timestamp, reason: &str, records: u64, bytes: u64) {
         if self.records == 0 {
             reason.clone_into(&mut self.reason);
             self.from = at.nanos();
@@ -55,7 +55,7 @@ impl Undeclared {
     }
 
     /// The record that declares it, if there is something to declare.
-    pub(crate) fn declaration(&self) -> Option<record::Record> {
+    pub fn declaration(&self) -> Option<record::Record> {
         (self.records > 0).then(|| {
             record::Record::Gap(record::Gap {
                 from: Timestamp::from_nanos(self.from),

@@ -10,30 +10,30 @@ use std::path::{Path, PathBuf};
 /// What could not be done to which file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} {}", path.display())]
-pub(crate) struct DiskError {
+pub struct DiskError {
     /// What was being done.
-    pub(crate) doing: &'static str,
+    pub doing: &'static str,
     /// To what.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Why not.
     #[source]
-    pub(crate) cause: io::Error,
+    pub cause: io::Error,
 }
 
 impl DiskError {
     /// There is no room: a condition that passes, unlike the others.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         matches!(self.cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 }
 
 /// Adds what was being done to an IO result.
-pub(crate) fn at<T>(doing: &'static str, path: &Path, result: io::Result<T>) -> Result<T, DiskError> {
+pub fn at<T>(doing: &'static str, path: &Path, result: io::Result<T>) -> Result<T, DiskError> {
     result.map_err(|cause| DiskError { doing, path: path.to_owned(), cause })
 }
 
 /// Makes a folder that only its owner can enter, if it is not there.
-pub(crate) fn create_private_dir(path: &Path) -> Result<(), DiskError> {
+pub fn create_private_dir(path: &Path) -> Result<(), DiskError> {
     if path.is_dir() {
         return Ok(());
     }
@@ -42,7 +42,7 @@ pub(crate) fn create_private_dir(path: &Path) -> Result<(), DiskError> {
 }
 
 /// Replaces a file by one with this content, readable by its owner only: after a crash there is the old or the new one.
-pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> Result<(), DiskError> {
+pub fn write_atomic(path: &Path, content: &[u8]) -> Result<(), DiskError> {
     let temporary = path.with_extension("tmp");
     let mut file = create(&temporary)?;
     append(&mut file, &temporary, content)?;
@@ -52,35 +52,35 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8]) -> Result<(), DiskError>
 }
 
 /// Creates or empties a file for appending. Its name is not durable before [`sync_dir`].
-pub(crate) fn create(path: &Path) -> Result<File, DiskError> {
+pub fn create(path: &Path) -> Result<File, DiskError> {
     let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     at("create", path, before(Step::Create, path).and_then(|()| open()))
 }
 
 /// Appends at the file's position.
-pub(crate) fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    #[cfg(test)]
+pub fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    #[cfg(any(test, feature = "fault"))]
     fault::tear(file, path, bytes);
     at("write", path, before(Step::Content, path).and_then(|()| file.write_all(bytes)))
 }
 
 /// Cuts a file.
-pub(crate) fn truncate(file: &File, path: &Path, bytes: u64) -> Result<(), DiskError> {
+pub fn truncate(file: &File, path: &Path, bytes: u64) -> Result<(), DiskError> {
     at("cut", path, before(Step::Content, path).and_then(|()| file.set_len(bytes)))
 }
 
 /// Makes the content durable.
-pub(crate) fn sync(file: &File, path: &Path) -> Result<(), DiskError> {
+pub fn sync(file: &File, path: &Path) -> Result<(), DiskError> {
     at("sync", path, before(Step::Sync, path).and_then(|()| file.sync_data()))
 }
 
 /// Removes a file.
-pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
+pub fn remove(path: &Path) -> Result<(), DiskError> {
     at("remove", path, before(Step::Remove, path).and_then(|()| fs::remove_file(path)))
 }
 
 /// Makes the names in a folder durable.
-pub(crate) fn sync_dir(path: &Path) -> Result<(), DiskError> {
+pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
     let sync = || File::open(path).and_then(|dir| dir.sync_all());
     at("sync folder", path, before(Step::SyncDir, path).and_then(|()| sync()))
 }
@@ -96,18 +96,23 @@ enum Step {
     SyncDir,
 }
 
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "fault")))]
 #[expect(clippy::unnecessary_wraps, reason = "the simulated crash of the tests fails here")]
 const fn before(_step: Step, _path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fault"))]
 use fault::before;
 
 /// A disk that loses what was not synced, and a process that dies at the step one chooses. Per test thread.
-#[cfg(test)]
-pub(crate) mod fault {
+#[cfg(any(test, feature = "fault"))]
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a disk for tests: if the real one fails, so do they"
+)]
+pub mod fault {
     use super::{Path, PathBuf, Step, fs, io};
     use std::cell::RefCell;
     use std::collections::BTreeMap;
@@ -138,28 +143,28 @@ pub(crate) mod fault {
 
     /// From now on this thread's process dies after `steps` steps: each later one fails. If the last is a write, only a
     /// part of it happens if it `tears`, else all.
-    pub(crate) fn crash_after(steps: u32, tears: bool) {
+    pub fn crash_after(steps: u32, tears: bool) {
         FAULT.set(Fault { kind: Kind::Volatile, steps_left: Some(steps), tears, ..Fault::default() });
     }
 
     /// The process is started again on a machine that kept running: what is not durable still can be lost.
-    pub(crate) fn restart_process() {
+    pub fn restart_process() {
         FAULT.with_borrow_mut(|fault| fault.steps_left = None);
     }
 
     /// From now on no file of this thread can grow, or all can again.
-    pub(crate) fn disk_full(full: bool) {
+    pub fn disk_full(full: bool) {
         let kind = if full { Kind::Full } else { Kind::Sound };
         FAULT.set(Fault { kind, ..Fault::default() });
     }
 
     /// Whether the simulated process has died.
-    pub(crate) fn crashed() -> bool {
+    pub fn crashed() -> bool {
         FAULT.with_borrow(|fault| fault.steps_left == Some(0))
     }
 
     /// The machine is started again, and the simulation ends. `loses(n)` draws below n: 0 keeps what was not durable, 1 loses it, more tears it.
-    pub(crate) fn restart(mut loses: impl FnMut(usize) -> usize) {
+    pub fn restart(mut loses: impl FnMut(usize) -> usize) {
         let fault = FAULT.take();
         for (path, durable) in fault.content {
             let Ok(present) = fs::read(&path) else { continue };

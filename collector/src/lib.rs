@@ -1,0 +1,27 @@
+//! The prefecture's side: what agents deliver is verified, stored, correlated, and worked on as incidents.
+//!
+//! ```text
+//! tls: Peer ─► ingest: Envelope ─► Verified ─► continuity ─► ONE TRANSACTION { batch, findings, incident changes, counters } ─► Ack
+//!                                                  store ─► console, JSON API, command line
+//! ```
+//! `sekimori-collector` is the program; the simulation of delivery drives the same ingest and store.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod console;
+pub mod correlate;
+pub mod exceptions;
+pub mod fleet;
+pub mod i18n;
+pub mod incident;
+pub mod ingest;
+pub mod init;
+pub mod server;
+pub mod status;
+pub mod store;
+pub mod tls;
+pub mod verify;
