@@ -33,8 +33,12 @@ pub enum Command {
     Exceptions(ExceptionsCommand),
     /// Incidents, agents and counters; works beside a running collector.
     Status(Output),
-    /// Check every stored batch: whole, in order, signed.
-    Verify(ConfigArg),
+    /// Check every batch of a store or of a bundle: whole, in order, signed. Of a bundle it needs nothing but the file.
+    Verify(Verify),
+    /// Write what is stored of one incident as a bundle of evidence that `verify` can check without this collector.
+    Evidence(Evidence),
+    /// Write every stored batch as a bundle that `verify` can check without this collector.
+    Export(Export),
 }
 
 /// `init`.
@@ -66,6 +70,44 @@ pub struct ConfigArg {
     /// Configuration file, as `init` makes it.
     #[arg(long)]
     pub config: PathBuf,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Verify {
+    /// Configuration file, as `init` makes it: check the store.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// A bundle, as `evidence` and `export` make them.
+    pub bundle: Option<PathBuf>,
+}
+
+/// `evidence`.
+#[derive(Debug, Args)]
+pub struct Evidence {
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// The incident, such as `INC-422011-20260401-1`.
+    pub incident: String,
+    /// File to write.
+    #[arg(long)]
+    pub output: PathBuf,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Only the batches of this agent.
+    #[arg(long)]
+    pub agent: Option<sekimori_wire::id::AgentId>,
+    /// File to write.
+    #[arg(long)]
+    pub output: PathBuf,
 }
 
 /// The configuration file, and how to print.

@@ -16,7 +16,7 @@ mod overview;
 mod page;
 mod playbook;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::evidence::Check;
 pub use self::incidents::Asked;

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod console;
 pub mod correlate;
+pub mod evidence;
 pub mod exceptions;
 pub mod fleet;
 pub mod i18n;

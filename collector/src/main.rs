@@ -3,13 +3,16 @@
 //! Exit status: 0 good, 1 failed, 2 wrong usage or configuration. Results on standard output, logs on standard error.
 #![forbid(unsafe_code)]
 
-use std::io::Write as _;
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use sekimori_wire::envelope::SigningKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -17,13 +20,14 @@ use tracing_subscriber::EnvFilter;
 use sekimori_collector::auth::UserName;
 use sekimori_collector::auth::password::hash_password;
 use sekimori_collector::auth::role::Role;
-use sekimori_collector::cli::{AgentCommand, Cli, Command, Init, UserCommand};
+use sekimori_collector::cli::{AgentCommand, Cli, Command, Init, UserCommand, Verify};
 use sekimori_collector::config::{Config, ConfigError};
 use sekimori_collector::exceptions::InForce;
 use sekimori_collector::exceptions::file::FileError;
+use sekimori_collector::fleet::authority::{self, Paths};
 use sekimori_collector::server::Server;
 use sekimori_collector::store::Store;
-use sekimori_collector::{clock, fleet, init, status, verify};
+use sekimori_collector::{clock, evidence, fleet, init, status, verify};
 
 /// Longest password that is read.
 const PASSWORD_BYTES_MAX: u64 = 1024;
@@ -67,18 +71,84 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 print(&status.to_string())?;
             }
         }
-        Command::Verify(args) => {
-            let report = verify::store(&read_only(&args.config).await?).await?;
-            match report.bad {
-                None => print(&format!("{} batches: whole, in order, signed", report.batches))?,
-                Some(bad) => {
-                    print(&bad)?;
-                    return Ok(ExitCode::FAILURE);
-                }
-            }
+        Command::Verify(args) => return verify(args).await,
+        Command::Evidence(args) => {
+            let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
+            let mut file = BundleFile::create(args.output)?;
+            let lines = evidence::incident(&store, &args.incident, &key, now, &mut file.file).await?;
+            file.keep(lines)?;
+        }
+        Command::Export(args) => {
+            let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
+            let agent = args.agent.map(|agent| agent.to_string());
+            let mut file = BundleFile::create(args.output)?;
+            let lines = evidence::store(&store, agent.as_deref(), &key, now, &mut file.file).await?;
+            file.keep(lines)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
+    let bad = match (args.config, args.bundle) {
+        (Some(config), _) => {
+            let report = verify::store(&read_only(&config).await?).await?;
+            if report.bad.is_none() {
+                print(&format!("{} batches: whole, in order, signed", report.batches))?;
+            }
+            report.bad
+        }
+        (None, Some(path)) => {
+            let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+            match evidence::check(BufReader::new(file)) {
+                Ok(found) => {
+                    print(&format!(
+                        "{} batches of {} agents: whole, in order, signed; {} findings are in their batches; {} chains complete\n\
+                         sealed by the collector's key {}: compare it with the one that you know",
+                        found.batches, found.agents, found.findings, found.chains, found.collector,
+                    ))?;
+                    None
+                }
+                Err(bad) => Some(bad.to_string()),
+            }
+        }
+        (None, None) => return Err(Usage("name a configuration or a bundle".to_owned()).into()),
+    };
+    let Some(bad) = bad else { return Ok(ExitCode::SUCCESS) };
+    print(&bad)?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// The key that signs acknowledgements seals bundles too.
+fn ack_key(config: &Path) -> anyhow::Result<SigningKey> {
+    Ok(authority::load_ack_key(&Paths::of(&Config::load(config)?.dir))?)
+}
+
+/// A file that has its name only when it is whole.
+struct BundleFile {
+    file: BufWriter<File>,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl BundleFile {
+    fn create(path: PathBuf) -> anyhow::Result<Self> {
+        let mut name = path.clone().into_os_string();
+        name.push(".part");
+        let temporary = PathBuf::from(name);
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+        let file = file.with_context(|| format!("cannot create {}", temporary.display()))?;
+        Ok(Self { file: BufWriter::new(file), temporary, path })
+    }
+
+    fn keep(self, lines: u64) -> anyhow::Result<()> {
+        let named = self.file.into_inner().map_err(|cause| cause.into_error()).and_then(|file| {
+            file.sync_all()?;
+            std::fs::rename(&self.temporary, &self.path)
+        });
+        named.with_context(|| format!("cannot write {}", self.path.display()))?;
+        print(&format!("{} lines in {}", lines, self.path.display()))
+    }
 }
 
 async fn initialise(args: Init) -> anyhow::Result<()> {

@@ -18,6 +18,27 @@ fn a_capture_becomes_a_verified_incident() {
     assert_eq!(incidents[0]["verified"], true);
     assert_eq!(agent.waiting(), 0, "what was acknowledged is deleted");
     collector.assert_verifies();
+    let id = incidents[0]["id"].as_str().expect("an id");
+    bundles_are_verified_by_the_file_alone(&collector, id);
+}
+
+fn bundles_are_verified_by_the_file_alone(collector: &Collector, incident: &str) {
+    let [one, all] = ["one.jsonl", "all.jsonl"].map(|name| collector.folder.path().join(name));
+    run_ok(collector.cli(&["evidence", incident]).arg("--output").arg(&one));
+    run_ok(collector.cli(&["export"]).arg("--output").arg(&all));
+    for bundle in [one, all] {
+        let verify = || {
+            let mut command = Command::new(program("sekimori-collector"));
+            command.arg("verify").arg(&bundle);
+            command
+        };
+        assert!(run_ok(&mut verify()).contains("whole, in order, signed"));
+        let text = std::fs::read_to_string(&bundle).expect("our own file");
+        std::fs::write(&bundle, text.replacen("422011", "422029", 1)).expect("our own file");
+        let refused = verify().output().expect("the program starts");
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(said(&refused).contains("not those that were sealed"), "{}", said(&refused));
+    }
 }
 
 #[test]

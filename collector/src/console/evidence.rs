@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use sekimori_wire::batch::Batch;
 use sekimori_wire::envelope::{Envelope, Verified, VerifyingKey};
 use sekimori_wire::id::Digest;
-use sekimori_wire::record::Record;
 use serde_json::Value;
 
 use super::page::{Mark, number, shown};
+use crate::evidence::says;
 use crate::i18n::Lang;
 use crate::store::view::{BatchName, BatchView, FindingView};
 
@@ -139,30 +139,10 @@ impl Check {
 pub(super) fn finding_mark(lang: Lang, checks: &HashMap<BatchName, Check>, finding: &FindingView) -> Mark {
     match checks.get(&finding.batch) {
         None => Mark::none(lang.text("check-not-here")),
-        Some(Check::Good(batch)) if says(batch, finding) => Mark::ok(lang.text("check-finding-good")),
+        Some(Check::Good(batch)) if says(batch, &finding.json) => Mark::ok(lang.text("check-finding-good")),
         Some(Check::Good(_)) => Mark::bad(lang.text("check-finding-differs")),
         Some(bad) => bad.mark(lang),
     }
-}
-
-/// Whose network it is, is known from the certificate: a finding may leave `body` to the collector.
-fn says(batch: &Batch, finding: &FindingView) -> bool {
-    let stored = without_body(finding.json.clone());
-    batch.records.iter().any(|record| {
-        let signed = match record {
-            Record::Finding(finding) => serde_json::to_value(finding),
-            Record::EndpointAlert(alert) => serde_json::to_value(alert.to_finding()),
-            Record::Summary(_) | Record::Health(_) | Record::Gap(_) => return false,
-        };
-        signed.is_ok_and(|signed| without_body(signed) == stored)
-    })
-}
-
-fn without_body(mut finding: Value) -> Value {
-    if let Some(fields) = finding.as_object_mut() {
-        fields.remove("body");
-    }
-    finding
 }
 
 #[cfg(test)]

@@ -39,9 +39,9 @@ const PASSWORD: &str = "関守の長い合言葉";
 /// What an attacker would send in every field that may hold text.
 const HOSTILE: &str = "<script>alert(1)</script>\"'\u{202e}&";
 
-struct Bench {
+pub(crate) struct Bench {
     _dir: tempfile::TempDir,
-    store: Store,
+    pub(crate) store: Store,
     router: Router,
     writer: Writer,
     key: SigningKey,
@@ -131,7 +131,7 @@ impl Bench {
         assert!(matches!(outcome, Outcome::Through(_, _)), "{outcome:?}");
     }
 
-    async fn filled() -> (Self, String) {
+    pub(crate) async fn filled() -> (Self, String) {
         let mut bench = Self::new().await;
         bench
             .deliver(vec![Record::Summary(Box::new(summary())), Record::Finding(Box::new(finding(1)))])

@@ -1,0 +1,269 @@
+//! Reading a bundle and believing nothing in it but signatures.
+
+use std::collections::HashMap;
+use std::io::{BufRead, Read as _};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use sekimori_wire::envelope::{Envelope, VerifyingKey};
+use sekimori_wire::id::{AgentId, Digest};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::{FORMAT, SEAL_LABEL, hexadecimal, iter_said, without_body};
+
+/// Longest line: a batch in base64 and its names.
+const LINE_BYTES_MAX: u64 = 1024 * 1024;
+/// Agents, and batches behind findings, that are remembered while reading.
+const KEPT_MAX: usize = 100_000;
+
+/// What a good bundle holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Lines, with the seal.
+    pub lines: u64,
+    /// Agents.
+    pub agents: u64,
+    /// Batches: whole, signed by their agent, in order where their neighbours are in the bundle.
+    pub batches: u64,
+    /// Findings: each is in its batch, word for word.
+    pub findings: u64,
+    /// Of a whole store: chains that are complete to their end.
+    pub chains: u64,
+    /// Hash of the collector's key that sealed it, hexadecimal.
+    pub collector: String,
+}
+
+/// The first line that is not good, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct BadBundle {
+    /// From 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line {
+    Bundle { format: u64, of: Of },
+    Agent { id: String, key: String },
+    Incident {},
+    Change {},
+    Batch { agent: String, lane: u64, epoch: u64, seq: u64, envelope: String },
+    Finding { agent: String, lane: u64, epoch: u64, seq: u64, finding: Value },
+    Head { agent: String, lane: u64, epoch: u64, through: u64, digest: String },
+    Seal { lines: u64, sha256: String, collector_key: String, signature: String },
+}
+
+/// What a bundle is of.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Of {
+    Incident(IgnoredAny),
+    Store {},
+}
+
+/// A batch's name: agent, lane, epoch, number.
+type Place = (String, u64, u64, u64);
+
+/// The batch read last.
+struct Last {
+    place: Place,
+    digest: Digest,
+}
+
+struct Reader {
+    line: u64,
+    digest: Context,
+    /// Every chain must be there from its first batch on.
+    complete: bool,
+    agents: HashMap<String, VerifyingKey>,
+    last: Option<Last>,
+    /// Ends of the chains that were read.
+    ends: HashMap<(String, u64), (u64, u64, Digest)>,
+    /// Of an incident's bundle: what its batches say.
+    batches: HashMap<Place, Vec<Digest>>,
+    found: Checked,
+}
+
+/// Reads a bundle to its seal.
+///
+/// # Errors
+/// The first line that is not good.
+pub fn check(mut from: impl BufRead) -> Result<Checked, BadBundle> {
+    let mut reader = Reader {
+        line: 0,
+        digest: Context::new(&SHA256),
+        complete: false,
+        agents: HashMap::new(),
+        last: None,
+        ends: HashMap::new(),
+        batches: HashMap::new(),
+        found: Checked::default(),
+    };
+    let mut sealed = false;
+    let mut text = Vec::new();
+    loop {
+        text.clear();
+        reader.line += 1;
+        let read = from.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text);
+        match read.map_err(|cause| reader.bad(&format!("cannot be read: {cause}")))? {
+            0 if sealed => return Ok(reader.found),
+            0 => return Err(reader.bad("the bundle ends here, without its seal")),
+            _ if sealed => return Err(reader.bad("something follows the seal")),
+            _ => {}
+        }
+        if text.last() != Some(&b'\n') {
+            return Err(reader.bad("the line is cut, or longer than any of ours"));
+        }
+        let line: Line = serde_json::from_slice(&text)
+            .map_err(|cause| reader.bad(&format!("not a line of a bundle: {cause}")))?;
+        if matches!(line, Line::Bundle { .. }) != (reader.line == 1) {
+            return Err(reader.bad("a bundle begins with its header, once"));
+        }
+        sealed = matches!(line, Line::Seal { .. });
+        reader.take(line)?;
+        if !sealed {
+            reader.digest.update(&text);
+        }
+    }
+}
+
+impl Reader {
+    fn bad(&self, why: &str) -> BadBundle {
+        BadBundle { line: self.line, why: why.to_owned() }
+    }
+
+    fn take(&mut self, line: Line) -> Result<(), BadBundle> {
+        match line {
+            Line::Bundle { format: FORMAT, of } => {
+                self.complete = match of {
+                    Of::Incident(_) => false,
+                    Of::Store {} => true,
+                };
+                Ok(())
+            }
+            Line::Bundle { format, .. } => {
+                Err(self.bad(&format!("format {format} is not known to this version")))
+            }
+            Line::Agent { id, key } => self.agent(id, &key),
+            Line::Incident {} | Line::Change {} => Ok(()),
+            Line::Batch { agent, lane, epoch, seq, envelope } => {
+                self.batch((agent, lane, epoch, seq), &envelope)
+            }
+            Line::Finding { agent, lane, epoch, seq, finding } => {
+                let place = (agent, lane, epoch, seq);
+                let Some(said) = self.batches.get(&place) else {
+                    return Err(self.bad("the batch of this finding is not in the bundle"));
+                };
+                if !said.contains(&digest_of(&without_body(finding))) {
+                    return Err(self.bad("its signed batch does not say this finding"));
+                }
+                self.found.findings += 1;
+                Ok(())
+            }
+            Line::Head { agent, lane, epoch, through, digest } => {
+                self.found.chains += 1;
+                match self.ends.get(&(agent.clone(), lane)) {
+                    Some((at, seq, end)) if (*at, *seq) == (epoch, through) && end.to_string() == digest => {
+                        Ok(())
+                    }
+                    Some(_) | None => {
+                        let name = format!("agent {agent} lane {lane} epoch {epoch} batch {through}");
+                        Err(self.bad(&format!("{name}: the end of the chain is missing")))
+                    }
+                }
+            }
+            Line::Seal { lines, sha256, collector_key, signature } => {
+                self.seal(lines, &sha256, &collector_key, &signature)
+            }
+        }
+    }
+
+    fn agent(&mut self, id: String, key: &str) -> Result<(), BadBundle> {
+        let key = URL_SAFE_NO_PAD.decode(key).ok().and_then(|bytes| VerifyingKey::from_bytes(&bytes));
+        // An identity is the hash of its key: nobody need be believed about whose key it is.
+        let Some(key) = key.filter(|key| key.id().to_string() == id) else {
+            return Err(self.bad(&format!("agent {id}: this is not its key")));
+        };
+        if self.agents.len() >= KEPT_MAX {
+            return Err(self.bad("more agents than a bundle may have"));
+        }
+        self.found.agents += 1;
+        self.agents.insert(id, key);
+        Ok(())
+    }
+
+    fn batch(&mut self, place: Place, envelope: &str) -> Result<(), BadBundle> {
+        let (agent, lane, epoch, seq) = &place;
+        let name = format!("agent {agent} lane {lane} epoch {epoch} batch {seq}");
+        let line = self.line;
+        let bad = |why: &str| Err(BadBundle { line, why: format!("{name}: {why}") });
+        let Some(key) = self.agents.get(agent) else { return bad("its agent is not in the bundle") };
+        let envelope = STANDARD.decode(envelope).ok().and_then(|bytes| Envelope::from_bytes(&bytes).ok());
+        let Some(envelope) = envelope else { return bad("not an envelope") };
+        let batch = match envelope.verify(key) {
+            Ok(batch) => batch,
+            Err(cause) => return bad(&cause.to_string()),
+        };
+        let signed = (batch.agent, u64::from(batch.lane.number()), batch.epoch, batch.seq);
+        if (signed.0.to_string(), signed.1, signed.2, signed.3) != place {
+            return bad("signed under another name than it is stored under");
+        }
+        let before = self
+            .last
+            .as_ref()
+            .filter(|last| (&last.place.0, last.place.1, last.place.2) == (agent, *lane, *epoch));
+        match before {
+            Some(last) if last.place.3 >= *seq => return bad("out of order, or twice"),
+            Some(last) if last.place.3 + 1 == *seq && last.digest != batch.prev => {
+                return bad("it does not follow the batch before it");
+            }
+            Some(last) if last.place.3 + 1 == *seq => {}
+            Some(_) if self.complete => return bad("the batch before it is missing"),
+            None if self.complete && *seq != 1 => return bad("the batch before it is missing"),
+            None if *seq == 1 && batch.prev != Digest::ZERO => {
+                return bad("the first of its chain follows something");
+            }
+            Some(_) | None => {}
+        }
+        let digest = batch.digest();
+        self.ends.insert((agent.clone(), *lane), (*epoch, *seq, digest));
+        self.found.batches += 1;
+        if !self.complete {
+            if self.batches.len() >= KEPT_MAX {
+                return bad("more batches than an incident's bundle may have");
+            }
+            self.batches.insert(place.clone(), iter_said(&batch).map(|said| digest_of(&said)).collect());
+        }
+        self.last = Some(Last { place, digest });
+        Ok(())
+    }
+
+    fn seal(&mut self, lines: u64, sha256: &str, key: &str, signature: &str) -> Result<(), BadBundle> {
+        let digest = self.digest.clone().finish();
+        if lines != self.line - 1 || sha256 != hexadecimal(digest.as_ref()) {
+            return Err(self.bad("the lines are not those that were sealed"));
+        }
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
+        let key = decode(key).and_then(|bytes| VerifyingKey::from_bytes(&bytes));
+        let Some(key) = key else { return Err(self.bad("the collector's key is none")) };
+        let signed = decode(signature)
+            .is_some_and(|signature| key.verifies_labelled(SEAL_LABEL, digest.as_ref(), &signature));
+        if !signed {
+            return Err(self.bad("the seal is not signed by the key that it names"));
+        }
+        self.found.lines = self.line;
+        self.found.collector = AgentId::of_public_key(key.as_bytes()).to_string();
+        Ok(())
+    }
+}
+
+/// Of a finding's JSON, whose fields come in order of their names.
+fn digest_of(finding: &Value) -> Digest {
+    Digest::of(finding.to_string().as_bytes())
+}

@@ -1,0 +1,211 @@
+//! Writing a bundle from one consistent view of the store.
+
+use std::io::{self, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use futures_util::TryStreamExt as _;
+use sekimori_wire::envelope::SigningKey;
+use sekimori_wire::time::Timestamp;
+use serde_json::{Value, json};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{FORMAT, Writer, hexadecimal};
+use crate::clock::from_stored;
+use crate::store::{Store, StoreError, query};
+
+/// The incidents that a bundle is about: one and its children.
+const ABOUT: &str = "SELECT id FROM incidents WHERE id = $1 OR parent = $1";
+
+/// Why there is no bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// Of what?
+    #[error("there is no incident {0}")]
+    NoIncident(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Where it was to be written.
+    #[error("cannot write the bundle")]
+    Write(#[from] io::Error),
+}
+
+/// Everything that is stored of one incident and its children: the batches behind its findings, the findings, its history.
+/// Gives back the number of lines.
+///
+/// # Errors
+/// If there is no such incident, the store fails, or it cannot be written.
+pub async fn incident(
+    store: &Store,
+    id: &str,
+    key: &SigningKey,
+    now: Timestamp,
+    to: impl Write,
+) -> Result<u64, ExportError> {
+    let mut tx = store.reader().begin().await.map_err(query("begin"))?;
+    let mut out = Writer::new(to, key);
+    out.line(&header(now, json!({ "incident": id })))?;
+    let agents = format!("g.id IN (SELECT f.agent FROM findings f WHERE f.incident IN ({ABOUT}))");
+    copy(&mut tx, &mut out, &agents_where(&agents), Some(id), agent_line).await?;
+    let found = copy(
+        &mut tx,
+        &mut out,
+        &format!("SELECT * FROM incidents WHERE id IN ({ABOUT}) ORDER BY id = $1 DESC, id"),
+        Some(id),
+        incident_line,
+    )
+    .await?;
+    if found == 0 {
+        return Err(ExportError::NoIncident(id.to_owned()));
+    }
+    let changes = format!("SELECT * FROM incident_changes WHERE incident IN ({ABOUT}) ORDER BY seq");
+    copy(&mut tx, &mut out, &changes, Some(id), change_line).await?;
+    let places = format!("SELECT agent, lane, epoch, seq FROM findings WHERE incident IN ({ABOUT})");
+    copy(
+        &mut tx,
+        &mut out,
+        &batches_where(&format!("(agent, lane, epoch, seq) IN ({places})")),
+        Some(id),
+        batch_line,
+    )
+    .await?;
+    let findings = format!("SELECT * FROM findings WHERE incident IN ({ABOUT}) ORDER BY n");
+    copy(&mut tx, &mut out, &findings, Some(id), finding_line).await?;
+    Ok(out.seal()?)
+}
+
+/// Every batch of the store, or those of one agent, with the heads of their chains. Gives back the number of lines.
+///
+/// # Errors
+/// If the store fails, or it cannot be written.
+pub async fn store(
+    store: &Store,
+    agent: Option<&str>,
+    key: &SigningKey,
+    now: Timestamp,
+    to: impl Write,
+) -> Result<u64, ExportError> {
+    let mut tx = store.reader().begin().await.map_err(query("begin"))?;
+    let mut out = Writer::new(to, key);
+    out.line(&header(now, json!({ "store": { "agent": agent } })))?;
+    copy(&mut tx, &mut out, &agents_where("$1 IS NULL OR g.id = $1"), agent, agent_line).await?;
+    copy(&mut tx, &mut out, &batches_where("$1 IS NULL OR agent = $1"), agent, batch_line).await?;
+    let heads = "SELECT * FROM chains WHERE $1 IS NULL OR agent = $1 ORDER BY agent, lane";
+    copy(&mut tx, &mut out, heads, agent, head_line).await?;
+    Ok(out.seal()?)
+}
+
+fn header(now: Timestamp, of: Value) -> Value {
+    json!({
+        "type": "bundle", "format": FORMAT, "made_at": now, "made_by": env!("CARGO_PKG_VERSION"), "of": of,
+    })
+}
+
+fn agents_where(condition: &str) -> String {
+    format!(
+        "SELECT g.id, g.name, g.body, b.name AS body_name, g.signing_key, g.enrolled_at, g.revoked_at
+         FROM agents g JOIN bodies b ON b.code = g.body WHERE {condition} ORDER BY g.id"
+    )
+}
+
+fn batches_where(condition: &str) -> String {
+    format!("SELECT * FROM batches WHERE {condition} ORDER BY agent, lane, epoch, seq")
+}
+
+/// Writes a line for each row, as they come. How many there were.
+async fn copy<W: Write>(
+    tx: &mut SqliteConnection,
+    out: &mut Writer<'_, W>,
+    sql: &str,
+    argument: Option<&str>,
+    line: fn(&SqliteRow) -> Result<Value, sqlx::Error>,
+) -> Result<u64, ExportError> {
+    let failed = "read what is exported";
+    // The texts are ours alone; what varies is bound.
+    let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).bind(argument).fetch(tx);
+    let mut count = 0;
+    while let Some(row) = rows.try_next().await.map_err(query(failed))? {
+        out.line(&line(&row).map_err(query(failed))?)?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn agent_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+    Ok(json!({
+        "type": "agent",
+        "id": row.try_get::<String, _>("id")?,
+        "name": row.try_get::<String, _>("name")?,
+        "body": row.try_get::<String, _>("body")?,
+        "body_name": row.try_get::<String, _>("body_name")?,
+        "key": URL_SAFE_NO_PAD.encode(row.try_get::<Vec<u8>, _>("signing_key")?),
+        "enrolled_at": from_stored(row.try_get("enrolled_at")?),
+        "revoked_at": row.try_get::<Option<i64>, _>("revoked_at")?.map(from_stored),
+    }))
+}
+
+fn incident_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+    Ok(json!({
+        "type": "incident",
+        "id": row.try_get::<String, _>("id")?,
+        "parent": row.try_get::<Option<String>, _>("parent")?,
+        "category": row.try_get::<String, _>("category")?,
+        "severity": row.try_get::<i64, _>("severity")?,
+        "state": row.try_get::<String, _>("state")?,
+        "body": row.try_get::<Option<String>, _>("body")?,
+        "subject": row.try_get::<String, _>("subject")?,
+        "opened_at": from_stored(row.try_get("opened_at")?),
+        "updated_at": from_stored(row.try_get("updated_at")?),
+        "title": { "ja": row.try_get::<String, _>("title_ja")?, "en": row.try_get::<String, _>("title_en")? },
+        "reason": value(&row.try_get::<String, _>("reason_json")?),
+    }))
+}
+
+fn change_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+    Ok(json!({
+        "type": "change",
+        "incident": row.try_get::<String, _>("incident")?,
+        "at": from_stored(row.try_get("at")?),
+        "kind": row.try_get::<String, _>("kind")?,
+        "details": value(&row.try_get::<String, _>("json")?),
+    }))
+}
+
+fn batch_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+    let mut line = place("batch", row)?;
+    line.insert("seq".to_owned(), row.try_get::<i64, _>("seq")?.into());
+    line.insert("received_at".to_owned(), json!(from_stored(row.try_get("received_at")?)));
+    line.insert("envelope".to_owned(), STANDARD.encode(row.try_get::<Vec<u8>, _>("envelope")?).into());
+    Ok(line.into())
+}
+
+fn finding_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+    let mut line = place("finding", row)?;
+    line.insert("seq".to_owned(), row.try_get::<i64, _>("seq")?.into());
+    line.insert("incident".to_owned(), row.try_get::<Option<String>, _>("incident")?.into());
+    line.insert("finding".to_owned(), value(&row.try_get::<String, _>("json")?));
+    Ok(line.into())
+}
+
+fn head_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+    let mut line = place("head", row)?;
+    line.insert("through".to_owned(), row.try_get::<i64, _>("through")?.into());
+    line.insert("digest".to_owned(), hexadecimal(&row.try_get::<Vec<u8>, _>("head")?).into());
+    Ok(line.into())
+}
+
+/// Which chain a line is about.
+fn place(kind: &str, row: &SqliteRow) -> Result<serde_json::Map<String, Value>, sqlx::Error> {
+    let mut line = serde_json::Map::new();
+    line.insert("type".to_owned(), kind.into());
+    line.insert("agent".to_owned(), row.try_get::<String, _>("agent")?.into());
+    line.insert("lane".to_owned(), row.try_get::<i64, _>("lane")?.into());
+    line.insert("epoch".to_owned(), row.try_get::<i64, _>("epoch")?.into());
+    Ok(line)
+}
+
+fn value(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or(Value::Null)
+}
