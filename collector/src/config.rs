@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::server::guard::Rate;
+
 /// Largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -32,8 +34,18 @@ pub struct Config {
     pub agents_own: AgentsOwn,
     /// Connections of each listener at a time.
     pub connections_max: usize,
+    /// Of these, from one address (of IPv6: from one network of 64 bits).
+    pub connections_per_address: usize,
     /// How long TLS and the head of a request may take.
     pub handshake_timeout: Duration,
+    /// How long the body of a request may take.
+    pub body_timeout: Duration,
+    /// A connection without a request for so long is closed.
+    pub idle_timeout: Duration,
+    /// What one agent may deliver.
+    pub agent_rate: Rate,
+    /// No key exchange but a post-quantum hybrid.
+    pub require_post_quantum: bool,
 }
 
 /// When findings belong together.
@@ -80,6 +92,31 @@ impl Config {
         let connections = within("limits.connections", file.limits.connections, 1, 65_536, "is 1 to 65536")?;
         let seconds =
             within("limits.handshake_seconds", file.limits.handshake_seconds, 1, 120, "is 1 to 120")?;
+        let limits = &file.limits;
+        let per_address = within(
+            "limits.connections_per_address",
+            limits.connections_per_address.unwrap_or_else(|| connections.div_ceil(4)),
+            1,
+            connections,
+            "is 1 to limits.connections",
+        )?;
+        let body = within("limits.body_seconds", limits.body_seconds, 1, 600, "is 1 to 600")?;
+        let idle = within("limits.idle_seconds", limits.idle_seconds, 1, 3600, "is 1 to 3600")?;
+        let submissions = within(
+            "limits.agent_submissions_per_second",
+            limits.agent_submissions_per_second,
+            1,
+            10_000,
+            "is 1 to 10000",
+        )?;
+        let bytes = within(
+            "limits.agent_bytes_per_second",
+            limits.agent_bytes_per_second,
+            16_384,
+            1 << 30,
+            "is 16384 to 1073741824",
+        )?;
+        let rate = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         Ok(Self {
             agents_own: file.exceptions.agents_own,
@@ -95,7 +132,12 @@ impl Config {
                 wide_area_window: Duration::from_secs(hours * 3600),
             },
             connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
+            connections_per_address: usize::try_from(per_address).unwrap_or(usize::MAX),
             handshake_timeout: Duration::from_secs(seconds),
+            body_timeout: Duration::from_secs(body),
+            idle_timeout: Duration::from_secs(idle),
+            agent_rate: Rate { submissions: rate(submissions), bytes: rate(bytes) },
+            require_post_quantum: file.tls.require_post_quantum,
         })
     }
 
@@ -125,6 +167,8 @@ struct File {
     exceptions: ExceptionsFile,
     #[serde(default)]
     limits: LimitsFile,
+    #[serde(default)]
+    tls: TlsFile,
 }
 
 /// Relative names are looked for beside the configuration.
@@ -173,13 +217,32 @@ impl Default for CorrelateFile {
 #[serde(deny_unknown_fields, default)]
 struct LimitsFile {
     connections: u64,
+    connections_per_address: Option<u64>,
     handshake_seconds: u64,
+    body_seconds: u64,
+    idle_seconds: u64,
+    agent_submissions_per_second: u64,
+    agent_bytes_per_second: u64,
 }
 
 impl Default for LimitsFile {
     fn default() -> Self {
-        Self { connections: 4096, handshake_seconds: 10 }
+        Self {
+            connections: 4096,
+            connections_per_address: None,
+            handshake_seconds: 10,
+            body_seconds: 30,
+            idle_seconds: 120,
+            agent_submissions_per_second: 20,
+            agent_bytes_per_second: 4 << 20,
+        }
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TlsFile {
+    require_post_quantum: bool,
 }
 
 /// Why the configuration cannot be used.

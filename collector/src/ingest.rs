@@ -6,12 +6,13 @@
 //! A submission is stored up to the first envelope that is not good. If anything before it was, the answer is an `Ack`
 //! of that; the agent then sends the rest, and the bad one gets its refusal as the first of its submission.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router, routing};
@@ -34,14 +35,14 @@ use registry::Registered;
 pub mod continuity;
 pub mod registry;
 
-/// How long the body of a request may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Told to an agent when the collector is busy.
 const RETRY_AFTER_SECONDS: u32 = 5;
 /// How long a request waits for its turn; after a restart everybody comes at once.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Submissions in memory at a time, and at most one of each agent.
+/// Submissions in memory at a time.
 pub const SUBMISSIONS_MAX: usize = 32;
+/// Of these, of one agent: it may send the next ones while the first is stored.
+const SUBMISSIONS_OF_AGENT: usize = 4;
 
 /// An envelope that was verified: the batch for us, the exact bytes for the store.
 #[derive(Debug)]
@@ -72,12 +73,30 @@ pub enum Outcome {
 
 /// The ingest listener's only route.
 pub fn router(state: Intake) -> Router {
-    Router::new().route("/v1/batches", routing::post(receive)).with_state(state)
+    Router::new()
+        .route("/v1/batches", routing::post(receive))
+        .fallback(elsewhere)
+        .method_not_allowed_fallback(elsewhere)
+        .with_state(state)
 }
 
-async fn receive(State(state): State<Intake>, peer: Option<Extension<Peer>>, request: Request) -> Response {
+/// No agent of ours asks for anything else.
+async fn elsewhere(State(state): State<Intake>, ConnectInfo(from): ConnectInfo<SocketAddr>) -> StatusCode {
+    state.writer.reject(&from.ip().to_string(), "http", "a request for nothing that is here");
+    StatusCode::NOT_FOUND
+}
+
+async fn receive(
+    State(state): State<Intake>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    peer: Option<Extension<Peer>>,
+    request: Request,
+) -> Response {
     // The verifier lets only certificates of our CA in; one that names no agent was not made by us for an agent.
-    let Some(Extension(peer)) = peer else { return StatusCode::FORBIDDEN.into_response() };
+    let Some(Extension(peer)) = peer else {
+        state.writer.reject(&from.ip().to_string(), "no_agent", "a certificate of ours that names no agent");
+        return StatusCode::FORBIDDEN.into_response();
+    };
     let outcome = match take(&state, peer, request.into_body()).await {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -118,15 +137,23 @@ async fn take(state: &Intake, peer: Peer, body: Body) -> Result<Outcome, StoreEr
     let Some(from) = registry::look_up(&state.store, peer.agent()).await? else {
         return Ok(refused(RefusalKind::NotEnrolled, "this agent is not enrolled, or was revoked", 0));
     };
-    let Some(_turn) = state.turns.take(peer.agent()).await else { return Ok(Outcome::Refused(busy())) };
+    if let Err(wait) = state.rates.begin(peer.agent(), Instant::now()) {
+        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+        let busy = refusal(RefusalKind::Busy, "this agent delivers more than it may", 0);
+        return Ok(Outcome::Refused(Refusal { retry_after_seconds: seconds, ..busy }));
+    }
+    let Some(turn) = state.turns.take(peer.agent()).await else { return Ok(Outcome::Refused(busy())) };
     let read = axum::body::to_bytes(body, SUBMISSION_BYTES_MAX);
-    let bytes = match tokio::time::timeout(BODY_TIMEOUT, read).await {
+    let bytes = match tokio::time::timeout(state.config.body_timeout, read).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => {
             return Ok(refused(RefusalKind::TooLarge, "the body is cut, or larger than allowed", 0));
         }
         Err(_) => return Ok(refused(RefusalKind::Malformed, "the body did not arrive in time", 0)),
     };
+    state.rates.received(peer.agent(), bytes.len());
+    // In the order in which they came, or the later ones would be early.
+    let _in_order = turn.order.lock().await;
     // Signatures and decompression take milliseconds: off the threads that serve everybody.
     let verified = tokio::task::spawn_blocking(move || open(&bytes, from)).await;
     let submission = match verified {
@@ -141,13 +168,22 @@ async fn take(state: &Intake, peer: Peer, body: Body) -> Result<Outcome, StoreEr
 #[derive(Debug)]
 pub struct Turns {
     slots: Semaphore,
-    agents: Mutex<HashSet<AgentId>>,
+    agents: Mutex<HashMap<AgentId, Order>>,
+}
+
+/// Submissions of one agent that are in memory, and who of them is being stored. A fair lock: first come, first served.
+#[derive(Debug, Default)]
+struct Order {
+    count: usize,
+    lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The right to have one submission in memory; given back when dropped.
 struct Turn<'a> {
     turns: &'a Turns,
     agent: AgentId,
+    /// Held while it is verified and stored.
+    order: Arc<tokio::sync::Mutex<()>>,
     _slot: SemaphorePermit<'a>,
 }
 
@@ -157,12 +193,16 @@ impl Turns {
         Self { slots: Semaphore::new(SUBMISSIONS_MAX), agents: Mutex::default() }
     }
 
-    /// `None` if the agent has one already, or everybody else does for too long.
+    /// `None` if the agent has as many as it may have, or everybody else does for too long.
     async fn take(&self, agent: AgentId) -> Option<Turn<'_>> {
         let slot = tokio::time::timeout(TURN_TIMEOUT, self.slots.acquire()).await.ok()?.ok()?;
-        let free = self.agents.lock().unwrap_or_else(PoisonError::into_inner).insert(agent);
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = agents.entry(agent).or_default();
         // Only a turn that was taken may give one back: it must not even be made otherwise.
-        free.then(|| Turn { turns: self, agent, _slot: slot })
+        (order.count < SUBMISSIONS_OF_AGENT).then(|| {
+            order.count += 1;
+            Turn { turns: self, agent, order: Arc::clone(&order.lock), _slot: slot }
+        })
     }
 }
 
@@ -174,7 +214,14 @@ impl Default for Turns {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.turns.agents.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.agent);
+        let mut agents = self.turns.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = agents.get_mut(&self.agent).map_or(0, |order| {
+            order.count -= 1;
+            order.count
+        });
+        if left == 0 {
+            agents.remove(&self.agent);
+        }
     }
 }
 
@@ -237,16 +284,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_agent_has_one_submission_in_memory_however_often_it_asks() {
+    async fn an_agent_has_few_submissions_in_memory_however_often_it_asks() {
         let turns = Turns::new();
         let [one, other] = [[1; 32], [2; 32]].map(|bytes| AgentId::from_bytes(&bytes).unwrap());
-        let first = turns.take(one).await.unwrap();
+        let mut taken = Vec::new();
+        for _ in 0..SUBMISSIONS_OF_AGENT {
+            taken.push(turns.take(one).await.unwrap());
+        }
         assert!(turns.take(one).await.is_none());
         assert!(turns.take(one).await.is_none(), "a refusal gives nothing back");
         let second = turns.take(other).await.unwrap();
-        drop(first);
-        assert!(turns.take(one).await.is_some());
-        assert!(turns.take(other).await.is_none());
-        drop(second);
+        taken.pop();
+        taken.push(turns.take(one).await.unwrap());
+        assert!(turns.take(one).await.is_none());
+        drop((taken, second));
+        assert!(turns.agents.lock().unwrap().is_empty());
     }
 }

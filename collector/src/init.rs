@@ -159,8 +159,21 @@ agents_own = \"accept\"
 [limits]
 # Connections of each listener at a time.
 connections = 4096
+# Of these, from one address (of IPv6: from one network of 64 bits). Raise it if many agents come through one proxy.
+connections_per_address = 1024
 # How long TLS and the first byte may take.
 handshake_seconds = 10
+# How long the body of a request may take.
+body_seconds = 30
+# A connection without a request for so long is closed; an agent opens another one when it needs it.
+idle_seconds = 120
+# What one agent may deliver in the long run; ten seconds of it may come at once.
+agent_submissions_per_second = 20
+agent_bytes_per_second = 4194304
+
+[tls]
+# Accept no key exchange from agents but the post-quantum hybrid (X25519MLKEM768), which agents prefer anyway.
+require_post_quantum = false
 "
     )
 }

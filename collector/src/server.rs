@@ -33,6 +33,9 @@ use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
 use crate::tls::{self, TlsError};
 use crate::{console, fleet, ingest};
+use guard::{Activity, Addresses, Rates};
+
+pub mod guard;
 
 /// Head of a request.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -68,6 +71,8 @@ pub struct Intake {
     pub writer: Writer,
     /// Bounds the submissions in memory.
     pub turns: Arc<Turns>,
+    /// Bounds what each agent delivers.
+    pub rates: Arc<Rates>,
 }
 
 /// A collector that is bound to its addresses and not yet serving.
@@ -104,7 +109,8 @@ impl Server {
     /// If keys or store cannot be used.
     pub async fn run(self, stop: watch::Receiver<bool>, ready: impl FnOnce()) -> Result<(), ServeError> {
         let paths = Paths::of(&self.config.dir);
-        let (mutual, server_only) = (tls::mutual(&paths)?, tls::server_only(&paths)?);
+        let (mutual, server_only) =
+            (tls::mutual(&paths, self.config.require_post_quantum)?, tls::server_only(&paths)?);
         let store = Store::open(&self.config.store_path()).await?;
         let (writer, committing) =
             Writer::start(store.clone(), self.config.correlation, self.exceptions.clone());
@@ -117,13 +123,16 @@ impl Server {
             ack_key: Arc::new(authority::load_ack_key(&paths)?),
             writer: writer.clone(),
             turns: Arc::new(Turns::new()),
+            rates: Arc::new(Rates::new(config.agent_rate)),
         };
         let door = |tls: Arc<ServerConfig>, router: Router| Door {
             tls: TlsAcceptor::from(tls),
             router,
             writer: writer.clone(),
             handshake_timeout: config.handshake_timeout,
+            idle_timeout: config.idle_timeout,
             connections: Arc::new(Semaphore::new(config.connections_max)),
+            addresses: Addresses::new(config.connections_per_address),
         };
         let doors = [
             (self.ingest, door(mutual, ingest::router(intake.clone()))),
@@ -167,7 +176,9 @@ struct Door {
     router: Router,
     writer: Writer,
     handshake_timeout: Duration,
+    idle_timeout: Duration,
     connections: Arc<Semaphore>,
+    addresses: Addresses,
 }
 
 impl Door {
@@ -182,11 +193,16 @@ impl Door {
             };
             match accepted {
                 (Ok(slot), Ok((stream, from))) => {
+                    let Some(visit) = self.addresses.enter(from.ip()) else {
+                        let detail = "this address has as many connections as it may have";
+                        self.writer.reject(&from.ip().to_string(), "connections", detail);
+                        continue;
+                    };
                     let door = self.clone();
                     let stop = stop.clone();
                     connections.spawn(async move {
                         door.connection(stream, from, stop).await;
-                        drop(slot);
+                        drop((slot, visit));
                     });
                 }
                 (_, Err(error)) => {
@@ -223,13 +239,21 @@ impl Door {
     async fn http(&self, stream: TlsStream<TcpStream>, from: SocketAddr, mut stop: watch::Receiver<bool>) {
         let peer = tls::peer_of(stream.get_ref().1);
         let router = self.router.clone();
+        let activity = Arc::new(Activity::new());
+        let requests = Arc::clone(&activity);
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let running = requests.begin();
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(from));
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
-            router.clone().oneshot(request)
+            let answer = router.clone().oneshot(request);
+            async move {
+                let answer = answer.await;
+                drop(running);
+                answer
+            }
         });
         let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let builder = auto::Builder::new(TokioExecutor::new());
@@ -250,11 +274,42 @@ impl Door {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
+            () = idle(&activity, self.idle_timeout) => {
+                connection.as_mut().graceful_shutdown();
+                // One that does not even answer to that is dropped.
+                match tokio::time::timeout(GRACE, connection).await {
+                    Ok(outcome) => outcome,
+                    Err(_) => return self.writer.reject(&from.ip().to_string(), "http", "nothing came in time"),
+                }
+            }
         };
         if let Err(error) = outcome {
-            tracing::debug!(error = error_chain(&*error), "a connection ended");
+            let text = error_chain(&*error);
+            // A peer that goes away does nothing wrong; one that does not speak HTTP, or abuses it, does.
+            if !is_of_network(&*error) {
+                self.writer.reject(&from.ip().to_string(), "http", &text);
+            }
+            tracing::debug!(error = text, "a connection ended");
         }
     }
+}
+
+/// Returns when there was no request for so long.
+async fn idle(activity: &Activity, limit: Duration) {
+    loop {
+        match limit.checked_sub(activity.idle()) {
+            // Not too often, whatever the clock's grain.
+            Some(left) if left > Duration::ZERO => tokio::time::sleep(left.max(ACCEPT_PAUSE)).await,
+            Some(_) | None => return,
+        }
+    }
+}
+
+/// Whether the connection failed below HTTP.
+fn is_of_network(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.is::<std::io::Error>() || error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
+    })
 }
 
 /// Returns when the collector must stop; a sender that is gone says so too.

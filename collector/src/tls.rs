@@ -42,19 +42,20 @@ fn agent_in(leaf: &CertificateDer<'_>) -> Option<AgentId> {
     })
 }
 
-/// For the ingest listener: a client must show a certificate of our CA.
+/// For the ingest listener: a client must show a certificate of our CA. With `require_post_quantum` its key exchange must be the
+/// hybrid.
 ///
 /// # Errors
 /// Names the file that cannot be used.
-pub fn mutual(paths: &Paths) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn mutual(paths: &Paths, require_post_quantum: bool) -> Result<Arc<ServerConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(paths.ca())
         .map_err(|cause| TlsError::Pem { path: paths.ca(), cause })?;
     roots.add(ca).map_err(|cause| TlsError::Use { cause })?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider(false))
         .build()
         .map_err(|cause| TlsError::Verifier { cause })?;
-    let builder = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider(require_post_quantum))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|cause| TlsError::Use { cause })?
         .with_client_cert_verifier(verifier);
@@ -66,7 +67,7 @@ pub fn mutual(paths: &Paths) -> Result<Arc<ServerConfig>, TlsError> {
 /// # Errors
 /// Names the file that cannot be used.
 pub fn server_only(paths: &Paths) -> Result<Arc<ServerConfig>, TlsError> {
-    let builder = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider(false))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|cause| TlsError::Use { cause })?
         .with_no_client_auth();
@@ -89,8 +90,13 @@ fn finish(
 }
 
 /// aws-lc with `X25519MLKEM768` first (rustls' feature `prefer-post-quantum`; a test asserts it).
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+/// If it is required, nothing else is accepted.
+fn provider(require_post_quantum: bool) -> Arc<CryptoProvider> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if require_post_quantum {
+        provider.kx_groups = vec![rustls::crypto::aws_lc_rs::kx_group::X25519MLKEM768];
+    }
+    Arc::new(provider)
 }
 
 /// Why a listener has no TLS.
@@ -128,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_hybrid_key_exchange_comes_first() {
-        let groups: Vec<_> = provider().kx_groups.iter().map(|group| group.name()).collect();
+        let groups: Vec<_> = provider(false).kx_groups.iter().map(|group| group.name()).collect();
         assert_eq!(groups.first(), Some(&NamedGroup::X25519MLKEM768), "{groups:?}");
     }
 }

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod attacks;
 mod benign;
 mod captures;
 mod console;
@@ -19,6 +20,5 @@ mod exceptions;
 mod learning;
 mod live;
 mod path;
-mod refuse;
 mod support;
 mod workers;

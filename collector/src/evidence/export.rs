@@ -46,7 +46,7 @@ pub async fn incident(
 ) -> Result<u64, ExportError> {
     let mut tx = store.reader().begin().await.map_err(query("begin"))?;
     let mut out = Writer::new(to, key);
-    out.line(&header(now, json!({ "incident": id })))?;
+    out.line(&header(now, &json!({ "incident": id })))?;
     let agents = format!("g.id IN (SELECT f.agent FROM findings f WHERE f.incident IN ({ABOUT}))");
     copy(&mut tx, &mut out, &agents_where(&agents), Some(id), agent_line).await?;
     let found = copy(
@@ -89,7 +89,7 @@ pub async fn store(
 ) -> Result<u64, ExportError> {
     let mut tx = store.reader().begin().await.map_err(query("begin"))?;
     let mut out = Writer::new(to, key);
-    out.line(&header(now, json!({ "store": { "agent": agent } })))?;
+    out.line(&header(now, &json!({ "store": { "agent": agent } })))?;
     copy(&mut tx, &mut out, &agents_where("$1 IS NULL OR g.id = $1"), agent, agent_line).await?;
     copy(&mut tx, &mut out, &batches_where("$1 IS NULL OR agent = $1"), agent, batch_line).await?;
     let heads = "SELECT * FROM chains WHERE $1 IS NULL OR agent = $1 ORDER BY agent, lane";
@@ -97,7 +97,7 @@ pub async fn store(
     Ok(out.seal()?)
 }
 
-fn header(now: Timestamp, of: Value) -> Value {
+fn header(now: Timestamp, of: &Value) -> Value {
     json!({
         "type": "bundle", "format": FORMAT, "made_at": now, "made_by": env!("CARGO_PKG_VERSION"), "of": of,
     })
