@@ -38,8 +38,12 @@ pub(crate) struct WorkerReading {
     pub(crate) capture: capture::Stats,
     /// Of overload, see [`crate::run`].
     pub(crate) level: u8,
+    /// The highest that it was.
+    pub(crate) highest: u8,
     /// How often it became overloaded.
     pub(crate) overloads: u64,
+    /// What was observed in all.
+    pub(crate) events: u64,
     /// Left out because of overload: frames, payloads, events.
     pub(crate) frames_shed: u64,
     pub(crate) payloads_shed: u64,
@@ -117,6 +121,7 @@ impl Gauge {
             add("capture.kernel_drops", capture.dropped);
             add("capture.not_recorded", reading.not_recorded);
             add("overload.begun", reading.overloads);
+            add("overload.events", reading.events);
             add("overload.frames_shed", reading.frames_shed);
             add("overload.payloads_shed", reading.payloads_shed);
             add("overload.events_shed", reading.events_shed);
@@ -200,12 +205,19 @@ impl Monitor {
         workers.map(|worker| read(worker).0.level).max().unwrap_or_default()
     }
 
+    /// The highest level of overload that any capture thread reached since it started.
+    fn highest(&self) -> u8 {
+        let workers = self.gauges.iter().flat_map(|gauge| &gauge.workers);
+        workers.map(|worker| read(worker).0.highest).max().unwrap_or_default()
+    }
+
     /// What is known now; spool and shipping are the caller's to add.
     pub(crate) fn measure(&mut self, at: Timestamp, others: Vec<(String, u64)>) -> Health {
         let there = pnet::datalink::interfaces();
         let mut counters = others;
         let mut interfaces = Vec::new();
         counters.push(("overload.level".to_owned(), self.level().into()));
+        counters.push(("overload.highest".to_owned(), self.highest().into()));
         for gauge in &self.gauges {
             let total = gauge.count(&mut counters);
             let up = there.iter().any(|one| one.name == gauge.interface && one.is_up() && one.is_running());

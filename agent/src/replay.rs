@@ -441,7 +441,9 @@ impl Replay {
             let name = LinkType::Other(*number).name();
             tracing::warn!(link_type = number, name, frames, "frames of this link type are not decoded");
         }
-        self.sensor.finish();
+        while self.sensor.finish_some() {
+            self.drain()?;
+        }
         self.drain()?;
         if let (Some(drawer), true) = (&self.drawer, self.save) {
             drawer.put(self.sensor.learned());
@@ -474,7 +476,7 @@ impl Replay {
                     .iter()
                     .map(|(name, count)| (name.to_owned(), count))
                     .chain([("capture.unreadable".to_owned(), unreadable)])
-                    .chain(health::excepted(self.sensor.iter_excepted())),
+                    .chain(health::excepted(self.sensor.excepted())),
             ),
             interfaces: interfaces.collect(),
             ..Health::default()

@@ -70,6 +70,7 @@ counters! {
     AlertMalformedCef "alert.skip.cef" "Syslog lines that begin as CEF and break its rules.",
     AlertNoPhrase "alert.skip.no_phrase" "Syslog lines in plain words that name nothing an endpoint product would report.",
     SummaryDetailShed "summary.detail_shed" "Entries left out of summaries by the byte budget or table bounds.",
+    FlowsShed "overload.flows_shed" "Flows that summaries count and do not list, because of overload.",
     RecordsShed "sensor.records_shed" "Records and flows dropped because nobody took them in time.",
 }
 

@@ -25,7 +25,7 @@ use crate::limits::Limits;
 use crate::proto::{Expected, Session, Side, Sink};
 
 pub use steer::{Share, Steer, quoted_ends};
-pub use worker::{Place, Placed, Worker, merge};
+pub use worker::{Place, Placed, Worker};
 
 /// How an observer looks at packets, beside its bounds.
 #[derive(Clone, Copy, Debug)]

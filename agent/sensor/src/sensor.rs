@@ -21,7 +21,7 @@ use crate::event::{Event, FlowEvent};
 use crate::frame::Frame;
 use crate::intel::Intel;
 use crate::limits::Limits;
-use crate::observe::{Observer, Options};
+use crate::observe::{Observer, Options, Placed};
 use crate::segment::Policy;
 use crate::summarize::{EndedFlow, Summarizer};
 
@@ -221,7 +221,7 @@ impl Stage {
         self.findings.set_exceptions(exceptions);
     }
 
-    /// Under overload, summaries lose their detail first: flows that end are counted (`summary.detail_shed`), not listed.
+    /// Under overload, summaries lose their detail first: flows that end are counted (`overload.flows_shed`), not listed.
     pub const fn set_outline(&mut self, outline: bool) {
         self.outline = outline;
     }
@@ -261,14 +261,33 @@ impl Stage {
             any = true;
             self.handle_event(&event);
             if self.keep == Keep::Events {
-                self.kept.push_back(event);
-                if self.kept.len() > self.pending_max {
-                    self.kept.pop_front();
-                    self.counters.count(Counter::RecordsShed);
-                }
+                self.keep_event(event);
             }
         }
-        // Most frames say nothing new, and only events make a table overflow. All detectors are asked, so not each time.
+        self.handled(any);
+    }
+
+    /// The same, for whoever wants them back: memory is given back cheapest by the thread that took it.
+    pub fn handle_placed(&mut self, events: &[Placed]) {
+        for Placed { event, .. } in events {
+            self.handle_event(event);
+            if self.keep == Keep::Events {
+                self.keep_event(event.clone());
+            }
+        }
+        self.handled(!events.is_empty());
+    }
+
+    fn keep_event(&mut self, event: Event) {
+        self.kept.push_back(event);
+        if self.kept.len() > self.pending_max {
+            self.kept.pop_front();
+            self.counters.count(Counter::RecordsShed);
+        }
+    }
+
+    /// Most frames say nothing new, and only events make a table overflow. All detectors are asked, so not each time.
+    fn handled(&mut self, any: bool) {
         self.uncounted += u32::from(any);
         if self.uncounted >= COUNT_EVERY {
             self.count_evicted();

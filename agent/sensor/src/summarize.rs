@@ -141,7 +141,7 @@ impl Summarizer {
         *self.applications.entry(record.application).or_default() += 1;
         let bytes = record.originator.bytes.saturating_add(record.responder.bytes);
         self.flow_bytes = self.flow_bytes.saturating_add(bytes);
-        self.counters.count(Counter::SummaryDetailShed);
+        self.counters.count(Counter::FlowsShed);
     }
 
     /// One flow that ended.

@@ -30,8 +30,8 @@ use socket::{Programs, attach, bind, get_option, link_of, set_option, share, siz
 const BLOCKS: usize = 128;
 /// However many workers there are.
 const BLOCKS_MIN: usize = 32;
-/// Blocks handed over before the caller gets a turn.
-const BLOCKS_PER_TURN: usize = 8;
+/// Blocks handed over before the caller gets a turn: what they bring about is still in the cache for whoever takes it next.
+const BLOCKS_PER_TURN: usize = 2;
 /// In thousandths.
 const NEARLY_ALL: u32 = 900;
 /// A block that is not full is handed over after this long, or twice that at most.

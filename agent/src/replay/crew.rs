@@ -1,33 +1,41 @@
-//! Several observers on threads of their own, with one stage behind them: the same records as with one, in less time.
+//! Several observers on threads of their own, and the stage behind them on another: the same records as with one, in less time.
 //!
 //! ```text
-//! frames ─► Steer ─┬─► worker 1 ─┐
-//!                  ├─► worker 2 ─┼─► merge ─► Stage ─► records
-//!                  └─► worker N ─┘
+//!                    ┌─► observer 1 ─┐
+//! frames ─► Steer ───┼─► observer 2 ─┼─► merge ─► Stage ─► records, to whoever reads the frames
+//!  (one batch each)  └─► observer N ─┘      (one thread)
 //! ```
 //!
-//! Frames go out in batches. A batch is merged when every worker has answered it, while the next one is being observed;
-//! where batches begin and end never shows.
+//! Frames go out in batches. While the stage is at one, the observers are at the next and another is being read; where
+//! batches begin and end never shows. What goes from one thread to another comes back to be used again, and events are
+//! dropped by the observer that made them. What is on its way is bounded: batches, the bytes of each, events of an observer.
+
+mod hand;
+mod judge;
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use sekimori_sensor::baseline::BaselineError;
 use sekimori_sensor::counters::{Counter, Counters};
 use sekimori_sensor::event::Event;
-use sekimori_sensor::frame::{Frame, LinkType};
-use sekimori_sensor::observe::{Observer, Place, Placed, Share, Steer, Worker, merge};
+use sekimori_sensor::frame::Frame;
+use sekimori_sensor::observe::{Observer, Share, Steer};
 use sekimori_sensor::sensor::{Sensor, SensorConfig, Stage};
 use sekimori_wire::record::{FlowSummary, Record};
 use sekimori_wire::time::Timestamp;
+
+use hand::{Hand, Load, Work};
+use judge::{Handed, Judge, Seen, Told};
 
 /// Frames of a batch: enough that handing it over costs little, few enough to stay in the cache.
 const BATCH_FRAMES: usize = 2_048;
 /// Bytes of a batch.
 const BATCH_BYTES: usize = 1 << 20;
-/// Batches out at once.
-const AHEAD: usize = 2;
+/// Batches out at once: enough that no thread waits for another that was only held up for a moment.
+const AHEAD: usize = 6;
 
 /// One sensor, or several observers.
 pub(super) enum Crew {
@@ -35,94 +43,43 @@ pub(super) enum Crew {
     Many(Box<Many>),
 }
 
-/// Several observers.
+/// Several observers: the side of whoever reads the frames.
 pub(super) struct Many {
     steer: Steer,
     hands: Vec<Hand>,
-    stage: Stage,
-    /// Of frames that went back in time.
+    /// Its own thread has it while there is a batch to judge.
+    stage: Arc<Mutex<Stage>>,
+    /// Gone once the capture is over.
+    to_judge: Option<Sender<Handed>>,
+    told: Receiver<Told>,
+    judge: Option<JoinHandle<Counters>>,
+    /// Of frames that went back in time; in the end also what the observers counted.
     counters: Counters,
     /// Frames handed out so far.
     number: u64,
     /// Capture time never goes back.
     now: Timestamp,
-    /// What is being collected.
-    open: Open,
-    /// Batches that the workers have, oldest first.
-    out: VecDeque<Handed>,
-}
-
-/// A worker's thread.
-struct Hand {
-    work: Option<Sender<Work>>,
-    done: Receiver<Done>,
-    /// What its observer has counted.
-    counters: Counters,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// Frames for one worker.
-#[derive(Default)]
-struct Load {
-    frames: Vec<Loaded>,
-    bytes: Vec<u8>,
-}
-
-#[derive(Clone, Copy)]
-struct Loaded {
-    number: u64,
-    at: Timestamp,
-    link: LinkType,
-    wire_len: u32,
-    vlan: Option<u16>,
-    quote: bool,
-    /// Where its bytes end.
-    end: usize,
-}
-
-enum Work {
-    /// Frames, and the time that all frames so far have reached.
-    Batch(Load, Timestamp),
-    /// The capture is over.
-    Finish,
-}
-
-struct Done {
-    placed: Vec<Placed>,
-    counters: Counters,
-}
-
-#[derive(Default)]
-struct Open {
+    /// What is being collected: for each observer its frames, and of all frames what the stage wants to know.
     loads: Vec<Load>,
-    frames: Vec<(Timestamp, u32)>,
+    seen: Vec<Seen>,
     bytes: usize,
-}
-
-/// A batch that is with the workers: number of its first frame, time and length of each.
-struct Handed {
-    first: u64,
-    frames: Vec<(Timestamp, u32)>,
+    /// Lists that came back empty.
+    spare: Vec<Vec<Seen>>,
+    /// Batches that are not judged.
+    out: usize,
+    records: VecDeque<Record>,
+    flows: VecDeque<FlowSummary>,
+    events: VecDeque<Event>,
 }
 
 impl Crew {
     /// One observer without threads, or so many with.
     pub(super) fn new(config: SensorConfig, workers: usize) -> Self {
         if workers <= 1 {
-            return Self::One(Box::new(Sensor::new(config)));
+            Self::One(Box::new(Sensor::new(config)))
+        } else {
+            Self::Many(Box::new(Many::new(config, workers)))
         }
-        let hands =
-            (0..workers).map(|_| Hand::start(Observer::new(&config.limits, config.observe, config.seed)));
-        Self::Many(Box::new(Many {
-            steer: Steer::new(workers, config.seed),
-            hands: hands.collect(),
-            stage: Stage::new(config),
-            counters: Counters::default(),
-            number: 0,
-            now: Timestamp::ZERO,
-            open: Open::new(workers),
-            out: VecDeque::new(),
-        }))
     }
 
     pub(super) fn handle_frame(&mut self, frame: &Frame<'_>) {
@@ -132,31 +89,35 @@ impl Crew {
         }
     }
 
-    pub(super) fn finish(&mut self) {
+    /// The capture is over: goes on with the end, and says whether there is more of it.
+    pub(super) fn finish_some(&mut self) -> bool {
         match self {
-            Self::One(sensor) => sensor.finish(),
-            Self::Many(many) => many.finish(),
+            Self::One(sensor) => {
+                sensor.finish();
+                false
+            }
+            Self::Many(many) => many.finish_some(),
         }
     }
 
     pub(super) fn poll_record(&mut self) -> Option<Record> {
         match self {
             Self::One(sensor) => sensor.poll_record(),
-            Self::Many(many) => many.stage.poll_record(),
+            Self::Many(many) => many.records.pop_front(),
         }
     }
 
     pub(super) fn poll_flow(&mut self) -> Option<FlowSummary> {
         match self {
             Self::One(sensor) => sensor.poll_flow(),
-            Self::Many(many) => many.stage.poll_flow(),
+            Self::Many(many) => many.flows.pop_front(),
         }
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
         match self {
             Self::One(sensor) => sensor.poll_event(),
-            Self::Many(many) => many.stage.poll_event(),
+            Self::Many(many) => many.events.pop_front(),
         }
     }
 
@@ -164,45 +125,73 @@ impl Crew {
         match self {
             Self::One(sensor) => sensor.counters(),
             Self::Many(many) => {
-                let mut all = many.stage.counters();
+                let mut all = lock(&many.stage).counters();
                 all.merge(&many.counters);
-                many.hands.iter().for_each(|hand| all.merge(&hand.counters));
                 all
             }
         }
     }
 
-    pub(super) fn iter_excepted(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub(super) fn excepted(&self) -> Vec<(String, u64)> {
+        let named = |(id, count): (&str, u64)| (id.to_owned(), count);
         match self {
-            Self::One(sensor) => sensor.stage(),
-            Self::Many(many) => &many.stage,
+            Self::One(sensor) => sensor.iter_excepted().map(named).collect(),
+            Self::Many(many) => lock(&many.stage).iter_excepted().map(named).collect(),
         }
-        .iter_excepted()
     }
 
     pub(super) fn learned(&self) -> Vec<u8> {
         match self {
             Self::One(sensor) => sensor.learned(),
-            Self::Many(many) => many.stage.learned(),
+            Self::Many(many) => lock(&many.stage).learned(),
         }
     }
 
     pub(super) fn recall(&mut self, file: &[u8]) -> Result<(), BaselineError> {
         match self {
             Self::One(sensor) => sensor.recall(file),
-            Self::Many(many) => many.stage.recall(file),
+            Self::Many(many) => lock(&many.stage).recall(file),
         }
     }
 
     pub(super) fn now(&self) -> Timestamp {
         match self {
             Self::One(sensor) => sensor.now(),
-            Self::Many(many) => many.stage.now(),
+            Self::Many(many) => lock(&many.stage).now(),
         }
     }
 }
 
 impl Many {
+    fn new(config: SensorConfig, workers: usize) -> Self {
+        let observers = (0..workers).map(|_| Observer::new(&config.limits, config.observe, config.seed));
+        let (hands, lanes) = observers.map(Hand::start).unzip();
+        let steer = Steer::new(workers, config.seed);
+        let stage = Arc::new(Mutex::new(Stage::new(config)));
+        let (to_judge, handed) = bounded(AHEAD + 1);
+        let (tell, told) = bounded(AHEAD + 1);
+        let judge = Judge::new(Arc::clone(&stage), lanes, tell);
+        Self {
+            steer,
+            hands,
+            stage,
+            to_judge: Some(to_judge),
+            told,
+            judge: Some(std::thread::spawn(move || judge.run(&handed))),
+            counters: Counters::default(),
+            number: 0,
+            now: Timestamp::ZERO,
+            loads: (0..workers).map(|_| Load::default()).collect(),
+            seen: Vec::new(),
+            bytes: 0,
+            spare: Vec::new(),
+            out: 0,
+            records: VecDeque::new(),
+            flows: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
     fn handle_frame(&mut self, frame: &Frame<'_>) {
         if frame.at < self.now {
             self.counters.count(Counter::TimeBackwards);
@@ -211,136 +200,95 @@ impl Many {
         self.number += 1;
         let Share { observer, quoted } = self.steer.share(frame);
         let lifted = Frame { at: self.now, ..*frame };
-        self.open.load(observer, self.number, &lifted, false);
+        self.load(observer, &lifted, false);
         if let Some(other) = quoted.filter(|other| *other != observer) {
-            self.open.load(other, self.number, &lifted, true);
+            self.load(other, &lifted, true);
         }
-        self.open.frames.push((self.now, frame.wire_len));
-        if self.open.frames.len() >= BATCH_FRAMES || self.open.bytes >= BATCH_BYTES {
+        self.seen.push((self.now, frame.wire_len));
+        if self.seen.len() >= BATCH_FRAMES || self.bytes >= BATCH_BYTES {
             self.hand_out();
         }
     }
 
-    /// Gives the open batch to the workers, and takes back one that they have had for long.
+    fn load(&mut self, observer: usize, frame: &Frame<'_>, quote: bool) {
+        if let Some(load) = self.loads.get_mut(observer) {
+            load.push(self.number, frame, quote);
+            self.bytes += frame.bytes.len();
+        }
+    }
+
+    /// Gives the open batch to the observers and the stage; waits while too many are out.
     fn hand_out(&mut self) {
-        let open = std::mem::replace(&mut self.open, Open::new(self.hands.len()));
-        if open.frames.is_empty() {
+        if self.seen.is_empty() {
             return;
         }
-        for (hand, load) in self.hands.iter().zip(open.loads) {
-            hand.give(Work::Batch(load, self.now));
+        for (hand, load) in self.hands.iter().zip(&mut self.loads) {
+            let full = core::mem::replace(load, hand.spare());
+            hand.give(Work::Batch(full, self.now));
         }
-        let count = u64::try_from(open.frames.len()).unwrap_or_default();
-        self.out.push_back(Handed { first: self.number - count + 1, frames: open.frames });
-        if self.out.len() > AHEAD {
-            self.take_back();
+        let seen = core::mem::replace(&mut self.seen, self.spare.pop().unwrap_or_default());
+        self.bytes = 0;
+        let count = u64::try_from(seen.len()).unwrap_or_default();
+        if let Some(to_judge) = &self.to_judge {
+            // It ends after this side does.
+            let _sent = to_judge.send(Handed { first: self.number - count + 1, seen });
         }
-    }
-
-    /// Merges the oldest batch.
-    fn take_back(&mut self) {
-        let Some(Handed { first, frames }) = self.out.pop_front() else { return };
-        let mut placed = self.collect().into_iter().peekable();
-        for (number, (at, wire_len)) in (first..).zip(frames) {
-            self.stage.handle_frame(at, wire_len);
-            let until = Place::after_frame(at, number);
-            let own = std::iter::from_fn(|| placed.next_if(|one| one.place() <= until));
-            self.stage.handle_events(own.map(|one| one.event));
-        }
-        // What was due by the last frame's time, and brought about by no frame.
-        self.stage.handle_events(placed.map(|one| one.event));
-    }
-
-    /// The answer of every worker to the oldest work, in the one order.
-    fn collect(&mut self) -> Vec<Placed> {
-        let mut parts = Vec::with_capacity(self.hands.len());
-        for hand in &mut self.hands {
-            if let Ok(done) = hand.done.recv() {
-                hand.counters = done.counters;
-                parts.push(done.placed);
-            }
-        }
-        merge(parts)
-    }
-
-    fn finish(&mut self) {
-        self.hand_out();
-        while !self.out.is_empty() {
-            self.take_back();
-        }
-        self.hands.iter().for_each(|hand| hand.give(Work::Finish));
-        let last = self.collect();
-        self.stage.handle_events(last.into_iter().map(|one| one.event));
-        self.stage.finish();
-    }
-}
-
-impl Open {
-    fn new(workers: usize) -> Self {
-        Self { loads: (0..workers).map(|_| Load::default()).collect(), frames: Vec::new(), bytes: 0 }
-    }
-
-    fn load(&mut self, worker: usize, number: u64, frame: &Frame<'_>, quote: bool) {
-        let Some(load) = self.loads.get_mut(worker) else { return };
-        load.bytes.extend_from_slice(frame.bytes);
-        self.bytes += frame.bytes.len();
-        let Frame { at, link, wire_len, vlan, bytes: _ } = *frame;
-        load.frames.push(Loaded { number, at, link, wire_len, vlan, quote, end: load.bytes.len() });
-    }
-}
-
-impl Hand {
-    fn start(observer: Observer) -> Self {
-        let (work, to_do) = bounded::<Work>(AHEAD + 1);
-        let (give_back, done) = bounded::<Done>(AHEAD + 1);
-        let thread = std::thread::spawn(move || {
-            let mut worker = Worker::new(observer);
-            for work in to_do {
-                match work {
-                    Work::Batch(load, now) => {
-                        load.replay(&mut worker);
-                        worker.reach(now);
-                    }
-                    Work::Finish => worker.finish(),
-                }
-                let done = Done { placed: worker.take(), counters: worker.counters().clone() };
-                if give_back.send(done).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { work: Some(work), done, counters: Counters::default(), thread: Some(thread) }
-    }
-
-    fn give(&self, work: Work) {
-        if let Some(sender) = &self.work {
-            // A worker ends only after this side does.
-            let _given = sender.send(work);
+        self.out += 1;
+        while self.out > AHEAD && self.hear() {}
+        while let Ok(told) = self.told.try_recv() {
+            self.take(told);
         }
     }
-}
 
-impl Load {
-    fn replay(&self, worker: &mut Worker) {
-        let mut from = 0;
-        for one in &self.frames {
-            let bytes = self.bytes.get(from..one.end).unwrap_or_default();
-            from = one.end;
-            let Loaded { number, at, link, wire_len, vlan, quote, end: _ } = *one;
-            worker.handle_frame(number, &Frame { at, link, bytes, wire_len, vlan }, quote);
+    /// Waits for what the stage says next. False when it has ended.
+    fn hear(&mut self) -> bool {
+        let Ok(told) = self.told.recv() else { return false };
+        self.take(told);
+        true
+    }
+
+    fn take(&mut self, told: Told) {
+        let Told { records, flows, events, seen } = told;
+        self.records.extend(records);
+        self.flows.extend(flows);
+        self.events.extend(events);
+        if let Some(seen) = seen {
+            self.out -= 1;
+            self.spare.push(seen);
         }
+    }
+
+    fn finish_some(&mut self) -> bool {
+        if self.to_judge.is_some() {
+            self.hand_out();
+            self.hands.iter().for_each(|hand| hand.give(Work::Finish));
+            self.to_judge = None;
+        }
+        if self.hear() {
+            return true;
+        }
+        match self.judge.take().map(JoinHandle::join) {
+            Some(Ok(counted)) => self.counters.merge(&counted),
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => {}
+        }
+        false
     }
 }
 
 impl Drop for Many {
     fn drop(&mut self) {
-        for hand in &mut self.hands {
-            hand.work = None;
-            // Lets a worker go on that waits to give something back.
-            while hand.done.recv().is_ok() {}
-            if let Some(thread) = hand.thread.take() {
-                let _ended = thread.join();
-            }
+        self.to_judge = None;
+        self.hands.iter_mut().for_each(Hand::dismiss);
+        // Lets the stage go on that waits to tell something.
+        while self.told.recv().is_ok() {}
+        if let Some(judge) = self.judge.take() {
+            let _ended = judge.join();
         }
+        self.hands.iter_mut().for_each(Hand::join);
     }
+}
+
+fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
+    stage.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -302,3 +302,57 @@ fn the_report_tells_totals_times_talkers_and_protocols() {
         assert!(report.contains(expected), "{expected} is not in\n{report}");
     }
 }
+
+/// Datagrams between many hosts; most of the flows are left when the capture ends.
+fn many_flows(path: &Path) {
+    let mut bytes = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0];
+    for number in 0..12_000_u32 {
+        let [_, high, middle, low] = number.to_be_bytes();
+        let (inside, outside) = ([10, high, middle, low], [198, 51, 100, low % 7]);
+        let (from, to) = if number % 3 == 2 { (outside, inside) } else { (inside, outside) };
+        let mut frame =
+            vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0, 0, 30, 0, 0, 0, 0, 64, 17, 0, 0];
+        frame.extend(from.into_iter().chain(to));
+        frame.extend([0x9c, 0x40, 0x9c, 0x41, 0, 10, 0, 0, 1, 2]);
+        let len = u32::try_from(frame.len()).unwrap();
+        // Then a long silence, after which many end at once.
+        let second = 1_700_000_000 + number / 1_000 + if number >= 3_000 { 3_500 } else { 0 };
+        for word in [second, number % 1_000 * 1_000, len, len] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend(frame);
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn several_observers_give_the_bytes_that_one_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.pcap");
+    many_flows(&path);
+    let path = path.to_str().unwrap();
+    for format in ["findings", "flows", "summary", "eve"] {
+        let one = replayed(dir.path(), &["--format", format, path]);
+        for workers in ["2", "5"] {
+            let many = replayed(dir.path(), &["--format", format, "--workers", workers, path]);
+            assert!(one == many, "{format} with {workers} workers");
+        }
+    }
+    let flows = replayed(dir.path(), &["--format", "flows", "--workers", "2", path]);
+    assert_eq!(flows.lines().count(), 12_000, "none is lost where parts end");
+}
+
+#[test]
+fn several_observers_end_with_whoever_reads_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.pcap");
+    many_flows(&path);
+    let mut files = Files::open(&[path], None);
+    let words = args(&["--format", "flows", "x.pcap"]);
+    let mut crew = Crew::new(sensor_config(None, &words, Format::Flows, [0; 32]), 3);
+    for _ in 0..10_000 {
+        crew.handle_frame(&files.next_frame().unwrap());
+    }
+    // What nobody took is no reason to wait.
+    drop(crew);
+}

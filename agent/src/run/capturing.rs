@@ -71,10 +71,10 @@ impl Capturing {
         (own, live): (usize, Live),
         worker: Worker,
         team: Arc<Team>,
-        to_stage: Sender<Part>,
+        (to_stage, rooms): (Sender<Part>, Receiver<Vec<Placed>>),
         (to_others, quotes): (Vec<Sender<Quote>>, Receiver<Quote>),
     ) -> Self {
-        let handing = Handing::new(Arc::clone(&team.queue), to_stage);
+        let handing = Handing::new(Arc::clone(&team.queue), to_stage, rooms);
         let desk = Desk {
             lists: team.shelf.lists(),
             seen: 0,
@@ -135,7 +135,7 @@ impl Capturing {
         }
         desk.is_silent = true;
         let delivered = live.deliver(wait, |frame| desk.handle_frame(frame));
-        let mut placed = desk.worker.take();
+        let mut placed = desk.worker.exchange(self.handing.room());
         let quoted = self.take_quotes();
         let mut until = self.desk.worker.now();
         if self.desk.is_silent && now > until && self.live.backlog() == 0 {
@@ -179,7 +179,7 @@ impl Capturing {
         self.desk.worker.reach(last);
         let mut placed = self.desk.worker.take();
         let quoted = self.take_quotes();
-        self.desk.worker.finish();
+        while self.desk.worker.finish_some() {}
         placed.extend(self.desk.worker.take());
         self.show();
         let part = self.part(placed, quoted, END);
@@ -193,9 +193,11 @@ impl Capturing {
             sensor: worker.counters().clone(),
             capture: self.live.stats(),
             level: self.overload.level().number(),
+            highest: self.overload.highest().number(),
             overloads: self.overload.begun(),
             frames_shed: shed.frames,
             payloads_shed: shed.payloads,
+            events: self.handing.events(),
             events_shed: self.handing.events_shed(),
             quotes_shed: *quotes_shed,
             not_recorded: self.handing.not_recorded(),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use sekimori_sensor::observe::Placed;
 use sekimori_sensor::sensor::Stage;
 
 use super::lanes::{END, Lanes, Part};
@@ -32,6 +33,8 @@ pub(super) struct Judging {
     pub(super) seen: u64,
     pub(super) parts: Receiver<Part>,
     pub(super) lanes: Lanes,
+    /// Back to each worker: lists of events that were judged.
+    pub(super) spent: Vec<Sender<Vec<Placed>>>,
     pub(super) stage: Stage,
     /// Where what is learned is put.
     pub(super) drawer: Arc<Drawer>,
@@ -89,17 +92,23 @@ impl Judging {
 
     /// Judges what all capture threads have told.
     fn judge(&mut self) {
-        let Self { team, seen, lanes, stage, recorder, .. } = self;
+        let Self { team, seen, lanes, stage, recorder, spent, .. } = self;
         if let Some(lists) = team.shelf.newer(seen) {
             stage.replace(Arc::clone(&lists.intel), lists.exceptions.clone());
         }
         let until = lanes.watermark();
         stage.set_outline(lanes.outline());
         while let Some(tally) = lanes.next_tally(until) {
-            stage.handle_events(core::iter::from_fn(|| lanes.next_event(tally.at)));
+            lanes.judge(tally.at, |run| stage.handle_placed(run));
             stage.handle_frames(tally.at, tally.packets, tally.bytes);
         }
-        stage.handle_events(core::iter::from_fn(|| lanes.next_event(until)));
+        lanes.judge(until, |run| stage.handle_placed(run));
+        for (worker, list) in lanes.take_spent() {
+            if let Some(spent) = spent.get(worker) {
+                // A worker that has enough of them, or has ended, needs no more.
+                drop(spent.try_send(list));
+            }
+        }
         if until != END {
             stage.reach(until);
         }

@@ -7,7 +7,6 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use sekimori_sensor::event::Event;
 use sekimori_sensor::observe::{Place, Placed};
 use sekimori_wire::time::Timestamp;
 
@@ -63,12 +62,61 @@ pub(super) struct Lanes {
 
 #[derive(Debug, Default)]
 struct Lane {
-    placed: VecDeque<Placed>,
-    quoted: VecDeque<Placed>,
+    placed: Queue,
+    quoted: Queue,
     tallies: VecDeque<Tally>,
     recorded: VecDeque<(Timestamp, Box<[u8]>)>,
     until: Timestamp,
     outline: bool,
+    /// Lists whose events were judged.
+    spent: Vec<Vec<Placed>>,
+}
+
+/// Events in order, in the lists in which they came.
+#[derive(Debug, Default)]
+struct Queue {
+    parts: VecDeque<Vec<Placed>>,
+    /// Of the first list, how many are gone.
+    gone: usize,
+}
+
+impl Queue {
+    fn push(&mut self, part: Vec<Placed>) {
+        if !part.is_empty() {
+            self.parts.push_back(part);
+        }
+    }
+
+    /// Puts these, in any order, among those that wait.
+    fn insert(&mut self, part: Vec<Placed>) {
+        if part.is_empty() {
+            return;
+        }
+        let gone = core::mem::take(&mut self.gone);
+        let mut all: Vec<Placed> = self.parts.drain(..).flatten().skip(gone).chain(part).collect();
+        all.sort_by_key(Placed::place);
+        self.parts.push_back(all);
+    }
+
+    fn head(&self) -> Option<Place> {
+        self.parts.front()?.get(self.gone).map(Placed::place)
+    }
+
+    /// The next ones before a time and not behind a place; not all of them if they lie in several lists.
+    fn run(&self, before: Timestamp, not_behind: Option<Place>) -> &[Placed] {
+        let rest = self.parts.front().and_then(|part| part.get(self.gone..)).unwrap_or_default();
+        let is_due =
+            |one: &&Placed| one.event.at() < before && not_behind.is_none_or(|place| one.place() <= place);
+        rest.get(..rest.iter().take_while(is_due).count()).unwrap_or_default()
+    }
+
+    /// So many are gone; a list that is gone as a whole.
+    fn advance(&mut self, count: usize) -> Option<Vec<Placed>> {
+        self.gone += count;
+        self.parts.front().filter(|part| self.gone >= part.len())?;
+        self.gone = 0;
+        self.parts.pop_front()
+    }
 }
 
 impl Lanes {
@@ -81,11 +129,8 @@ impl Lanes {
     pub(super) fn add(&mut self, part: Part) {
         let Some(lane) = self.lanes.get_mut(part.worker) else { return };
         self.held += part.placed.len() + part.quoted.len();
-        lane.placed.extend(part.placed);
-        if !part.quoted.is_empty() {
-            lane.quoted.extend(part.quoted);
-            lane.quoted.make_contiguous().sort_by_key(Placed::place);
-        }
+        lane.placed.push(part.placed);
+        lane.quoted.insert(part.quoted);
         lane.tallies.extend(part.tallies);
         if self.recorded_bytes <= RECORDED_MAX {
             self.recorded_bytes += part.recorded.iter().map(|(_, record)| record.len()).sum::<usize>();
@@ -130,26 +175,51 @@ impl Lanes {
         Some(record)
     }
 
-    /// The next event before then.
-    pub(super) fn next_event(&mut self, before: Timestamp) -> Option<Event> {
-        let mut next: Option<(Place, &mut VecDeque<Placed>)> = None;
-        for lane in &mut self.lanes {
-            for queue in [&mut lane.placed, &mut lane.quoted] {
-                let Some(place) = queue.front().map(Placed::place) else { continue };
-                if next.as_ref().is_none_or(|(best, _)| place < *best) {
-                    next = Some((place, queue));
-                }
+    /// All events before then, in order, some at a time.
+    pub(super) fn judge(&mut self, before: Timestamp, mut judge: impl FnMut(&[Placed])) {
+        while let Some((number, is_quoted, others)) = self.earliest() {
+            let Some(lane) = self.lanes.get_mut(number) else { return };
+            let queue = if is_quoted { &mut lane.quoted } else { &mut lane.placed };
+            let run = queue.run(before, others);
+            for Placed { event, .. } in run {
+                let is_late = event.at() < self.reached;
+                self.late += u64::from(is_late);
+                self.reached = self.reached.max(event.at());
+            }
+            if run.is_empty() {
+                return;
+            }
+            judge(run);
+            let count = run.len();
+            self.held -= count;
+            lane.spent.extend(queue.advance(count));
+        }
+    }
+
+    /// The queue with the earliest event (number of its lane, whether its events were quoted), and the place of the earliest
+    /// in any other.
+    fn earliest(&self) -> Option<(usize, bool, Option<Place>)> {
+        let (mut first, mut others): (Option<(Place, usize, bool)>, Option<Place>) = (None, None);
+        for (number, lane) in self.lanes.iter().enumerate() {
+            for (queue, is_quoted) in [(&lane.placed, false), (&lane.quoted, true)] {
+                let Some(place) = queue.head() else { continue };
+                let behind = match first {
+                    Some((best, ..)) if best <= place => Some(place),
+                    best => {
+                        first = Some((place, number, is_quoted));
+                        best.map(|(place, ..)| place)
+                    }
+                };
+                others = [others, behind].into_iter().flatten().min();
             }
         }
-        let (_, queue) = next?;
-        let event = queue.pop_front_if(|placed| placed.event.at() < before)?.event;
-        self.held -= 1;
-        if event.at() < self.reached {
-            self.late += 1;
-        } else {
-            self.reached = event.at();
-        }
-        Some(event)
+        first.map(|(_, number, is_quoted)| (number, is_quoted, others))
+    }
+
+    /// Lists whose events were judged, and the worker that each came from.
+    pub(super) fn take_spent(&mut self) -> impl Iterator<Item = (usize, Vec<Placed>)> {
+        let lanes = self.lanes.iter_mut().enumerate();
+        lanes.flat_map(|(worker, lane)| lane.spent.drain(..).map(move |list| (worker, list)))
     }
 
     /// Frames that did not fit the recording.
@@ -198,7 +268,11 @@ pub(super) mod tests {
     /// Milliseconds of what may be judged now.
     fn taken(lanes: &mut Lanes) -> Vec<u64> {
         let before = lanes.watermark();
-        core::iter::from_fn(|| lanes.next_event(before)).map(|event| event.at().nanos() / 1_000_000).collect()
+        let mut times = Vec::new();
+        lanes.judge(before, |run| {
+            times.extend(run.iter().map(|placed| placed.event.at().nanos() / 1_000_000));
+        });
+        times
     }
 
     #[test]
@@ -214,6 +288,10 @@ pub(super) mod tests {
         lanes.add(part(0, &[], 5_000));
         assert_eq!(taken(&mut lanes), [1_500]);
         assert_eq!(lanes.late(), 0);
+        let spent: Vec<(usize, usize)> =
+            lanes.take_spent().map(|(worker, list)| (worker, list.len())).collect();
+        assert_eq!(spent, [(0, 3), (1, 2)], "each list goes back to where it came from");
+        assert_eq!(lanes.take_spent().count(), 0);
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub(super) struct Overload {
     fell: Option<Duration>,
     calm_since: Option<Duration>,
     relapsed: bool,
+    highest: Level,
     /// How often the level left [`Level::Everything`].
     begun: u64,
 }
@@ -79,6 +80,11 @@ pub(super) struct Overload {
 impl Overload {
     pub(super) const fn level(&self) -> Level {
         self.level
+    }
+
+    /// The highest level so far.
+    pub(super) const fn highest(&self) -> Level {
+        self.highest
     }
 
     pub(super) const fn begun(&self) -> u64 {
@@ -112,6 +118,7 @@ impl Overload {
         self.begun += u64::from(self.level == Level::Everything);
         self.relapsed |= within(self.fell, RELAPSE);
         self.level = if waiting >= FULL { Level::Essentials } else { self.level.higher() };
+        self.highest = self.highest.max(self.level);
         self.rose = Some(now);
     }
 }
@@ -166,7 +173,7 @@ mod tests {
             }
         }
         overload.on_pressure(Duration::from_millis(ms), 1_000);
-        assert_eq!(overload.level(), Level::Essentials);
+        assert_eq!((overload.level(), overload.highest()), (Level::Essentials, Level::Essentials));
         let end = ms;
         while overload.level() != Level::Everything {
             ms += 20;

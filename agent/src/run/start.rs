@@ -12,7 +12,7 @@ use sekimori_wire::record::Record;
 use tokio::sync::mpsc;
 
 use super::capturing::Capturing;
-use super::handing::PARTS_MAX;
+use super::handing::{PARTS_MAX, ROOMS_MAX};
 use super::judging::Judging;
 use super::lanes::Lanes;
 use super::team::{QUOTES_MAX, Team};
@@ -68,11 +68,13 @@ impl Start<'_> {
         let team = Arc::new(Team::new(fanout, Arc::clone(&self.shelf), gauge, records, stop));
         let (to_stage, parts) = bounded(PARTS_MAX);
         let (lanes, outbox) = (Lanes::new(workers), Outbox::new(self.to_sealing.clone()));
+        let (spent, mut rooms): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(ROOMS_MAX)).unzip();
         let judging = Judging {
             team: Arc::clone(&team),
             seen: 0,
             parts,
             lanes,
+            spent,
             stage,
             drawer,
             outbox,
@@ -87,7 +89,7 @@ impl Start<'_> {
                 (own, live),
                 Worker::new(observer),
                 Arc::clone(&team),
-                to_stage.clone(),
+                (to_stage.clone(), rooms.remove(0)),
                 (to_others, from_each.remove(0)),
             );
             let end = self.on_end(&team);

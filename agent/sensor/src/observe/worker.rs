@@ -5,7 +5,7 @@
 
 use sekimori_wire::time::Timestamp;
 
-use super::Observer;
+use super::{Ending, Observer};
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::frame::Frame;
@@ -17,6 +17,8 @@ pub struct Worker {
     placed: Vec<Placed>,
     /// Reused for each frame.
     events: Vec<Event>,
+    /// The flows that are still to end, once the capture is over.
+    ending: Option<Ending>,
 }
 
 /// An event and its place among those of all observers.
@@ -47,6 +49,10 @@ enum Cause {
 }
 
 impl Place {
+    /// Behind everything.
+    pub const LAST: Self =
+        Self { at: Timestamp::from_nanos(u64::MAX), cause: Cause::End(u64::MAX), index: u32::MAX };
+
     /// Behind everything that a frame brings about.
     pub const fn after_frame(at: Timestamp, number: u64) -> Self {
         Self { at, cause: Cause::Frame(number, true), index: u32::MAX }
@@ -63,7 +69,7 @@ impl Placed {
 impl Worker {
     /// Observes with this.
     pub const fn new(observer: Observer) -> Self {
-        Self { observer, placed: Vec::new(), events: Vec::new() }
+        Self { observer, placed: Vec::new(), events: Vec::new(), ending: None }
     }
 
     /// Observes the frame of this number; `quote`: only what it quotes.
@@ -94,17 +100,31 @@ impl Worker {
         self.observer.now()
     }
 
-    /// The capture is over.
-    pub fn finish(&mut self) {
-        let mut ending = self.observer.begin_to_end(&mut self.events);
-        self.place(|event| Cause::Timer(event.flow_id().unwrap_or_default()));
-        while self.observer.end_some(&mut ending, &mut self.events) {}
+    /// The capture is over: some of what that brings about. False when that was all.
+    pub fn finish_some(&mut self) -> bool {
+        let Some(ending) = &mut self.ending else {
+            self.ending = Some(self.observer.begin_to_end(&mut self.events));
+            self.place(|event| Cause::Timer(event.flow_id().unwrap_or_default()));
+            return true;
+        };
+        let more = self.observer.end_some(ending, &mut self.events);
         self.place(|event| Cause::End(event.flow_id().unwrap_or_default()));
+        more
     }
 
     /// What was observed since the last call, in order.
     pub fn take(&mut self) -> Vec<Placed> {
         core::mem::take(&mut self.placed)
+    }
+
+    /// The same, against an empty list whose room is used from now on.
+    pub const fn exchange(&mut self, room: Vec<Placed>) -> Vec<Placed> {
+        core::mem::replace(&mut self.placed, room)
+    }
+
+    /// Events that were observed since they were taken last.
+    pub const fn waiting(&self) -> usize {
+        self.placed.len()
     }
 
     /// What was counted so far.
@@ -118,17 +138,6 @@ impl Worker {
             self.placed.push(Placed { place, event });
         }
     }
-}
-
-/// The events of several observers in the one order. Each list is in order already.
-pub fn merge(mut parts: Vec<Vec<Placed>>) -> Vec<Placed> {
-    let mut all = parts.pop().unwrap_or_default();
-    if !parts.is_empty() {
-        all.extend(parts.into_iter().flatten());
-        // Finds the runs that are there and merges them.
-        all.sort_by_key(|placed| placed.place);
-    }
-    all
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use nix::sys::socket::{
     AddressFamily, LinkAddr, MsgFlags, MultiHeaders, SockFlag, SockType, SockaddrLike as _, bind, sendmmsg,
     socket,
 };
+use nix::time::{ClockId, clock_gettime};
 
 use crate::bench::frames;
 
@@ -21,8 +22,6 @@ use crate::bench::frames;
 const BATCH: usize = 32;
 /// Frames held in memory; after them the first come again.
 const FRAMES_MAX: u64 = 4_000_000;
-/// A wait shorter than this is spent in a loop: sleeping is not that exact.
-const SPIN: Duration = Duration::from_micros(200);
 
 /// Frames in memory, one after the other.
 #[derive(Debug, Default)]
@@ -37,6 +36,8 @@ pub(super) struct Frames {
 pub(super) struct Sent {
     pub(super) packets: u64,
     pub(super) took: Duration,
+    /// CPU time that it took.
+    pub(super) cpu: Duration,
 }
 
 impl Frames {
@@ -78,14 +79,14 @@ pub(super) fn send(
     let total = u64::try_from(total)?;
     let mut packets = 0;
     let mut next = frames.iter().cycle();
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), cpu()?);
     while packets < total {
         let batch: Vec<[IoSlice<'_>; 1]> =
             next.by_ref().take(BATCH).map(|frame| [IoSlice::new(frame)]).collect();
         wait_until(begun + Duration::from_nanos(packets.saturating_mul(1_000_000_000) / rate.max(1)));
         packets += send_all(&socket, &mut headers, &batch)?;
     }
-    Ok(Sent { packets, took: begun.elapsed() })
+    Ok(Sent { packets, took: begun.elapsed(), cpu: cpu()?.saturating_sub(used) })
 }
 
 /// A packet socket on an interface that receives nothing.
@@ -103,18 +104,18 @@ fn open(interface: &str) -> anyhow::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// Sleeps, and never spins: the agent has the same cores. What a sleep is too long is made up for by the batches after it.
 fn wait_until(when: Instant) {
-    loop {
-        let left = when.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        if left > SPIN {
-            std::thread::sleep(left - SPIN);
-        } else {
-            std::hint::spin_loop();
-        }
+    let left = when.saturating_duration_since(Instant::now());
+    if !left.is_zero() {
+        std::thread::sleep(left);
     }
+}
+
+/// CPU time of this thread so far.
+fn cpu() -> anyhow::Result<Duration> {
+    let now = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).context("no clock of this thread")?;
+    Ok(now.into())
 }
 
 /// Sends every frame of a batch; what the other end's queue had no room for is tried again.

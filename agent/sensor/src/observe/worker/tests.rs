@@ -109,6 +109,13 @@ fn observed_by_one(frames: &[(Timestamp, Vec<u8>)]) -> Vec<Event> {
     events
 }
 
+/// What they observed, in the one order.
+fn merged(crew: &mut [Worker]) -> Vec<Placed> {
+    let mut all: Vec<Placed> = crew.iter_mut().flat_map(Worker::take).collect();
+    all.sort_by_key(Placed::place);
+    all
+}
+
 /// In batches of `batch` frames.
 fn observed_by_many(frames: &[(Timestamp, Vec<u8>)], workers: usize, batch: usize) -> Vec<Event> {
     let steer = Steer::new(workers, 7);
@@ -126,10 +133,12 @@ fn observed_by_many(frames: &[(Timestamp, Vec<u8>)], workers: usize, batch: usiz
             }
         }
         crew.iter_mut().for_each(|worker| worker.reach(batch.last().unwrap().0));
-        events.extend(merge(crew.iter_mut().map(Worker::take).collect()));
+        events.extend(merged(&mut crew));
     }
-    crew.iter_mut().for_each(Worker::finish);
-    events.extend(merge(crew.iter_mut().map(Worker::take).collect()));
+    for worker in &mut crew {
+        while worker.finish_some() {}
+    }
+    events.extend(merged(&mut crew));
     events.into_iter().map(|placed| placed.event).collect()
 }
 
