@@ -89,8 +89,7 @@ impl C2Beacon {
     ) {
         self.beats.on_end(at, (flow, record), &self.known, (scene, out));
         let (from, to) = (flow.originator.address, flow.responder.address);
-        let inbound = !scene.policy.is_inside(from) && scene.policy.is_inside(to);
-        if inbound || !is_unicast(to) || !is_unicast(from) {
+        if scene.inside.is_inbound() || !is_unicast(to) || !is_unicast(from) {
             return;
         }
         self.contacts.on_end(at, flow, record, &mut self.known, (scene, out));

@@ -15,8 +15,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Map, stand_in};
 use crate::detect::findings::Findings;
-use crate::detect::flood_volume::gauge::Reports;
-use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
+use crate::detect::{Detect, Kinds, Report, Scene, Setup, Sieve};
 use crate::event::{Event, First, FlowEvent, FlowRef};
 use reflecting::Reflecting;
 use victim::{Share, Victim};
@@ -64,16 +63,11 @@ pub(super) struct FloodAmplification {
     /// The last TCP flow that was met midstream: its first packet was a SYN-ACK if the same packet answers.
     midstream: Option<u64>,
     reflecting: Reflecting,
-    reports: Reports,
     distinct: usize,
     evicted: u64,
 }
 
 type Key = (IpAddr, Via);
-
-/// What says something, beside reports of traffic.
-const COUNTED: Kinds =
-    Kinds::STARTED.and(Kinds::ANSWERED).and(Kinds::OPENING).and(Kinds::DNS).and(Kinds::ENDED);
 
 impl FloodAmplification {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
@@ -83,7 +77,6 @@ impl FloodAmplification {
             newcomers: Sieve::new(limits.detector_entries, seed),
             midstream: None,
             reflecting: Reflecting::new(limits.detector_entries, seed),
-            reports: Reports::default(),
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -101,17 +94,20 @@ impl FloodAmplification {
         while self.victims.oldest().is_some_and(|(_, victim)| slot > victim.gauge.slot() + QUIET_SLOTS) {
             Self::conclude(self.victims.pop_oldest(), scene, out);
         }
-        if self.victims.peek(&key).is_none() {
+        let place = if let Some(place) = self.victims.place_of(&key) {
+            place
+        } else {
             let known = share.packets >= u64::from(AT_ONCE)
                 || share.packets > 0 && self.newcomers.pass(key, share.flow.id, |a, b| a == b).is_some();
             if !known {
                 return;
             }
-            let left = self.victims.insert(key, Victim::new(at, self.distinct));
+            let (place, left) = self.victims.enter(key, Victim::new(at, self.distinct));
             self.evicted += u64::from(left.is_some());
             Self::conclude(left, scene, out);
-        }
-        let Some(victim) = self.victims.get_mut(&key) else { return };
+            place
+        };
+        let Some(victim) = self.victims.use_at(place) else { return };
         if victim.gauge.advance(slot, key.1.floor()) {
             victim.judge(key, scene, out);
         }
@@ -137,11 +133,11 @@ impl FloodAmplification {
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let (from, to) = (flow.originator, flow.responder.address);
-        let inside = scene.policy.is_inside(from.address) && scene.policy.is_inside(to);
-        let via = match reflectors::name(from.port) {
-            Some(_) if inside && reflectors::is_discovered(from.port) => Via::Discovery,
-            Some(_) => Via::Known,
-            None => Via::SamePort,
+        let inside = scene.inside.originator && scene.inside.responder;
+        let via = match reflectors::is_one(from.port) {
+            true if inside && reflectors::is_discovered(from.port) => Via::Discovery,
+            true => Via::Known,
+            false => Via::SamePort,
         };
         // Groups are sent to by who announces itself and by who streams; a name server never sends there.
         let announced = via == Via::SamePort || reflectors::is_discovered(from.port);
@@ -227,17 +223,17 @@ impl FloodAmplification {
 
 impl Detect for FloodAmplification {
     const RULE: &'static str = "flood.amplification/1";
-    const WANTS: Kinds = Kinds::ALL;
+    const WANTS: Kinds =
+        Kinds::STARTED.and(Kinds::ANSWERED).and(Kinds::OPENING).and(Kinds::DNS).and(Kinds::ENDED);
+    const REPORTS: bool = true;
+
+    fn on_report(&mut self, Report { at, flow, traffic }: &Report, scene: &Scene<'_>, out: &mut Findings) {
+        self.on_flow(*at, flow, &FlowEvent::Traffic(*traffic), (scene, out));
+    }
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
-        if let Some((at, flow, traffic)) = self.reports.pass(event) {
-            self.on_flow(at, &flow, &FlowEvent::Traffic(traffic), (scene, out));
-        }
-        if !COUNTED.meets(Kinds::of(event)) {
-            return;
-        }
         let Event::Flow { at, flow, what } = event else { return };
-        if !matches!(what, FlowEvent::Ended(_)) {
+        if !matches!(what, FlowEvent::Traffic(_) | FlowEvent::Ended(_)) {
             self.on_flow(*at, flow, what, (scene, out));
         }
         if let FlowEvent::Ended(record) = what

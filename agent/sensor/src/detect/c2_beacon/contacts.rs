@@ -106,15 +106,19 @@ impl Contacts {
             bytes: record.originator.bytes,
             shape: opening.map(|opening| opening.shape),
         };
-        if self.pairs.peek(&pair).is_none() {
+        let place = if let Some(place) = self.pairs.place_of(&pair) {
+            place
+        } else {
             let same = |a: &First, b: &First| a.flow == b.flow;
             let Some(first) = self.newcomers.pass(pair, contact, same) else { return };
             let mut fresh =
                 Contact { series: Series::new(first.at), shape: first.shape, same_shape: 0, finding: None };
             fresh.add(&first);
-            self.evicted += u64::from(self.pairs.insert(pair, fresh).is_some());
-        }
-        if let Some(pair) = self.pairs.get_mut(&pair) {
+            let (place, left) = self.pairs.enter(pair, fresh);
+            self.evicted += u64::from(left.is_some());
+            place
+        };
+        if let Some(pair) = self.pairs.use_at(place) {
             pair.add(&contact);
             pair.judge((at, flow, record.application), known, scene, out);
         }
