@@ -124,15 +124,10 @@ impl<'a> Scene<'a> {
         Self { policy, names, domain: None, inside: Inside { originator: false, responder: false } }
     }
 
-    /// Of what a flow did.
-    fn of_flow(flow: &FlowRef, policy: &'a Policy, names: &'a Names) -> Self {
-        Self { inside: Inside::of(flow, policy), ..Self::new(policy, names) }
-    }
-
     /// Of an event, and the registered domain that it is about.
     fn of(event: &Event, domain: Option<Registered<'a>>, policy: &'a Policy, names: &'a Names) -> Self {
         match event {
-            Event::Flow { flow, .. } => Self { domain, ..Self::of_flow(flow, policy, names) },
+            Event::Flow { flow, .. } => Self { policy, names, domain, inside: Inside::of(flow, policy) },
             Event::Arp { .. } | Event::Anomaly { .. } => Self::new(policy, names),
         }
     }
@@ -157,7 +152,8 @@ pub trait Detect {
     /// Does what is due, before it takes the event of this time.
     fn on_time(&mut self, _now: Timestamp, _scene: &Scene<'_>, _out: &mut Findings) {}
 
-    /// Takes what a flow carried, if that was not its last report, with the event after it; only with [`Detect::REPORTS`].
+    /// Takes what a flow carried, if that was not its last report, with the event after it; only with [`Detect::REPORTS`]. The
+    /// scene's flow is that of the event.
     fn on_report(&mut self, _report: &Report, _scene: &Scene<'_>, _out: &mut Findings) {}
 
     /// Takes one event; what follows from it goes to `out`.
@@ -195,7 +191,7 @@ pub(crate) fn domain_of(event: &Event) -> Option<Registered<'_>> {
 #[inline]
 fn show_one<D: Detect, const KIND: u32>(
     detector: &mut D,
-    (event, report): (&Event, Option<(&Report, &Scene<'_>)>),
+    (event, report): (&Event, Option<&Report>),
     scene: &Scene<'_>,
     out: &mut Findings,
 ) {
@@ -203,7 +199,7 @@ fn show_one<D: Detect, const KIND: u32>(
         detector.on_time(event.at(), scene, out);
     }
     if const { D::REPORTS }
-        && let Some((report, scene)) = report
+        && let Some(report) = report
     {
         detector.on_report(report, scene, out);
     }
@@ -249,9 +245,7 @@ macro_rules! detectors {
                 }
                 let report = self.reports.pass(event);
                 let scene = Scene::of(event, domain, policy, &self.names);
-                let told = report.as_ref().map(|one| Scene::of_flow(&one.flow, policy, &self.names));
-                let report = report.as_ref().zip(told.as_ref());
-                $(show_one::<_, KIND>(&mut self.$field, (event, report), &scene, out);)*
+                $(show_one::<_, KIND>(&mut self.$field, (event, report.as_ref()), &scene, out);)*
             }
 
             /// Shows an event to those who do not want its kind: the rules of those whom it changed after all.

@@ -48,7 +48,6 @@ pub struct Summarizer {
     domains_left: u64,
     talkers: Map<IpAddr, Share>,
     flows: Vec<EndedFlow>,
-    seed: u64,
     counters: Counters,
 }
 
@@ -77,7 +76,6 @@ impl Summarizer {
             domains_left: 0,
             talkers: Map::new(limits.summary_entries, seed),
             flows: Vec::new(),
-            seed,
             counters: Counters::default(),
         }
     }
@@ -247,7 +245,7 @@ impl Summarizer {
     /// Keeps the first [`Limits::summary_entries`] flows by their order, without putting them in it.
     fn cut_flows(&mut self, findings: &Findings) {
         let Some(last) = self.entries_max.checked_sub(1) else { return self.flows.clear() };
-        let mut order = ranks(&self.flows, findings, self.seed);
+        let mut order = ranks(&self.flows, findings);
         if last < order.len() {
             order.select_nth_unstable_by(last, |a, b| compare(&self.flows, *a, *b));
         }
@@ -263,7 +261,7 @@ impl Summarizer {
 
     /// The first `count` flows in their order.
     fn take_flows(&mut self, count: usize, findings: &Findings, policy: &Policy) -> Vec<FlowSummary> {
-        let mut order = ranks(&self.flows, findings, self.seed);
+        let mut order = ranks(&self.flows, findings);
         if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {
             order.select_nth_unstable_by(last, |a, b| compare(&self.flows, *a, *b));
         }
@@ -293,14 +291,47 @@ struct Rank {
     place: usize,
 }
 
-fn ranks(flows: &[EndedFlow], findings: &Findings, seed: u64) -> Vec<Rank> {
-    let mut subjects = Map::new(findings.iter_open().count(), seed);
-    for address in findings.iter_open().filter_map(acting_address) {
-        let _again = subjects.insert(address, ());
+/// Hosts that findings are about. Few flows are of one, which a bit for many hosts says at once.
+struct Subjects {
+    marks: [u64; 1 << 6],
+    hosts: Vec<IpAddr>,
+}
+
+impl Subjects {
+    fn of(findings: &Findings) -> Self {
+        let mut hosts: Vec<IpAddr> = findings.iter_open().filter_map(acting_address).collect();
+        hosts.sort_unstable();
+        let mut marks = [0; 1 << 6];
+        for (word, bit) in hosts.iter().map(|host| Self::mark(*host)) {
+            if let Some(word) = marks.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        Self { marks, hosts }
     }
+
+    fn has(&self, host: IpAddr) -> bool {
+        let (word, bit) = Self::mark(host);
+        self.marks.get(word).is_some_and(|word| word & bit != 0) && self.hosts.binary_search(&host).is_ok()
+    }
+
+    /// The word and the bit of a host, by its last bits. Who chooses hosts with the same ones only has them searched for.
+    fn mark(host: IpAddr) -> (usize, u64) {
+        let low = match host {
+            IpAddr::V4(v4) => v4.to_bits(),
+            IpAddr::V6(v6) => {
+                v6.to_bits().to_le_bytes().first_chunk().map_or(0, |low| u32::from_le_bytes(*low))
+            }
+        };
+        ((low >> 6 & 63) as usize, 1 << (low & 63))
+    }
+}
+
+fn ranks(flows: &[EndedFlow], findings: &Findings) -> Vec<Rank> {
+    let subjects = Subjects::of(findings);
     let rank = |(place, flow): (usize, &EndedFlow)| {
         let ends = [flow.flow.originator.address, flow.flow.responder.address];
-        let behind = !subjects.is_empty() && ends.iter().any(|end| subjects.peek(end).is_some());
+        let behind = ends.iter().any(|end| subjects.has(*end));
         Rank { key: (!behind, Reverse(flow.volume()), flow.start), place }
     };
     flows.iter().enumerate().map(rank).collect()

@@ -147,7 +147,11 @@ impl Detect for C2Beacon {
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };
         match what {
-            FlowEvent::Opening(opening) => self.contacts.on_opening(flow, opening),
+            FlowEvent::Opening(opening) => {
+                if !scene.inside.is_inbound() && is_unicast(flow.responder.address) {
+                    self.contacts.on_opening(flow, opening);
+                }
+            }
             FlowEvent::Traffic(traffic) => {
                 self.beats.on_traffic(*at, flow, traffic, &self.known, (scene, out));
             }

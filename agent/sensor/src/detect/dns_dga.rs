@@ -246,9 +246,21 @@ fn domain_of<'e>(dns: &'e Dns, domain: Option<Registered<'e>>) -> Option<&'e str
         return None;
     }
     let name = &*dns.qname;
-    let private =
-        ["arpa", "local", "lan", "home", "internal", "localdomain", "corp", "intranet", "localhost"];
-    if ends(name, 1).any(|suffix| private.contains(&suffix)) {
+    let is_private = |suffix: &str| {
+        matches!(
+            suffix,
+            "arpa"
+                | "local"
+                | "lan"
+                | "home"
+                | "internal"
+                | "localdomain"
+                | "corp"
+                | "intranet"
+                | "localhost"
+        )
+    };
+    if ends(name, 1).any(is_private) {
         return None;
     }
     // A suffix that no registry has: a search list, or a name of the inside. `example` stands for all in what is written about

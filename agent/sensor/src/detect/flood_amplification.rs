@@ -15,7 +15,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Map, stand_in};
 use crate::detect::findings::Findings;
-use crate::detect::{Detect, Kinds, Report, Scene, Setup, Sieve};
+use crate::detect::{Detect, Inside, Kinds, Report, Scene, Setup, Sieve};
 use crate::event::{Event, First, FlowEvent, FlowRef};
 use reflecting::Reflecting;
 use victim::{Share, Victim};
@@ -117,10 +117,16 @@ impl FloodAmplification {
         victim.count(at, &share);
     }
 
-    fn on_flow(&mut self, at: Timestamp, flow: &FlowRef, what: &FlowEvent, to: (&Scene<'_>, &mut Findings)) {
+    fn on_flow(
+        &mut self,
+        at: Timestamp,
+        (flow, inside): (&FlowRef, Inside),
+        what: &FlowEvent,
+        to: (&Scene<'_>, &mut Findings),
+    ) {
         match flow.protocol {
             6 => self.on_tcp(at, flow, what, to),
-            17 => self.on_udp(at, flow, what, to),
+            17 => self.on_udp(at, (flow, inside), what, to),
             _ => {}
         }
     }
@@ -128,22 +134,11 @@ impl FloodAmplification {
     fn on_udp(
         &mut self,
         at: Timestamp,
-        flow: &FlowRef,
+        (flow, inside): (&FlowRef, Inside),
         what: &FlowEvent,
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let (from, to) = (flow.originator, flow.responder.address);
-        let inside = scene.inside.originator && scene.inside.responder;
-        let via = match reflectors::is_one(from.port) {
-            true if inside && reflectors::is_discovered(from.port) => Via::Discovery,
-            true => Via::Known,
-            false => Via::SamePort,
-        };
-        // Groups are sent to by who announces itself and by who streams; a name server never sends there.
-        let announced = via == Via::SamePort || reflectors::is_discovered(from.port);
-        if to.is_multicast() && announced {
-            return;
-        }
         let none = Share::of(flow, from);
         let share = match what {
             FlowEvent::Started(First::Datagram) => Share { packets: 1, ..none },
@@ -176,6 +171,18 @@ impl FloodAmplification {
             | FlowEvent::Anomaly(_)
             | FlowEvent::Ended(_) => return,
         };
+        let via = match reflectors::is_one(from.port) {
+            true if inside.originator && inside.responder && reflectors::is_discovered(from.port) => {
+                Via::Discovery
+            }
+            true => Via::Known,
+            false => Via::SamePort,
+        };
+        // Groups are sent to by who announces itself and by who streams; a name server never sends there.
+        let announced = via == Via::SamePort || reflectors::is_discovered(from.port);
+        if to.is_multicast() && announced {
+            return;
+        }
         self.take(at, (to, via), share, (scene, out));
     }
 
@@ -228,13 +235,14 @@ impl Detect for FloodAmplification {
     const REPORTS: bool = true;
 
     fn on_report(&mut self, Report { at, flow, traffic }: &Report, scene: &Scene<'_>, out: &mut Findings) {
-        self.on_flow(*at, flow, &FlowEvent::Traffic(*traffic), (scene, out));
+        let inside = Inside::of(flow, scene.policy);
+        self.on_flow(*at, (flow, inside), &FlowEvent::Traffic(*traffic), (scene, out));
     }
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };
         if !matches!(what, FlowEvent::Traffic(_) | FlowEvent::Ended(_)) {
-            self.on_flow(*at, flow, what, (scene, out));
+            self.on_flow(*at, (flow, scene.inside), what, (scene, out));
         }
         if let FlowEvent::Ended(record) = what
             && flow.protocol == 17

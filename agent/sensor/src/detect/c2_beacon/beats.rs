@@ -66,6 +66,9 @@ impl Beats {
         known: &Known,
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
+        if !is_looked_at(flow, scene) {
+            return;
+        }
         let key = (flow.originator, flow.responder, flow.protocol);
         let Some(place) = self.flows.place_of(&key) else { return };
         if let Some(beat) = self.flows.use_at(place) {

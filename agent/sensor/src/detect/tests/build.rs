@@ -27,10 +27,8 @@ impl Alone {
         out: &mut Findings,
     ) {
         let report = self.reports.pass(event);
-        let told = report.as_ref().map(|one| Scene::of_flow(&one.flow, policy, names));
         let scene = Scene::of(event, domain_of(event), policy, names);
-        let report = report.as_ref().zip(told.as_ref());
-        show_one::<D, { Kinds::ALL.bits() }>(detector, (event, report), &scene, out);
+        show_one::<D, { Kinds::ALL.bits() }>(detector, (event, report.as_ref()), &scene, out);
     }
 }
 
