@@ -11,5 +11,5 @@ mod stand_in;
 pub use distinct::Distinct;
 pub(crate) use keyed::fold;
 pub use keyed::{Keyed, Mixer};
-pub use map::Map;
+pub use map::{Map, Place};
 pub use stand_in::stand_in;

@@ -32,8 +32,10 @@ mod lateral_session;
 mod names;
 mod notices;
 mod policy_use;
+mod ports;
 mod probe;
 mod protocol_mismatch;
+mod reports;
 mod scan_host;
 mod scan_port;
 mod scan_web;
@@ -51,10 +53,12 @@ mod worm_spread;
 
 use std::sync::Arc;
 
+use sekimori_wire::time::Timestamp;
+
 use crate::baseline::{BaselineError, Read, Ripeness, Section, Sections};
 use crate::counters::{Counter, Counters};
-use crate::domain::registered_domain;
-use crate::event::{Event, FlowEvent};
+use crate::domain::Registered;
+use crate::event::{Event, FlowEvent, FlowRef};
 use crate::intel::Intel;
 use crate::limits::Limits;
 use crate::segment::Policy;
@@ -62,6 +66,8 @@ use crate::segment::Policy;
 pub use findings::Findings;
 pub use kinds::Kinds;
 pub use names::Names;
+pub use reports::Report;
+use reports::Reports;
 pub use sieve::Sieve;
 
 /// What a detector is made from.
@@ -75,7 +81,7 @@ pub struct Setup<'a> {
     pub user_key: &'a [u8; 32],
 }
 
-/// What is known while an event is looked at.
+/// What is known while an event is looked at: worked out once, for all who ask.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
     /// The networks around the sensor.
@@ -83,13 +89,47 @@ pub struct Scene<'a> {
     /// What addresses are called.
     pub names: &'a Names,
     /// The registered domain of the name that a DNS message is about: several detectors go by it.
-    pub domain: Option<&'a str>,
+    pub domain: Option<Registered<'a>>,
+    /// Which ends of the flow that the event is about are inside.
+    pub inside: Inside,
+}
+
+/// Which ends of a flow are inside, as [`Policy::is_inside`] has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// Who sent first.
+    pub originator: bool,
+    /// The other.
+    pub responder: bool,
+}
+
+impl Inside {
+    /// Of a flow.
+    pub fn of(flow: &FlowRef, policy: &Policy) -> Self {
+        Self {
+            originator: policy.is_inside(flow.originator.address),
+            responder: policy.is_inside(flow.responder.address),
+        }
+    }
+
+    /// Somebody outside came to the inside.
+    pub const fn is_inbound(self) -> bool {
+        !self.originator && self.responder
+    }
 }
 
 impl<'a> Scene<'a> {
-    /// Of no DNS message.
+    /// Of no event.
     pub const fn new(policy: &'a Policy, names: &'a Names) -> Self {
-        Self { policy, names, domain: None }
+        Self { policy, names, domain: None, inside: Inside { originator: false, responder: false } }
+    }
+
+    /// Of an event, and the registered domain that it is about.
+    fn of(event: &Event, domain: Option<Registered<'a>>, policy: &'a Policy, names: &'a Names) -> Self {
+        match event {
+            Event::Flow { flow, .. } => Self { policy, names, domain, inside: Inside::of(flow, policy) },
+            Event::Arp { .. } | Event::Anomaly { .. } => Self::new(policy, names),
+        }
     }
 }
 
@@ -100,6 +140,21 @@ pub trait Detect {
 
     /// The events that it looks at: it is shown no others.
     const WANTS: Kinds;
+
+    /// It looks at what flows carried, too.
+    const REPORTS: bool = false;
+
+    /// By `now` something is due that no event of its own brings about.
+    fn is_due(&self, _now: Timestamp) -> bool {
+        false
+    }
+
+    /// Does what is due, before it takes the event of this time.
+    fn on_time(&mut self, _now: Timestamp, _scene: &Scene<'_>, _out: &mut Findings) {}
+
+    /// Takes what a flow carried, if that was not its last report, with the event after it; only with [`Detect::REPORTS`]. The
+    /// scene's flow is that of the event.
+    fn on_report(&mut self, _report: &Report, _scene: &Scene<'_>, _out: &mut Findings) {}
 
     /// Takes one event; what follows from it goes to `out`.
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings);
@@ -126,9 +181,31 @@ pub trait Detect {
     }
 }
 
-fn domain_of(event: &Event) -> Option<&str> {
+/// The registered domain of the name that a DNS message is about.
+pub(crate) fn domain_of(event: &Event) -> Option<Registered<'_>> {
     let Event::Flow { what: FlowEvent::Dns(dns), .. } = event else { return None };
-    registered_domain(&dns.qname)
+    Registered::of(&dns.qname)
+}
+
+/// Shows a detector what is due, what is held back for it, and the event if it is one of its kinds.
+#[inline]
+fn show_one<D: Detect, const KIND: u32>(
+    detector: &mut D,
+    (event, report): (&Event, Option<&Report>),
+    scene: &Scene<'_>,
+    out: &mut Findings,
+) {
+    if detector.is_due(event.at()) {
+        detector.on_time(event.at(), scene, out);
+    }
+    if const { D::REPORTS }
+        && let Some(report) = report
+    {
+        detector.on_report(report, scene, out);
+    }
+    if const { D::WANTS.meets(Kinds::from_bits(KIND)) } {
+        detector.on_event(event, scene, out);
+    }
 }
 
 macro_rules! detectors {
@@ -137,6 +214,7 @@ macro_rules! detectors {
         #[derive(Debug)]
         pub struct Detectors {
             names: Names,
+            reports: Reports,
             $($field: $field::$Detector,)*
         }
 
@@ -145,6 +223,7 @@ macro_rules! detectors {
             pub fn new(setup: &Setup<'_>) -> Self {
                 Self {
                     names: Names::new(setup.limits, setup.seed),
+                    reports: Reports::default(),
                     $($field: $field::$Detector::new(setup),)*
                 }
             }
@@ -155,22 +234,24 @@ macro_rules! detectors {
             }
 
             /// Shows one event of a kind to those who want that kind.
-            fn show<const KIND: u32>(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
-                let mut domain = None;
-                if Kinds::DNS.meets(Kinds::from_bits(KIND)) {
+            fn show<const KIND: u32>(
+                &mut self,
+                (event, domain): (&Event, Option<Registered<'_>>),
+                policy: &Policy,
+                out: &mut Findings,
+            ) {
+                if const { Kinds::DNS.meets(Kinds::from_bits(KIND)) } {
                     self.names.learn(event);
-                    domain = domain_of(event);
                 }
-                let scene = Scene { domain, ..Scene::new(policy, &self.names) };
-                $(if const { $field::$Detector::WANTS.meets(Kinds::from_bits(KIND)) } {
-                    self.$field.on_event(event, &scene, out);
-                })*
+                let report = self.reports.pass(event);
+                let scene = Scene::of(event, domain, policy, &self.names);
+                $(show_one::<_, KIND>(&mut self.$field, (event, report.as_ref()), &scene, out);)*
             }
 
             /// Shows an event to those who do not want its kind: the rules of those whom it changed after all.
             #[cfg(test)]
             fn on_event_unasked(&mut self, event: &Event, policy: &Policy, out: &mut Findings) -> Vec<&'static str> {
-                let scene = Scene { domain: domain_of(event), ..Scene::new(policy, &self.names) };
+                let scene = Scene::of(event, domain_of(event), policy, &self.names);
                 let mut changed = Vec::new();
                 $(if !$field::$Detector::WANTS.meets(Kinds::of(event)) {
                     let before = format!("{:?}", self.$field);
@@ -266,6 +347,17 @@ detectors! {
 impl Detectors {
     /// Shows one event to each who wants its kind: the kind is looked at once, and not by every detector.
     pub fn on_event(&mut self, event: &Event, policy: &Policy, out: &mut Findings) {
+        self.on_named(event, domain_of(event), policy, out);
+    }
+
+    /// The same, where [`domain_of`] the event is known.
+    pub(crate) fn on_named(
+        &mut self,
+        event: &Event,
+        domain: Option<Registered<'_>>,
+        policy: &Policy,
+        out: &mut Findings,
+    ) {
         let show = match event {
             Event::Flow { what, .. } => match what {
                 FlowEvent::Started(_) => Self::show::<{ Kinds::STARTED.bits() }>,
@@ -288,7 +380,7 @@ impl Detectors {
             Event::Arp { .. } => Self::show::<{ Kinds::ARP.bits() }>,
             Event::Anomaly { .. } => Self::show::<{ Kinds::FRAME_ANOMALY.bits() }>,
         };
-        show(self, event, policy, out);
+        show(self, (event, domain), policy, out);
     }
 }
 

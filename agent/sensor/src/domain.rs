@@ -1,14 +1,40 @@
 //! The registered part of a domain name, by the public suffix list.
 
+/// The part of a name that somebody registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered<'a> {
+    /// That part, without a final dot.
+    pub name: &'a str,
+    /// What it ends with is on the public suffix list, and not only assumed to be a suffix.
+    pub is_listed: bool,
+}
+
+impl<'a> Registered<'a> {
+    /// Of a name, by the public suffix list. `None` for a bare suffix or an address.
+    pub fn of(name: &'a str) -> Option<Self> {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if may_be_address(name) && name.parse::<core::net::IpAddr>().is_ok() {
+            return None;
+        }
+        let found = psl::domain(name.as_bytes())?;
+        let is_listed = found.suffix().is_known();
+        let name = name.get(name.len() - found.as_bytes().len()..)?;
+        Some(Self { name: name.strip_suffix('.').unwrap_or(name), is_listed })
+    }
+}
+
+/// An address ends with a digit or, of version 6, has a colon and ends with it or a hexadecimal digit.
+fn may_be_address(name: &str) -> bool {
+    match name.as_bytes().last() {
+        Some(last) if last.is_ascii_digit() => true,
+        Some(last) if last.is_ascii_hexdigit() || *last == b':' => name.contains(':'),
+        Some(_) | None => false,
+    }
+}
+
 /// The part of a name that somebody registered, by the public suffix list. `None` for a bare suffix or an address.
 pub fn registered_domain(name: &str) -> Option<&str> {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    // Only what ends in a digit or has a colon can be an address.
-    let numeric = name.bytes().last().is_some_and(|last| last.is_ascii_digit()) || name.contains(':');
-    if numeric && name.parse::<core::net::IpAddr>().is_ok() {
-        return None;
-    }
-    psl::domain_str(name)
+    Registered::of(name).map(|found| found.name)
 }
 
 /// What a name ends with, of one label, of two, and so on up to `labels`: the name itself too if it has no more.
@@ -44,6 +70,9 @@ mod tests {
             ("192.0.2.1", None),
             ("x.pirate.sea", Some("pirate.sea")),
             ("", None),
+            ("2001:db8::a", None),
+            ("::", None),
+            ("a.example.com..", Some("example.com")),
         ] {
             assert_eq!(registered_domain(name), expect, "{name}");
         }

@@ -233,6 +233,7 @@ impl Allow {
 }
 
 /// Ranges that no stranger can be in: RFC 1918, RFC 4193, loopback and link-local.
+#[inline]
 pub fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_private() || v4.is_loopback() || v4.is_link_local(),
@@ -241,6 +242,7 @@ pub fn is_private(address: IpAddr) -> bool {
 }
 
 /// One host, not many and not none.
+#[inline]
 pub fn is_unicast(address: IpAddr) -> bool {
     let broadcast = match address {
         IpAddr::V4(v4) => v4.is_broadcast(),

@@ -16,7 +16,7 @@ use sekimori_wire::time::Timestamp;
 use crate::alert;
 use crate::baseline::BaselineError;
 use crate::counters::{Counter, Counters};
-use crate::detect::{Detectors, Findings, Setup};
+use crate::detect::{Detectors, Findings, Setup, domain_of};
 use crate::event::{Event, FlowEvent};
 use crate::frame::Frame;
 use crate::intel::Intel;
@@ -103,7 +103,7 @@ impl Sensor {
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         self.observer.handle_frame(frame, &mut self.events);
         self.stage.handle_frame(self.observer.now(), frame.wire_len);
-        self.stage.handle_events(self.events.drain(..));
+        self.stage.take_events(&mut self.events);
     }
 
     /// One syslog line from the agent's own listener.
@@ -114,7 +114,7 @@ impl Sensor {
     /// The link is silent and it is now `now`: ends flows and windows, never changes a finding.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.observer.handle_timeout(now, &mut self.events);
-        self.stage.handle_events(self.events.drain(..));
+        self.stage.take_events(&mut self.events);
         self.stage.handle_timeout(now);
     }
 
@@ -149,10 +149,10 @@ impl Sensor {
         let mut ending = self.observer.begin_to_end(&mut self.events);
         let mut more = true;
         while more {
-            self.stage.handle_events(self.events.drain(..));
+            self.stage.take_events(&mut self.events);
             more = self.observer.end_some(&mut ending, &mut self.events);
         }
-        self.stage.handle_events(self.events.drain(..));
+        self.stage.take_events(&mut self.events);
         self.stage.finish();
     }
 
@@ -264,10 +264,25 @@ impl Stage {
                 self.keep_event(event);
             }
         }
-        self.handled(any);
+        if any {
+            self.count_batch();
+        }
     }
 
-    /// The same, for whoever wants them back: memory is given back cheapest by the thread that took it.
+    /// The same events from a list, which is empty then: they need not be moved to be looked at.
+    fn take_events(&mut self, events: &mut Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        if self.keep == Keep::Events {
+            return self.handle_events(events.drain(..));
+        }
+        events.iter().for_each(|event| self.handle_event(event));
+        events.clear();
+        self.count_batch();
+    }
+
+    /// The same events, for whoever wants them back: memory is given back cheapest by the thread that took it.
     pub fn handle_placed(&mut self, events: &[Placed]) {
         for Placed { event, .. } in events {
             self.handle_event(event);
@@ -275,7 +290,9 @@ impl Stage {
                 self.keep_event(event.clone());
             }
         }
-        self.handled(!events.is_empty());
+        if !events.is_empty() {
+            self.count_batch();
+        }
     }
 
     fn keep_event(&mut self, event: Event) {
@@ -287,8 +304,8 @@ impl Stage {
     }
 
     /// Most frames say nothing new, and only events make a table overflow. All detectors are asked, so not each time.
-    fn handled(&mut self, any: bool) {
-        self.uncounted += u32::from(any);
+    fn count_batch(&mut self) {
+        self.uncounted += 1;
         if self.uncounted >= COUNT_EVERY {
             self.count_evicted();
         }
@@ -368,9 +385,12 @@ impl Stage {
     fn handle_event(&mut self, event: &Event) {
         self.roll(event.at());
         self.findings.on_time(event.at());
-        self.detectors.on_event(event, &self.policy, &mut self.findings);
-        self.take_findings();
-        self.summarizer.on_event(self.now, event);
+        let domain = domain_of(event);
+        self.detectors.on_named(event, domain, &self.policy, &mut self.findings);
+        if self.findings.has_ready() {
+            self.take_findings();
+        }
+        self.summarizer.on_event(self.now, event, domain.map(|domain| domain.name));
         let Event::Flow { at, flow, what } = event else { return };
         if let FlowEvent::Syslog(line) = what {
             self.normalise(*at, flow.originator.address, Intake::Capture, line);
@@ -379,9 +399,9 @@ impl Stage {
             if self.outline && self.keep == Keep::Nothing {
                 return self.summarizer.on_flow_outline(record);
             }
-            let ended = EndedFlow::new(flow, record, &self.policy);
+            let ended = EndedFlow::new(flow, record);
             if self.keep == Keep::Flows {
-                self.flows.push_back(ended.clone().into_summary());
+                self.flows.push_back(ended.summary(&self.policy));
                 if self.flows.len() > self.pending_max {
                     self.flows.pop_front();
                     self.counters.count(Counter::RecordsShed);
@@ -423,15 +443,12 @@ impl Stage {
     }
 
     fn close_window(&mut self) {
-        if let Some(summary) = self.summarizer.close(&self.findings) {
+        if let Some(summary) = self.summarizer.close(&self.findings, &self.policy) {
             self.push(Record::Summary(Box::new(summary)));
         }
     }
 
     fn take_findings(&mut self) {
-        if !self.findings.has_ready() {
-            return;
-        }
         for finding in self.findings.take_ready() {
             self.push(Record::Finding(Box::new(finding)));
         }

@@ -19,9 +19,9 @@ use sekimori_wire::time::{Timestamp, nanos_of};
 use crate::bounded::{Map, stand_in};
 use crate::counters::{Counter, Counters};
 use crate::detect::Findings;
-use crate::domain::registered_domain;
 use crate::event::{Application, Event, FlowEvent, FlowRecord};
 use crate::limits::Limits;
+use crate::segment::Policy;
 
 pub use flow::{EndedFlow, flow_summary};
 
@@ -48,7 +48,6 @@ pub struct Summarizer {
     domains_left: u64,
     talkers: Map<IpAddr, Share>,
     flows: Vec<EndedFlow>,
-    seed: u64,
     counters: Counters,
 }
 
@@ -77,7 +76,6 @@ impl Summarizer {
             domains_left: 0,
             talkers: Map::new(limits.summary_entries, seed),
             flows: Vec::new(),
-            seed,
             counters: Counters::default(),
         }
     }
@@ -107,13 +105,15 @@ impl Summarizer {
     }
 
     /// One event, in the window that holds `now`.
-    pub fn on_event(&mut self, now: Timestamp, event: &Event) {
+    ///
+    /// `domain` is what is registered of the name that a DNS message is about.
+    pub fn on_event(&mut self, now: Timestamp, event: &Event, domain: Option<&str>) {
         self.begin(now);
         let Event::Flow { what, .. } = event else { return };
         match what {
             FlowEvent::Started(_) => self.flows_started += 1,
             FlowEvent::Dns(dns) if !dns.is_response => {
-                if let Some(domain) = registered_domain(&dns.qname) {
+                if let Some(domain) = domain {
                     self.count_domain(domain);
                 }
             }
@@ -170,9 +170,9 @@ impl Summarizer {
     }
 
     /// Closes the window: its summary, if anything happened in it.
-    pub fn close(&mut self, findings: &Findings) -> Option<Summary> {
+    pub fn close(&mut self, findings: &Findings, policy: &Policy) -> Option<Summary> {
         let start = self.start.take()?;
-        let flows = self.take_flows(SUMMARY_ENTRIES_MAX.min(self.entries_max), findings);
+        let flows = self.take_flows(SUMMARY_ENTRIES_MAX.min(self.entries_max), findings, policy);
         let mut summary = Summary {
             start,
             end: Timestamp::from_nanos(start.nanos().saturating_add(self.window_ns)),
@@ -215,31 +215,37 @@ impl Summarizer {
     }
 
     fn take_domains(&mut self, summary: &mut Summary) {
-        let mut domains = Vec::with_capacity(self.domains.len());
-        while let Some((_, (name, count))) = self.domains.pop_oldest() {
-            domains.push(NamedCount { name: (&*name).into(), count });
-        }
-        domains.sort_by(|a, b| (Reverse(a.count), &a.name).cmp(&(Reverse(b.count), &b.name)));
+        let mut domains: Vec<(Box<str>, u64)> =
+            self.domains.take_all().into_iter().map(|(_, named)| named).collect();
         let left_out = domains.len().saturating_sub(DOMAINS_MAX) as u64;
-        domains.truncate(DOMAINS_MAX);
-        summary.domains = domains;
+        let order =
+            |(a, many): &(Box<str>, u64), (b, times): &(Box<str>, u64)| times.cmp(many).then(a.cmp(b));
+        keep_first(&mut domains, DOMAINS_MAX, order);
+        summary.domains = domains
+            .iter()
+            .map(|(name, count)| NamedCount { name: (&**name).into(), count: *count })
+            .collect();
         summary.domains_omitted = left_out.saturating_add(core::mem::take(&mut self.domains_left));
     }
 
     fn take_talkers(&mut self) -> Vec<Talker> {
-        let mut talkers = Vec::with_capacity(self.talkers.len());
-        while let Some((host, Share { bytes, packets, flows })) = self.talkers.pop_oldest() {
-            talkers.push(Talker { host: Host::Ip(host), bytes, packets, flows });
-        }
-        talkers.sort_by_key(|talker| (Reverse(talker.bytes), talker.host));
-        talkers.truncate(TALKERS_MAX);
+        let all = self.talkers.take_all().into_iter();
+        let mut talkers: Vec<Talker> = all
+            .map(|(host, Share { bytes, packets, flows })| Talker {
+                host: Host::Ip(host),
+                bytes,
+                packets,
+                flows,
+            })
+            .collect();
+        keep_first(&mut talkers, TALKERS_MAX, |a, b| b.bytes.cmp(&a.bytes).then(a.host.cmp(&b.host)));
         talkers
     }
 
     /// Keeps the first [`Limits::summary_entries`] flows by their order, without putting them in it.
     fn cut_flows(&mut self, findings: &Findings) {
         let Some(last) = self.entries_max.checked_sub(1) else { return self.flows.clear() };
-        let mut order = ranks(&self.flows, findings, self.seed);
+        let mut order = ranks(&self.flows, findings);
         if last < order.len() {
             order.select_nth_unstable_by(last, |a, b| compare(&self.flows, *a, *b));
         }
@@ -254,18 +260,27 @@ impl Summarizer {
     }
 
     /// The first `count` flows in their order.
-    fn take_flows(&mut self, count: usize, findings: &Findings) -> Vec<FlowSummary> {
-        let mut order = ranks(&self.flows, findings, self.seed);
+    fn take_flows(&mut self, count: usize, findings: &Findings, policy: &Policy) -> Vec<FlowSummary> {
+        let mut order = ranks(&self.flows, findings);
         if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {
             order.select_nth_unstable_by(last, |a, b| compare(&self.flows, *a, *b));
         }
         order.truncate(count);
         order.sort_unstable_by(|a, b| compare(&self.flows, *a, *b));
         let flows = order.iter().filter_map(|rank| self.flows.get(rank.place));
-        let flows = flows.map(|flow| flow.clone().into_summary()).collect();
+        let flows = flows.map(|flow| flow.summary(policy)).collect();
         self.flows.clear();
         flows
     }
+}
+
+/// Keeps the first `count` in order, of entries of which no two are alike.
+fn keep_first<T>(all: &mut Vec<T>, count: usize, order: impl Fn(&T, &T) -> Ordering) {
+    if let Some(last) = count.checked_sub(1).filter(|last| *last < all.len()) {
+        all.select_nth_unstable_by(last, &order);
+    }
+    all.truncate(count);
+    all.sort_unstable_by(order);
 }
 
 /// Where a flow stands among those of its window: flows behind findings first, then the biggest, then the earliest.
@@ -276,14 +291,47 @@ struct Rank {
     place: usize,
 }
 
-fn ranks(flows: &[EndedFlow], findings: &Findings, seed: u64) -> Vec<Rank> {
-    let mut subjects = Map::new(findings.iter_open().count(), seed);
-    for address in findings.iter_open().filter_map(acting_address) {
-        let _again = subjects.insert(address, ());
+/// Hosts that findings are about. Few flows are of one, which a bit for many hosts says at once.
+struct Subjects {
+    marks: [u64; 1 << 6],
+    hosts: Vec<IpAddr>,
+}
+
+impl Subjects {
+    fn of(findings: &Findings) -> Self {
+        let mut hosts: Vec<IpAddr> = findings.iter_open().filter_map(acting_address).collect();
+        hosts.sort_unstable();
+        let mut marks = [0; 1 << 6];
+        for (word, bit) in hosts.iter().map(|host| Self::mark(*host)) {
+            if let Some(word) = marks.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        Self { marks, hosts }
     }
+
+    fn has(&self, host: IpAddr) -> bool {
+        let (word, bit) = Self::mark(host);
+        self.marks.get(word).is_some_and(|word| word & bit != 0) && self.hosts.binary_search(&host).is_ok()
+    }
+
+    /// The word and the bit of a host, by its last bits. Who chooses hosts with the same ones only has them searched for.
+    fn mark(host: IpAddr) -> (usize, u64) {
+        let low = match host {
+            IpAddr::V4(v4) => v4.to_bits(),
+            IpAddr::V6(v6) => {
+                v6.to_bits().to_le_bytes().first_chunk().map_or(0, |low| u32::from_le_bytes(*low))
+            }
+        };
+        ((low >> 6 & 63) as usize, 1 << (low & 63))
+    }
+}
+
+fn ranks(flows: &[EndedFlow], findings: &Findings) -> Vec<Rank> {
+    let subjects = Subjects::of(findings);
     let rank = |(place, flow): (usize, &EndedFlow)| {
         let ends = [flow.flow.originator.address, flow.flow.responder.address];
-        let behind = !subjects.is_empty() && ends.iter().any(|end| subjects.peek(end).is_some());
+        let behind = ends.iter().any(|end| subjects.has(*end));
         Rank { key: (!behind, Reverse(flow.volume()), flow.start), place }
     };
     flows.iter().enumerate().map(rank).collect()

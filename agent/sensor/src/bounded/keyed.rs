@@ -80,9 +80,15 @@ impl Hasher for Mixer {
         self.state = fold(self.state ^ number, self.factor);
     }
 
+    /// Lengths of arrays and numbers of variants tell keys apart that what follows them does not: no multiplication is needed.
     #[inline]
     fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
+        self.state = self.state.rotate_left(5) ^ number as u64;
+    }
+
+    #[inline]
+    fn write_isize(&mut self, number: isize) {
+        self.state = self.state.rotate_left(5) ^ number.cast_unsigned() as u64;
     }
 }
 

@@ -26,6 +26,10 @@ pub struct Map<K, V> {
     newest: u32,
 }
 
+/// Where an entry is, as long as none comes and none goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Place(u32);
+
 #[derive(Debug)]
 struct Slot<K, V> {
     older: u32,
@@ -117,6 +121,49 @@ impl<K: Hash + Eq, V> Map<K, V> {
         }
     }
 
+    /// Sets the value of `key` if it has none; else takes the entry out, if `leaves` says so of its value, and returns that. What
+    /// makes room is forgotten.
+    pub fn insert_or_take(&mut self, key: K, value: V, leaves: impl FnOnce(&V) -> bool) -> Option<V> {
+        let hash = self.hash(&key);
+        let Some(at) = self.find(hash, &key) else {
+            let at = self.room();
+            self.slot_mut(at)?.entry = Some((key, value));
+            self.settle(at, hash);
+            return None;
+        };
+        let (_, before) = self.slot(at)?.entry.as_ref()?;
+        if leaves(before) { self.take(at).map(|(_, value)| value) } else { None }
+    }
+
+    /// Where the entry of `key` is, without counting as use.
+    #[inline]
+    pub fn place_of(&self, key: &K) -> Option<Place> {
+        if self.index.is_empty() {
+            return None;
+        }
+        self.find(self.hash(key), key).map(Place)
+    }
+
+    /// The value at a place, without counting as use.
+    #[inline]
+    pub fn at(&self, place: Place) -> Option<&V> {
+        self.slot(place.0)?.entry.as_ref().map(|(_, value)| value)
+    }
+
+    /// The value at a place; counts as use.
+    #[inline]
+    pub fn use_at(&mut self, place: Place) -> Option<&mut V> {
+        self.touch(place.0);
+        self.value_at(place.0)
+    }
+
+    /// Takes in a key that [`Map::place_of`] did not find: where it is, and what left to make room for it.
+    pub fn enter(&mut self, key: K, value: V) -> (Place, Option<(K, V)>) {
+        let hash = self.hash(&key);
+        let (at, left) = self.place(hash, (key, value));
+        (Place(at), left)
+    }
+
     /// Takes the entry of `key` out.
     #[inline]
     pub fn remove(&mut self, key: &K) -> Option<V> {
@@ -135,6 +182,21 @@ impl<K: Hash + Eq, V> Map<K, V> {
     /// Takes the least recently used entry out.
     pub fn pop_oldest(&mut self) -> Option<(K, V)> {
         self.take(self.oldest)
+    }
+
+    /// Takes every entry out, least recently used first.
+    pub fn take_all(&mut self) -> Vec<(K, V)> {
+        let mut all = Vec::with_capacity(self.len());
+        let mut at = self.oldest;
+        while let Some(slot) = self.slot_mut(at) {
+            at = slot.newer;
+            all.extend(slot.entry.take());
+        }
+        self.index.clear();
+        self.slots.clear();
+        self.free.clear();
+        (self.oldest, self.newest) = (NIL, NIL);
+        all
     }
 
     /// Entries, least recently used first.
@@ -283,8 +345,11 @@ mod tests {
         Insert(u8, u16),
         GetOrInsert(u8, u16),
         Get(u8),
+        Use(u8, u16),
+        InsertOrTake(u8, u16),
         Remove(u8),
         PopOldest,
+        TakeAll,
     }
 
     fn action() -> impl Strategy<Value = Action> {
@@ -292,8 +357,11 @@ mod tests {
             (0..12_u8, any::<u16>()).prop_map(|(k, v)| Action::Insert(k, v)),
             (0..12_u8, any::<u16>()).prop_map(|(k, v)| Action::GetOrInsert(k, v)),
             (0..12_u8).prop_map(Action::Get),
+            (0..12_u8, any::<u16>()).prop_map(|(k, v)| Action::Use(k, v)),
+            (0..12_u8, any::<u16>()).prop_map(|(k, v)| Action::InsertOrTake(k, v)),
             (0..12_u8).prop_map(Action::Remove),
             Just(Action::PopOldest),
+            Just(Action::TakeAll),
         ]
     }
 
@@ -334,6 +402,39 @@ mod tests {
                         model.extend(found);
                         prop_assert_eq!(map.peek(&k).copied(), found.map(|(_, v)| v));
                         prop_assert_eq!(map.get_mut(&k).copied(), found.map(|(_, v)| v));
+                    }
+                    Action::Use(k, v) => {
+                        let (old, mut left) = (take(&mut model, k), None);
+                        if old.is_none() && model.len() == CAPACITY {
+                            left = Some(model.remove(0));
+                        }
+                        let value = old.map_or(v, |(_, old)| old);
+                        model.push((k, value));
+                        let (place, evicted) = match map.place_of(&k) {
+                            Some(place) => (place, None),
+                            None => map.enter(k, v),
+                        };
+                        prop_assert_eq!(evicted, left);
+                        prop_assert_eq!(map.at(place).copied(), Some(value));
+                        prop_assert_eq!(map.use_at(place).copied(), Some(value));
+                    }
+                    Action::InsertOrTake(k, v) => {
+                        let old = model.iter().find(|(one, _)| *one == k).copied();
+                        let leaves = old.is_some_and(|(_, old)| old % 2 == 0);
+                        if leaves {
+                            take(&mut model, k);
+                        } else if old.is_none() {
+                            if model.len() == CAPACITY {
+                                model.remove(0);
+                            }
+                            model.push((k, v));
+                        }
+                        let taken = map.insert_or_take(k, v, |old| old % 2 == 0);
+                        prop_assert_eq!(taken, old.filter(|_| leaves).map(|(_, old)| old));
+                    }
+                    Action::TakeAll => {
+                        let all = map.take_all();
+                        prop_assert_eq!(all, core::mem::take(&mut model));
                     }
                     Action::Remove(k) => {
                         prop_assert_eq!(map.remove(&k), take(&mut model, k).map(|(_, v)| v));

@@ -144,10 +144,18 @@ impl AdAbuse {
 
 impl Detect for AdAbuse {
     const RULE: &'static str = "ad.abuse/1";
-    const WANTS: Kinds = Kinds::ALL;
+    const WANTS: Kinds = Kinds::ESTABLISHED.and(Kinds::TRANSACTION);
+
+    #[inline]
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.replication.is_due(now)
+    }
+
+    fn on_time(&mut self, now: Timestamp, scene: &Scene<'_>, out: &mut Findings) {
+        self.replication.on_time(now, &self.controllers, scene, out);
+    }
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
-        self.replication.on_time(event.at(), &self.controllers, scene, out);
         self.coerce.on_flow(event, out);
         let Event::Flow { at, flow, what: FlowEvent::Transaction(transaction) } = event else { return };
         self.controllers.learn(event);

@@ -117,6 +117,37 @@ impl Habits {
         self.destinations.clear();
         self.first = None;
     }
+
+    /// More of something that a host does.
+    fn add(
+        &mut self,
+        (host, metric): (IpAddr, Metric),
+        more: u64,
+        (at, flow): (Timestamp, &FlowRef),
+        (scene, out): (&Scene<'_>, &mut Findings),
+    ) {
+        self.first.get_or_insert(*flow);
+        let Some(habit) = self.habits.get_mut(metric as usize) else { return };
+        habit.value = habit.value.saturating_add(more);
+        let Some(expected) = habit.expected.filter(|expected| habit.value > expected.limit) else { return };
+        let value = habit.value;
+        if let Some(told) = &mut habit.told {
+            let grown = out.grow(told.id, at, |finding| {
+                finding.count += 1;
+                input(finding, metric.name(), value.max(told.value));
+                sample(finding, flow);
+            });
+            if grown || told.is_recent(at) {
+                told.value = told.value.max(value);
+                return;
+            }
+        }
+        let mut finding = claim(host, metric, (at, flow), scene);
+        input(&mut finding, metric.name(), value);
+        baseline(&mut finding, &expected);
+        threshold(&mut finding, "floor_above_median", metric.floor());
+        habit.told = Some(Told { id: out.open(finding), at, value });
+    }
 }
 
 impl BaselineHost {
@@ -150,33 +181,13 @@ impl BaselineHost {
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let Some(habits) = self.hosts.get_mut(&host) else { return };
-        habits.first.get_or_insert(*flow);
-        let Some(habit) = habits.habits.get_mut(metric as usize) else { return };
-        habit.value = habit.value.saturating_add(more);
-        let Some(expected) = habit.expected.filter(|expected| habit.value > expected.limit) else { return };
-        let value = habit.value;
-        if let Some(told) = &mut habit.told {
-            let grown = out.grow(told.id, at, |finding| {
-                finding.count += 1;
-                input(finding, metric.name(), value.max(told.value));
-                sample(finding, flow);
-            });
-            if grown || told.is_recent(at) {
-                told.value = told.value.max(value);
-                return;
-            }
-        }
-        let mut finding = claim(host, metric, (at, flow), scene);
-        input(&mut finding, metric.name(), value);
-        baseline(&mut finding, &expected);
-        threshold(&mut finding, "floor_above_median", metric.floor());
-        habit.told = Some(Told { id: out.open(finding), at, value });
+        habits.add((host, metric), more, (at, flow), (scene, out));
     }
 
     fn ended(&mut self, at: Timestamp, flow: &FlowRef, bytes: (u64, u64), to: (&Scene<'_>, &mut Findings)) {
         let (scene, out) = to;
         let (from, other) = (flow.originator.address, flow.responder.address);
-        let inside = (scene.policy.is_inside(from), scene.policy.is_inside(other));
+        let inside = (scene.inside.originator, scene.inside.responder);
         if inside.0 && bytes.1 > 0 && is_unicast(from) {
             self.meet(from, at);
         }
@@ -219,12 +230,20 @@ fn claim(host: IpAddr, metric: Metric, (at, flow): (Timestamp, &FlowRef), scene:
 
 impl Detect for BaselineHost {
     const RULE: &'static str = "baseline.host/1";
-    const WANTS: Kinds = Kinds::ALL;
+    const WANTS: Kinds = Kinds::STARTED.and(Kinds::REJECTED).and(Kinds::UNANSWERED).and(Kinds::ENDED);
 
-    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
-        if let Some((over, hour)) = self.clock.turn(event.at()) {
+    #[inline]
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.clock.is_over(now)
+    }
+
+    fn on_time(&mut self, now: Timestamp, _scene: &Scene<'_>, _out: &mut Findings) {
+        if let Some((over, hour)) = self.clock.turn(now) {
             self.hosts.for_each_mut(|_, habits| habits.turn(over, hour));
         }
+    }
+
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };
         let (from, to) = (flow.originator.address, flow.responder.address);
         if let FlowEvent::Ended(record) = what {
@@ -234,7 +253,7 @@ impl Detect for BaselineHost {
         }
         let begins = matches!(what, FlowEvent::Started(First::Syn | First::Datagram));
         let fails = flow.protocol == TCP && matches!(what, FlowEvent::Rejected | FlowEvent::Unanswered);
-        if !(begins || fails) || !is_unicast(to) || !scene.policy.is_inside(from) {
+        if !(begins || fails) || !scene.inside.originator || !is_unicast(to) {
             return;
         }
         if fails {
@@ -242,7 +261,7 @@ impl Detect for BaselineHost {
         } else if let Some(habits) = self.hosts.get_mut(&from)
             && habits.destinations.insert(to)
         {
-            self.add((from, Metric::Destinations), 1, (*at, flow), (scene, out));
+            habits.add((from, Metric::Destinations), 1, (*at, flow), (scene, out));
         }
     }
 

@@ -46,7 +46,7 @@ impl Clock {
     /// If a new hour begins: the hour that is over and was seen whole, and the new one. Hours in which nothing at all was seen
     /// are not learned as silent: nobody knows whether we were looking.
     pub(super) fn turn(&mut self, at: Timestamp) -> Option<(Option<u64>, u64)> {
-        if at < self.until {
+        if !self.is_over(at) {
             return None;
         }
         let hour = hour_of(at);
@@ -55,6 +55,12 @@ impl Clock {
         self.whole = self.hour.is_some();
         self.hour = Some(hour);
         Some((over, hour))
+    }
+
+    /// A new hour begins.
+    #[inline]
+    pub(super) fn is_over(&self, at: Timestamp) -> bool {
+        at >= self.until
     }
 
     /// The present hour.
@@ -190,15 +196,15 @@ const SEGMENTS: [Segment; 9] = [
 
 impl Key {
     /// And the inside host that the flow is told of.
-    fn of(flow: &FlowRef, record: &FlowRecord, policy: &Policy) -> Option<(Self, IpAddr)> {
+    fn of(flow: &FlowRef, record: &FlowRecord, scene: &Scene<'_>) -> Option<(Self, IpAddr)> {
         let (from, to) = (flow.originator.address, flow.responder.address);
-        let (way, host) = match (policy.is_inside(from), policy.is_inside(to)) {
+        let (way, host) = match (scene.inside.originator, scene.inside.responder) {
             (true, false) if is_unicast(to) => (Way::Out, from),
             (true, _) => (Way::Within, from),
             (false, true) => (Way::In, to),
             (false, false) => return None,
         };
-        let place = policy.place(host, flow.vlan);
+        let place = scene.policy.place(host, flow.vlan);
         let service = Service::of(flow, record);
         Some((Self { body: place.body, segment: place.segment, way, service }, host))
     }
@@ -296,7 +302,7 @@ impl BaselineVolume {
         record: &FlowRecord,
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
-        let Some((key, host)) = Key::of(flow, record, scene.policy) else { return };
+        let Some((key, host)) = Key::of(flow, record, scene) else { return };
         let volume = if record.responder.packets == 0 {
             // An unanswered packet begins no series: anybody can send one.
             self.series.get_mut(&key)
@@ -373,12 +379,20 @@ fn claim(
 
 impl Detect for BaselineVolume {
     const RULE: &'static str = "baseline.volume/1";
-    const WANTS: Kinds = Kinds::ALL;
+    const WANTS: Kinds = Kinds::ENDED;
 
-    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
-        if let Some((over, hour)) = self.clock.turn(event.at()) {
+    #[inline]
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.clock.is_over(now)
+    }
+
+    fn on_time(&mut self, now: Timestamp, _scene: &Scene<'_>, _out: &mut Findings) {
+        if let Some((over, hour)) = self.clock.turn(now) {
             self.series.for_each_mut(|_, volume| volume.turn(over, hour));
         }
+    }
+
+    fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what: FlowEvent::Ended(record) } = event else { return };
         self.ended(*at, flow, record, (scene, out));
     }

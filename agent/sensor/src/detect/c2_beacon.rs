@@ -89,8 +89,7 @@ impl C2Beacon {
     ) {
         self.beats.on_end(at, (flow, record), &self.known, (scene, out));
         let (from, to) = (flow.originator.address, flow.responder.address);
-        let inbound = !scene.policy.is_inside(from) && scene.policy.is_inside(to);
-        if inbound || !is_unicast(to) || !is_unicast(from) {
+        if scene.inside.is_inbound() || !is_unicast(to) || !is_unicast(from) {
             return;
         }
         self.contacts.on_end(at, flow, record, &mut self.known, (scene, out));
@@ -148,7 +147,11 @@ impl Detect for C2Beacon {
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
         let Event::Flow { at, flow, what } = event else { return };
         match what {
-            FlowEvent::Opening(opening) => self.contacts.on_opening(flow, opening),
+            FlowEvent::Opening(opening) => {
+                if !scene.inside.is_inbound() && is_unicast(flow.responder.address) {
+                    self.contacts.on_opening(flow, opening);
+                }
+            }
             FlowEvent::Traffic(traffic) => {
                 self.beats.on_traffic(*at, flow, traffic, &self.known, (scene, out));
             }

@@ -20,6 +20,7 @@ use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::walk::Walk;
 use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
+use crate::domain::{Registered, ends};
 use crate::event::dns::Rdata;
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
 use crate::segment::Policy;
@@ -90,8 +91,7 @@ impl Client {
     }
 
     /// True if a new domain did not exist.
-    fn learn(&mut self, domain: &str, exists: bool) -> bool {
-        let hash = stand_in(domain);
+    fn learn(&mut self, (domain, hash): (&str, u64), exists: bool) -> bool {
         if self.failed.contains(&hash) || self.found.contains(&hash) {
             return false;
         }
@@ -111,8 +111,8 @@ impl Client {
     }
 
     /// True if the domain was not asked for before and looks generated.
-    fn ask(&mut self, domain: &str) -> bool {
-        let new = self.asked.insert(stand_in(domain)) && looks_generated(domain);
+    fn ask(&mut self, domain: &str, hash: u64) -> bool {
+        let new = self.asked.insert(hash) && looks_generated(domain);
         if new {
             self.asked_generated += 1;
             if self.samples.len() < SAMPLES {
@@ -198,22 +198,25 @@ impl DnsDga {
         &mut self,
         at: Timestamp,
         flow: &FlowRef,
-        (dns, domain): (&Dns, Option<&str>),
+        (dns, domain): (&Dns, Option<Registered<'_>>),
         (policy, out): (&Policy, &mut Findings),
     ) {
         let answered = dns.is_response && matches!(dns.rcode, 0 | NXDOMAIN);
         let Some(domain) = domain_of(dns, domain).filter(|_| answered || !dns.is_response) else { return };
         let client = flow.originator.address;
         // Who asks for one domain only, as every forged source does, is not remembered.
-        if self.clients.peek(&client).is_none()
-            && self.newcomers.pass(client, stand_in(domain), |a, b| a == b).is_none()
-        {
-            return;
-        }
-        let distinct = self.distinct;
-        let (state, left) = self.clients.get_or_insert_with(client, || Client::new(at, distinct));
-        self.evicted += u64::from(left.is_some());
-        let Some(state) = state else { return };
+        let (distinct, hash) = (self.distinct, stand_in(domain));
+        let place = if let Some(place) = self.clients.place_of(&client) {
+            place
+        } else {
+            if self.newcomers.pass(client, hash, |a, b| a == b).is_none() {
+                return;
+            }
+            let (place, left) = self.clients.enter(client, Client::new(at, distinct));
+            self.evicted += u64::from(left.is_some());
+            place
+        };
+        let Some(state) = self.clients.use_at(place) else { return };
         if at.since(state.since) > WINDOW {
             let finding = state.finding;
             *state = Client::new(at, distinct);
@@ -225,8 +228,8 @@ impl DnsDga {
             }
         }
         // A capture may have only the answers.
-        let asked = state.ask(domain);
-        let failed = dns.is_response && state.learn(domain, dns.rcode == 0);
+        let asked = state.ask(domain, hash);
+        let failed = dns.is_response && state.learn((domain, hash), dns.rcode == 0);
         if !asked && !failed {
             return;
         }
@@ -237,29 +240,34 @@ impl DnsDga {
 
 /// The registered domain that was asked for, if it can be one of an algorithm's: those are asked for by themselves or with one label
 /// before them. More labels are a list service, a search list or a delivery network.
-fn domain_of<'e>(dns: &'e Dns, domain: Option<&'e str>) -> Option<&'e str> {
+fn domain_of<'e>(dns: &'e Dns, domain: Option<Registered<'e>>) -> Option<&'e str> {
     // A, AAAA, HTTPS.
     if !matches!(dns.qtype, 1 | 28 | 65) {
         return None;
     }
     let name = &*dns.qname;
-    let private =
-        ["arpa", "local", "lan", "home", "internal", "localdomain", "corp", "intranet", "localhost"];
-    let suffix = name.rsplit('.').next().unwrap_or_default();
-    if private.contains(&suffix) {
+    let is_private = |suffix: &str| {
+        matches!(
+            suffix,
+            "arpa"
+                | "local"
+                | "lan"
+                | "home"
+                | "internal"
+                | "localdomain"
+                | "corp"
+                | "intranet"
+                | "localhost"
+        )
+    };
+    if ends(name, 1).any(is_private) {
         return None;
     }
-    let domain = domain?;
-    // A suffix that no registry has: a search list, or a name of the inside.
-    psl_knows(domain).then_some(())?;
+    // A suffix that no registry has: a search list, or a name of the inside. `example` stands for all in what is written about
+    // names (RFC 2606).
+    let domain = domain.filter(|one| one.is_listed || one.name.ends_with(".example"))?.name;
     let below = name.strip_suffix(domain)?.trim_end_matches('.');
     (!below.contains('.')).then_some(domain)
-}
-
-/// The suffix of the domain is on the public suffix list, and not only assumed to be one; `example` stands for all of them in what is
-/// written about names (RFC 2606).
-fn psl_knows(domain: &str) -> bool {
-    domain.ends_with(".example") || psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known())
 }
 
 impl Detect for DnsDga {

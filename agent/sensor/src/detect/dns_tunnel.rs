@@ -18,6 +18,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::{Distinct, Map, stand_in};
 use crate::detect::findings::{Findings, Who, draft, input, sample, target, threshold};
 use crate::detect::{Detect, Kinds, Scene, Setup};
+use crate::domain::Registered;
 use crate::event::dns::{Rdata, Resource};
 use crate::event::{Dns, Event, FlowEvent, FlowRef};
 use crate::segment::Policy;
@@ -182,7 +183,7 @@ impl DnsTunnel {
         &mut self,
         at: Timestamp,
         flow: &FlowRef,
-        (dns, domain): (&Dns, Option<&str>),
+        (dns, domain): (&Dns, Option<Registered<'_>>),
         (policy, out): (&Policy, &mut Findings),
     ) {
         let Some((domain, below)) = split(dns, domain) else { return };
@@ -219,7 +220,7 @@ impl DnsTunnel {
         }
     }
 
-    fn on_response(&mut self, client: IpAddr, (dns, domain): (&Dns, Option<&str>)) {
+    fn on_response(&mut self, client: IpAddr, (dns, domain): (&Dns, Option<Registered<'_>>)) {
         let Some((domain, _)) = split(dns, domain) else { return };
         if let Some(asked) = self.pairs.get_mut(&(client, stand_in(domain))) {
             asked.responses += 1;
@@ -238,8 +239,8 @@ fn is_of_a_list(dns: &Dns) -> bool {
 }
 
 /// Registered domain and what stands below it; `None` for names that carry nothing or that everybody may ask.
-fn split<'e>(dns: &'e Dns, domain: Option<&'e str>) -> Option<(&'e str, &'e str)> {
-    let domain = domain?;
+fn split<'e>(dns: &'e Dns, domain: Option<Registered<'e>>) -> Option<(&'e str, &'e str)> {
+    let domain = domain?.name;
     let below = dns.qname.strip_suffix(domain)?.strip_suffix('.')?;
     (!below.is_empty() && !known::is_harmless(&dns.qname, below)).then_some((domain, below))
 }

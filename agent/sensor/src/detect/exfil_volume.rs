@@ -60,16 +60,15 @@ impl ExfilVolume {
         out: &mut Findings,
     ) {
         let (originator, responder) = (flow.originator.address, flow.responder.address);
-        let (pair, sent, received) =
-            match (scene.policy.is_inside(originator), scene.policy.is_inside(responder)) {
-                (true, false) if !responder.is_multicast() => {
-                    ((originator, responder), traffic.sent, traffic.received)
-                }
-                (false, true) if !originator.is_multicast() => {
-                    ((responder, originator), traffic.received, traffic.sent)
-                }
-                _ => return,
-            };
+        let (pair, sent, received) = match (scene.inside.originator, scene.inside.responder) {
+            (true, false) if !responder.is_multicast() => {
+                ((originator, responder), traffic.sent, traffic.received)
+            }
+            (false, true) if !originator.is_multicast() => {
+                ((responder, originator), traffic.received, traffic.sent)
+            }
+            _ => return,
+        };
         let (upload, evicted) = self.uploads.get_or_insert_with(pair, || Upload::new(at));
         self.evicted += u64::from(evicted.is_some());
         if let Some(upload) = upload {

@@ -15,8 +15,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::{Map, stand_in};
 use crate::detect::findings::Findings;
-use crate::detect::flood_volume::gauge::Reports;
-use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
+use crate::detect::{Detect, Inside, Kinds, Report, Scene, Setup, Sieve};
 use crate::event::{Event, First, FlowEvent, FlowRef};
 use reflecting::Reflecting;
 use victim::{Share, Victim};
@@ -64,16 +63,11 @@ pub(super) struct FloodAmplification {
     /// The last TCP flow that was met midstream: its first packet was a SYN-ACK if the same packet answers.
     midstream: Option<u64>,
     reflecting: Reflecting,
-    reports: Reports,
     distinct: usize,
     evicted: u64,
 }
 
 type Key = (IpAddr, Via);
-
-/// What says something, beside reports of traffic.
-const COUNTED: Kinds =
-    Kinds::STARTED.and(Kinds::ANSWERED).and(Kinds::OPENING).and(Kinds::DNS).and(Kinds::ENDED);
 
 impl FloodAmplification {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
@@ -83,7 +77,6 @@ impl FloodAmplification {
             newcomers: Sieve::new(limits.detector_entries, seed),
             midstream: None,
             reflecting: Reflecting::new(limits.detector_entries, seed),
-            reports: Reports::default(),
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -101,17 +94,20 @@ impl FloodAmplification {
         while self.victims.oldest().is_some_and(|(_, victim)| slot > victim.gauge.slot() + QUIET_SLOTS) {
             Self::conclude(self.victims.pop_oldest(), scene, out);
         }
-        if self.victims.peek(&key).is_none() {
+        let place = if let Some(place) = self.victims.place_of(&key) {
+            place
+        } else {
             let known = share.packets >= u64::from(AT_ONCE)
                 || share.packets > 0 && self.newcomers.pass(key, share.flow.id, |a, b| a == b).is_some();
             if !known {
                 return;
             }
-            let left = self.victims.insert(key, Victim::new(at, self.distinct));
+            let (place, left) = self.victims.enter(key, Victim::new(at, self.distinct));
             self.evicted += u64::from(left.is_some());
             Self::conclude(left, scene, out);
-        }
-        let Some(victim) = self.victims.get_mut(&key) else { return };
+            place
+        };
+        let Some(victim) = self.victims.use_at(place) else { return };
         if victim.gauge.advance(slot, key.1.floor()) {
             victim.judge(key, scene, out);
         }
@@ -121,10 +117,16 @@ impl FloodAmplification {
         victim.count(at, &share);
     }
 
-    fn on_flow(&mut self, at: Timestamp, flow: &FlowRef, what: &FlowEvent, to: (&Scene<'_>, &mut Findings)) {
+    fn on_flow(
+        &mut self,
+        at: Timestamp,
+        (flow, inside): (&FlowRef, Inside),
+        what: &FlowEvent,
+        to: (&Scene<'_>, &mut Findings),
+    ) {
         match flow.protocol {
             6 => self.on_tcp(at, flow, what, to),
-            17 => self.on_udp(at, flow, what, to),
+            17 => self.on_udp(at, (flow, inside), what, to),
             _ => {}
         }
     }
@@ -132,22 +134,11 @@ impl FloodAmplification {
     fn on_udp(
         &mut self,
         at: Timestamp,
-        flow: &FlowRef,
+        (flow, inside): (&FlowRef, Inside),
         what: &FlowEvent,
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let (from, to) = (flow.originator, flow.responder.address);
-        let inside = scene.policy.is_inside(from.address) && scene.policy.is_inside(to);
-        let via = match reflectors::name(from.port) {
-            Some(_) if inside && reflectors::is_discovered(from.port) => Via::Discovery,
-            Some(_) => Via::Known,
-            None => Via::SamePort,
-        };
-        // Groups are sent to by who announces itself and by who streams; a name server never sends there.
-        let announced = via == Via::SamePort || reflectors::is_discovered(from.port);
-        if to.is_multicast() && announced {
-            return;
-        }
         let none = Share::of(flow, from);
         let share = match what {
             FlowEvent::Started(First::Datagram) => Share { packets: 1, ..none },
@@ -180,6 +171,18 @@ impl FloodAmplification {
             | FlowEvent::Anomaly(_)
             | FlowEvent::Ended(_) => return,
         };
+        let via = match reflectors::is_one(from.port) {
+            true if inside.originator && inside.responder && reflectors::is_discovered(from.port) => {
+                Via::Discovery
+            }
+            true => Via::Known,
+            false => Via::SamePort,
+        };
+        // Groups are sent to by who announces itself and by who streams; a name server never sends there.
+        let announced = via == Via::SamePort || reflectors::is_discovered(from.port);
+        if to.is_multicast() && announced {
+            return;
+        }
         self.take(at, (to, via), share, (scene, out));
     }
 
@@ -227,18 +230,19 @@ impl FloodAmplification {
 
 impl Detect for FloodAmplification {
     const RULE: &'static str = "flood.amplification/1";
-    const WANTS: Kinds = Kinds::ALL;
+    const WANTS: Kinds =
+        Kinds::STARTED.and(Kinds::ANSWERED).and(Kinds::OPENING).and(Kinds::DNS).and(Kinds::ENDED);
+    const REPORTS: bool = true;
+
+    fn on_report(&mut self, Report { at, flow, traffic }: &Report, scene: &Scene<'_>, out: &mut Findings) {
+        let inside = Inside::of(flow, scene.policy);
+        self.on_flow(*at, (flow, inside), &FlowEvent::Traffic(*traffic), (scene, out));
+    }
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
-        if let Some((at, flow, traffic)) = self.reports.pass(event) {
-            self.on_flow(at, &flow, &FlowEvent::Traffic(traffic), (scene, out));
-        }
-        if !COUNTED.meets(Kinds::of(event)) {
-            return;
-        }
         let Event::Flow { at, flow, what } = event else { return };
-        if !matches!(what, FlowEvent::Ended(_)) {
-            self.on_flow(*at, flow, what, (scene, out));
+        if !matches!(what, FlowEvent::Traffic(_) | FlowEvent::Ended(_)) {
+            self.on_flow(*at, (flow, scene.inside), what, (scene, out));
         }
         if let FlowEvent::Ended(record) = what
             && flow.protocol == 17

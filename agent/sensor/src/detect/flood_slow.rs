@@ -13,6 +13,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::bounded::Map;
 use crate::detect::findings::Findings;
+use crate::detect::ports::Ports;
 use crate::detect::{Detect, Kinds, Scene, Setup};
 use crate::event::{
     Amount, Endpoint, Event, FlowEvent, FlowRecord, FlowRef, HttpExchange, Opening, Transaction,
@@ -32,7 +33,7 @@ const IPV6_MORE: u32 = 20;
 const ZERO_WINDOWS_MIN: u32 = 3;
 const CLOSED_MIN: Duration = Duration::from_secs(2);
 /// Ports of web services besides those at which HTTP was seen: IANA's http, https and their alternatives.
-const WEB_PORTS: [u16; 7] = [80, 443, 591, 8_000, 8_008, 8_080, 8_443];
+static WEB_PORTS: Ports = Ports::of(&[&[80, 443, 591, 8_000, 8_008, 8_080, 8_443]]);
 
 /// State: what each web service is held with.
 #[derive(Debug)]
@@ -86,7 +87,7 @@ impl FloodSlow {
         if !opening.from_originator {
             return self.forget(flow.id);
         }
-        if WEB_PORTS.contains(&flow.responder.port) || self.services.peek(&flow.responder).is_some() {
+        if WEB_PORTS.has(flow.responder.port) || self.services.peek(&flow.responder).is_some() {
             let drip = Drip { service: flow.responder, first: at, pieces: 0, held: false };
             if let Some((_, left)) = self.dripping.insert(flow.id, drip) {
                 self.evicted += 1;

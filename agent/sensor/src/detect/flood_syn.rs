@@ -165,7 +165,9 @@ impl FloodSyn {
         (policy, out): (&Policy, &mut Findings),
     ) {
         let slot = at.secs();
-        if self.services.peek(&to).is_none() {
+        let place = if let Some(place) = self.services.place_of(&to) {
+            place
+        } else {
             // A service enters with its second SYN; a scan of many ports leaves one each and stays in the sieve.
             if sign != Sign::Syn || self.newcomers.pass(to, flow.id, |a, b| a == b).is_none() {
                 return;
@@ -173,12 +175,13 @@ impl FloodSyn {
             let mut fresh = Service::new(slot, at, self.distinct);
             fresh.waiting = [1, 0, 0, 0];
             fresh.episode.syns = 1;
-            let left = self.services.insert(to, fresh);
+            let (place, left) = self.services.enter(to, fresh);
             self.evicted += u64::from(left.is_some());
             conclude(left, policy, out);
-        }
+            place
+        };
         let distinct = self.distinct;
-        let Some(service) = self.services.get_mut(&to) else { return };
+        let Some(service) = self.services.use_at(place) else { return };
         if service.advance(slot) {
             service.judge(to, flow.vlan, policy, out);
         }

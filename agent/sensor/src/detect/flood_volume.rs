@@ -15,7 +15,7 @@ use sekimori_wire::time::Timestamp;
 use crate::bounded::Map;
 use crate::detect::findings::Findings;
 use crate::detect::flood_amplification::reflectors;
-use crate::detect::{Detect, Kinds, Scene, Setup, Sieve};
+use crate::detect::{Detect, Kinds, Report, Scene, Setup, Sieve};
 use crate::event::{Amount, Event, First, FlowEvent, FlowRef, Traffic};
 use victim::{Share, Victim};
 
@@ -69,10 +69,6 @@ impl Kind {
     }
 }
 
-/// What else adds to a bucket, beside reports of traffic.
-const COUNTED: Kinds =
-    Kinds::STARTED.and(Kinds::ANSWERED).and(Kinds::ESTABLISHED).and(Kinds::HTTP_REQUEST).and(Kinds::OPENING);
-
 /// State: one bucket for each destination and kind.
 #[derive(Debug)]
 pub(super) struct FloodVolume {
@@ -82,7 +78,6 @@ pub(super) struct FloodVolume {
     talks: Map<(IpAddr, IpAddr), ()>,
     /// The last TCP flow that was met midstream: its first packet was a SYN-ACK if the same packet answers.
     midstream: Option<u64>,
-    reports: gauge::Reports,
     distinct: usize,
     evicted: u64,
 }
@@ -108,7 +103,6 @@ impl FloodVolume {
             newcomers: Sieve::new(limits.detector_entries, seed),
             talks: Map::new(limits.detector_entries, seed),
             midstream: None,
-            reports: gauge::Reports::default(),
             distinct: limits.distinct_per_entry,
             evicted: 0,
         }
@@ -142,7 +136,9 @@ impl FloodVolume {
     ) {
         let (key, slot) = ((flow.responder.address, kind), at.secs());
         self.forget_quiet(slot, scene, out);
-        if self.victims.peek(&key).is_none() {
+        let place = if let Some(place) = self.victims.place_of(&key) {
+            place
+        } else {
             // Nobody completes a connection in another's name.
             let known = matches!(kind, Kind::Http | Kind::Connect)
                 || share.packets >= u64::from(AT_ONCE)
@@ -150,11 +146,12 @@ impl FloodVolume {
             if !known {
                 return;
             }
-            let left = self.victims.insert(key, Victim::new(at, self.distinct));
+            let (place, left) = self.victims.enter(key, Victim::new(at, self.distinct));
             self.evicted += u64::from(left.is_some());
             self.conclude(left, scene, out);
-        }
-        let Some(victim) = self.victims.get_mut(&key) else { return };
+            place
+        };
+        let Some(victim) = self.victims.use_at(place) else { return };
         if victim.gauge.advance(slot, kind.floor()) {
             victim.judge(key, &self.talks, scene, out);
         }
@@ -236,18 +233,21 @@ fn carried(kind: Kind, Traffic { sent, received }: Traffic) -> Share {
 
 impl Detect for FloodVolume {
     const RULE: &'static str = "flood.volume/1";
-    const WANTS: Kinds = Kinds::ALL;
+    const WANTS: Kinds = Kinds::STARTED
+        .and(Kinds::ANSWERED)
+        .and(Kinds::ESTABLISHED)
+        .and(Kinds::HTTP_REQUEST)
+        .and(Kinds::OPENING);
+    const REPORTS: bool = true;
+
+    fn on_report(&mut self, Report { at, flow, traffic }: &Report, scene: &Scene<'_>, out: &mut Findings) {
+        let kind = kind_of(flow);
+        if !is_left_out(flow) {
+            self.take(*at, flow, (kind, carried(kind, *traffic)), (scene, out));
+        }
+    }
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
-        if let Some((at, flow, traffic)) = self.reports.pass(event) {
-            let kind = kind_of(&flow);
-            if !is_left_out(&flow) {
-                self.take(at, &flow, (kind, carried(kind, traffic)), (scene, out));
-            }
-        }
-        if !COUNTED.meets(Kinds::of(event)) {
-            return;
-        }
         let Event::Flow { at, flow, what } = event else { return };
         let talks = match flow.protocol {
             6 => matches!(what, FlowEvent::Established),
@@ -268,9 +268,7 @@ impl Detect for FloodVolume {
             self.take(*at, flow, (Kind::Tcp, Share { answers: 1, ..Share::default() }), (scene, out));
         }
         // A load test between our own hosts, whose handshakes all complete, is told by its requests at most.
-        let ours = || {
-            scene.policy.is_inside(flow.originator.address) && scene.policy.is_inside(flow.responder.address)
-        };
+        let ours = || scene.inside.originator && scene.inside.responder;
         let share = share_of(*at, flow, what).filter(|(kind, _)| !(*kind == Kind::Connect && ours()));
         if let Some(share) = share {
             self.take(*at, flow, share, (scene, out));
@@ -292,6 +290,6 @@ impl Detect for FloodVolume {
 fn is_left_out(flow: &FlowRef) -> bool {
     let to = flow.responder.address;
     let broadcast = matches!(to, IpAddr::V4(v4) if v4.is_broadcast());
-    let reflected = reflectors::name(flow.originator.port).is_some();
+    let reflected = reflectors::is_one(flow.originator.port);
     flow.protocol == 17 && (reflected || to.is_multicast() || broadcast)
 }

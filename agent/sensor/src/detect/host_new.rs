@@ -99,11 +99,19 @@ impl HostNew {
 
 impl Detect for HostNew {
     const RULE: &'static str = "host.new/1";
-    const WANTS: Kinds = Kinds::ALL;
+    const WANTS: Kinds = Kinds::ARP.and(Kinds::TRANSACTION).and(Kinds::ESTABLISHED);
+
+    #[inline]
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.known.is_due(now)
+    }
+
+    fn on_time(&mut self, now: Timestamp, _scene: &Scene<'_>, _out: &mut Findings) {
+        // Time to learn runs from the first event, whatever it is.
+        self.known.pass(now);
+    }
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
-        // Time to learn runs from the first event, whatever it is.
-        self.known.pass(event.at());
         let (at, flow, what) = match event {
             Event::Arp { at, vlan, arp } => {
                 // Its address is the device's as well: it must not look new when it connects somewhere.
@@ -124,9 +132,13 @@ impl Detect for HostNew {
             let device = (Host::Mac(message.client_mac), address);
             return self.see((at, flow.vlan), device, Some(flow), (scene, out));
         }
-        if *what == FlowEvent::Established {
-            for end in [flow.originator.address, flow.responder.address] {
-                if scene.policy.is_inside(end) && !end.is_loopback() {
+        if matches!(what, FlowEvent::Established) {
+            let ends = [
+                (flow.originator.address, scene.inside.originator),
+                (flow.responder.address, scene.inside.responder),
+            ];
+            for (end, is_inside) in ends {
+                if is_inside && !end.is_loopback() {
                     self.see((at, flow.vlan), (end.into(), end), Some(flow), (scene, out));
                 }
             }

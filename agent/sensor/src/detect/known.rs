@@ -123,10 +123,16 @@ impl<K: Key> Known<K> {
 
     /// Time goes on: it counts as learned whatever happens in it.
     pub(super) fn pass(&mut self, now: Timestamp) {
-        if !(self.steady.0 <= now && now < self.steady.1) {
+        if self.is_due(now) {
             self.learning.ripe_hours(now);
             self.steady = self.learning.steady(now);
         }
+    }
+
+    /// [`Known::pass`] would change something.
+    #[inline]
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        !(self.steady.0 <= now && now < self.steady.1)
     }
 
     /// Remembers `key`, and says what that means; counts what had to go.

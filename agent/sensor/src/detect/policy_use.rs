@@ -144,14 +144,18 @@ fn of_record(flow: &FlowRef, record: &FlowRecord) -> Option<Use<'static>> {
     if !both {
         return None;
     }
-    if let Some((_, kind, service)) = table::APPLICATIONS.iter().find(|(one, _, _)| speaks(*one)) {
+    let said = record.application != Application::Unknown
+        || record.applications.iter().any(|one| *one != Application::Unknown);
+    if said && let Some((_, kind, service)) = table::APPLICATIONS.iter().find(|(one, _, _)| speaks(*one)) {
         return Some(Use { kind: *kind, service, by: By::Content });
     }
     let at_port =
         |one: &&(u8, u16, Kind, &'static str)| one.0 == flow.protocol && one.1 == flow.responder.port;
+    if record.application != Application::Unknown {
+        return None;
+    }
     let known = table::PORTS.iter().find(at_port)?;
-    let unknown = record.application == Application::Unknown;
-    unknown.then_some(Use { kind: known.2, service: known.3, by: By::Port })
+    Some(Use { kind: known.2, service: known.3, by: By::Port })
 }
 
 /// The certificates that Tor relays make up: `CN=www.<random>.net` by `CN=www.<random>.com`, and nothing else (tor-spec,

@@ -150,20 +150,30 @@ impl ScanHost {
 
     fn take(&mut self, source: Host, means: Means, seen: Seen, (policy, out): (&Policy, &mut Findings)) {
         let key = (source, means);
-        let is_old = self.sweeps.peek(&key).map(|sweep| seen.at.since(sweep.last) > means.memory());
-        if is_old == Some(true) {
+        let mut place = self.sweeps.place_of(&key);
+        let known = place.and_then(|place| self.sweeps.at(place));
+        if known.is_some_and(|sweep| seen.at.since(sweep.last) > means.memory()) {
             self.sweeps.remove(&key);
+            place = None;
         }
-        if is_old != Some(false) {
-            let mut fresh = Sweep::new(self.distinct, seen.at);
-            if seen.failed {
+        let place = if let Some(place) = place {
+            place
+        } else {
+            let first = if seen.failed {
                 let Some(first) = self.newcomers.pass(key, seen, |a, b| a.host == b.host) else { return };
-                fresh.first = first.at;
-                fresh.learn(&first);
-            }
-            self.evicted += u64::from(self.sweeps.insert(key, fresh).is_some());
-        }
-        let Some(sweep) = self.sweeps.get_mut(&key) else { return };
+                Some(first)
+            } else {
+                None
+            };
+            let mut fresh = Sweep::new(self.distinct, first.map_or(seen.at, |first| first.at));
+            first.iter().for_each(|first| {
+                fresh.learn(first);
+            });
+            let (place, left) = self.sweeps.enter(key, fresh);
+            self.evicted += u64::from(left.is_some());
+            place
+        };
+        let Some(sweep) = self.sweeps.use_at(place) else { return };
         if !sweep.learn(&seen) {
             return;
         }

@@ -110,11 +110,14 @@ impl ScanPort {
         let is_old = |one: &Contacts| {
             at.since(one.last) > MEMORY || (one.finding.is_none() && at.since(one.first) > UNDECIDED)
         };
-        let is_old = self.pairs.peek(&pair).map(is_old);
-        if is_old == Some(true) {
+        let mut place = self.pairs.place_of(&pair);
+        if place.and_then(|place| self.pairs.at(place)).is_some_and(is_old) {
             self.pairs.remove(&pair);
+            place = None;
         }
-        if is_old != Some(false) {
+        let place = if let Some(place) = place {
+            place
+        } else {
             if outcome == Outcome::Answered {
                 // Success alone never makes a scanner, and remembering it would cost a table entry per server visited.
                 return None;
@@ -125,9 +128,11 @@ impl ScanPort {
             let (first_flow, first, before) = self.newcomers.pass(pair, (*flow, at, outcome), other_port)?;
             let mut fresh = Contacts::new(self.distinct, first);
             fresh.learn(first, &first_flow, before);
-            self.evicted += u64::from(self.pairs.insert(pair, fresh).is_some());
-        }
-        self.pairs.get_mut(&pair)
+            let (place, left) = self.pairs.enter(pair, fresh);
+            self.evicted += u64::from(left.is_some());
+            place
+        };
+        self.pairs.use_at(place)
     }
 
     fn take(

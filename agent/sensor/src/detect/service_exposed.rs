@@ -7,6 +7,7 @@
 use core::net::IpAddr;
 
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Severity};
+use sekimori_wire::time::Timestamp;
 
 use crate::baseline::{Pack, Read, Ripeness, Section};
 use crate::detect::findings::{Findings, Who, draft, input, port, sample, threshold};
@@ -32,15 +33,22 @@ impl ServiceExposed {
 
 impl Detect for ServiceExposed {
     const RULE: &'static str = "service.exposed/1";
-    const WANTS: Kinds = Kinds::ALL;
+    const WANTS: Kinds = Kinds::ESTABLISHED;
+
+    #[inline]
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.known.is_due(now)
+    }
+
+    fn on_time(&mut self, now: Timestamp, _scene: &Scene<'_>, _out: &mut Findings) {
+        // Time to learn runs from the first event, whatever it is.
+        self.known.pass(now);
+    }
 
     fn on_event(&mut self, event: &Event, scene: &Scene<'_>, out: &mut Findings) {
-        // Time to learn runs from the first event, whatever it is.
-        self.known.pass(event.at());
         let Event::Flow { at, flow, what: FlowEvent::Established } = event else { return };
         let (client, server) = (flow.originator, flow.responder);
-        let from_outside = !scene.policy.is_inside(client.address) && scene.policy.is_inside(server.address);
-        if !from_outside || server.port >= DYNAMIC {
+        if !scene.inside.is_inbound() || server.port >= DYNAMIC {
             return;
         }
         let place = (server.address, server.port);

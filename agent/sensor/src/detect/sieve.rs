@@ -22,8 +22,7 @@ impl<K: Hash + Eq + Copy, V: PartialEq + Copy> Sieve<K, V> {
     /// The first value of `key` if `same` tells that this one is another; the key is then forgotten here.
     pub fn pass(&mut self, key: K, value: V, same: impl FnOnce(&V, &V) -> bool) -> Option<V> {
         // The least recent one-timer leaves: this is what the sieve is for, and no loss worth counting.
-        let first = self.once.insert_new(key, value)?;
-        if same(first, &value) { None } else { self.once.remove(&key) }
+        self.once.insert_or_take(key, value, |first| !same(first, &value))
     }
 }
 

@@ -198,18 +198,19 @@ impl SpoofArp {
         at: Timestamp,
         flow: &FlowRef,
         record: &FlowRecord,
-        (policy, out): (&Policy, &mut Findings),
+        (scene, out): (&Scene<'_>, &mut Findings),
     ) {
-        let inside = [flow.originator, flow.responder].map(|end| policy.is_inside(end.address));
-        let mac = match inside {
-            [true, false] => record.conduct.responder.mac,
-            [false, true] => record.conduct.originator.mac,
-            [true, true] | [false, false] => None,
+        let mac = match (scene.inside.originator, scene.inside.responder) {
+            (true, false) => record.conduct.responder.mac,
+            (false, true) => record.conduct.originator.mac,
+            (true, true) | (false, false) => None,
         };
         let Some(mac) = mac.filter(|mac| is_station(*mac)) else { return };
         let key = (flow.vlan, mac);
-        let since = self.next_hops.peek(&key).map_or(flow.began, |since| flow.began.min(*since));
-        let _left = self.next_hops.insert(key, since);
+        let (known, _left) = self.next_hops.get_or_insert_with(key, || flow.began);
+        let Some(known) = known else { return };
+        *known = flow.began.min(*known);
+        let since = *known;
         let Some(actor) = self.actors.get_mut(&key) else { return };
         actor.own = self.homes.peek(&key).copied();
         let Some(claimed_at) = actor.first_claim().filter(|claimed| since >= *claimed) else { return };
@@ -218,7 +219,7 @@ impl SpoofArp {
         };
         if since.since(claimed_at) <= MEMORY && self.next_hops.iter().any(before) {
             let count = actor.unasked();
-            actor.tell(at, key, Reason::TookTheWayOut, count, (policy, out));
+            actor.tell(at, key, Reason::TookTheWayOut, count, (scene.policy, out));
         }
     }
 }
@@ -359,7 +360,7 @@ impl Detect for SpoofArp {
         if let Event::Arp { at, vlan, arp } = event {
             self.on_arp(*at, *vlan, arp, (scene.policy, out));
         } else if let Event::Flow { at, flow, what: FlowEvent::Ended(record) } = event {
-            self.on_way_out(*at, flow, record, (scene.policy, out));
+            self.on_way_out(*at, flow, record, (scene, out));
         }
     }
 

@@ -353,27 +353,27 @@ impl Detect for WormSpread {
             }
             return;
         }
-        if !is_unicast(flow.responder.address) {
+        // Only datagrams say something with what they begin with.
+        let service = (flow.protocol, flow.responder.port);
+        let is_datagram = flow.protocol == 17;
+        let is_known = ports::is_known(service.0, service.1);
+        if !(is_datagram || is_known) || !is_unicast(flow.responder.address) {
             return;
         }
-        if flow.protocol == 17 {
-            self.datagrams.on_flow((*at, flow), what, &mut self.told, (scene.policy, out));
+        if is_datagram {
+            self.datagrams.on_flow((*at, flow), what, &mut self.told, (scene, out));
         }
         // Nothing below counts a SYN, or what a flow begins with.
-        let early = matches!(what, FlowEvent::Started(_)) && flow.protocol != 17;
-        if early || matches!(what, FlowEvent::Opening(_)) {
+        let early = matches!(what, FlowEvent::Started(_)) && !is_datagram;
+        if early || !is_known || matches!(what, FlowEvent::Opening(_)) {
             return;
         }
-        let service = (flow.protocol, flow.responder.port);
-        if !ports::is_known(service.0, service.1) {
-            return;
-        }
-        let reaches =
-            *what == FlowEvent::Established || (flow.protocol == 17 && matches!(what, FlowEvent::Started(_)));
-        if reaches && scene.policy.is_inside(flow.responder.address) {
+        let reaches = matches!(what, FlowEvent::Established)
+            || (flow.protocol == 17 && matches!(what, FlowEvent::Started(_)));
+        if reaches && scene.inside.responder {
             self.on_reach(*at, flow, service);
         }
-        if *what == FlowEvent::Answered {
+        if matches!(what, FlowEvent::Answered) {
             self.on_answer(*at, flow, service);
         } else if matches!(what, FlowEvent::Rejected | FlowEvent::Unanswered) {
             self.on_failure(*at, (flow, service), (scene.policy, out));

@@ -9,7 +9,7 @@ use crate::segment::{Place, Policy};
 
 /// What leaves the gateway of a flow: no payload, no name beyond the registered domain.
 pub fn flow_summary(flow: &FlowRef, record: &FlowRecord, policy: &Policy) -> FlowSummary {
-    EndedFlow::new(flow, record, policy).into_summary()
+    EndedFlow::new(flow, record).summary(policy)
 }
 
 /// The same before it is written out: most flows of a busy window are never told.
@@ -25,14 +25,11 @@ pub struct EndedFlow {
     pub(super) application: Application,
     server_name: Option<Box<str>>,
     ja4: Option<Box<str>>,
-    place: Place,
 }
 
 impl EndedFlow {
     /// What is kept of it.
-    pub fn new(flow: &FlowRef, record: &FlowRecord, policy: &Policy) -> Self {
-        // A literal address, or a name without a registered part, tells no more than the flow's own address.
-        let name = record.server_name.as_deref().and_then(registered_domain);
+    pub fn new(flow: &FlowRef, record: &FlowRecord) -> Self {
         Self {
             flow: *flow,
             start: record.start,
@@ -41,9 +38,8 @@ impl EndedFlow {
             bytes: [record.originator.bytes, record.responder.bytes],
             state: record.state,
             application: record.application,
-            server_name: name.map(Into::into),
+            server_name: record.server_name.clone(),
             ja4: record.ja4.clone(),
-            place: inside_place(flow, policy),
         }
     }
 
@@ -54,7 +50,10 @@ impl EndedFlow {
     }
 
     /// What is told.
-    pub fn into_summary(self) -> FlowSummary {
+    pub fn summary(&self, policy: &Policy) -> FlowSummary {
+        // A literal address, or a name without a registered part, tells no more than the flow's own address.
+        let name = self.server_name.as_deref().and_then(registered_domain);
+        let place = inside_place(&self.flow, policy);
         let ([originator_packets, responder_packets], [originator_bytes, responder_bytes]) =
             (self.packets, self.bytes);
         FlowSummary {
@@ -69,11 +68,11 @@ impl EndedFlow {
             responder_bytes,
             state: self.state.as_str().into(),
             application: self.application.as_str().into(),
-            server_name: self.server_name.as_deref().unwrap_or_default().into(),
+            server_name: name.unwrap_or_default().into(),
             ja4: self.ja4.as_deref().unwrap_or_default().into(),
             vlan: self.flow.vlan,
-            body: self.place.body,
-            segment: self.place.segment.map(|segment| segment.as_str().into()),
+            body: place.body,
+            segment: place.segment.map(|segment| segment.as_str().into()),
         }
     }
 }

@@ -8,6 +8,7 @@ use sekimori_wire::envelope::{Envelope, SigningKey};
 use sekimori_wire::record::Record;
 
 use super::*;
+use crate::detect::domain_of;
 use crate::event::{ConnState, Dns, EndReason, Endpoint, FlowRecord, FlowRef, Volume};
 use crate::segment::Policy;
 
@@ -49,7 +50,7 @@ fn record(bytes: u64) -> FlowRecord {
 fn add_flow(summarizer: &mut Summarizer, n: u64, bytes: u64, findings: &Findings) {
     let (flow, record) = (flow(n), record(bytes));
     summarizer.begin(at(0));
-    summarizer.on_flow(EndedFlow::new(&flow, &record, &Policy::default_private()), findings);
+    summarizer.on_flow(EndedFlow::new(&flow, &record), findings);
 }
 
 fn no_findings() -> Findings {
@@ -69,9 +70,9 @@ fn a_summary_keeps_its_budget_and_counts_the_rest() {
             ..Dns::default()
         };
         let event = Event::Flow { at: at(0), flow: flow(n), what: FlowEvent::Dns(Box::new(dns)) };
-        summarizer.on_event(at(0), &event);
+        summarizer.on_event(at(0), &event, domain_of(&event).map(|domain| domain.name));
     }
-    let summary = summarizer.close(&findings).unwrap();
+    let summary = summarizer.close(&findings, &Policy::default_private()).unwrap();
     assert_eq!(summary.flows_ended, 5_000);
     assert_eq!(summary.flows_omitted + summary.flows.len() as u64, 5_000);
     assert_eq!(summary.domains_omitted + summary.domains.len() as u64, 5_000);
@@ -82,7 +83,7 @@ fn a_summary_keeps_its_budget_and_counts_the_rest() {
     assert_eq!(summary.flows[0].server_name.as_str(), "example.co.jp");
     assert_eq!(volume(&summary.flows[0]), 4_999 * 1_000_000_007 * 2);
     assert!(summarizer.counters().value(Counter::SummaryDetailShed) >= summary.flows_omitted);
-    assert!(summarizer.close(&findings).is_none());
+    assert!(summarizer.close(&findings, &Policy::default_private()).is_none());
     assert_fits(&summary, limits.summary_bytes);
 }
 
@@ -110,7 +111,7 @@ fn windows_are_aligned_and_silence_makes_none() {
     assert!(!summarizer.is_past(at(3_000)));
     summarizer.on_frame(at(3_000), 1_500);
     assert!(!summarizer.is_past(at(9_999)) && summarizer.is_past(at(10_000)));
-    let summary = summarizer.close(&no_findings()).unwrap();
+    let summary = summarizer.close(&no_findings(), &Policy::default_private()).unwrap();
     assert_eq!((summary.start, summary.end, summary.packets, summary.bytes), (at(0), at(10_000), 1, 1_500));
     assert!(!summarizer.is_past(at(90_000)));
 }
@@ -138,6 +139,6 @@ fn flows_behind_findings_come_first() {
     for n in 0..100 {
         add_flow(&mut summarizer, n, if n == 7 { 1 } else { 1_000_000 }, &findings);
     }
-    let summary = summarizer.close(&findings).unwrap();
+    let summary = summarizer.close(&findings, &Policy::default_private()).unwrap();
     assert_eq!(summary.flows[0].originator, SocketAddr::from(small.originator));
 }

@@ -119,6 +119,12 @@ impl Replication {
         }
     }
 
+    /// Something has waited long enough.
+    #[inline]
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.waiting.front().is_some_and(|one| now.since(one.at) > WAIT)
+    }
+
     /// Time went on: who has not shown itself as a controller by now is none.
     pub(super) fn on_time(
         &mut self,
@@ -127,7 +133,7 @@ impl Replication {
         scene: &Scene<'_>,
         out: &mut Findings,
     ) {
-        while self.waiting.front().is_some_and(|one| now.since(one.at) > WAIT) {
+        while self.is_due(now) {
             self.decide_oldest(now, controllers, scene, out);
         }
     }

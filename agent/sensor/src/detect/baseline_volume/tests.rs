@@ -3,6 +3,7 @@
 use super::*;
 use crate::baseline::Sections;
 use crate::detect::Names;
+use crate::detect::tests::build::Alone;
 use crate::event::{Endpoint, FlowEvent, Volume as Bytes};
 use crate::limits::Limits;
 
@@ -38,11 +39,11 @@ pub(in crate::detect) fn show<D: Detect>(
 ) -> Vec<Finding> {
     let (limits, policy) = (Limits::gateway(), Policy::default_private());
     let (names, mut out) = (Names::new(&limits, 0), Findings::new(&limits, 0));
-    let scene = Scene::new(&policy, &names);
+    let mut one = Alone::default();
     let mut found: Vec<Finding> = Vec::new();
     for event in events {
         out.on_time(event.at());
-        detector.on_event(&event, &scene, &mut out);
+        one.show(detector, &event, (&policy, &names), &mut out);
         for finding in out.take_ready() {
             found.retain(|one| one.id != finding.id);
             found.push(finding);

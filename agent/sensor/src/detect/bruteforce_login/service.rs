@@ -3,6 +3,7 @@
 use core::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::detect::ports::Ports;
 use crate::event::{Application, ConnState, FlowRecord, FlowRef};
 
 /// A service that people and programs log in to.
@@ -83,13 +84,27 @@ const SERVICES: [Service; 10] = [
     service!("Database" [1433, 1521, 3306, 5432, 6379, 27017], 8..=600, burst 40.0, leak PROGRAMS, confidence 500),
 ];
 
+/// All their ports.
+static PORTS: Ports = Ports::of(&{
+    let (mut lists, mut rest): ([&[u16]; SERVICES.len()], _) = ([&[]; SERVICES.len()], SERVICES.as_slice());
+    let mut places: &mut [&[u16]] = &mut lists;
+    while let (Some((service, after)), Some((place, others))) = (rest.split_first(), places.split_first_mut())
+    {
+        *place = service.ports;
+        (rest, places) = (after, others);
+    }
+    lists
+});
+
 /// Spoken on a login service's port, these are no login.
 const NO_LOGIN: [Application; 5] =
     [Application::Dns, Application::Http, Application::Http2, Application::Quic, Application::Syslog];
 
 /// The login service that a flow went to: by content, else by port.
 pub(super) fn of(flow: &FlowRef, record: &FlowRecord) -> Option<&'static Service> {
-    let at_port = || SERVICES.iter().find(|service| service.ports.contains(&flow.responder.port));
+    let port = flow.responder.port;
+    let at_port =
+        || SERVICES.iter().filter(|_| PORTS.has(port)).find(|service| service.ports.contains(&port));
     let named = |name| SERVICES.iter().find(|service| service.name == name);
     let spoken = record.application;
     if spoken == Application::Unknown {

@@ -66,8 +66,12 @@ impl Beats {
         known: &Known,
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
+        if !is_looked_at(flow, scene) {
+            return;
+        }
         let key = (flow.originator, flow.responder, flow.protocol);
-        if let Some(beat) = self.flows.get_mut(&key) {
+        let Some(place) = self.flows.place_of(&key) else { return };
+        if let Some(beat) = self.flows.use_at(place) {
             beat.application = Some(record.application);
             // A finding began when its last beat was, not when the silence after it was noticed.
             beat.judge(record.end.min(at), flow, known, (scene, out));
@@ -211,11 +215,9 @@ fn is_empty(packets: u32, bytes: u32) -> bool {
 
 /// From the inside, over TCP or UDP, to one host and no service that keeps contact by design.
 fn is_looked_at(flow: &FlowRef, scene: &Scene<'_>) -> bool {
-    let (from, to) = (flow.originator.address, flow.responder.address);
-    let inbound = !scene.policy.is_inside(from) && scene.policy.is_inside(to);
     matches!(flow.protocol, 6 | 17)
-        && !inbound
-        && is_unicast(to)
+        && !scene.inside.is_inbound()
+        && is_unicast(flow.responder.address)
         && !is_service(flow.responder.port)
         && !is_service(flow.originator.port)
 }

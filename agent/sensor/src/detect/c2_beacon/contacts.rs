@@ -78,7 +78,7 @@ impl Contacts {
     }
 
     pub(super) fn on_opening(&mut self, flow: &FlowRef, opening: &Opening) {
-        if opening.from_originator {
+        if opening.from_originator && may_be_contact(flow) {
             // The one that began longest ago leaves: a shape that is not known is no sign, and no loss worth counting.
             let _left = self.openings.insert(ends(flow), *opening);
         }
@@ -92,6 +92,9 @@ impl Contacts {
         known: &mut Known,
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
+        if !may_be_contact(flow) {
+            return;
+        }
         let opening = self.openings.remove(&ends(flow));
         // Only what begins is a contact: a long connection that goes on is told again and again.
         if record.start != flow.began || !is_contact(flow, record) {
@@ -106,15 +109,19 @@ impl Contacts {
             bytes: record.originator.bytes,
             shape: opening.map(|opening| opening.shape),
         };
-        if self.pairs.peek(&pair).is_none() {
+        let place = if let Some(place) = self.pairs.place_of(&pair) {
+            place
+        } else {
             let same = |a: &First, b: &First| a.flow == b.flow;
             let Some(first) = self.newcomers.pass(pair, contact, same) else { return };
             let mut fresh =
                 Contact { series: Series::new(first.at), shape: first.shape, same_shape: 0, finding: None };
             fresh.add(&first);
-            self.evicted += u64::from(self.pairs.insert(pair, fresh).is_some());
-        }
-        if let Some(pair) = self.pairs.get_mut(&pair) {
+            let (place, left) = self.pairs.enter(pair, fresh);
+            self.evicted += u64::from(left.is_some());
+            place
+        };
+        if let Some(pair) = self.pairs.use_at(place) {
             pair.add(&contact);
             pair.judge((at, flow, record.application), known, scene, out);
         }
@@ -230,12 +237,14 @@ fn is_contact(flow: &FlowRef, record: &FlowRecord) -> bool {
         | ConnState::Shr
         | ConnState::Oth => false,
     };
-    made && matches!(flow.protocol, 6 | 17)
-        && record.originator.payload_bytes > 0
+    made && record.originator.payload_bytes > 0
         && record.reason != EndReason::LackOfResources
         && may_carry(record.application)
-        && !is_service(flow.responder.port)
-        && !is_service(flow.originator.port)
+}
+
+/// Over TCP or UDP, and to no service that keeps contact by design.
+fn may_be_contact(flow: &FlowRef) -> bool {
+    matches!(flow.protocol, 6 | 17) && !is_service(flow.responder.port) && !is_service(flow.originator.port)
 }
 
 const fn ends(flow: &FlowRef) -> Ends {

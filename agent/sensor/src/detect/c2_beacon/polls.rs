@@ -9,7 +9,7 @@ use sekimori_wire::time::Timestamp;
 
 use super::claim::{Claim, Kind, tell};
 use super::known::{Known, Prevalence};
-use super::request::{Facts, host};
+use super::request::{Agents, Facts, host};
 use super::series::Series;
 use super::services::{is_odd, is_service};
 use super::signs::{Sign, Signs};
@@ -45,6 +45,7 @@ const TIMING_MIN: f64 = 0.75;
 #[derive(Debug)]
 pub(super) struct Polls {
     pairs: Map<(IpAddr, IpAddr, u16), Asked>,
+    agents: Agents,
     pub(super) evicted: u64,
 }
 
@@ -67,7 +68,11 @@ struct Asked {
 
 impl Polls {
     pub(super) fn new(setup: &Setup<'_>) -> Self {
-        Self { pairs: Map::new(setup.limits.detector_entries / 4, setup.seed), evicted: 0 }
+        Self {
+            pairs: Map::new(setup.limits.detector_entries / 4, setup.seed),
+            agents: Agents::new(setup.seed),
+            evicted: 0,
+        }
     }
 
     pub(super) fn on_exchange(
@@ -90,7 +95,7 @@ impl Polls {
             self.pairs.get_or_insert_with((client, server, flow.responder.port), || Asked::new(began));
         self.evicted += u64::from(left.is_some());
         if let Some(asked) = asked {
-            asked.add(began, request);
+            asked.add(began, request, &mut self.agents);
             asked.judge(at, &flow, known, (scene, out));
         }
     }
@@ -114,8 +119,8 @@ impl Asked {
         }
     }
 
-    fn add(&mut self, at: Timestamp, request: &Request) {
-        let facts = Facts::of(request);
+    fn add(&mut self, at: Timestamp, request: &Request, agents: &mut Agents) {
+        let facts = Facts::of(request, agents);
         self.series
             .push(at, request.body.bytes.saturating_add(u64::try_from(request.target.len()).unwrap_or(0)));
         self.paths.insert(facts.path);

@@ -1,10 +1,12 @@
 //! What the fields of one HTTP request say about who sent it. Nothing of it is kept but yes and no and hashes.
 
-use crate::bounded::stand_in;
+use crate::bounded::{Map, stand_in};
 use crate::event::http::{Field, Request, value};
 
 /// The engines and families that browsers name; whoever names one says that it is a browser.
 const BROWSERS: [&str; 6] = ["MSIE ", "Trident/", "Firefox/", "Chrome/", "Safari/", "Gecko/"];
+/// Programs whose names are kept.
+const AGENTS: usize = 256;
 /// Programs that are no browsers and say so. A missing name counts as well.
 const SCRIPTS: [&str; 12] = [
     "curl/",
@@ -35,6 +37,38 @@ const SERVICES: [&str; 10] = [
     "application/vnd.",
 ];
 
+/// What a program says that it is.
+#[derive(Clone, Copy, Debug)]
+struct Agent {
+    is_browser: bool,
+    is_script: bool,
+}
+
+impl Agent {
+    fn of(name: &str) -> Self {
+        let lower = name.to_ascii_lowercase();
+        Self {
+            is_browser: BROWSERS.iter().any(|one| name.contains(one)),
+            is_script: name.is_empty() || SCRIPTS.iter().any(|one| lower.contains(one)),
+        }
+    }
+}
+
+/// What programs were seen to say last, so that it is not looked through with every request.
+#[derive(Debug)]
+pub(super) struct Agents(Map<u64, Agent>);
+
+impl Agents {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(Map::new(AGENTS, seed))
+    }
+
+    fn look(&mut self, name: &str) -> Agent {
+        let (known, _left) = self.0.get_or_insert_with(stand_in(name), || Agent::of(name));
+        known.copied().unwrap_or_else(|| Agent::of(name))
+    }
+}
+
 /// One request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts of one request")]
@@ -55,10 +89,9 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn of(request: &Request) -> Self {
+    pub(super) fn of(request: &Request, agents: &mut Agents) -> Self {
         let has = |name: &str| value(&request.fields, name).is_some();
-        let agent = value(&request.fields, "user-agent").unwrap_or_default();
-        let lower = agent.to_ascii_lowercase();
+        let agent = agents.look(value(&request.fields, "user-agent").unwrap_or_default());
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
         let content = value(&request.fields, "content-type").unwrap_or_default().to_ascii_lowercase();
         let keys: Vec<&str> =
@@ -66,8 +99,8 @@ impl Facts {
         Self {
             posts: matches!(&*request.method, "POST" | "PUT"),
             led: has("referer") || has("origin"),
-            false_browser: BROWSERS.iter().any(|name| agent.contains(name)) && !has("accept-language"),
-            script: agent.is_empty() || SCRIPTS.iter().any(|name| lower.contains(name)),
+            false_browser: agent.is_browser && !has("accept-language"),
+            script: agent.is_script,
             identifiers: has_identifier(query),
             service: SERVICES.iter().any(|kind| content.starts_with(kind))
                 || has("soapaction")
@@ -85,7 +118,11 @@ fn has_identifier(query: &str) -> bool {
     values.len() >= 3 && values.iter().any(|value| is_guid(value))
 }
 
+/// Digits and dashes, 36 characters when nothing is escaped.
 fn is_guid(value: &str) -> bool {
+    if value.len() < 36 {
+        return false;
+    }
     let value = value.replace("%2D", "-").replace("%2d", "-");
     let value = value.trim_matches(['{', '}']);
     let groups = [8, 4, 4, 4, 12];
@@ -108,6 +145,10 @@ pub(super) fn host(fields: &[Field]) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn facts_of(request: &Request) -> Facts {
+        Facts::of(request, &mut Agents::new(0))
+    }
+
     fn request(target: &str, fields: &[(&str, &str)]) -> Request {
         let field = |(name, value): &(&str, &str)| Field { name: (*name).into(), value: (*value).into() };
         Request {
@@ -121,20 +162,20 @@ mod tests {
     #[test]
     fn browsers_say_which_languages_they_read() {
         let agent = ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0");
-        assert!(Facts::of(&request("/", &[agent])).false_browser);
-        assert!(!Facts::of(&request("/", &[agent, ("Accept-Language", "ja")])).false_browser);
+        assert!(facts_of(&request("/", &[agent])).false_browser);
+        assert!(!facts_of(&request("/", &[agent, ("Accept-Language", "ja")])).false_browser);
         let other = ("User-Agent", "Mozilla/4.0 (compatible; UPnP/1.0; Windows NT/5.1)");
-        let facts = Facts::of(&request("/", &[other]));
+        let facts = facts_of(&request("/", &[other]));
         assert!(!facts.false_browser && !facts.script);
-        assert!(Facts::of(&request("/", &[])).script);
+        assert!(facts_of(&request("/", &[])).script);
     }
 
     #[test]
     fn identifiers_and_parameters() {
-        let facts = Facts::of(&request("/in?a=1&b=2&id=747f3d96%2D68a7%2D43f1%2D8cbe%2De8d6dadd0358", &[]));
-        let other = Facts::of(&request("/in?c=1", &[]));
+        let facts = facts_of(&request("/in?a=1&b=2&id=747f3d96%2D68a7%2D43f1%2D8cbe%2De8d6dadd0358", &[]));
+        let other = facts_of(&request("/in?c=1", &[]));
         assert!(facts.identifiers && facts.path == other.path && facts.keys != other.keys);
-        assert!(!Facts::of(&request("/in?id=1&b=2&c=747f3d96-68a7", &[])).identifiers);
+        assert!(!facts_of(&request("/in?id=1&b=2&c=747f3d96-68a7", &[])).identifiers);
         assert_eq!(host(&[Field { name: "Host".into(), value: "192.0.2.1:8888".into() }]), Some("192.0.2.1"));
     }
 }

@@ -1,5 +1,6 @@
 //! Which services are in regular contact by design, and which ports say something.
 
+use crate::detect::ports::Ports;
 use crate::event::{Application, FlowRef};
 
 const TCP: u8 = 6;
@@ -28,9 +29,11 @@ const SERVICES: [u16; 95] = [
 const HIGH_SERVICES: [u16; 12] =
     [6_379, 9_092, 10_050, 10_051, 11_211, 27_017, 34_962, 34_963, 34_964, 44_818, 47_808, 51_820];
 
+static ALL_SERVICES: Ports = Ports::of(&[&SERVICES, &HIGH_SERVICES]);
+
 /// Regular contact with this port means nothing.
 pub(super) fn is_service(port: u16) -> bool {
-    SERVICES.binary_search(&port).is_ok() || HIGH_SERVICES.binary_search(&port).is_ok()
+    ALL_SERVICES.has(port)
 }
 
 /// Ports that remote-control malware and attack frameworks listen on unless told otherwise; looked up in November 2026. Such a

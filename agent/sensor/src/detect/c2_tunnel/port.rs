@@ -41,9 +41,9 @@ impl Carriers {
         (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let (from, to) = (flow.originator.address, flow.responder.address);
-        let outward = scene.policy.is_inside(from) && !scene.policy.is_inside(to);
+        let outward = scene.inside.originator && !scene.inside.responder;
         let sustained = record.originator.packets >= PACKETS_MIN && record.responder.packets >= PACKETS_MIN;
-        if !outward || !sustained || !is_odd(flow, record) {
+        if !sustained || !outward || !is_odd(flow, record) {
             return;
         }
         let bytes = record.originator.payload_bytes.saturating_add(record.responder.payload_bytes);

@@ -6,39 +6,42 @@
 use crate::domain::ends;
 
 /// Services whose look-ups carry data, by the suffix they are asked under.
-const SERVICES: [&str; 18] = [
-    "avqs.mcafee.com",      // McAfee Global Threat Intelligence file reputation
-    "avts.mcafee.com",      // the same
-    "sophosxl.net",         // Sophos Extensible List
-    "e5.sk",                // ESET LiveGrid
-    "eset.com",             // the same
-    "trendmicro.com",       // Trend Micro Smart Protection
-    "surfright.nl",         // HitmanPro
-    "hash.cymru.com",       // Team Cymru malware hash registry
-    "asn.cymru.com",        // Team Cymru address to ASN
-    "spamhaus.org",         // DNSBL
-    "spamhaus.net",         // DNSBL, keyed
-    "spamcop.net",          // DNSBL
-    "barracudacentral.org", // DNSBL
-    "sorbs.net",            // DNSBL
-    "uribl.com",            // URI block list
-    "surbl.org",            // URI block list
-    "dnswl.org",            // DNS white list
-    "senderbase.org",       // Cisco sender reputation
-];
+fn is_service(end: &str) -> bool {
+    matches!(
+        end,
+        "avqs.mcafee.com" // McAfee Global Threat Intelligence file reputation
+            | "avts.mcafee.com" // the same
+            | "sophosxl.net" // Sophos Extensible List
+            | "e5.sk" // ESET LiveGrid
+            | "eset.com" // the same
+            | "trendmicro.com" // Trend Micro Smart Protection
+            | "surfright.nl" // HitmanPro
+            | "hash.cymru.com" // Team Cymru malware hash registry
+            | "asn.cymru.com" // Team Cymru address to ASN
+            | "spamhaus.org" // DNSBL
+            | "spamhaus.net" // DNSBL, keyed
+            | "spamcop.net" // DNSBL
+            | "barracudacentral.org" // DNSBL
+            | "sorbs.net" // DNSBL
+            | "uribl.com" // URI block list
+            | "surbl.org" // URI block list
+            | "dnswl.org" // DNS white list
+            | "senderbase.org" // Cisco sender reputation
+    )
+}
 
-/// Labels of the longest of [`SERVICES`].
+/// Labels of the longest of [`is_service`].
 const LABELS_MAX: usize = 3;
 
 /// A reverse look-up, a local name, a reversed address or a known service.
 pub(super) fn is_harmless(name: &str, below: &str) -> bool {
-    let known = |end: &str| matches!(end, "arpa" | "local" | "localhost") || SERVICES.contains(&end);
+    let known = |end: &str| matches!(end, "arpa" | "local" | "localhost") || is_service(end);
     ends(name, LABELS_MAX).any(known) || is_reversed_address(below)
 }
 
 /// `4.3.2.1.list` (RFC 5782, 2.1) or the nibbles of an IPv6 address (2.4).
 fn is_reversed_address(below: &str) -> bool {
-    let rest = below.split('.').count();
+    let rest = 1 + below.bytes().filter(|byte| *byte == b'.').count();
     if rest < 4 {
         return false;
     }

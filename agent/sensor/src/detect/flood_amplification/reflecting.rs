@@ -55,8 +55,7 @@ impl Reflecting {
         out: &mut Findings,
     ) {
         let (asker, server) = (flow.originator.address, flow.responder);
-        let ours = scene.policy.is_inside(server.address) && !scene.policy.is_inside(asker);
-        if !ours || reflectors::name(server.port).is_none() || record.responder.packets == 0 {
+        if !scene.inside.is_inbound() || !reflectors::is_one(server.port) || record.responder.packets == 0 {
             return;
         }
         let key = (server.address, server.port, asker);

@@ -1,5 +1,7 @@
 //! Services over UDP that answer more than they are asked: what amplification attacks reflect off.
 
+use crate::detect::ports::Ports;
+
 /// Port and service. Sources: CISA alert TA14-017A "UDP-Based Amplification Attacks" (chargen to WS-Discovery), and NETSCOUT's
 /// and Shadowserver's lists of reflectors for those that came later (from ARMS on).
 const REFLECTORS: [(u16, &str); 35] = [
@@ -47,6 +49,25 @@ const DISCOVERED: [u16; 11] = [137, 161, 427, 1_434, 1_900, 3_702, 5_353, 5_683,
 /// Services whose answers may be a stream between two hosts: VPNs, telephony and remote desktops.
 const STREAMS: [u16; 7] = [500, 1_194, 2_123, 3_389, 3_478, 4_500, 64_738];
 
+/// The ports of [`REFLECTORS`].
+static REFLECTS: Ports = Ports::of(&[&{
+    let (mut ports, mut rest) = ([0; REFLECTORS.len()], REFLECTORS.as_slice());
+    let mut places: &mut [u16] = &mut ports;
+    while let (Some(((port, _), after)), Some((place, others))) =
+        (rest.split_first(), places.split_first_mut())
+    {
+        *place = *port;
+        (rest, places) = (after, others);
+    }
+    ports
+}]);
+
+/// A service is known to reflect from `port`.
+#[inline]
+pub(in crate::detect) fn is_one(port: u16) -> bool {
+    REFLECTS.has(port)
+}
+
 /// The service that is known to reflect from `port`.
 pub(in crate::detect) fn name(port: u16) -> Option<&'static str> {
     let at = REFLECTORS.binary_search_by_key(&port, |(port, _)| *port).ok()?;
@@ -71,6 +92,7 @@ mod tests {
     fn the_table_is_in_order() {
         assert!(REFLECTORS.is_sorted_by_key(|(port, _)| *port));
         assert_eq!((name(11_211), name(443)), (Some("memcached"), None));
+        assert!((0..=u16::MAX).all(|port| is_one(port) == name(port).is_some()));
         assert!(DISCOVERED.iter().all(|port| name(*port).is_some()));
     }
 }

@@ -1,9 +1,5 @@
 //! What measures a flood: a bucket that leaks at the normal rate, and who or what most of it has in common.
 
-use sekimori_wire::time::Timestamp;
-
-use crate::event::{Event, FlowEvent, FlowRef, Traffic};
-
 /// Answers may come this many slots of one second after what they answer.
 pub(in crate::detect) const GRACE: usize = 3;
 /// A flood is what the normal rate would take this many seconds to send, on top of the normal rate: three seconds of twice the
@@ -111,30 +107,6 @@ impl Gauge {
         self.normal = self.normal - self.normal / rate + now / rate;
         self.level = filled.min(granted * CEILING_SECONDS);
         filled > Self::alarm_level(granted)
-    }
-}
-
-/// Holds each report of traffic back until it is clear that it is not the flow's last: that one is told when the flow ends, long
-/// after its packets, and would make a burst of what came minutes ago.
-#[derive(Debug, Default)]
-pub(in crate::detect) struct Reports {
-    held: Option<(Timestamp, FlowRef, Traffic)>,
-}
-
-impl Reports {
-    /// Takes the next event; gives the report before it, if that is to be counted.
-    pub(in crate::detect) fn pass(&mut self, event: &Event) -> Option<(Timestamp, FlowRef, Traffic)> {
-        let reports = matches!(event, Event::Flow { what: FlowEvent::Traffic(_), .. });
-        if self.held.is_none() && !reports {
-            return None;
-        }
-        let before = self.held.take();
-        let Event::Flow { at, flow, what } = event else { return before };
-        if let FlowEvent::Traffic(traffic) = what {
-            self.held = Some((*at, *flow, *traffic));
-        }
-        let ends = matches!(what, FlowEvent::Ended(_));
-        before.filter(|(_, other, _)| !(ends && other.id == flow.id))
     }
 }
 

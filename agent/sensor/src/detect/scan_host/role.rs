@@ -21,40 +21,64 @@ const fn is_routers_message(flow: &FlowRef) -> bool {
 #[derive(Debug)]
 pub(super) struct Roles {
     behind: Map<[u8; 6], Distinct<IpAddr>>,
+    /// Of the last flow.
+    last: [Option<Way>; 2],
     lessors: Map<IpAddr, ()>,
     /// Addresses that spoke as only routers do.
     routers: Map<IpAddr, ()>,
+}
+
+/// What was learned of one direction.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    mac: [u8; 6],
+    address: IpAddr,
+    /// Further addresses tell nothing.
+    is_router: bool,
 }
 
 impl Roles {
     pub(super) fn new(entries: usize, seed: u64) -> Self {
         Self {
             behind: Map::new(entries, seed),
+            last: [None; 2],
             lessors: Map::new(entries, seed),
             routers: Map::new(entries, seed),
         }
     }
 
+    /// Addresses that packets were sent from, behind their Ethernet addresses.
+    fn on_ways(&mut self, ways: [(Option<[u8; 6]>, IpAddr, u64); 2]) {
+        let ways = ways.map(|(mac, address, packets)| {
+            let told = packets > 0 && matches!(address, IpAddr::V4(v4) if !v4.is_unspecified());
+            mac.filter(|_| told).map(|mac| (mac, address))
+        });
+        // Most flows go between the same two, of which all is known: nothing changes, not even the order of use.
+        let is_known = |(way, last): (&Option<_>, &Option<Way>)| match (way, last) {
+            (Some((mac, address)), Some(last)) => {
+                last.mac == *mac && (last.is_router || last.address == *address)
+            }
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if ways.iter().zip(&self.last).all(is_known) {
+            return;
+        }
+        self.last = ways.map(|way| {
+            let (mac, address) = way?;
+            let behind = self.behind.get_or_insert_with(mac, || Distinct::new(ROUTED_MIN)).0?;
+            behind.insert(address);
+            Some(Way { mac, address, is_router: behind.is_full() })
+        });
+    }
+
     /// Full tables forget the least recently used, which makes a finding graver, never lost.
     pub(super) fn learn(&mut self, flow: &FlowRef, what: &FlowEvent) {
         match what {
-            FlowEvent::Ended(record) => {
-                let ways = [
-                    (record.conduct.originator.mac, flow.originator.address, record.originator.packets),
-                    (record.conduct.responder.mac, flow.responder.address, record.responder.packets),
-                ];
-                for (mac, address, packets) in ways {
-                    if let (Some(mac), IpAddr::V4(v4), true) = (mac, address, packets > 0)
-                        && !v4.is_unspecified()
-                    {
-                        let (behind, _left) =
-                            self.behind.get_or_insert_with(mac, || Distinct::new(ROUTED_MIN));
-                        if let Some(behind) = behind {
-                            behind.insert(address);
-                        }
-                    }
-                }
-            }
+            FlowEvent::Ended(record) => self.on_ways([
+                (record.conduct.originator.mac, flow.originator.address, record.originator.packets),
+                (record.conduct.responder.mac, flow.responder.address, record.responder.packets),
+            ]),
             FlowEvent::Transaction(one) => {
                 if let Transaction::Dhcp(message) = &**one
                     && message.is_reply

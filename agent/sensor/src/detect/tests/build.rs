@@ -7,10 +7,30 @@ use std::time::Duration;
 use sekimori_wire::finding::{Category, Finding, Severity};
 use sekimori_wire::time::Timestamp;
 
-use crate::detect::{Detect, Detectors, Findings, Kinds, Names, Scene, Setup, domain_of};
+use crate::detect::{Detect, Detectors, Findings, Kinds, Names, Reports, Scene, Setup, domain_of, show_one};
 use crate::event::*;
 use crate::limits::Limits;
 use crate::segment::Policy;
+
+/// Shows events to one detector as [`Detectors`] shows them to all.
+#[derive(Debug, Default)]
+pub(in crate::detect) struct Alone {
+    reports: Reports,
+}
+
+impl Alone {
+    pub(in crate::detect) fn show<D: Detect>(
+        &mut self,
+        detector: &mut D,
+        event: &Event,
+        (policy, names): (&Policy, &Names),
+        out: &mut Findings,
+    ) {
+        let report = self.reports.pass(event);
+        let scene = Scene::of(event, domain_of(event), policy, names);
+        show_one::<D, { Kinds::ALL.bits() }>(detector, (event, report.as_ref()), &scene, out);
+    }
+}
 
 pub(in crate::detect) const TCP: u8 = 6;
 pub(in crate::detect) const UDP: u8 = 17;
@@ -267,9 +287,9 @@ impl Script {
         let mut detector = new(&Setup { limits: &limits, seed: 1, user_key: &[7; 32] });
         let (names, policy) = (Names::new(&limits, 1), Policy::default_private());
         let mut out = Findings::new(&limits, 1);
+        let mut one = Alone::default();
         self.events().for_each(|event| {
-            let scene = Scene { domain: domain_of(event), ..Scene::new(&policy, &names) };
-            detector.on_event(event, &scene, &mut out);
+            one.show(&mut detector, event, (&policy, &names), &mut out);
         });
         detector.take_evicted()
     }

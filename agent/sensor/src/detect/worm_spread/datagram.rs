@@ -9,9 +9,8 @@ use sekimori_wire::time::Timestamp;
 
 use super::{Claim, Told, ports};
 use crate::bounded::{Distinct, Map};
-use crate::detect::{Findings, Setup, Sieve};
+use crate::detect::{Findings, Scene, Setup, Sieve};
 use crate::event::{FlowEvent, FlowRef};
-use crate::segment::Policy;
 
 /// Distinct hosts. A name server or a game asks fewer within the memory, or is answered.
 pub(super) const HOSTS_MIN: usize = 64;
@@ -64,11 +63,11 @@ impl Datagrams {
         (at, flow): (Timestamp, &FlowRef),
         what: &FlowEvent,
         told: &mut Told,
-        (policy, out): (&Policy, &mut Findings),
+        (scene, out): (&Scene<'_>, &mut Findings),
     ) {
         let key = (flow.originator.address, flow.responder.port);
         let host = flow.responder.address;
-        if *what == FlowEvent::Answered {
+        if matches!(what, FlowEvent::Answered) {
             if let Some(alike) = self.alike.get_mut(&key) {
                 alike.answered.insert(host);
             }
@@ -76,7 +75,7 @@ impl Datagrams {
         }
         let FlowEvent::Opening(opening) = what else { return };
         let says_much = opening.from_originator && opening.bytes >= BYTES_MIN;
-        if !says_much || !policy.is_inside(key.0) || ports::is_discovery(key.1) {
+        if !says_much || !scene.inside.originator || ports::is_discovery(key.1) {
             return;
         }
         if self.alike.peek(&key).is_some_and(|alike| at.since(alike.last) > MEMORY) {
@@ -107,7 +106,7 @@ impl Datagrams {
         // Answers take a moment: each further host looks again.
         if new && alike.is_spreading() && (!alike.is_told || alike.hosts.len().is_power_of_two()) {
             alike.is_told = true;
-            told.tell(at, &alike.claim(key.0, flow), (policy, out));
+            told.tell(at, &alike.claim(key.0, flow), (scene.policy, out));
         }
     }
 }

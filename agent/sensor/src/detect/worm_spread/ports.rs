@@ -1,5 +1,7 @@
 //! The services through which worms spread.
 
+use crate::detect::ports::Ports;
+
 /// TCP services that worms looked for by trying random addresses, and whose clients do not: they know their servers. Each was
 /// read in the source named, in November 2026; ports remembered for worms and not found in a source are left out.
 ///
@@ -22,6 +24,8 @@ const UDP: [u16; 1] = [1434];
 /// `Source` query, `BACnet`. Asking many is a sweep.
 const ASKED: [u16; 6] = [1900, 5060, 5353, 11_211, 27_015, 47_808];
 
+static KNOWN_TCP: Ports = Ports::of(&[&TCP]);
+
 /// One datagram to many on this UDP port is discovery, not something that spreads.
 pub(super) fn is_discovery(port: u16) -> bool {
     port < 1_024 || ASKED.contains(&port)
@@ -30,7 +34,7 @@ pub(super) fn is_discovery(port: u16) -> bool {
 /// The service is one of them.
 pub(super) fn is_known(protocol: u8, port: u16) -> bool {
     match protocol {
-        6 => TCP.contains(&port),
+        6 => KNOWN_TCP.has(port),
         17 => UDP.contains(&port),
         _ => false,
     }
