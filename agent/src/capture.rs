@@ -3,7 +3,6 @@
 pub(crate) mod fanout;
 pub(crate) mod file;
 pub(crate) mod filter;
-mod map;
 #[cfg(feature = "pcap")]
 mod pcap;
 pub(crate) mod record;

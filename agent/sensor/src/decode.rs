@@ -13,6 +13,7 @@ mod gre;
 mod link;
 mod met;
 mod network;
+mod plain;
 mod skip;
 mod tags;
 mod transport;
@@ -27,6 +28,7 @@ use fragment::Fragment;
 use link::Network;
 pub(crate) use met::{Encapsulation, Met};
 use network::Carried;
+pub(crate) use plain::plain;
 pub use skip::{Reason, Skip};
 
 /// Packets in packets that are entered; a frame that holds more is counted (`decode.skip.depth`).

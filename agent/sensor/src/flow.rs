@@ -373,14 +373,20 @@ impl Flow {
         reading
     }
 
-    /// Remembers what was read, `first` for the first time, as far as that is needed.
-    pub(crate) fn keep(&mut self, first: Option<Reading>) {
-        let Some(reading) = first.as_ref().or(self.reading.as_deref()) else { return };
-        if !reading.is_worth_keeping() {
+    /// Remembers what was read for the first time, as far as that is needed.
+    pub(crate) fn keep(&mut self, first: Reading) {
+        if first.is_worth_keeping() {
+            self.reading = Some(Box::new(first));
+        } else {
+            self.facts.set(OPAQUE, first.session.is_opaque());
+        }
+    }
+
+    /// Goes on remembering what is read, as far as that is needed.
+    pub(crate) fn keep_on(&mut self) {
+        if let Some(reading) = self.reading.as_deref().filter(|reading| !reading.is_worth_keeping()) {
             self.facts.set(OPAQUE, reading.session.is_opaque());
             self.reading = None;
-        } else if let Some(first) = first {
-            self.reading = Some(Box::new(first));
         }
     }
 

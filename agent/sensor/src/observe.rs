@@ -14,7 +14,7 @@ use sekimori_wire::time::Timestamp;
 use crate::clock::Clock;
 use crate::counters::{Counter, Counters};
 use crate::decode::fragment::{Fragment, Fragments, Outcome};
-use crate::decode::{Flags, Ip, Layer, Met, Quoted, Skip, Step as Read, Transport};
+use crate::decode::{Flags, Ip, Layer, Met, Quoted, Skip, Step as Read, Transport, plain};
 use crate::event::{self, Anomaly, Application, EndReason, Endpoint, Event, First, FlowEvent, Transaction};
 use crate::flow::readers::Readers;
 use crate::flow::stream::{Payload, Pool};
@@ -130,6 +130,12 @@ impl Observer {
             self.counters.count(Counter::TimeBackwards);
         }
         self.addresses = addresses(frame);
+        let plain = if self.options.verify_checksums { None } else { plain(frame) };
+        if let Some(ip) = &plain {
+            self.counters.count(Counter::Decoded);
+            let wire = Wire { at: tick.at, bytes: frame.wire_len, addresses: self.addresses };
+            return self.on_ip(&wire, ip, events);
+        }
         let mut met = Met::default();
         match Layer::of(frame, &mut met) {
             Ok(layer) => {
@@ -293,10 +299,11 @@ impl Observer {
         if ip.bad_checksum && protocol == TCP {
             return flow.note_unread_segment();
         }
-        let patience = flow.patience();
         let (step, meaning) = flow.follow(side, ip, at);
-        self.counters.add(Counter::TcpAcks, meaning.acknowledged.into());
-        self.counters.add(Counter::TcpAckedUnseen, meaning.unseen.into());
+        if meaning.acknowledged {
+            self.counters.count(Counter::TcpAcks);
+            self.counters.add(Counter::TcpAckedUnseen, meaning.unseen.into());
+        }
         let mut say = |once: Once, what: FlowEvent| {
             if flow.say_once(once) {
                 events.push(Event::Flow { at, flow: flow.reference(), what });
@@ -318,15 +325,16 @@ impl Observer {
         if flow.waits() && flow.had_reaction() {
             flow.stop_waiting();
         }
-        let sooner = flow.patience() != patience;
         let traffic = flow.take_traffic().map(|traffic| (flow.reference(), traffic));
-        self.parse(at, slot, side, ip, events);
+        if ip.tunnel.is_none() && flow.may_read(ip) {
+            self.parse(at, slot, side, ip, events);
+        }
         events.extend(traffic.map(|(flow, traffic)| Event::Flow {
             at,
             flow,
             what: FlowEvent::Traffic(traffic),
         }));
-        if sooner {
+        if meaning.turns {
             self.table.arm(slot);
         }
         if let Transport::Icmp(icmp) = ip.transport
@@ -395,9 +403,6 @@ impl Observer {
     /// Shows the payload to the flow's parser.
     fn parse(&mut self, at: Timestamp, slot: u32, side: Side, ip: &Ip<'_>, events: &mut Vec<Event>) {
         let Some(flow) = self.table.flow_mut(slot) else { return };
-        if ip.tunnel.is_some() || !flow.may_read(ip) {
-            return;
-        }
         let reference = flow.reference();
         let mut first = flow.reading().is_none().then(|| flow.first_reading());
         let Some(reading) = flow.reading().as_deref_mut().or(first.as_mut()) else { return };
@@ -436,7 +441,10 @@ impl Observer {
             }
         }
         let shed = self.readers.on_read(slot, member, session.is_heavy());
-        flow.keep(first);
+        match first {
+            Some(first) => flow.keep(first),
+            None => flow.keep_on(),
+        }
         if let Some(slot) = shed {
             self.shed_parser(at, slot, events);
         }
@@ -469,6 +477,9 @@ impl Observer {
 
     /// Runs every timer that is due by `now`, in order of time and then of flows.
     fn expire(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        if self.table.is_quiet(now) {
+            return;
+        }
         let before = events.len();
         self.run_timers(now, events);
         if let Some(new) = events.get_mut(before..)

@@ -10,6 +10,7 @@ mod ber;
 mod dcerpc;
 mod dhcp;
 mod dht;
+mod digits;
 mod dns;
 mod ftp;
 pub mod fuzz;

@@ -1,5 +1,5 @@
-//! Capture files, pcap and pcapng, in any byte order and resolution, read record by record in bounded memory: mapped
-//! where they are plain files, unpacked as they are read where they are compressed.
+//! Capture files, pcap and pcapng, in any byte order and resolution, read record by record in bounded memory,
+//! and unpacked as they are read where they are compressed.
 //!
 //! Several files are merged in order of time. A cut or damaged file yields every packet that can be read, then a
 //! [`FileError`] that says where and what; the other files go on.
@@ -68,6 +68,12 @@ pub(crate) enum FileError {
     },
 }
 
+/// Read at once from one file: it stays in the second-level cache until it is analysed.
+const CHUNK_BYTES_MAX: usize = 256 * 1024;
+const CHUNK_BYTES_MIN: usize = 16 * 1024;
+/// Read at once from all files together.
+const CHUNKS_BYTES: usize = 4 * 1024 * 1024;
+
 /// Capture files as one stream of frames in order of time.
 pub(crate) struct Files {
     files: Vec<CaptureFile>,
@@ -84,9 +90,11 @@ impl Files {
     pub(crate) fn open(paths: &[PathBuf], filter: Option<Filter>) -> Self {
         let mut all =
             Self { files: Vec::new(), order: BinaryHeap::new(), current: None, filter, problems: Vec::new() };
+        // All of them together keep to one bound, as far as one record of each allows.
+        let chunk = (CHUNKS_BYTES / paths.len().max(1)).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
         for path in paths {
             let file = path.display().to_string();
-            match Source::open(path) {
+            match Source::open(path, chunk) {
                 Ok(source) => all.add(file, source),
                 Err(cause) => all.problems.push(FileError::Open { file, cause }),
             }

@@ -3,7 +3,7 @@
 use sekimori_wire::time::Timestamp;
 
 use super::fragment::{Fragments, Outcome};
-use super::{Frame, Layer, Met, Step};
+use super::{Frame, Layer, Met, Step, plain};
 use crate::counters::Counters;
 use crate::frame::LinkType;
 use crate::limits::Limits;
@@ -35,11 +35,22 @@ pub(super) fn fuzz(data: &[u8]) {
     let mut fragments = Fragments::new(&limits, 1);
     for bytes in bytes.chunks(bytes.len().div_ceil(frames).max(1)) {
         let frame = Frame { at: Timestamp::ZERO, link, bytes, wire_len: 1_500, vlan: None };
+        agrees(&frame);
         let Ok(layer) = Layer::of(&frame, &mut Met::default()) else { continue };
         let steps = walk(layer, second & 1 == 1, &mut fragments, &mut counters);
         assert!(steps <= bytes.len() + 1, "{steps} steps for {} bytes", bytes.len());
     }
     fragments.finish(&mut counters);
+}
+
+/// What is read in one go is what the layers give; whether it was.
+pub(super) fn agrees(frame: &Frame<'_>) -> bool {
+    let Some(ip) = plain(frame) else { return false };
+    let mut met = Met::default();
+    let step = Layer::of(frame, &mut met).and_then(|layer| layer.step(false, &mut met));
+    assert_eq!(met, Met::default());
+    assert!(matches!(step, Ok(Step::Ip(same, None)) if same == ip), "{ip:?}");
+    true
 }
 
 /// Reads a layer and all within it; the number of steps.

@@ -40,6 +40,7 @@ impl Reader {
 
     /// The packets of a frame in one line: VLANs, addresses, transport, payload; `|` before a packet in a tunnel.
     fn read(&mut self, frame: &Frame<'_>) -> String {
+        fuzzing::agrees(frame);
         match Layer::of(frame, &mut self.met) {
             Ok(layer) => self.walk(frame.at, layer),
             Err(skip) => format!("{:?}", skip.reason),
@@ -347,6 +348,33 @@ fn packets_in_datagrams() {
     check(3_544, "0001 0000 0000000000000000 00 0000 9c40 c0000201", &teredo, found);
     check(4_000, "", &teredo, found);
     check(4_000, "", &bubble("20010db8000000000000000000000001"), "");
+}
+
+#[test]
+fn nearly_all_packets_are_plain() {
+    let bytes = |build: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = Vec::new();
+        build(&mut bytes);
+        bytes
+    };
+    let v4 = || PacketBuilder::ethernet2([1; 6], [2; 6]).ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64);
+    let v6 = || PacketBuilder::ethernet2([1; 6], [2; 6]).ipv6([1; 16], [2; 16], 64);
+    let tcp = bytes(&|to| v4().tcp(40_000, 80, 7, 512).ack(9).write(to, b"GET ").unwrap());
+    let udp = bytes(&|to| v6().udp(40_000, 53).write(to, b"data").unwrap());
+    let vxlan = bytes(&|to| v4().udp(40_000, 4_789).write(to, b"data").unwrap());
+    let plain = |bytes: &[u8]| fuzzing::agrees(&frame(LinkType::Ethernet, bytes));
+    assert!(plain(&tcp) && plain(&udp) && plain(&[&tcp[..], b"padding"].concat()));
+    assert!(!plain(&vxlan) && !plain(&tcp[..tcp.len() - 1]) && !plain(&tcp[..30]));
+    // Every byte that differs is read as the layers read it.
+    for whole in [&tcp, &udp] {
+        for at in 12..whole.len() {
+            for value in [0, 1, 5, 0x40, 0x46, 0x60, 0xff] {
+                let mut other = whole.clone();
+                other[at] = value;
+                plain(&other);
+            }
+        }
+    }
 }
 
 #[test]

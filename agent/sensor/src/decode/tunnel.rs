@@ -37,6 +37,24 @@ const AYIYA_HEADER: usize = 8;
 const NEXT_IPV4: u8 = 4;
 const NEXT_IPV6: u8 = 41;
 
+/// There may be a packet within a datagram that was captured whole: [`within`] says.
+pub(super) fn may_be(ports: Ports, payload: &[u8]) -> bool {
+    const OTHER_VXLAN: u16 = VXLAN[1];
+    const FIRST_VXLAN: u16 = VXLAN[0];
+    let on_port = |port: u16| matches!(port, FIRST_VXLAN | OTHER_VXLAN | GENEVE | L2TP | AYIYA | TEREDO);
+    let ipv6 = || {
+        let announced = half(payload, 4).map_or(usize::MAX, usize::from);
+        payload.len().checked_sub(IPV6_HEADER) == Some(announced)
+    };
+    match payload {
+        _ if on_port(ports.destination) || on_port(ports.source) => true,
+        // Teredo's indicators, or IPv6 without them.
+        [0, 0 | 1, ..] => true,
+        [first, ..] => first >> 4 == 6 && ipv6(),
+        [] => false,
+    }
+}
+
 /// The packet within a datagram. The datagram has a flow of its own, which is what becomes of the frame.
 pub(super) fn within<'a>(
     context: Context,

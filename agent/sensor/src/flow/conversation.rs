@@ -88,21 +88,18 @@ impl Flow {
             self.asked.number = segment.sequence;
             return (Step::None, Meaning { productive: true, ..Meaning::default() });
         }
-        let side_of_zeek = self.zeek(side);
-        self.converse();
-        let More { talk: Some(talk), history, .. } = self.more() else {
-            return (Step::None, Meaning::default());
-        };
-        let meaning = talk.tcp.on_segment(side_of_zeek, segment, history);
-        if meaning.productive {
+        let zeek = self.zeek(side);
+        let talk = self.more.as_mut().and_then(|more| more.talk.as_deref_mut());
+        let predicted = talk.and_then(|talk| {
+            let meaning = talk.tcp.predicted(zeek, segment)?;
             talk.active_until = at;
-        }
+            Some(meaning)
+        });
+        let meaning = match predicted {
+            Some(meaning) => meaning,
+            None => self.take_segment(zeek, segment, at),
+        };
         let (syn, ack) = (flags.has(Flags::SYN), flags.has(Flags::ACK));
-        if syn && !ack {
-            talk.attempt = at;
-        }
-        let rtt = at.since(talk.attempt);
-        self.facts.set(SWAPPED, self.facts.has(SWAPPED) != meaning.exchanged);
         let step = match side {
             _ if flags.has(Flags::RST) && !(meaning.rejected && side == Side::Responder) => Step::None,
             Side::Responder if meaning.rejected => Step::Rejected,
@@ -115,9 +112,26 @@ impl Flow {
             && self.first == First::Syn
             && let Some(talk) = self.more().talk.as_mut()
         {
-            talk.rtt = Some(rtt);
+            talk.rtt = Some(at.since(talk.attempt));
         }
         (step, meaning)
+    }
+
+    /// A segment that may change the state of the connection; `side` is Zeek's.
+    fn take_segment(&mut self, side: Side, segment: &Segment, at: Timestamp) -> Meaning {
+        let patience = self.patience();
+        self.converse();
+        let More { talk: Some(talk), history, .. } = self.more() else { return Meaning::default() };
+        let mut meaning = talk.tcp.on_segment(side, segment, history);
+        if meaning.productive {
+            talk.active_until = at;
+        }
+        if segment.flags.has(Flags::SYN) && !segment.flags.has(Flags::ACK) {
+            talk.attempt = at;
+        }
+        self.facts.set(SWAPPED, self.facts.has(SWAPPED) != meaning.exchanged);
+        meaning.turns = self.patience() != patience;
+        meaning
     }
 
     /// This is the packet that it begins with, and it says nothing but SYN.

@@ -67,6 +67,7 @@ impl Direction {
 impl FlowKey {
     /// The key of a flow and which way a packet from `source` to `destination` goes. ICMP types become ports as in
     /// Community ID: the type, and the type that answers it.
+    #[inline(always)]
     pub(crate) fn new(
         protocol: u8,
         apart: Apart,
@@ -76,8 +77,14 @@ impl FlowKey {
         let counterpart = icmp_counterpart(protocol, source.port);
         let from = (words(source.address), source.port);
         let to = (words(destination.address), counterpart.unwrap_or(destination.port));
-        let (low, high, direction) =
-            if from <= to { (from, to, Direction::FromLow) } else { (to, from, Direction::FromHigh) };
+        let place = |([first, second], port): (Words, u16)| {
+            (u128::from(first) << u64::BITS | u128::from(second), port)
+        };
+        let (low, high, direction) = if place(from) <= place(to) {
+            (from, to, Direction::FromLow)
+        } else {
+            (to, from, Direction::FromHigh)
+        };
         let is_icmp = protocol == ICMP || protocol == ICMP6;
         let one_way = match direction {
             _ if !is_icmp || counterpart.is_some() => 0,
@@ -131,6 +138,7 @@ impl FlowKey {
     }
 }
 
+#[inline(always)]
 fn words(address: IpAddr) -> Words {
     match address {
         IpAddr::V4(v4) => [0, v4.to_bits().into()],
@@ -155,6 +163,7 @@ impl PartialEq for FlowKey {
 impl Eq for FlowKey {}
 
 impl Hash for FlowKey {
+    #[inline(always)]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let ([low_first, low], [high_first, high]) = (self.low, self.high);
         if self.kind & V6 == 0 {

@@ -27,7 +27,9 @@ pub(super) fn opening(side: Side, ip: &Ip<'_>) -> Opening {
     }
     // At most so many as bytes are looked at: no sum overflows.
     let distinct_bytes = seen.iter().fold(0_u8, |sum, one| sum.wrapping_add(*one));
-    let is_printable = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    // No branches: many bytes are looked at together.
+    let is_printable =
+        |byte: u8| (byte.wrapping_sub(b' ') < 0x5f) | (byte == b'\t') | (byte == b'\n') | (byte == b'\r');
     let printable = head.iter().fold(0_u8, |sum, byte| sum.wrapping_add(u8::from(is_printable(*byte))));
     let percent = (usize::from(printable) * 100).checked_div(head.len()).unwrap_or_default();
     Opening {

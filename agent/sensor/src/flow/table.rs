@@ -144,9 +144,14 @@ impl Table {
         self.flows.pages.remove(slot)
     }
 
+    /// Nothing is due by `now`.
+    pub(crate) fn is_quiet(&self, now: Timestamp) -> bool {
+        now < self.quiet_until
+    }
+
     /// The timer that is due first, if it is due by `now`. Its flow must be [armed](Self::arm) again if it goes on.
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<(Timestamp, Timer, u32)> {
-        if now < self.quiet_until {
+        if self.is_quiet(now) {
             return None;
         }
         while let Some((armed, slot)) = self.timers.pop(now, &mut self.flows) {

@@ -42,6 +42,8 @@ pub(crate) struct Meaning {
     pub(crate) rejected: bool,
     /// It has the first bytes of its direction.
     pub(crate) opens: bool,
+    /// The flow's patience is another now.
+    pub(crate) turns: bool,
 }
 
 /// What the machine needs of a segment.
@@ -117,6 +119,34 @@ impl Tcp {
         }
         self.note_done();
         meaning
+    }
+
+    /// What [`on_segment`](Self::on_segment) makes of the segment that nearly always comes: of an established connection, the
+    /// next bytes or none, and an acknowledgment of what the capture has. Of any other it says nothing and does nothing.
+    pub(crate) fn predicted(&mut self, side: Side, segment: &Segment) -> Option<Meaning> {
+        let Segment { flags, sequence, acknowledgment, window, payload_bytes, whole } = *segment;
+        let controls = Flags::SYN.0 | Flags::FIN.0 | Flags::RST.0 | Flags::ACK.0;
+        if flags.0 & controls != Flags::ACK.0 || window == 0 || acknowledgment == 0 || self.pieces.is_some() {
+            return None;
+        }
+        let [originator, responder] = &mut self.ends;
+        let (end, peer) = match side {
+            Side::Originator => (originator, responder),
+            Side::Responder => (responder, originator),
+        };
+        let told = if payload_bytes > 0 { DATA } else { ACK };
+        if !end.is_steady() || !peer.is_steady() || end.told & told == 0 || sequence != end.next() {
+            return None;
+        }
+        let until = peer.relative(acknowledgment, peer.acked).filter(|until| peer.has_next(*until))?;
+        let opens = end.last == 1 && payload_bytes > 0;
+        if payload_bytes > 0 && !end.send_next(payload_bytes, whole) {
+            return None;
+        }
+        end.flags |= flags.0;
+        let acknowledged = until > peer.acked.max(1);
+        peer.acked = peer.acked.max(until);
+        Some(Meaning { productive: true, acknowledged, opens, ..Meaning::default() })
     }
 
     fn note_partial(&mut self, side: Side, flags: Flags) {

@@ -209,9 +209,9 @@ impl Parser {
         };
         message.violations(from_server).for_each(|name| sink.anomaly(self.application, side, name));
         if self.application == Application::Nbns {
-            sink.transaction(message.dns);
+            sink.transaction(*message.dns);
         } else {
-            sink.push(FlowEvent::Dns(message.dns.into()));
+            sink.push(FlowEvent::Dns(message.dns));
         }
     }
 }

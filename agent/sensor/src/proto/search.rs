@@ -16,6 +16,14 @@ pub(super) fn find(bytes: &[u8], wanted: u8) -> Option<usize> {
     within.iter().position(|byte| *byte == wanted).map(|at| from + at)
 }
 
+/// A line feed or a carriage return is there.
+pub(super) fn has_line_end(bytes: &[u8]) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<AT_ONCE>();
+    let is_end = |byte: u8| byte == b'\n' || byte == b'\r';
+    let has = |chunk: &[u8; AT_ONCE]| chunk.iter().fold(false, |has, byte| has | is_end(*byte));
+    chunks.iter().any(has) || rest.iter().any(|byte| is_end(*byte))
+}
+
 /// The bytes before the first line feed, or all.
 pub(super) fn first_line(bytes: &[u8]) -> &[u8] {
     find(bytes, b'\n').and_then(|end| bytes.get(..end)).unwrap_or(bytes)
@@ -44,10 +52,12 @@ mod tests {
             let mut bytes = vec![b'x'; length];
             assert_eq!(find(&bytes, b'\n'), None);
             assert_eq!(first_line(&bytes), bytes);
+            assert!(!has_line_end(&bytes));
             for at in (0..length).rev() {
                 bytes[at] = b'\n';
                 assert_eq!(find(&bytes, b'\n'), Some(at));
                 assert_eq!(first_line(&bytes), &bytes[..at]);
+                assert!(has_line_end(&bytes) && has_line_end(&[&bytes[..at], b"\r"].concat()));
             }
         }
     }

@@ -179,7 +179,10 @@ fn has_start(bytes: &[u8], methods: &[&[u8]], version: &[u8]) -> Guess {
     if bytes.starts_with(version) {
         return Guess::Yes;
     }
-    // Most of what is no such line does not even begin like one.
+    // Most of what is no such line does not even begin like one: methods are in capitals.
+    if bytes.first().is_some_and(|first| !first.is_ascii_uppercase() && !first.is_ascii_whitespace()) {
+        return Guess::No;
+    }
     let begins = || methods.iter().any(|one| bytes.first() == one.first() && bytes.starts_with(one));
     let is_short = bytes.len() <= START_MAX;
     if !is_short && !bytes.first().is_some_and(u8::is_ascii_whitespace) && !begins() {

@@ -113,6 +113,9 @@ impl CaptureFile {
 
     /// Reads on to the next packet; `false` at the end of the file.
     pub(super) fn read_packet(&mut self) -> Result<bool, FileError> {
+        if self.read_plain() {
+            return Ok(true);
+        }
         loop {
             self.source.skip(core::mem::take(&mut self.record));
             let packet = match self.format {
@@ -132,37 +135,38 @@ impl CaptureFile {
         }
     }
 
+    /// Nearly always the next record is one of pcap and lies there whole; else nothing was read.
+    fn read_plain(&mut self) -> bool {
+        let Format::Pcap { big_endian, nanoseconds, header_bytes, link } = self.format else { return false };
+        let there = self.source.bytes().get(self.record..).unwrap_or_default();
+        let header = RecordHeader::read(there, big_endian, header_bytes);
+        let Some(header) = header.filter(|header| header.end <= there.len().min(RECORD_BYTES_MAX)) else {
+            return false;
+        };
+        self.source.skip(self.record);
+        self.record = header.end;
+        self.offset += u64::try_from(self.record).unwrap_or_default();
+        self.packet = header.packet(nanoseconds, header_bytes, link);
+        self.packets += 1;
+        true
+    }
+
     fn read_record(&mut self) -> Result<Read, FileError> {
         let Format::Pcap { big_endian, nanoseconds, header_bytes, link } = self.format else {
             return Ok(Read::End);
         };
-        let mut there = self.source.bytes();
-        let mut header = RecordHeader::read(there, big_endian, header_bytes);
-        // Nearly always the record lies there whole.
-        if header.is_none_or(|header| header.end > there.len().min(RECORD_BYTES_MAX)) {
-            if self.see(1)? == 0 {
-                return Ok(Read::End);
-            }
-            self.need(header_bytes, "a record header")?;
-            let end = RecordHeader::read(self.source.bytes(), big_endian, header_bytes)
-                .map_or(usize::MAX, |header| header.end);
-            self.need(end, "a packet")?;
-            there = self.source.bytes();
-            header = RecordHeader::read(there, big_endian, header_bytes);
+        if self.see(1)? == 0 {
+            return Ok(Read::End);
         }
-        let Some(RecordHeader { seconds, fraction, captured, wire_len, end }) = header else {
+        self.need(header_bytes, "a record header")?;
+        let end = RecordHeader::read(self.source.bytes(), big_endian, header_bytes)
+            .map_or(usize::MAX, |header| header.end);
+        self.need(end, "a packet")?;
+        let Some(header) = RecordHeader::read(self.source.bytes(), big_endian, header_bytes) else {
             return Ok(Read::End);
         };
-        let fraction = u64::from(fraction);
-        let nanos = u64::from(seconds) * 1_000_000_000 + if nanoseconds { fraction } else { fraction * 1000 };
-        self.record = end;
-        Ok(Read::Packet(Packet {
-            at: Timestamp::from_nanos(nanos),
-            link,
-            start: header_bytes,
-            end,
-            wire_len: wire_len.max(captured),
-        }))
+        self.record = header.end;
+        Ok(Read::Packet(header.packet(nanoseconds, header_bytes, link)))
     }
 
     /// Reads one pcapng block (draft-ietf-opsawg-pcapng, 3.1).
@@ -170,7 +174,10 @@ impl CaptureFile {
         if self.see(1)? == 0 {
             return Ok(Read::End);
         }
-        self.need(12, "a block header")?;
+        // Nearly always the block's header is there.
+        if self.source.bytes().len() < 12 {
+            self.need(12, "a block header")?;
+        }
         let is_section = self.source.bytes().starts_with(&pcapng::SECTION_HEADER);
         if is_section {
             // A section's byte order stands behind its length.
@@ -246,13 +253,22 @@ struct RecordHeader {
 impl RecordHeader {
     fn read(bytes: &[u8], big_endian: bool, header_bytes: usize) -> Option<Self> {
         let header: &[u8; 16] = bytes.get(..header_bytes)?.first_chunk()?;
-        let number = if big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+        let number = |bytes: [u8; 4]| {
+            if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+        };
         let (words, _) = header.as_chunks();
         let [seconds, fraction, captured, wire_len] = words else { return None };
         let captured = number(*captured);
         let end = usize::try_from(captured).unwrap_or(usize::MAX).saturating_add(header_bytes);
         let [seconds, fraction, wire_len] = [*seconds, *fraction, *wire_len].map(number);
         Some(Self { seconds, fraction, captured, wire_len, end })
+    }
+
+    fn packet(self, nanoseconds: bool, start: usize, link: u32) -> Packet {
+        let Self { seconds, fraction, captured, wire_len, end } = self;
+        let fraction = u64::from(fraction);
+        let nanos = u64::from(seconds) * 1_000_000_000 + if nanoseconds { fraction } else { fraction * 1000 };
+        Packet { at: Timestamp::from_nanos(nanos), link, start, end, wire_len: wire_len.max(captured) }
     }
 }
 

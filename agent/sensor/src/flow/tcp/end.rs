@@ -187,6 +187,27 @@ impl End {
         size.saturating_sub(u64::from(self.fin.is_some()))
     }
 
+    /// Established, and there is no more to find out about it.
+    pub(super) fn is_steady(&self) -> bool {
+        self.state == State::Established && self.heard && !self.done
+    }
+
+    /// It sent the next bytes, of which the capture has all if they are `whole`; false, and nothing is noted, if others before
+    /// them are missing.
+    pub(super) fn send_next(&mut self, bytes: u32, whole: bool) -> bool {
+        let until = self.last + u64::from(bytes);
+        if bytes > JUMP_MAX
+            || (whole && (self.blind || self.delivered != self.last || self.acked > self.last))
+        {
+            return false;
+        }
+        self.last = until;
+        if whole {
+            self.delivered = until;
+        }
+        true
+    }
+
     /// No byte before `from` is missing.
     pub(super) const fn has_next(&self, from: u64) -> bool {
         from <= self.delivered

@@ -30,7 +30,7 @@ const TEXT_MAX: usize = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     /// `application`, `from_originator`, `message_bytes` and `number` are for the caller to fill.
-    pub(super) dns: Dns,
+    pub(super) dns: Box<Dns>,
     /// Every section was read and nothing is left over.
     pub(super) whole: bool,
     /// Nothing in it speaks against DNS: holds for the messages that resolvers and stub resolvers send.
@@ -54,7 +54,7 @@ pub(super) fn parse(bytes: &[u8], dialect: Dialect) -> Option<Message> {
     let is_response = flags & QR != 0;
     let rcode = u8::try_from(flags & 0xf).unwrap_or_default();
     let mut walk = Walk { message: bytes, reader: header, dialect, left: TEXT_MAX, left_out: 0 };
-    let mut dns = Dns { is_response, rcode, id, flags, announced, ..Dns::default() };
+    let mut dns = Box::new(Dns { is_response, rcode, id, flags, announced, ..Dns::default() });
     let mut questions = Vec::with_capacity(usize::from(asked).min(ROOM));
     for nth in 0..asked {
         match walk.question(nth == 0 || questions.len() < QUESTIONS_MAX) {

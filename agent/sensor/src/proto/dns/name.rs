@@ -30,21 +30,10 @@ pub(super) fn skip(reader: &mut Reader<'_>) -> Option<()> {
 /// backwards, so that following them ends.
 pub(super) fn read(message: &[u8], at: usize) -> Option<Box<str>> {
     // Nearly every name has nothing to escape: it is put together where it costs nothing, and kept at its length.
-    let mut plain = [0_u8; NAME_MAX];
-    let mut length = 0;
-    let mut dots = 0_usize;
-    labels(message, at, |label| {
-        if length > 0 {
-            put(&mut plain, &mut length, b".");
-            dots += 1;
-        }
-        put(&mut plain, &mut length, label);
-    })?;
-    let plain = plain.get(..length)?;
-    // No early end: many bytes are looked at together. A dot more than labels need stands within one.
-    let escapes = plain.iter().fold(false, |escapes, byte| escapes | !is_plain(*byte));
-    if !escapes && plain.iter().map(|byte| usize::from(*byte == b'.')).sum::<usize>() == dots {
-        return str::from_utf8(plain).ok().map(Box::from);
+    let mut plain = Plain::new();
+    labels(message, at, |label| plain.put(label))?;
+    if let Some(text) = plain.text() {
+        return Some(text.into());
     }
     let mut text = String::with_capacity(2 * NAME_MAX);
     labels(message, at, |label| {
@@ -56,13 +45,69 @@ pub(super) fn read(message: &[u8], at: usize) -> Option<Box<str>> {
     Some(text.into_boxed_str())
 }
 
-/// Labels and dots are shorter than a name on the wire, which [`labels`] bounds.
-fn put(to: &mut [u8; NAME_MAX], length: &mut usize, bytes: &[u8]) {
-    let end = *length + bytes.len();
-    if let Some(room) = to.get_mut(*length..end) {
-        room.copy_from_slice(bytes);
-        *length = end;
+/// Labels with dots between them, as long as nothing in them is to be escaped.
+struct Plain {
+    /// What is not written yet is plain.
+    bytes: [u8; PLAIN_BYTES],
+    length: usize,
+    dots: u32,
+}
+
+/// A name, rounded up to whole words.
+const PLAIN_BYTES: usize = 256;
+/// A byte in each of a word's.
+const EACH: u64 = 0x0101_0101_0101_0101;
+/// Their upper bits, and all others.
+const HIGH: u64 = 0x80 * EACH;
+const LOW: u64 = 0x7f * EACH;
+
+impl Plain {
+    const fn new() -> Self {
+        Self { bytes: [b'a'; PLAIN_BYTES], length: 0, dots: 0 }
     }
+
+    /// Labels and dots are shorter than a name on the wire, which [`labels`] bounds.
+    fn put(&mut self, label: &[u8]) {
+        if self.length > 0 {
+            if let Some(place) = self.bytes.get_mut(self.length) {
+                *place = b'.';
+            }
+            self.length += 1;
+            self.dots += 1;
+        }
+        let end = self.length + label.len();
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            // Most labels are short: a call would cost more than the loop.
+            room.iter_mut().zip(label).for_each(|(to, from)| *to = *from);
+            self.length = end;
+        }
+    }
+
+    /// All of it, if every byte stands for itself. A dot more than labels need stands within one.
+    fn text(&self) -> Option<&str> {
+        let (mut odd, mut dots) = (0, 0);
+        for word in self.bytes.as_chunks().0.iter().take(self.length.div_ceil(8)) {
+            let word = u64::from_le_bytes(*word);
+            odd |= not_plain(word);
+            dots += equal(word, b'.').count_ones();
+        }
+        let text = self.bytes.get(..self.length).filter(|_| odd == 0 && dots == self.dots)?;
+        str::from_utf8(text).ok()
+    }
+}
+
+/// The upper bit of each byte that is not within 0x21 to 0x7e, or is a backslash. No byte carries into the next.
+fn not_plain(word: u64) -> u64 {
+    let low = word & LOW;
+    let from_0x21 = low + (0x80 - 0x21) * EACH;
+    let to_0x7e = low + EACH;
+    (word | !from_0x21 | to_0x7e | equal(word, b'\\')) & HIGH
+}
+
+/// The upper bit of each byte that is this one.
+fn equal(word: u64, byte: u8) -> u64 {
+    let differs = word ^ (u64::from(byte) * EACH);
+    !(((differs & LOW) + LOW) | differs) & HIGH
 }
 
 /// Shows the labels of the name at `at`.
@@ -88,11 +133,6 @@ fn labels(message: &[u8], mut at: usize, mut show: impl FnMut(&[u8])) -> Option<
             _ => return None,
         }
     }
-}
-
-/// It stands for itself, a dot only between labels.
-const fn is_plain(byte: u8) -> bool {
-    matches!(byte, 0x21..=0x7e) && byte != b'\\'
 }
 
 fn push_escaped(text: &mut String, byte: u8) {
@@ -160,6 +200,19 @@ mod tests {
         }
         let odd = [&[0; HEADER][..], b"\x03a.b\x02\\\xe9\x01c\0"].concat();
         assert_eq!(read(&odd, HEADER).as_deref(), Some("a\\.b.\\\\\\233.c"));
+    }
+
+    #[test]
+    fn every_byte_is_escaped_or_stands_for_itself() {
+        for byte in 0..=u8::MAX {
+            let message = [&[0; HEADER][..], b"\x04ab", &[byte], b"c\x02de\0"].concat();
+            let middle = match byte {
+                b'.' | b'\\' => format!("\\{}", char::from(byte)),
+                0x21..=0x7e => char::from(byte).to_string(),
+                _ => format!("\\{byte:03}"),
+            };
+            assert_eq!(read(&message, HEADER).as_deref(), Some(&*format!("ab{middle}c.de")));
+        }
     }
 
     #[test]

@@ -54,7 +54,8 @@ impl Expected {
 
     /// A flow to there is a data connection.
     pub(crate) fn has(&self, to: Endpoint) -> bool {
-        self.waiting.iter().any(|one| one.to == to)
+        // Ports differ, and are compared sooner.
+        self.waiting.iter().any(|one| one.to.port == to.port && one.to.address == to.address)
     }
 
     /// The data connection to there is over: what it was for, if that was said.

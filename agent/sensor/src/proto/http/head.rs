@@ -5,7 +5,7 @@ use sekimori_wire::text::prefix;
 
 use crate::event::HttpRequest;
 use crate::event::http::Field;
-use crate::proto::search::find;
+use crate::proto::search::{find, has_line_end};
 
 /// Fields of a message that are kept.
 const FIELDS_MAX: usize = 64;
@@ -317,11 +317,7 @@ pub(super) fn text(bytes: &[u8], max: usize) -> Box<str> {
         }
     };
     let text = prefix(text, max);
-    if text.contains('\n') || text.contains('\r') {
-        text.replace(['\r', '\n'], " ").into()
-    } else {
-        text.into()
-    }
+    if has_line_end(text.as_bytes()) { text.replace(['\r', '\n'], " ").into() } else { text.into() }
 }
 
 /// RFC 4648, 4; padding may lack.

@@ -12,7 +12,7 @@ mod value;
 use core::net::Ipv4Addr;
 
 use crate::event::http::{HttpForm, HttpSign};
-use plain::{plain, without_lookups};
+use plain::{is_suspect, plain, without_lookups};
 use table::{Place, RULES};
 
 /// Bytes of a body that are looked at: exploits come early, and more would cost every upload.
@@ -105,8 +105,7 @@ impl Signs {
 
     fn field(&mut self, name: &[u8], value: &[u8]) {
         let is = |one: &str| name.eq_ignore_ascii_case(one.as_bytes());
-        let suspect = value.iter().any(|byte| matches!(byte, b'$' | b'`' | b'{' | b'<' | b'\'' | b'~'))
-            || climbs(value)
+        let suspect = is_suspect(value)
             || ["soapaction", "range", "spring.cloud.function.routing-expression", "content-type"]
                 .into_iter()
                 .any(is);

@@ -1,11 +1,10 @@
 //! JA3 and JA3S, the older fingerprints of TLS clients and servers (Salesforce's, BSD-3): MD5 of what they offer and choose.
 
-use core::fmt::Write as _;
-
 use md5::{Digest as _, Md5};
 
 use super::hello::{ClientFields, ServerFields};
 use crate::event::tls::Fingerprint;
+use crate::proto::digits::push_decimal;
 
 pub(super) fn of_client(fields: &ClientFields<'_>) -> Fingerprint {
     let mut text = fields.legacy_version.to_string();
@@ -26,8 +25,8 @@ pub(super) fn of_server(fields: &ServerFields<'_>) -> Fingerprint {
 fn list(text: &mut String, values: impl Iterator<Item = u16>) {
     let mut between = ',';
     for value in values {
-        // Writing to a String cannot fail.
-        write!(text, "{between}{value}").unwrap_or_default();
+        text.push(between);
+        push_decimal(text, value.into());
         between = '-';
     }
     if between == ',' {

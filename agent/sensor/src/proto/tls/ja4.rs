@@ -7,6 +7,7 @@ use core::fmt::Write as _;
 use sekimori_wire::id::Digest;
 
 use super::hello::{ALPN, ClientFields, SERVER_NAME};
+use crate::proto::digits::push_hex;
 
 /// Two digits are all that a count has.
 const COUNT_MAX: usize = 99;
@@ -74,8 +75,10 @@ fn alpn_ends(alpn: &[u8]) -> (char, char) {
 fn hex_list(values: &[u16]) -> String {
     let mut list = String::with_capacity(values.len() * 5);
     for value in values {
-        let comma = if list.is_empty() { "" } else { "," };
-        write!(list, "{comma}{value:04x}").unwrap_or_default();
+        if !list.is_empty() {
+            list.push(',');
+        }
+        push_hex(&mut list, &value.to_be_bytes());
     }
     list
 }
@@ -84,9 +87,10 @@ fn hash(list: &str) -> String {
     if list.is_empty() {
         return "0".repeat(HASH_LEN);
     }
-    let mut digest = Digest::of(list.as_bytes()).to_string();
-    digest.truncate(HASH_LEN);
-    digest
+    let mut digits = String::with_capacity(HASH_LEN);
+    let digest = Digest::of(list.as_bytes());
+    push_hex(&mut digits, digest.as_bytes().first_chunk::<{ HASH_LEN / 2 }>().map_or(&[], |bytes| bytes));
+    digits
 }
 
 #[cfg(test)]

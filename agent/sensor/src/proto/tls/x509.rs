@@ -11,6 +11,7 @@ use x509_parser::{certificate::X509Certificate, parse_x509_certificate};
 
 use crate::event::Certificate;
 use crate::event::tls::{AlternativeNames, Attribute, CertificateContent, Name, PublicKey};
+use crate::proto::digits::push_decimal;
 use crate::proto::reader::Reader;
 
 /// Attributes of a name that are kept; real ones have fewer than twenty.
@@ -187,22 +188,6 @@ fn dotted(oid: &Oid<'_>) -> Box<str> {
         }
     }
     text.into_boxed_str()
-}
-
-fn push_decimal(text: &mut String, number: u64) {
-    /// Digits of the largest number.
-    const DIGITS: usize = 20;
-    let mut digits = [0_u8; DIGITS];
-    let (mut rest, mut used) = (number, 0);
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        (rest, used) = (rest / 10, used + 1);
-        if rest == 0 {
-            break;
-        }
-    }
-    let digits = digits.get(DIGITS - used..).unwrap_or_default();
-    text.extend(digits.iter().map(|digit| char::from(*digit)));
 }
 
 #[cfg(test)]

@@ -7,6 +7,53 @@ const TEXT_MAX: usize = 4 * 1024;
 /// Percent signs are decoded so often: twice is how filters that decode once are passed.
 const PASSES_MAX: usize = 3;
 
+/// What a byte may be in a text, a bit each. It may begin an escape, an entity or a comment, or is not ASCII.
+const BEGINS: u8 = 1;
+/// It is written otherwise in plain form.
+const CHANGES: u8 = 1 << 1;
+const BLANK: u8 = 1 << 2;
+const PLUS: u8 = 1 << 3;
+/// Ordinary values of fields have none.
+const SUSPECT: u8 = 1 << 4;
+const DOT: u8 = 1 << 5;
+
+/// For each byte what it may be: heads are long, and each byte is looked at.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut rest: &mut [u8] = &mut classes;
+    let mut byte = 0_u8;
+    while let [class, after @ ..] = rest {
+        *class = match byte {
+            b'/' | b'&' | b'\\' | 0x80.. => BEGINS,
+            b' ' => BLANK,
+            b'A'..=b'Z' | 0..=0x1f | 0x7f => CHANGES,
+            b'+' => PLUS,
+            b'$' | b'`' | b'{' | b'<' | b'\'' | b'~' => SUSPECT,
+            b'.' => DOT,
+            _ => 0,
+        };
+        rest = after;
+        byte = byte.wrapping_add(1);
+    }
+    classes
+};
+
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// A value has what ordinary ones do not: signs of a shell or of markup, or two full stops in a row.
+pub(super) fn is_suspect(value: &[u8]) -> bool {
+    let (mut all, mut before) = (0, 0);
+    for byte in value {
+        let class = class(*byte);
+        // Bits of a class beside its own: two full stops.
+        all |= class & (SUSPECT | before & DOT);
+        before = class;
+    }
+    all != 0
+}
+
 /// The text as the server may come to read it: lower case, one blank for each run of blanks and comments. `plus`: a plus
 /// sign is a blank, as in forms.
 pub(super) fn plain(text: &[u8], plus: bool) -> Cow<'_, str> {
@@ -46,22 +93,25 @@ pub(super) fn plain(text: &[u8], plus: bool) -> Cow<'_, str> {
 /// A text of ASCII without escapes, entities and comments, as nearly all are, made plain in one pass; percent signs stay.
 fn undisguised(text: &[u8], plus: bool) -> Option<Cow<'_, str>> {
     let is_blank = |byte: u8| matches!(byte, 0..=b' ' | 0x7f) || (plus && byte == b'+');
-    let mut same = true;
-    let mut before = 0;
+    let changing = if plus { CHANGES | PLUS } else { CHANGES };
+    let (mut changes, mut before) = (0, 0);
     for (at, byte) in text.iter().enumerate() {
-        let begins = match byte {
-            b'/' => matches!(text.get(at + 1), Some(b'*')),
-            b'&' => matches!(text.get(at + 1), Some(b'#' | b'l' | b'L' | b'q' | b'Q')),
-            b'\\' => matches!(text.get(at + 1), Some(b'u' | b'U')),
-            0x80.. => true,
-            _ => false,
-        };
+        let class = class(*byte);
+        let begins = class & BEGINS != 0
+            && match byte {
+                b'/' => matches!(text.get(at + 1), Some(b'*')),
+                b'&' => matches!(text.get(at + 1), Some(b'#' | b'l' | b'L' | b'q' | b'Q')),
+                b'\\' => matches!(text.get(at + 1), Some(b'u' | b'U')),
+                _ => true,
+            };
         if begins {
             return None;
         }
-        same &= !byte.is_ascii_uppercase() && (!is_blank(*byte) || (*byte == b' ' && before != b' '));
-        before = *byte;
+        // One blank is left of two.
+        changes |= class & (changing | before & BLANK);
+        before = class;
     }
+    let same = changes == 0;
     if same {
         return str::from_utf8(text).ok().map(Cow::Borrowed);
     }
