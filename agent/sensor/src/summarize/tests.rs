@@ -91,6 +91,7 @@ fn a_summary_keeps_its_budget_and_counts_the_rest() {
 fn assert_fits(summary: &Summary, budget: usize) {
     let many = (sekimori_wire::limits::BATCH_BYTES_MAX - 1_024) / budget;
     let batch = Batch {
+        lane: sekimori_wire::batch::Lane::Detail,
         agent: sekimori_wire::id::AgentId::of_public_key(&[0; 32]),
         epoch: 1,
         seq: 1,
