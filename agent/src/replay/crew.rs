@@ -92,6 +92,12 @@ struct Done {
     counters: Counters,
 }
 
+impl Done {
+    fn of(worker: &mut Worker) -> Self {
+        Self { placed: worker.take(), counters: worker.counters().clone() }
+    }
+}
+
 #[derive(Default)]
 struct Open {
     loads: Vec<Load>,
@@ -268,10 +274,33 @@ impl Many {
         while !self.out.is_empty() {
             self.take_back();
         }
-        self.hands.iter().for_each(|hand| hand.give(Work::Finish));
-        let last = self.collect();
-        self.stage.handle_events(last.into_iter().map(|one| one.event));
+        for hand in &mut self.hands {
+            hand.give(Work::Finish);
+            // Nothing follows: the thread ends, and with it what it gives back.
+            hand.work = None;
+        }
+        self.collect_ends();
         self.stage.finish();
+    }
+
+    /// What follows from the end of the capture comes in parts: of all workers' next events the first is shown.
+    fn collect_ends(&mut self) {
+        let mut heads: Vec<_> = self.hands.iter().map(|_| Vec::new().into_iter().peekable()).collect();
+        loop {
+            let mut first: Option<(Place, usize)> = None;
+            for (at, (hand, head)) in self.hands.iter_mut().zip(&mut heads).enumerate() {
+                while head.peek().is_none()
+                    && let Ok(done) = hand.done.recv()
+                {
+                    hand.counters = done.counters;
+                    *head = done.placed.into_iter().peekable();
+                }
+                let next = head.peek().map(|placed: &Placed| (placed.place(), at));
+                first = first.into_iter().chain(next).min();
+            }
+            let Some(head) = first.and_then(|(_, at)| heads.get_mut(at)) else { return };
+            self.stage.handle_events(head.next().into_iter().map(|one| one.event));
+        }
     }
 }
 
@@ -301,10 +330,12 @@ impl Hand {
                         load.replay(&mut worker);
                         worker.reach(now);
                     }
-                    Work::Finish => worker.finish(),
+                    // What comes of it is given back in parts, and the last with what is sent below.
+                    Work::Finish => {
+                        while worker.finish_some() && give_back.send(Done::of(&mut worker)).is_ok() {}
+                    }
                 }
-                let done = Done { placed: worker.take(), counters: worker.counters().clone() };
-                if give_back.send(done).is_err() {
+                if give_back.send(Done::of(&mut worker)).is_err() {
                     return;
                 }
             }

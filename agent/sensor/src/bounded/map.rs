@@ -1,29 +1,41 @@
 //! A map of fixed capacity that evicts the least recently used entry and returns it.
 //!
 //! Entries live in a slab that also links them by time of use; the hash table holds only their places. The slab keeps each
-//! entry's hash, so that a key is hashed once for each use of the map, and never to leave it or to let the table grow.
+//! entry's hash, so that a key is hashed once for each use of the map, and never to leave it or to let the table grow. A map
+//! that was full once is moved to a smaller place when few of its entries are left.
 
 use core::hash::{BuildHasher, Hash};
+use std::time::Duration;
 
 use hashbrown::HashTable;
+use sekimori_wire::time::Timestamp;
 
 use super::keyed::Keyed;
 
 /// No entry.
 const NIL: u32 = u32::MAX;
+/// A slab of no more slots than this is never moved.
+const SMALL: usize = 64;
+/// A slab is moved when one of so many slots is in use: each move is paid for by the entries that left before it.
+const SPARSE: usize = 4;
+/// Seconds between two calls of [`Map::expire`], at most: an entry may have been used so much later than it says.
+pub(crate) const EXPIRE_EVERY: u32 = 10;
 
 /// At most `capacity` entries; the least recently used leaves for a new one.
 #[derive(Debug)]
 pub struct Map<K, V> {
     index: HashTable<u32>,
     slots: Vec<Slot<K, V>>,
-    free: Vec<u32>,
+    /// First of the slots without entry, each of which names the next as its newer.
+    free: u32,
     hasher: Keyed,
     capacity: usize,
     /// Least recently used.
     oldest: u32,
     /// Most recently used.
     newest: u32,
+    /// Second of event time of the last [`Self::expire`].
+    now: u32,
 }
 
 #[derive(Debug)]
@@ -31,6 +43,8 @@ struct Slot<K, V> {
     older: u32,
     newer: u32,
     hash: u32,
+    /// The map's second when it was last used.
+    used: u32,
     entry: Option<(K, V)>,
 }
 
@@ -40,11 +54,34 @@ impl<K: Hash + Eq, V> Map<K, V> {
         Self {
             index: HashTable::new(),
             slots: Vec::new(),
-            free: Vec::new(),
+            free: NIL,
             hasher: Keyed::with_seed(seed),
             capacity: capacity.clamp(1, NIL as usize - 1),
             oldest: NIL,
             newest: NIL,
+            now: 0,
+        }
+    }
+
+    /// Bytes that a full map takes, without what its entries own.
+    pub const fn bytes_max(capacity: usize) -> usize {
+        // Five bytes for each place of the index, a power of two of which at most seven in eight are taken.
+        let places = (capacity.saturating_mul(8) / 7).next_power_of_two();
+        capacity.saturating_mul(size_of::<Slot<K, V>>()).saturating_add(places.saturating_mul(5))
+    }
+
+    /// Bytes taken now, without what the entries own.
+    pub fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot<K, V>>() + self.index.allocation_size()
+    }
+
+    /// It is now `now`: forgets what was not used for longer than `silent`. To be called every [`EXPIRE_EVERY`] seconds of
+    /// event time at least.
+    pub fn expire(&mut self, now: Timestamp, silent: Duration) {
+        self.now = self.now.max(u32::try_from(now.secs()).unwrap_or(u32::MAX));
+        let silent = u32::try_from(silent.as_secs()).unwrap_or(u32::MAX).saturating_add(EXPIRE_EVERY);
+        while self.slot(self.oldest).is_some_and(|slot| self.now - slot.used > silent) {
+            self.pop_oldest();
         }
     }
 
@@ -201,11 +238,17 @@ impl<K: Hash + Eq, V> Map<K, V> {
             self.leave(at);
             return at;
         }
-        self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { older: NIL, newer: NIL, hash: 0, entry: None });
-            // The capacity is below u32::MAX, and there are never more slots than that.
-            u32::try_from(self.slots.len() - 1).unwrap_or(NIL)
-        })
+        if let Some(newer) = self.slot(self.free).map(|slot| slot.newer) {
+            return core::mem::replace(&mut self.free, newer);
+        }
+        if self.slots.len() == self.slots.capacity() {
+            // Twice as much, but never more than may be used.
+            let more = self.slots.len().max(4).min(self.capacity.saturating_sub(self.slots.len()));
+            self.slots.reserve_exact(more);
+        }
+        self.slots.push(Slot { older: NIL, newer: NIL, hash: 0, used: 0, entry: None });
+        // The capacity is below u32::MAX, and there are never more slots than that.
+        u32::try_from(self.slots.len() - 1).unwrap_or(NIL)
     }
 
     /// Puts a slot into the index and at the end of the order.
@@ -231,14 +274,42 @@ impl<K: Hash + Eq, V> Map<K, V> {
     fn take(&mut self, at: u32) -> Option<(K, V)> {
         self.slot(at)?;
         self.leave(at);
-        self.free.push(at);
-        self.slot_mut(at)?.entry.take()
+        let next = core::mem::replace(&mut self.free, at);
+        let slot = self.slot_mut(at)?;
+        slot.newer = next;
+        let entry = slot.entry.take();
+        if self.slots.len() > SMALL && self.len() < self.slots.len() / SPARSE {
+            self.shrink();
+        }
+        entry
+    }
+
+    /// Moves what is left to a place of its size.
+    fn shrink(&mut self) {
+        let len = self.len();
+        let mut old = core::mem::take(&mut self.slots);
+        (self.free, self.index) = (NIL, HashTable::with_capacity(len));
+        self.slots.reserve_exact(len);
+        let mut from = core::mem::replace(&mut self.oldest, NIL);
+        self.newest = NIL;
+        while let Some(slot) = old.get_mut(from as usize) {
+            from = slot.newer;
+            let at = u32::try_from(self.slots.len()).unwrap_or(NIL);
+            let (hash, used) = (slot.hash, slot.used);
+            self.slots.push(Slot { older: NIL, newer: NIL, hash, used, entry: slot.entry.take() });
+            self.settle(at, hash);
+            if let Some(slot) = self.slot_mut(at) {
+                slot.used = used;
+            }
+        }
     }
 
     fn touch(&mut self, at: u32) {
         if self.newest != at {
             self.unlink(at);
             self.link_newest(at);
+        } else if let (now, Some(slot)) = (self.now, self.slot_mut(at)) {
+            slot.used = now;
         }
     }
 
@@ -255,9 +326,9 @@ impl<K: Hash + Eq, V> Map<K, V> {
     }
 
     fn link_newest(&mut self, at: u32) {
-        let before = self.newest;
+        let (before, now) = (self.newest, self.now);
         if let Some(slot) = self.slot_mut(at) {
-            (slot.older, slot.newer) = (before, NIL);
+            (slot.older, slot.newer, slot.used) = (before, NIL, now);
         }
         match self.slot_mut(before) {
             Some(slot) => slot.newer = at,
@@ -351,5 +422,45 @@ mod tests {
                 prop_assert_eq!(map.len(), model.len());
             }
         }
+    }
+
+    #[test]
+    fn a_map_that_empties_gives_its_memory_back_and_keeps_order() {
+        let mut map = Map::new(10_000, 3);
+        let empty = map.bytes();
+        for key in 0..20_000_u32 {
+            let _left = map.insert(key, [key; 8]);
+        }
+        let full = map.bytes();
+        assert!(full <= Map::<u32, [u32; 8]>::bytes_max(10_000) && full > 10_000 * 44, "{full}");
+        for key in (10_000..20_000).filter(|key| key % 100 != 7) {
+            assert_eq!(map.remove(&key), Some([key; 8]));
+        }
+        assert!(map.bytes() < full / 20, "{} of {full}", map.bytes());
+        let left: Vec<u32> = map.iter().map(|(key, _)| *key).collect();
+        assert_eq!(left, (10_000..20_000).filter(|key| key % 100 == 7).collect::<Vec<_>>());
+        assert!(left.iter().all(|key| map.peek(key) == Some(&[*key; 8])));
+        while map.pop_oldest().is_some() {}
+        assert!(map.bytes() <= empty + SMALL * 64, "{}", map.bytes());
+        let _left = map.insert(1, [0; 8]);
+        assert_eq!(map.len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_used_for_long_is_forgotten() {
+        let mut map = Map::new(100, 3);
+        let at = |seconds: u64| Timestamp::from_secs(1_700_000_000 + seconds);
+        let silent = Duration::from_secs(60);
+        for second in 0..200_u8 {
+            map.expire(at(second.into()), silent);
+            let _left = map.insert(second, ());
+            map.get_mut(&0);
+        }
+        // Nobody is forgotten before their time, and nobody is kept much longer.
+        let kept: Vec<u8> = map.iter().map(|(key, ())| *key).collect();
+        let expected: Vec<u8> = (129..199).chain([199, 0]).collect();
+        assert_eq!(kept, expected);
+        map.expire(at(1_000), silent);
+        assert!(map.is_empty());
     }
 }

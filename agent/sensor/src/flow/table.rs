@@ -1,7 +1,8 @@
 //! The flows alive: found by key, bounded, and ended in order of time without ever being scanned.
 //!
 //! The index holds four bytes a flow. Entries live in pages of 256, the lowest page with room is filled first, and a page that
-//! is empty is given back: after a flood the table is as small as before it.
+//! is empty is given back: after a flood the table is as small as before it. The index has room for all from the beginning, so
+//! that it never has to grow in the middle of a flood; what was written of it is given back behind one.
 
 use core::hash::BuildHasher as _;
 
@@ -16,6 +17,10 @@ use crate::flow::timers::{Link, Links, Timers};
 use crate::flow::{Flow, FlowKey};
 use crate::limits::Limits;
 
+/// An index that ever had so many flows is renewed when one of so many is left.
+const FLOODED: usize = 32_768;
+const SPARSE: usize = 16;
+
 /// The flows alive.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -24,6 +29,8 @@ pub(crate) struct Table {
     hasher: FixedState,
     flows: Flows,
     capacity: usize,
+    /// Most flows since the index was made.
+    most: usize,
     timers: Timers,
     /// No timer is due before this.
     quiet_until: Timestamp,
@@ -88,6 +95,7 @@ impl Table {
                 active: limits.active,
             },
             capacity,
+            most: 0,
             timers: Timers::new(),
             quiet_until: Timestamp::ZERO,
         }
@@ -123,6 +131,7 @@ impl Table {
         let (flows, hasher) = (&self.flows, &self.hasher);
         let rehash = |slot: &u32| flows.pages.get(*slot).map_or(0, |flow| hasher.hash_one(flow.key));
         self.index.insert_unique(hash, slot, rehash);
+        self.most = self.most.max(self.index.len());
         self.arm(slot);
         slot
     }
@@ -141,7 +150,22 @@ impl Table {
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == slot) {
             entry.remove();
         }
+        if self.most >= FLOODED && self.index.len() < self.most / SPARSE {
+            self.renew_index();
+        }
         self.flows.pages.remove(slot)
+    }
+
+    /// An index of which only the places of those that are left were written.
+    fn renew_index(&mut self) {
+        let mut index = HashTable::with_capacity(self.capacity);
+        for slot in &self.index {
+            let Some(flow) = self.flow(*slot) else { continue };
+            // There is room for all: nothing is hashed twice.
+            index.insert_unique(self.hasher.hash_one(flow.key), *slot, |_| 0);
+        }
+        self.most = index.len();
+        self.index = index;
     }
 
     /// The timer that is due first, if it is due by `now`. Its flow must be [armed](Self::arm) again if it goes on.
@@ -162,10 +186,27 @@ impl Table {
         None
     }
 
-    /// Every slot in use, by flow id.
-    pub(crate) fn slots_by_id(&self) -> Vec<u32> {
-        let mut slots: Vec<_> = self.flows.pages.iter().map(|(slot, flow)| (flow.id, slot)).collect();
-        slots.sort_unstable();
-        slots.into_iter().map(|(_, slot)| slot).collect()
+    /// No flow is alive.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Slots of the first `max` flows by id, in this order.
+    pub(crate) fn first_by_id(&self, max: usize) -> Vec<u32> {
+        let mut first = Vec::new();
+        let mut bound = u64::MAX;
+        for (slot, flow) in self.flows.pages.iter() {
+            if flow.id >= bound {
+                continue;
+            }
+            first.push((flow.id, slot));
+            if first.len() >= 2 * max {
+                let (_, (id, _), _) = first.select_nth_unstable(max);
+                bound = *id;
+                first.truncate(max);
+            }
+        }
+        first.sort_unstable();
+        first.into_iter().take(max).map(|(_, slot)| slot).collect()
     }
 }
