@@ -83,3 +83,23 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounded::PROMISED;
+    use crate::detect::{Detectors, Findings, Setup};
+    use crate::summarize::Summarizer;
+
+    #[test]
+    fn sizes_tmp() {
+        let limits = Limits::gateway();
+        let before = PROMISED.get();
+        let _a = Detectors::new(&Setup { limits: &limits, seed: 0, user_key: &[0; 32] });
+        let d = PROMISED.get();
+        let _b = Findings::new(&limits, 0);
+        let f = PROMISED.get();
+        let _c = Summarizer::new(&limits, 0);
+        println!("SZ detectors {} findings {} summarizer {}", d - before, f - d, PROMISED.get() - f);
+    }
+}

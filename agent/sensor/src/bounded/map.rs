@@ -21,6 +21,12 @@ const SPARSE: usize = 4;
 /// Seconds between two calls of [`Map::expire`], at most: an entry may have been used so much later than it says.
 pub(crate) const EXPIRE_EVERY: u32 = 10;
 
+#[cfg(test)]
+std::thread_local! {
+    /// What all maps of this thread would take if they were full.
+    pub(crate) static PROMISED: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+}
+
 /// At most `capacity` entries; the least recently used leaves for a new one.
 #[derive(Debug)]
 pub struct Map<K, V> {
@@ -51,6 +57,8 @@ struct Slot<K, V> {
 impl<K: Hash + Eq, V> Map<K, V> {
     /// An empty map. A capacity of zero counts as one. Memory is taken as entries come.
     pub fn new(capacity: usize, seed: u64) -> Self {
+        #[cfg(test)]
+        PROMISED.with(|promised| promised.set(promised.get() + Self::bytes_max(capacity)));
         Self {
             index: HashTable::new(),
             slots: Vec::new(),

@@ -103,7 +103,7 @@ impl Table {
 
     /// The slot of a flow.
     pub(crate) fn find(&self, key: &FlowKey) -> Option<u32> {
-        let same = |slot: &u32| self.flow(*slot).is_some_and(|flow| flow.key == *key);
+        let same = |slot: &u32| self.flow(*slot).is_some_and(|flow| flow.key() == *key);
         self.index.find(self.hasher.hash_one(key), same).copied()
     }
 
@@ -126,10 +126,10 @@ impl Table {
 
     /// Takes a new flow in; there must be room.
     pub(crate) fn insert(&mut self, flow: Flow) -> u32 {
-        let hash = self.hasher.hash_one(flow.key);
+        let hash = self.hasher.hash_one(flow.key());
         let slot = self.flows.pages.insert(flow);
         let (flows, hasher) = (&self.flows, &self.hasher);
-        let rehash = |slot: &u32| flows.pages.get(*slot).map_or(0, |flow| hasher.hash_one(flow.key));
+        let rehash = |slot: &u32| flows.pages.get(*slot).map_or(0, |flow| hasher.hash_one(flow.key()));
         self.index.insert_unique(hash, slot, rehash);
         self.most = self.most.max(self.index.len());
         self.arm(slot);
@@ -146,7 +146,7 @@ impl Table {
 
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Flow> {
         self.timers.disarm(slot, &mut self.flows);
-        let hash = self.hasher.hash_one(self.flow(slot)?.key);
+        let hash = self.hasher.hash_one(self.flow(slot)?.key());
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == slot) {
             entry.remove();
         }
@@ -162,7 +162,7 @@ impl Table {
         for slot in &self.index {
             let Some(flow) = self.flow(*slot) else { continue };
             // There is room for all: nothing is hashed twice.
-            index.insert_unique(self.hasher.hash_one(flow.key), *slot, |_| 0);
+            index.insert_unique(self.hasher.hash_one(flow.key()), *slot, |_| 0);
         }
         self.most = index.len();
         self.index = index;
