@@ -62,7 +62,7 @@ impl Limits {
             datagrams: 1_024,
             datagram_bytes: 4 * 1024 * 1024,
             datagram_timeout: Duration::from_secs(30),
-            flows: 262_144,
+            flows: 1_048_576,
             prefix_bytes: 16 * 1024,
             prefixes: 2_048,
             parsers: 4_096,

@@ -413,7 +413,7 @@ impl Observer {
         let reference = flow.reference();
         let mut first = flow.reading().is_none().then(|| flow.first_reading());
         let Some(reading) = flow.reading().as_deref_mut().or(first.as_mut()) else { return };
-        let Reading { session, notes, stream, member } = reading;
+        let Reading { session, notes, stream } = reading;
         let mut sink = Sink { at, flow: reference, notes, counters: &mut self.counters, events };
         if !ip.payload.is_empty() && session.is_fresh() && self.expected.has(reference.responder) {
             sink.is(Application::FtpData);
@@ -443,11 +443,11 @@ impl Observer {
                 }
                 Transport::Icmp(_) | Transport::Other(_) => {}
             }
-            if !notes.ftp.is_empty() {
-                self.expected.note(reference.id, &mut notes.ftp);
+            if let Some(ftp) = notes.ftp() {
+                self.expected.note(reference.id, ftp);
             }
         }
-        let shed = self.readers.on_read(slot, member, session.is_heavy());
+        let shed = self.readers.on_read(slot, &mut stream.member, session.is_heavy());
         flow.keep(first);
         if let Some(slot) = shed {
             self.shed_parser(at, slot, events);
@@ -459,8 +459,8 @@ impl Observer {
         let Some(flow) = self.table.flow_mut(slot) else { return };
         let reference = flow.reference();
         let Some(reading) = flow.reading().as_deref_mut() else { return };
-        let Reading { session, notes, stream, member } = reading;
-        self.readers.leave(slot, member);
+        let Reading { session, notes, stream } = reading;
+        self.readers.leave(slot, &mut stream.member);
         self.counters.count(Counter::ParsersShed);
         session.finish(&mut Sink { at, flow: reference, notes, counters: &mut self.counters, events });
         stream.release(&mut self.pool);
@@ -537,8 +537,8 @@ impl Observer {
     fn end(&mut self, slot: u32, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
         let Some(mut flow) = self.table.remove(slot) else { return };
         let flow_ref = flow.reference();
-        if let Some(Reading { session, notes, stream, member }) = flow.reading().as_deref_mut() {
-            self.readers.leave(slot, member);
+        if let Some(Reading { session, notes, stream }) = flow.reading().as_deref_mut() {
+            self.readers.leave(slot, &mut stream.member);
             let mut sink = Sink { at, flow: flow_ref, notes, counters: &mut self.counters, events };
             stream.finish(session, &mut self.pool, &mut sink);
             session.finish(&mut sink);

@@ -59,7 +59,7 @@ pub(super) struct Talk {
 }
 
 const _: () = assert!(size_of::<More>() + size_of::<Talk>() <= 368, "each conversation over TCP has them");
-const _: () = assert!(size_of::<Reading>() <= 152, "each flow that is read has one");
+const _: () = assert!(size_of::<Reading>() <= 64, "each flow that is read has one");
 
 impl Talk {
     /// Of a connection whose only packet, if any, was at `began`.
@@ -74,16 +74,15 @@ pub(crate) struct Reading {
     pub(crate) session: Session,
     pub(crate) notes: Notes,
     pub(crate) stream: Stream,
-    pub(crate) member: Membership,
 }
 
 impl Reading {
     /// There is something to remember until the next packet.
     pub(crate) fn is_worth_keeping(&self) -> bool {
-        let Self { session, notes, stream, member } = self;
+        let Self { session, notes, stream } = self;
         if session.is_opaque() {
             return notes.is_any();
         }
-        !session.is_fresh() || notes.is_any() || stream.has_begun() || *member != Membership::default()
+        !session.is_fresh() || notes.is_any() || stream.has_begun() || stream.member != Membership::default()
     }
 }

@@ -28,7 +28,7 @@ impl Flow {
             application: notes.application(),
             applications: notes.applications,
             server_name: notes.server_name.clone(),
-            ja4: notes.ja4.clone(),
+            ja4: notes.ja4().map(Into::into),
             conduct,
         }
     }
