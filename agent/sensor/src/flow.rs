@@ -103,7 +103,12 @@ pub(crate) struct Flow {
     first: First,
     said: Said,
     facts: Facts,
+    /// What the table believes it has beside this entry, in units of [`UNIT_BYTES`].
+    believed: u8,
 }
+
+/// In what steps the table reckons with what flows have beside their entries.
+pub(crate) const UNIT_BYTES: usize = 16;
 
 /// Five bytes for each of the index's places, of which at most half are free.
 const INDEX_BYTES: usize = 10;
@@ -201,6 +206,7 @@ impl Flow {
             first,
             said: Said::default(),
             facts,
+            believed: 0,
         };
         flow.facts.set(WAITS, flow.awaits_answer());
         flow
@@ -230,6 +236,31 @@ impl Flow {
             vlan: self.name.vlans().outermost(),
             swapped: self.facts.has(SWAPPED),
         }
+    }
+
+    /// What it has beside its entry in the table, without what its parser owns; in units of [`UNIT_BYTES`].
+    fn units(&self) -> u8 {
+        const fn units<T>() -> u8 {
+            // No part has more than 255 units.
+            size_of::<T>().div_ceil(UNIT_BYTES).to_le_bytes()[0]
+        }
+        // A name that was asked for comes to some 32 bytes.
+        let reading = if self.reading.is_some() { units::<Reading>() + 2 } else { 0 };
+        let Some(more) = &self.more else { return reading };
+        let talk = if more.talk.is_some() { units::<Talk>() } else { 0 };
+        let rare = if more.rare.is_some() { units::<Rare>() } else { 0 };
+        units::<More>() + talk + rare + reading
+    }
+
+    /// Makes the table's belief true; what it was and what it is.
+    pub(crate) fn reckon(&mut self) -> (u8, u8) {
+        let units = self.units();
+        (core::mem::replace(&mut self.believed, units), units)
+    }
+
+    /// What the table believes it has beside its entry, in units of [`UNIT_BYTES`].
+    pub(crate) fn believed(&self) -> usize {
+        self.believed.into()
     }
 
     /// The way of the originator's packets.

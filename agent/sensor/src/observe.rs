@@ -333,6 +333,7 @@ impl Observer {
         let sooner = flow.patience() != patience;
         let traffic = flow.take_traffic().map(|traffic| (flow.reference(), traffic));
         self.parse(at, slot, side, ip, events);
+        self.table.reckon(slot);
         events.extend(traffic.map(|(flow, traffic)| Event::Flow {
             at,
             flow,

@@ -117,8 +117,8 @@ impl Crew {
         if workers <= 1 {
             return Self::One(Box::new(Sensor::new(config)));
         }
-        let hands =
-            (0..workers).map(|_| Hand::start(Observer::new(&config.limits, config.observe, config.seed)));
+        let limits = config.limits.share(workers);
+        let hands = (0..workers).map(|_| Hand::start(Observer::new(&limits, config.observe, config.seed)));
         Self::Many(Box::new(Many {
             steer: Steer::new(workers, config.seed),
             hands: hands.collect(),

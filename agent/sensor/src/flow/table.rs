@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::flow::pages::Pages;
 use crate::flow::queues::usize_of;
 use crate::flow::timers::{Link, Links, Timers};
-use crate::flow::{Flow, FlowKey};
+use crate::flow::{Flow, FlowKey, UNIT_BYTES};
 use crate::limits::Limits;
 
 /// An index that ever had so many flows is renewed when one of so many is left.
@@ -29,6 +29,9 @@ pub(crate) struct Table {
     hasher: FixedState,
     flows: Flows,
     capacity: usize,
+    /// What flows have beside their entries, and may have, in units of [`UNIT_BYTES`].
+    units: usize,
+    units_max: usize,
     /// Most flows since the index was made.
     most: usize,
     timers: Timers,
@@ -95,6 +98,8 @@ impl Table {
                 active: limits.active,
             },
             capacity,
+            units: 0,
+            units_max: limits.flow_bytes / UNIT_BYTES,
             most: 0,
             timers: Timers::new(),
             quiet_until: Timestamp::ZERO,
@@ -118,7 +123,8 @@ impl Table {
     /// The slot to give up before another flow can begin: of the flow that would be over first if nothing more came. So attempts
     /// go before conversations.
     pub(crate) fn victim_if_full(&mut self) -> Option<u32> {
-        if self.index.len() < self.capacity {
+        let taken = self.units + self.index.len() * (size_of::<Option<Flow>>() / UNIT_BYTES);
+        if self.index.len() < self.capacity && taken < self.units_max {
             return None;
         }
         self.timers.earliest(&mut self.flows)
@@ -134,6 +140,21 @@ impl Table {
         self.most = self.most.max(self.index.len());
         self.arm(slot);
         slot
+    }
+
+    /// What the flow has beside its entry may have changed.
+    #[inline]
+    pub(crate) fn reckon(&mut self, slot: u32) {
+        if let Some((before, after)) = self.flow_mut(slot).map(Flow::reckon) {
+            self.units = self.units - usize::from(before) + usize::from(after);
+        }
+    }
+
+    /// Bytes that the index of a table takes and its entries may.
+    pub(crate) fn bytes_max(limits: &Limits) -> usize {
+        let places = (limits.flows.saturating_mul(8) / 7).next_power_of_two();
+        let index = places.saturating_mul(size_of::<u32>() + 1);
+        limits.flow_bytes.saturating_add(index).saturating_add(Timers::BYTES)
     }
 
     /// The time of what is due for the flow may have come nearer.
@@ -153,7 +174,9 @@ impl Table {
         if self.most >= FLOODED && self.index.len() < self.most / SPARSE {
             self.renew_index();
         }
-        self.flows.pages.remove(slot)
+        let flow = self.flows.pages.remove(slot)?;
+        self.units -= flow.believed();
+        Some(flow)
     }
 
     /// An index of which only the places of those that are left were written.
