@@ -64,7 +64,7 @@ pub const MEMORY: usize = 256 << 20;
 /// Less than this cannot be shared out: tables would be too small to see a flood, or what hides in it.
 pub const MEMORY_MIN: usize = 48 << 20;
 /// For each of [`Limits::detector_entries`], the slots and index places of all detectors' tables together.
-const DETECTOR_BYTES: usize = 5_888;
+const DETECTOR_BYTES: usize = 11_264;
 /// For each finding that may still grow: its texts in both languages, evidence, targets, ports.
 const FINDING_BYTES: usize = 4_096;
 /// For each of [`Limits::summary_entries`]: a flow, a domain and a talker with their names.
@@ -107,7 +107,7 @@ impl Limits {
             closed_linger: Duration::from_secs(2),
             active: Duration::from_secs(1_800),
             attempt_timeout: Duration::from_secs(5),
-            detector_entries: of(8_192),
+            detector_entries: of(6_144),
             distinct_per_entry: 256,
             open_findings: of(2_048),
             dns_names_per_pair: 1_024,

@@ -73,9 +73,9 @@ impl<K: Hash + Eq, V> Map<K, V> {
 
     /// Bytes that a full map takes, without what its entries own.
     pub const fn bytes_max(capacity: usize) -> usize {
-        // Five bytes for each place of the index, a power of two of which at most seven in eight are taken.
+        // Five bytes for each place of the index, a power of two of which at most seven in eight are taken, and a group more.
         let places = (capacity.saturating_mul(8) / 7).next_power_of_two();
-        capacity.saturating_mul(size_of::<Slot<K, V>>()).saturating_add(places.saturating_mul(5))
+        capacity.saturating_mul(size_of::<Slot<K, V>>()).saturating_add(places.saturating_mul(5) + 16)
     }
 
     /// Bytes taken now, without what the entries own.
