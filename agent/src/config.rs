@@ -94,17 +94,7 @@ impl Config {
             let rule = error.message().replace("unknown field", "unknown key").replace('\n', " ");
             ConfigError::Value { file: path.to_owned(), line, key, rule }
         })?;
-        let mut limits = Limits::gateway();
-        if let Some(seconds) = file.limits.window_seconds {
-            limits.window = Duration::from_secs(seconds.value());
-        }
-        let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-        if let Some(flows) = file.limits.flows {
-            limits.flows = size(flows.value());
-        }
-        if let Some(bytes) = file.limits.summary_bytes {
-            limits.summary_bytes = size(bytes.value());
-        }
+        let limits = limits_of(file.memory, &file.limits);
         let networks = PolicyFile { body: file.body, segment: file.segment, allow: file.allow };
         let policy = Policy::from_file(networks).map_err(|cause| {
             let line = line_of(text, &cause.to_string());
@@ -147,6 +137,27 @@ impl Config {
         let there: Vec<String> = pnet::datalink::interfaces().into_iter().map(|one| one.name).collect();
         Err(ConfigError::NoInterface { file: self.path.clone(), there: there.join(", ") })
     }
+}
+
+/// The memory shared out, and what is said of single bounds in its place.
+fn limits_of(memory: file::Memory, single: &file::LimitsFile) -> Limits {
+    let mut limits = memory.max.map_or_else(Limits::gateway, |size| size.0);
+    let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    if let Some(seconds) = single.window_seconds {
+        limits.window = Duration::from_secs(seconds.value());
+    }
+    if let Some(flows) = single.flows {
+        let flows = size(flows.value());
+        // More flows than were meant have the same room each.
+        let more = flows.saturating_sub(limits.flows);
+        let each = limits.flow_bytes / limits.flows.max(1);
+        limits.flow_bytes = limits.flow_bytes.saturating_add(more.saturating_mul(each));
+        limits.flows = flows;
+    }
+    if let Some(bytes) = single.summary_bytes {
+        limits.summary_bytes = size(bytes.value());
+    }
+    limits
 }
 
 /// Names of files are relative to the configuration.
@@ -271,6 +282,12 @@ mod tests {
                 "agent.toml:2: capture.interfaces: `a b` cannot",
             ),
             ("[spool]\nmax_bytes = 10\n", "agent.toml:2: spool.max_bytes: 10 is not between 1048576 and"),
+            (
+                "[memory]\nmax = \"20 MiB\"\n",
+                "agent.toml:2: memory.max: 20971520 bytes are too little for all tables: give",
+            ),
+            ("[memory]\nmax = \"much\"\n", "agent.toml:2: memory.max: is not a size such as \"256 MiB\""),
+            ("[memory]\nmax = -1\n", "agent.toml:2: memory.max: "),
             ("[limits]\nflows = -1\n", "agent.toml:2: limits.flows: -1 is not between 1024 and"),
             (
                 "[collector]\nurls = [\"http://a:1\"]\n",
@@ -322,6 +339,18 @@ mod tests {
         let config = Config::parse(Path::new("a"), "[capture]\ninterfaces = [\"lo\"]\n").unwrap();
         config.require_interface().unwrap();
         assert_eq!(config.spool_bytes, SPOOL_BYTES);
+    }
+
+    #[test]
+    fn memory_is_shared_out_unless_a_bound_is_given() {
+        let limits = |text: &str| Config::parse(Path::new("agent.toml"), text).unwrap().limits;
+        let (usual, half) = (limits(""), limits("[memory]\nmax = \"128 MiB\"\n"));
+        assert!(usual.worst_case_bytes() <= 256 << 20 && half.worst_case_bytes() <= 128 << 20);
+        assert_eq!(half.flows * 2, usual.flows);
+        assert_eq!(limits("[memory]\nmax = 134217728\n").flow_bytes, half.flow_bytes);
+        let own = limits("[memory]\nmax = \"128 MiB\"\n[limits]\nflows = 2_000_000\n");
+        assert_eq!(own.flows, 2_000_000, "what is said of one bound holds");
+        assert!(own.worst_case_bytes() > 256 << 20, "and is paid for: {}", own.worst_case_bytes());
     }
 
     #[test]

@@ -76,6 +76,11 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             let config = config::Config::load(&config.config)?;
             config.require_interface()?;
             intel::load(&config.intel)?;
+            let tables_mib = config.limits.worst_case_bytes() >> 20;
+            tracing::info!(
+                tables_mib,
+                "the configuration is sound; each interface's tables take so much when all are full"
+            );
         }
         Command::Doctor { config } => {
             let (report, well) = doctor::doctor(config.as_deref());

@@ -121,7 +121,8 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let threads = Threads::start(opened, lines, &config, around, &failed)?;
     let reload = reloader.start()?;
     notify(&[NotifyState::Ready]);
-    tracing::info!(interfaces = %config.interfaces.join(", "), state = %config.state.display(), "capturing");
+    let tables_mib = config.limits.worst_case_bytes() >> 20;
+    tracing::info!(interfaces = %config.interfaces.join(", "), state = %config.state.display(), tables_mib, "capturing");
     let ended = runtime.block_on(until_told_to_end(failures, &reload, &threads.gauges));
     notify(&[NotifyState::Stopping]);
     stop_shipping.send_replace(true);

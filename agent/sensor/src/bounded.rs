@@ -12,4 +12,6 @@ pub use distinct::Distinct;
 pub(crate) use keyed::fold;
 pub use keyed::{Keyed, Mixer};
 pub use map::{Map, Place};
+#[cfg(test)]
+pub(crate) use map::PROMISED;
 pub use stand_in::stand_in;

@@ -27,14 +27,15 @@ use sekimori_wire::time::Timestamp;
 use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport};
 use crate::event::{Endpoint, First, FlowEvent, FlowRef, History, Traffic};
 use crate::proto::{Session, Side};
-use count::Tally;
+use count::{Tally, plus_one};
 use facts::{
     BARE_SYN, Brief, FROM_LOW, Facts, HAS_MACS, LONG_HISTORY, ONLY_SYN, OPAQUE, PACKETS, PAYLOAD, REPORTED,
     SWAPPED, WAITS,
 };
+use key::Name;
 pub(crate) use key::{Apart, Direction, FlowKey};
 pub(crate) use more::Reading;
-use more::{More, Reported, Talk};
+use more::{More, Rare, Reported, Talk};
 use payload::Asked;
 use servers::is_likely_server;
 use tcp::{Tcp, cased, scaled};
@@ -81,7 +82,7 @@ pub(crate) struct Wire {
 /// One conversation, or the attempt at one.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    pub(crate) key: FlowKey,
+    name: Name,
     pub(crate) id: u64,
     /// First packet of all.
     pub(crate) began: Timestamp,
@@ -90,29 +91,30 @@ pub(crate) struct Flow {
     tallies: [Tally; 2],
     more: Option<Box<More>>,
     reading: Option<Box<Reading>>,
-    /// The last ICMP echo request; of TCP, the sequence number of the SYN that it began with.
-    asked: Asked,
+    /// Of ICMP, identifier and sequence number of the last echo request; of TCP, the sequence number of the SYN that it began
+    /// with.
+    asked: u32,
     /// Its place among the timers.
     pub(crate) link: Link,
     unsaid: Unsaid,
     /// Ethernet addresses (originator's, responder's), if its frames have any.
     macs: [[u8; 6]; 2],
-    /// The first letters of the history.
     brief: Brief,
-    /// ICMP code of the packet that it began with.
-    icmp_code: u8,
-    /// ICMP code of each side's first packet that counts.
-    icmp_codes: [u8; 2],
     first: First,
     said: Said,
     facts: Facts,
+    /// What the table believes it has beside this entry, in units of [`UNIT_BYTES`].
+    believed: u8,
 }
+
+/// In what steps the table reckons with what flows have beside their entries.
+pub(crate) const UNIT_BYTES: usize = 16;
 
 /// Five bytes for each of the index's places, of which at most half are free.
 const INDEX_BYTES: usize = 10;
 /// All that a flow costs until there is a conversation.
 const _: () =
-    assert!(size_of::<Option<Flow>>() + INDEX_BYTES <= 192, "a million of them are alive in the worst case");
+    assert!(size_of::<Option<Flow>>() + INDEX_BYTES <= 138, "a million of them are alive in the worst case");
 
 /// What a packet meant for the beginning of its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +176,10 @@ impl Flow {
             Transport::Other(_) => (First::Other, direction),
         };
         let flips = is_flipped(ip);
-        let mut brief = Brief::default();
+        let mut brief = match ip.transport {
+            Transport::Icmp(icmp) => Brief::of_icmp(icmp.code),
+            Transport::Tcp(_) | Transport::Udp(_) | Transport::Other(_) => Brief::default(),
+        };
         if flips {
             brief.push(b'^');
         }
@@ -184,45 +189,78 @@ impl Flow {
         facts.set(HAS_MACS, wire.addresses.is_some());
         facts.set(OPAQUE, key.protocol() != TCP && key.protocol() != UDP);
         let macs = wire.addresses.unwrap_or_default();
+        let (name, v6) = key.split();
         let mut flow = Self {
-            key,
+            name,
             id,
             began: wire.at,
             last: wire.at,
             tallies: [Tally::default(); 2],
-            more: None,
+            more: v6.map(|v6| Box::new(More { v6, ..More::default() })),
             reading: None,
-            asked: Asked::default(),
+            asked: 0,
             link: Link::default(),
             unsaid: Unsaid::default(),
             macs: if originator == direction { macs } else { [macs[1], macs[0]] },
             brief,
-            icmp_code: if let Transport::Icmp(icmp) = ip.transport { icmp.code } else { 0 },
-            icmp_codes: [0; 2],
             first,
             said: Said::default(),
             facts,
+            believed: 0,
         };
         flow.facts.set(WAITS, flow.awaits_answer());
         flow
     }
 
+    /// What names it.
+    #[inline]
+    pub(crate) fn key(&self) -> FlowKey {
+        let more = if self.name.is_v6() { self.more.as_ref() } else { None };
+        self.name.key(more.map_or_else(Default::default, |more| more.v6))
+    }
+
     /// What detectors need to know of it.
     pub(crate) fn reference(&self) -> FlowRef {
         let originator = self.originator();
-        let mut responder = self.key.sender(originator.reversed());
+        let key = self.key();
+        let mut responder = key.sender(originator.reversed());
         if self.is_icmp() {
-            responder.port = self.icmp_code.into();
+            responder.port = self.brief.icmp_code().into();
         }
         FlowRef {
             id: self.id,
             began: self.began,
-            originator: self.key.sender(originator),
+            originator: key.sender(originator),
             responder,
-            protocol: self.key.protocol(),
-            vlan: self.key.vlans().outermost(),
+            protocol: self.name.protocol(),
+            vlan: self.name.vlans().outermost(),
             swapped: self.facts.has(SWAPPED),
         }
+    }
+
+    /// What it has beside its entry in the table, without what its parser owns; in units of [`UNIT_BYTES`].
+    fn units(&self) -> u8 {
+        const fn units<T>() -> u8 {
+            // No part has more than 255 units.
+            size_of::<T>().div_ceil(UNIT_BYTES).to_le_bytes()[0]
+        }
+        // A name that was asked for comes to some 32 bytes.
+        let reading = if self.reading.is_some() { units::<Reading>() + 2 } else { 0 };
+        let Some(more) = &self.more else { return reading };
+        let talk = if more.talk.is_some() { units::<Talk>() } else { 0 };
+        let rare = if more.rare.is_some() { units::<Rare>() } else { 0 };
+        units::<More>() + talk + rare + reading
+    }
+
+    /// Makes the table's belief true; what it was and what it is.
+    pub(crate) fn reckon(&mut self) -> (u8, u8) {
+        let units = self.units();
+        (core::mem::replace(&mut self.believed, units), units)
+    }
+
+    /// What the table believes it has beside its entry, in units of [`UNIT_BYTES`].
+    pub(crate) fn believed(&self) -> usize {
+        self.believed.into()
     }
 
     /// The way of the originator's packets.
@@ -249,6 +287,14 @@ impl Flow {
         self.more.get_or_insert_default()
     }
 
+    fn rare(&mut self) -> &mut Rare {
+        self.more().rare.get_or_insert_default()
+    }
+
+    fn rare_if_any(&self) -> Option<&Rare> {
+        self.more.as_ref()?.rare.as_deref()
+    }
+
     fn talk(&self) -> Option<&Talk> {
         self.more.as_ref()?.talk.as_deref()
     }
@@ -266,8 +312,13 @@ impl Flow {
 
     /// The history, where there is room for all of it.
     fn lengthen(&mut self) -> &mut History {
-        let begun = self.facts.note(LONG_HISTORY).then(|| self.brief.history());
-        let history = &mut self.more().history;
+        let begun = self.brief_history();
+        let begun = self.facts.note(LONG_HISTORY).then_some(begun);
+        let more = self.more.get_or_insert_default();
+        let history = match &mut more.talk {
+            Some(talk) => &mut talk.history,
+            None => &mut more.rare.get_or_insert_default().history,
+        };
         if let Some(begun) = begun {
             *history = begun;
         }
@@ -276,23 +327,32 @@ impl Flow {
 
     fn history(&self) -> History {
         let long = self.more.as_ref().filter(|_more| self.facts.has(LONG_HISTORY));
-        long.map_or_else(|| self.brief.history(), |more| more.history)
+        let in_talk = |more: &More| more.talk.as_ref().map(|talk| talk.history);
+        let long = long.and_then(|more| in_talk(more).or(more.rare.as_ref().map(|rare| rare.history)));
+        long.unwrap_or_else(|| self.brief_history())
+    }
+
+    fn brief_history(&self) -> History {
+        if self.is_icmp() { History::default() } else { self.brief.history() }
     }
 
     /// Counts a packet.
     pub(crate) fn count(&mut self, side: Side, ip: &Ip<'_>, wire: &Wire) {
         self.last = wire.at;
         if self.facts.has(REPORTED)
-            && let Some(reported) = &mut self.more().reported
+            && let Some(reported) = &mut self.rare().reported
         {
             reported.start.get_or_insert(wire.at);
         }
         let tally = side.of_mut(&mut self.tallies);
         if !tally.add(ip, wire.bytes) {
             let full = core::mem::take(tally);
-            tally.add(ip, wire.bytes);
-            let carried = side.of_mut(&mut self.more().carried);
+            let counted = tally.add(ip, wire.bytes);
+            let carried = side.of_mut(&mut self.rare().carried);
             *carried = full.on_top_of(*carried);
+            if !counted {
+                *carried = plus_one(*carried, ip, wire.bytes);
+            }
         }
         // `Started` has told the first packet.
         if self.facts.has(PACKETS[0] | PACKETS[1]) {
@@ -303,7 +363,9 @@ impl Flow {
         }
         if self.facts.note(*side.of(&PACKETS)) {
             if let Transport::Icmp(icmp) = ip.transport {
-                *side.of_mut(&mut self.icmp_codes) = icmp.code;
+                let mut codes = self.brief.icmp_codes();
+                *side.of_mut(&mut codes) = icmp.code;
+                self.brief.set_icmp_codes(codes);
             }
             if matches!(ip.transport, Transport::Udp(_)) {
                 self.push(cased(b'd', self.zeek(side)));
@@ -315,16 +377,15 @@ impl Flow {
     pub(crate) fn note_corrupt(&mut self, side: Side) {
         if !self.facts.has(PACKETS[0] | PACKETS[1]) && self.facts.note(REPORTED) {
             // The record begins with the first packet that counts.
-            self.more().reported = Some(Reported { at: self.began, start: None });
+            self.rare().reported = Some(Reported { at: self.began, start: None });
         }
-        if self.key.protocol() == TCP {
+        if self.name.protocol() == TCP {
             self.converse();
         }
         let zeek = self.zeek(side);
-        self.lengthen();
-        let more = self.more();
-        let corrupt = side.of_mut(&mut more.corrupt);
-        *corrupt = scaled(*corrupt, b'c', zeek, &mut more.history);
+        let so_far = *side.of(&self.rare().corrupt);
+        let corrupt = scaled(so_far, b'c', zeek, self.lengthen());
+        *side.of_mut(&mut self.rare().corrupt) = corrupt;
     }
 
     /// A TCP segment with a wrong checksum: it counts, but the connection does not go by it.
@@ -368,7 +429,7 @@ impl Flow {
         if self.facts.has(OPAQUE) {
             reading.session = Session::Opaque;
         } else if self.facts.has(BARE_SYN) {
-            reading.stream.begin(Side::Originator, self.asked.number.wrapping_add(1));
+            reading.stream.begin(Side::Originator, self.asked.wrapping_add(1));
         }
         reading
     }
@@ -402,7 +463,13 @@ impl Flow {
                 };
                 self.say_once(once).then(|| FlowEvent::Opening(payload::opening(side, ip)))
             }
-            Transport::Icmp(icmp) => self.asked.look(side, &icmp, ip).map(FlowEvent::Echo),
+            Transport::Icmp(icmp) => {
+                let mut asked = Asked { number: self.asked, payload: self.brief.echoed() };
+                let echo = asked.look(side, &icmp, ip);
+                self.asked = asked.number;
+                self.brief.set_echoed(asked.payload);
+                echo.map(FlowEvent::Echo)
+            }
             Transport::Other(_) => None,
         }
     }
@@ -468,18 +535,18 @@ impl Flow {
 
     /// Since when it has not been reported.
     pub(crate) fn unreported_since(&self) -> Timestamp {
-        let reported = self.more.as_ref().filter(|_more| self.facts.has(REPORTED));
-        reported.and_then(|more| more.reported).map_or(self.began, |reported| reported.at)
+        let rare = self.rare_if_any().filter(|_rare| self.facts.has(REPORTED));
+        rare.and_then(|rare| rare.reported).map_or(self.began, |reported| reported.at)
     }
 
     /// It was reported at `at` and goes on.
     pub(crate) fn restart(&mut self, at: Timestamp) {
         self.facts.set(REPORTED, true);
-        self.more().reported = Some(Reported { at, start: None });
+        self.rare().reported = Some(Reported { at, start: None });
     }
 
     fn is_icmp(&self) -> bool {
-        self.key.protocol() == ICMP || self.key.protocol() == ICMP6
+        self.name.protocol() == ICMP || self.name.protocol() == ICMP6
     }
 
     /// This packet is an echo reply: what an echo request waits for.

@@ -25,6 +25,7 @@ use crate::limits::Limits;
 use crate::proto::{Expected, Session, Side, Sink};
 
 pub use steer::{Share, Steer, quoted_ends};
+pub(crate) use worker::EVENTS_KEPT;
 pub use worker::{Place, Placed, Worker};
 
 /// How an observer looks at packets, beside its bounds.
@@ -65,11 +66,16 @@ const FTP: u16 = 21;
 const WAITED_LONG_ENOUGH: Duration = Duration::from_secs(1);
 /// Flows that end between two looks at their events when the capture is over.
 const ENDED_AT_ONCE: usize = 1_024;
+/// Of which so many are put in order at once: each time all that are left are looked at, and all at once would need room.
+const SORTED_AT_ONCE: usize = 65_536;
+/// Events of timers after which they are looked at before more timers run.
+const EXPIRED_AT_ONCE: usize = 4_096;
 
 /// The flows that are left when the capture is over.
 #[derive(Debug)]
 pub(crate) struct Ending {
     at: Timestamp,
+    /// Those that end next.
     slots: std::vec::IntoIter<u32>,
 }
 
@@ -249,26 +255,32 @@ impl Observer {
 
     /// The capture is over: attempts get their time to be answered, then all flows end, in order of id.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
-        let mut ending = self.begin_to_end(events);
+        let mut ending = self.begin_to_end(self.over(), events);
         while self.end_some(&mut ending, events) {}
     }
 
+    /// Until when attempts get their time to be answered if the capture ends now.
+    pub(crate) fn over(&self) -> Timestamp {
+        self.clock.now().plus(self.attempt_timeout)
+    }
+
     /// The first half of the end: attempts get their time to be answered.
-    pub(crate) fn begin_to_end(&mut self, events: &mut Vec<Event>) -> Ending {
+    pub(crate) fn begin_to_end(&mut self, over: Timestamp, events: &mut Vec<Event>) -> Ending {
         self.fragments.finish(&mut self.counters);
-        let over = self.clock.now().plus(self.attempt_timeout);
         self.expire(over, events);
-        let slots = self.table.slots_by_id();
-        Ending { at: self.clock.reach(over), slots: slots.into_iter() }
+        Ending { at: self.clock.reach(over), slots: Vec::new().into_iter() }
     }
 
     /// The second half: all flows end, in order of id, so many at a time that their events do not fill the memory. False when
     /// there are none left.
     pub(crate) fn end_some(&mut self, ending: &mut Ending, events: &mut Vec<Event>) -> bool {
+        if ending.slots.len() == 0 {
+            ending.slots = self.table.first_by_id(SORTED_AT_ONCE).into_iter();
+        }
         for slot in ending.slots.by_ref().take(ENDED_AT_ONCE) {
             self.end(slot, ending.at, EndReason::Forced, events);
         }
-        ending.slots.len() > 0
+        !self.table.is_empty()
     }
 
     /// What was counted so far.
@@ -329,6 +341,7 @@ impl Observer {
         if ip.tunnel.is_none() && flow.may_read(ip) {
             self.parse(at, slot, side, ip, events);
         }
+        self.table.reckon(slot);
         events.extend(traffic.map(|(flow, traffic)| Event::Flow {
             at,
             flow,
@@ -406,7 +419,7 @@ impl Observer {
         let reference = flow.reference();
         let mut first = flow.reading().is_none().then(|| flow.first_reading());
         let Some(reading) = flow.reading().as_deref_mut().or(first.as_mut()) else { return };
-        let Reading { session, notes, stream, member } = reading;
+        let Reading { session, notes, stream } = reading;
         let mut sink = Sink { at, flow: reference, notes, counters: &mut self.counters, events };
         if !ip.payload.is_empty() && session.is_fresh() && self.expected.has(reference.responder) {
             sink.is(Application::FtpData);
@@ -436,11 +449,11 @@ impl Observer {
                 }
                 Transport::Icmp(_) | Transport::Other(_) => {}
             }
-            if !notes.ftp.is_empty() {
-                self.expected.note(reference.id, &mut notes.ftp);
+            if let Some(ftp) = notes.ftp() {
+                self.expected.note(reference.id, ftp);
             }
         }
-        let shed = self.readers.on_read(slot, member, session.is_heavy());
+        let shed = self.readers.on_read(slot, &mut stream.member, session.is_heavy());
         match first {
             Some(first) => flow.keep(first),
             None => flow.keep_on(),
@@ -455,8 +468,8 @@ impl Observer {
         let Some(flow) = self.table.flow_mut(slot) else { return };
         let reference = flow.reference();
         let Some(reading) = flow.reading().as_deref_mut() else { return };
-        let Reading { session, notes, stream, member } = reading;
-        self.readers.leave(slot, member);
+        let Reading { session, notes, stream } = reading;
+        self.readers.leave(slot, &mut stream.member);
         self.counters.count(Counter::ParsersShed);
         session.finish(&mut Sink { at, flow: reference, notes, counters: &mut self.counters, events });
         stream.release(&mut self.pool);
@@ -477,21 +490,37 @@ impl Observer {
 
     /// Runs every timer that is due by `now`, in order of time and then of flows.
     fn expire(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        self.expire_up_to(now, usize::MAX, events);
+    }
+
+    /// Runs many of the timers that are due by `now`, if there are more than a few: false when all have run. What they say is
+    /// in order, and before all that is said by those left: after a pause a whole flood is due at once.
+    pub(crate) fn expire_some(&mut self, now: Timestamp, events: &mut Vec<Event>) -> bool {
+        self.expire_up_to(now, EXPIRED_AT_ONCE, events)
+    }
+
+    fn expire_up_to(&mut self, now: Timestamp, max: usize, events: &mut Vec<Event>) -> bool {
         if self.table.is_quiet(now) {
-            return;
+            return false;
         }
         let before = events.len();
-        self.run_timers(now, events);
+        let more = self.run_timers(now, max, events);
         if let Some(new) = events.get_mut(before..)
             && new.len() > 1
         {
             new.sort_by_key(|event| (event.at(), event.flow_id()));
         }
+        more
     }
 
-    fn run_timers(&mut self, now: Timestamp, events: &mut Vec<Event>) {
-        while let Some((due, timer, slot)) = self.table.due(now) {
+    /// True if it stopped after so many events, with all that is due at the same time.
+    fn run_timers(&mut self, now: Timestamp, max: usize, events: &mut Vec<Event>) -> bool {
+        let (before, mut until, mut stopped) = (events.len(), now, false);
+        while let Some((due, timer, slot)) = self.table.due(until) {
             let at = self.clock.reach(due);
+            if !stopped && events.len() - before >= max {
+                (until, stopped) = (until.min(at), true);
+            }
             match timer {
                 Timer::Unanswered => {
                     let Some(flow) = self.table.flow_mut(slot) else { continue };
@@ -514,13 +543,14 @@ impl Observer {
             }
             self.table.arm(slot);
         }
+        stopped
     }
 
     fn end(&mut self, slot: u32, at: Timestamp, reason: EndReason, events: &mut Vec<Event>) {
         let Some(mut flow) = self.table.remove(slot) else { return };
         let flow_ref = flow.reference();
-        if let Some(Reading { session, notes, stream, member }) = flow.reading().as_deref_mut() {
-            self.readers.leave(slot, member);
+        if let Some(Reading { session, notes, stream }) = flow.reading().as_deref_mut() {
+            self.readers.leave(slot, &mut stream.member);
             let mut sink = Sink { at, flow: flow_ref, notes, counters: &mut self.counters, events };
             stream.finish(session, &mut self.pool, &mut sink);
             session.finish(&mut sink);

@@ -93,6 +93,12 @@ pub(crate) struct Notes {
     /// In the order in which they were recognised; what is left is `Unknown`.
     pub(crate) applications: [Application; APPLICATIONS_MAX],
     pub(crate) server_name: Option<Box<str>>,
+    noted: Option<Box<Noted>>,
+}
+
+/// What is noted of few flows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Noted {
     pub(crate) ja4: Option<Box<str>>,
     /// What an FTP control connection says of its data connections, until the observer takes it.
     pub(crate) ftp: Vec<FtpNote>,
@@ -104,11 +110,26 @@ pub(crate) const APPLICATIONS_MAX: usize = 4;
 impl Notes {
     /// Something is noted.
     pub(crate) fn is_any(&self) -> bool {
-        let Self { applications: _, server_name, ja4, ftp } = self;
+        let Self { applications: _, server_name, noted } = self;
+        let any = |noted: &Noted| noted.ja4.is_some() || !noted.ftp.is_empty();
         self.application() != Application::Unknown
             || server_name.is_some()
-            || ja4.is_some()
-            || !ftp.is_empty()
+            || noted.as_deref().is_some_and(any)
+    }
+
+    /// What is noted of few flows, of this one too.
+    pub(crate) fn more(&mut self) -> &mut Noted {
+        self.noted.get_or_insert_default()
+    }
+
+    /// JA4 of the client's hello.
+    pub(crate) fn ja4(&self) -> Option<&str> {
+        self.noted.as_ref()?.ja4.as_deref()
+    }
+
+    /// What an FTP control connection said of its data connections since it was taken last.
+    pub(crate) fn ftp(&mut self) -> Option<&mut Vec<FtpNote>> {
+        self.noted.as_mut().map(|noted| &mut noted.ftp).filter(|ftp| !ftp.is_empty())
     }
 
     /// What the flow spoke first.

@@ -21,7 +21,7 @@ use crate::event::{Event, FlowEvent};
 use crate::frame::Frame;
 use crate::intel::Intel;
 use crate::limits::Limits;
-use crate::observe::{Observer, Options, Placed};
+use crate::observe::{EVENTS_KEPT, Observer, Options, Placed};
 use crate::segment::Policy;
 use crate::summarize::{EndedFlow, Summarizer};
 
@@ -101,9 +101,20 @@ impl Sensor {
 
     /// One captured frame.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
+        while self.observer.expire_some(frame.at, &mut self.events) {
+            // As if all had come with this frame: in its window.
+            self.stage.reach(frame.at);
+            self.show();
+        }
         self.observer.handle_frame(frame, &mut self.events);
         self.stage.handle_frame(self.observer.now(), frame.wire_len);
         self.stage.take_events(&mut self.events);
+    }
+
+    /// Shows the stage what was observed.
+    fn show(&mut self) {
+        self.stage.take_events(&mut self.events);
+        self.events.shrink_to(EVENTS_KEPT);
     }
 
     /// One syslog line from the agent's own listener.
@@ -113,8 +124,11 @@ impl Sensor {
 
     /// The link is silent and it is now `now`: ends flows and windows, never changes a finding.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        while self.observer.expire_some(now, &mut self.events) {
+            self.show();
+        }
         self.observer.handle_timeout(now, &mut self.events);
-        self.stage.take_events(&mut self.events);
+        self.show();
         self.stage.handle_timeout(now);
     }
 
@@ -146,13 +160,17 @@ impl Sensor {
 
     /// The capture ended: all flows end, all findings and the window are closed.
     pub fn finish(&mut self) {
-        let mut ending = self.observer.begin_to_end(&mut self.events);
+        let over = self.observer.over();
+        while self.observer.expire_some(over, &mut self.events) {
+            self.show();
+        }
+        let mut ending = self.observer.begin_to_end(over, &mut self.events);
         let mut more = true;
         while more {
-            self.stage.take_events(&mut self.events);
+            self.show();
             more = self.observer.end_some(&mut ending, &mut self.events);
         }
-        self.stage.take_events(&mut self.events);
+        self.show();
         self.stage.finish();
     }
 

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sekimori_sensor::limits::{Limits, MEMORY_MIN, TooLittle};
 use sekimori_sensor::segment::{AllowFile, BodyFile, SegmentFile};
 use sekimori_wire::envelope::VerifyingKey;
 use sekimori_wire::exception::ExceptionFile;
@@ -23,6 +24,7 @@ pub(super) struct File {
     pub(super) collector: Collector,
     pub(super) endpoint: Endpoint,
     pub(super) spool: Spool,
+    pub(super) memory: Memory,
     pub(super) limits: LimitsFile,
     pub(super) body: Vec<BodyFile>,
     pub(super) segment: Vec<SegmentFile>,
@@ -165,9 +167,63 @@ pub(super) struct Spool {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Memory {
+    /// Of each interface's tables together.
+    pub(super) max: Option<Size>,
+}
+
+/// Bytes: a number with `KiB`, `MiB` or `GiB`, or without.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "SizeText")]
+pub(super) struct Size(pub(super) Limits);
+
+/// As it is written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum SizeText {
+    Number(u64),
+    Text(String),
+}
+
+impl TryFrom<SizeText> for Size {
+    type Error = String;
+    fn try_from(size: SizeText) -> Result<Self, String> {
+        let bytes = match &size {
+            SizeText::Number(bytes) => Some(*bytes),
+            SizeText::Text(text) => bytes_of(text),
+        };
+        let Some(bytes) = bytes else {
+            return Err("is not a size such as \"256 MiB\"".to_owned());
+        };
+        let memory = usize::try_from(bytes).unwrap_or(usize::MAX);
+        Limits::within(memory).map(Self).map_err(|TooLittle| {
+            format!(
+                "{bytes} bytes are too little for all tables: give them {} MiB at least",
+                MEMORY_MIN >> 20
+            )
+        })
+    }
+}
+
+/// The bytes that a text such as `256 MiB` names.
+fn bytes_of(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let shift = match unit.trim() {
+        "" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsFile {
     pub(super) window_seconds: Option<Within<1, 3_600>>,
-    pub(super) flows: Option<Within<1_024, 4_194_304>>,
+    pub(super) flows: Option<Within<1_024, 67_108_864>>,
     pub(super) summary_bytes: Option<Within<4_096, 262_144>>,
 }
 

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use sekimori_sensor::limits::Limits;
 use sekimori_sensor::observe::{Observer, Options, Worker};
 use sekimori_sensor::sensor::{Keep, SensorConfig, Stage};
 use sekimori_wire::record::Record;
@@ -59,7 +58,7 @@ impl Start<'_> {
             intel: Arc::clone(&lists.intel),
             exceptions: lists.exceptions.clone(),
         };
-        let limits = shared(&config.limits, workers);
+        let limits = config.limits.share(workers);
         let observers: Vec<Observer> =
             (0..workers).map(|_| Observer::new(&limits, config.observe, config.seed)).collect();
         let mut stage = Stage::new(config);
@@ -117,33 +116,5 @@ impl Start<'_> {
             // Whether it is the first to fail or not, the agent ends.
             drop(failed.try_send(error.into()));
         }
-    }
-}
-
-/// Bounds of one of several observers: together they hold what one would.
-fn shared(limits: &Limits, workers: usize) -> Limits {
-    let share = |entries: usize| entries.div_ceil(workers.max(1));
-    Limits {
-        flows: share(limits.flows),
-        datagrams: share(limits.datagrams),
-        datagram_bytes: share(limits.datagram_bytes),
-        prefixes: share(limits.prefixes),
-        parsers: share(limits.parsers),
-        ..limits.clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn several_observers_hold_together_what_one_would() {
-        let limits = Limits::gateway();
-        let of_each = shared(&limits, 2);
-        assert_eq!(of_each.flows * 2, limits.flows);
-        assert_eq!(of_each.datagram_bytes * 2, limits.datagram_bytes);
-        assert_eq!(of_each.tcp_idle, limits.tcp_idle, "what is no size stays");
-        assert_eq!(shared(&limits, 1).parsers, limits.parsers);
     }
 }

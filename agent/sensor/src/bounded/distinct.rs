@@ -86,10 +86,7 @@ impl<T: Ord> Distinct<T> {
 
     /// Forgets all values.
     pub fn clear(&mut self) {
-        match &mut self.values {
-            Values::None | Values::One(_) => self.values = Values::None,
-            Values::Many(values) => values.clear(),
-        }
+        self.values = Values::None;
     }
 }
 

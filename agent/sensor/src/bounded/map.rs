@@ -1,7 +1,8 @@
 //! A map of fixed capacity that evicts the least recently used entry and returns it.
 //!
 //! Entries live in a slab that also links them by time of use; the hash table holds only their places. The slab keeps each
-//! entry's hash, so that a key is hashed once for each use of the map, and never to leave it or to let the table grow.
+//! entry's hash, so that a key is hashed once for each use of the map, and never to leave it or to let the table grow. A map
+//! that was full once is moved to a smaller place when few of its entries are left.
 
 use core::hash::{BuildHasher, Hash};
 
@@ -11,13 +12,24 @@ use super::keyed::Keyed;
 
 /// No entry.
 const NIL: u32 = u32::MAX;
+/// A slab of no more slots than this is never moved.
+const SMALL: usize = 64;
+/// A slab is moved when one of so many slots is in use: each move is paid for by the entries that left before it.
+const SPARSE: usize = 4;
+
+#[cfg(test)]
+std::thread_local! {
+    /// What all maps of this thread would take if they were full.
+    pub(crate) static PROMISED: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+}
 
 /// At most `capacity` entries; the least recently used leaves for a new one.
 #[derive(Debug)]
 pub struct Map<K, V> {
     index: HashTable<u32>,
     slots: Vec<Slot<K, V>>,
-    free: Vec<u32>,
+    /// First of the slots without entry, each of which names the next as its newer.
+    free: u32,
     hasher: Keyed,
     capacity: usize,
     /// Least recently used.
@@ -41,15 +53,29 @@ struct Slot<K, V> {
 impl<K: Hash + Eq, V> Map<K, V> {
     /// An empty map. A capacity of zero counts as one. Memory is taken as entries come.
     pub fn new(capacity: usize, seed: u64) -> Self {
+        #[cfg(test)]
+        PROMISED.with(|promised| promised.set(promised.get() + Self::bytes_max(capacity)));
         Self {
             index: HashTable::new(),
             slots: Vec::new(),
-            free: Vec::new(),
+            free: NIL,
             hasher: Keyed::with_seed(seed),
             capacity: capacity.clamp(1, NIL as usize - 1),
             oldest: NIL,
             newest: NIL,
         }
+    }
+
+    /// Bytes that a full map takes, without what its entries own.
+    pub const fn bytes_max(capacity: usize) -> usize {
+        // Five bytes for each place of the index, a power of two of which at most seven in eight are taken, and a group more.
+        let places = (capacity.saturating_mul(8) / 7).next_power_of_two();
+        capacity.saturating_mul(size_of::<Slot<K, V>>()).saturating_add(places.saturating_mul(5) + 16)
+    }
+
+    /// Bytes taken now, without what the entries own.
+    pub fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot<K, V>>() + self.index.allocation_size()
     }
 
     /// Entries now.
@@ -194,8 +220,7 @@ impl<K: Hash + Eq, V> Map<K, V> {
         }
         self.index.clear();
         self.slots.clear();
-        self.free.clear();
-        (self.oldest, self.newest) = (NIL, NIL);
+        (self.oldest, self.newest, self.free) = (NIL, NIL, NIL);
         all
     }
 
@@ -263,11 +288,17 @@ impl<K: Hash + Eq, V> Map<K, V> {
             self.leave(at);
             return at;
         }
-        self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { older: NIL, newer: NIL, hash: 0, entry: None });
-            // The capacity is below u32::MAX, and there are never more slots than that.
-            u32::try_from(self.slots.len() - 1).unwrap_or(NIL)
-        })
+        if let Some(newer) = self.slot(self.free).map(|slot| slot.newer) {
+            return core::mem::replace(&mut self.free, newer);
+        }
+        if self.slots.len() == self.slots.capacity() {
+            // Twice as much, but never more than may be used.
+            let more = self.slots.len().max(4).min(self.capacity.saturating_sub(self.slots.len()));
+            self.slots.reserve_exact(more);
+        }
+        self.slots.push(Slot { older: NIL, newer: NIL, hash: 0, entry: None });
+        // The capacity is below u32::MAX, and there are never more slots than that.
+        u32::try_from(self.slots.len() - 1).unwrap_or(NIL)
     }
 
     /// Puts a slot into the index and at the end of the order.
@@ -293,8 +324,31 @@ impl<K: Hash + Eq, V> Map<K, V> {
     fn take(&mut self, at: u32) -> Option<(K, V)> {
         self.slot(at)?;
         self.leave(at);
-        self.free.push(at);
-        self.slot_mut(at)?.entry.take()
+        let next = core::mem::replace(&mut self.free, at);
+        let slot = self.slot_mut(at)?;
+        slot.newer = next;
+        let entry = slot.entry.take();
+        if self.slots.len() > SMALL && self.len() < self.slots.len() / SPARSE {
+            self.shrink();
+        }
+        entry
+    }
+
+    /// Moves what is left to a place of its size.
+    fn shrink(&mut self) {
+        let len = self.len();
+        let mut old = core::mem::take(&mut self.slots);
+        (self.free, self.index) = (NIL, HashTable::with_capacity(len));
+        self.slots.reserve_exact(len);
+        let mut from = core::mem::replace(&mut self.oldest, NIL);
+        self.newest = NIL;
+        while let Some(slot) = old.get_mut(from as usize) {
+            from = slot.newer;
+            let at = u32::try_from(self.slots.len()).unwrap_or(NIL);
+            let hash = slot.hash;
+            self.slots.push(Slot { older: NIL, newer: NIL, hash, entry: slot.entry.take() });
+            self.settle(at, hash);
+        }
     }
 
     fn touch(&mut self, at: u32) {
@@ -452,5 +506,27 @@ mod tests {
                 prop_assert_eq!(map.len(), model.len());
             }
         }
+    }
+
+    #[test]
+    fn a_map_that_empties_gives_its_memory_back_and_keeps_order() {
+        let mut map = Map::new(10_000, 3);
+        let empty = map.bytes();
+        for key in 0..20_000_u32 {
+            let _left = map.insert(key, [key; 8]);
+        }
+        let full = map.bytes();
+        assert!(full <= Map::<u32, [u32; 8]>::bytes_max(10_000) && full > 10_000 * 44, "{full}");
+        for key in (10_000..20_000).filter(|key| key % 100 != 7) {
+            assert_eq!(map.remove(&key), Some([key; 8]));
+        }
+        assert!(map.bytes() < full / 20, "{} of {full}", map.bytes());
+        let left: Vec<u32> = map.iter().map(|(key, _)| *key).collect();
+        assert_eq!(left, (10_000..20_000).filter(|key| key % 100 == 7).collect::<Vec<_>>());
+        assert!(left.iter().all(|key| map.peek(key) == Some(&[*key; 8])));
+        while map.pop_oldest().is_some() {}
+        assert!(map.bytes() <= empty + SMALL * 64, "{}", map.bytes());
+        let _left = map.insert(1, [0; 8]);
+        assert_eq!(map.len(), 1);
     }
 }

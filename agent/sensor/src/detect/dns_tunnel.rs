@@ -209,6 +209,9 @@ impl DnsTunnel {
             asked.name_bytes += bytes;
             asked.information_bits += bits;
             if asked.samples.len() < SAMPLES {
+                if asked.samples.is_empty() {
+                    asked.samples.reserve_exact(1);
+                }
                 asked.samples.push(dns.qname.clone());
             }
         }

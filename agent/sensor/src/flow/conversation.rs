@@ -2,8 +2,8 @@
 
 use sekimori_wire::time::Timestamp;
 
-use super::facts::{BARE_SYN, ONLY_SYN, SWAPPED};
-use super::more::{More, Talk};
+use super::facts::{BARE_SYN, LONG_HISTORY, ONLY_SYN, SWAPPED};
+use super::more::Talk;
 use super::tcp::{Meaning, Segment, Tcp};
 use super::twice::Heard;
 use super::{Direction, Flow, Once, Step};
@@ -39,7 +39,7 @@ impl Flow {
     const fn syn(&self) -> Segment {
         Segment {
             flags: Flags::SYN,
-            sequence: self.asked.number,
+            sequence: self.asked,
             acknowledgment: 0,
             window: u16::MAX,
             payload_bytes: 0,
@@ -50,10 +50,9 @@ impl Flow {
     /// From now on the connection has a state.
     pub(super) fn converse(&mut self) {
         if self.talk().is_none() {
-            let (tcp, history) = self.imagine();
-            *self.lengthen() = history;
+            let talk = Talk::new(self.imagine(), self.began);
+            self.facts.set(LONG_HISTORY, true);
             self.facts.set(ONLY_SYN, false);
-            let talk = Talk::new(tcp, self.began);
             self.more().talk = Some(Box::new(talk));
         }
     }
@@ -85,7 +84,7 @@ impl Flow {
         let flags = segment.flags;
         if self.first == First::Syn && self.is_only_syn(segment) {
             self.facts.set(ONLY_SYN | BARE_SYN, true);
-            self.asked.number = segment.sequence;
+            self.asked = segment.sequence;
             return (Step::None, Meaning { productive: true, ..Meaning::default() });
         }
         let zeek = self.zeek(side);
@@ -121,8 +120,8 @@ impl Flow {
     fn take_segment(&mut self, side: Side, segment: &Segment, at: Timestamp) -> Meaning {
         let patience = self.patience();
         self.converse();
-        let More { talk: Some(talk), history, .. } = self.more() else { return Meaning::default() };
-        let mut meaning = talk.tcp.on_segment(side, segment, history);
+        let Some(talk) = &mut self.more().talk else { return Meaning::default() };
+        let mut meaning = talk.tcp.on_segment(side, segment, &mut talk.history);
         if meaning.productive {
             talk.active_until = at;
         }

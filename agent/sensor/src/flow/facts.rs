@@ -44,25 +44,62 @@ impl Facts {
     }
 }
 
-/// The letters of a history that has few.
+/// What only ICMP has, and what only other flows have, in one place.
+///
+/// Of ICMP: the code of the packet that it began with, the codes of each side's first packet, and the hash of the last echo's
+/// payload. Of others: up to six letters of the history, and their number.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Brief {
-    letters: [u8; 5],
-    len: u8,
-}
+pub(super) struct Brief([u8; 7]);
 
 impl Brief {
-    /// False if there is no room.
+    /// Of ICMP.
+    pub(super) const fn of_icmp(code: u8) -> Self {
+        Self([code, 0, 0, 0, 0, 0, 0])
+    }
+
+    /// ICMP: the code that it began with.
+    pub(super) const fn icmp_code(self) -> u8 {
+        let [code, ..] = self.0;
+        code
+    }
+
+    /// ICMP: the code of each side's first packet.
+    pub(super) const fn icmp_codes(self) -> [u8; 2] {
+        let [_, originator, responder, ..] = self.0;
+        [originator, responder]
+    }
+
+    /// ICMP: sets them.
+    pub(super) const fn set_icmp_codes(&mut self, codes: [u8; 2]) {
+        let Self([_, originator, responder, ..]) = self;
+        [*originator, *responder] = codes;
+    }
+
+    /// ICMP: the hash of the last echo's payload.
+    pub(super) const fn echoed(self) -> u32 {
+        let [_, _, _, hash @ ..] = self.0;
+        u32::from_be_bytes(hash)
+    }
+
+    /// ICMP: sets it.
+    pub(super) const fn set_echoed(&mut self, echoed: u32) {
+        let Self([_, _, _, hash @ ..]) = self;
+        *hash = echoed.to_be_bytes();
+    }
+
+    /// One more letter; false if there is no room.
     pub(super) fn push(&mut self, letter: u8) -> bool {
-        let Some(place) = self.letters.get_mut(usize::from(self.len)) else { return false };
+        let Self([letters @ .., len]) = self;
+        let Some(place) = letters.get_mut(usize::from(*len)) else { return false };
         *place = letter;
-        self.len += 1;
+        *len += 1;
         true
     }
 
     pub(super) fn history(self) -> History {
+        let [letters @ .., len] = self.0;
         let mut history = History::default();
-        self.letters.into_iter().take(self.len.into()).for_each(|letter| history.push(letter));
+        letters.into_iter().take(len.into()).for_each(|letter| history.push(letter));
         history
     }
 }

@@ -24,7 +24,43 @@ pub(crate) struct FlowKey {
 }
 
 /// An IP address: the halves of IPv6, or IPv4 in the second.
-type Words = [u64; 2];
+pub(super) type Words = [u64; 2];
+
+/// A key as the table's entries hold it: of IPv4 all; of IPv6 the addresses are elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name {
+    /// IPv4 addresses; of IPv6 nothing.
+    ends: [u32; 2],
+    ports: [u16; 2],
+    vlans: Vlans,
+    protocol: u8,
+    depth: u8,
+    kind: u8,
+}
+
+impl Name {
+    /// The whole key, with the addresses of IPv6.
+    #[inline]
+    pub(super) fn key(self, v6: [Words; 2]) -> FlowKey {
+        let Self { ends: [low, high], ports, vlans, protocol, depth, kind } = self;
+        let [low, high] = if kind & V6 == 0 { [[0, low.into()], [0, high.into()]] } else { v6 };
+        FlowKey { low, high, ports, vlans, protocol, depth, kind }
+    }
+
+    pub(super) const fn is_v6(self) -> bool {
+        self.kind & V6 != 0
+    }
+
+    /// IANA protocol number.
+    pub(super) const fn protocol(self) -> u8 {
+        self.protocol
+    }
+
+    /// VLANs of the first packet.
+    pub(super) const fn vlans(self) -> Vlans {
+        self.vlans
+    }
+}
 
 /// Its addresses are of IPv6.
 const V6: u8 = 1;
@@ -106,13 +142,17 @@ impl FlowKey {
     }
 
     /// IANA protocol number.
-    pub(crate) const fn protocol(&self) -> u8 {
+    pub(super) const fn protocol(&self) -> u8 {
         self.protocol
     }
 
-    /// VLANs of the first packet.
-    pub(crate) const fn vlans(&self) -> Vlans {
-        self.vlans
+    /// What an entry holds of it, and the addresses of IPv6.
+    pub(super) fn split(self) -> (Name, Option<[Words; 2]>) {
+        let Self { low, high, ports, vlans, protocol, depth, kind } = self;
+        let is_v6 = kind & V6 != 0;
+        let end = |[_, word]: Words| if is_v6 { 0 } else { u32::try_from(word).unwrap_or_default() };
+        let name = Name { ends: [end(low), end(high)], ports, vlans, protocol, depth, kind };
+        (name, is_v6.then_some([low, high]))
     }
 
     /// Who sends packets that go `direction`.

@@ -2,7 +2,7 @@
 
 use crate::flow::queues::usize_of;
 
-/// Entries of a page: some 45 KiB of flows, which the allocator gives back to the system.
+/// Entries of a page: 32 KiB of flows, which the allocator gives back to the system.
 const PAGE: u32 = 256;
 const WORDS: usize = (PAGE / u64::BITS) as usize;
 

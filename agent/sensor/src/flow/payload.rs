@@ -47,7 +47,7 @@ pub(super) struct Asked {
     /// Identifier and sequence number.
     pub(super) number: u32,
     /// Hash of its payload; 0: there was none, or the capture cut it.
-    payload: u32,
+    pub(super) payload: u32,
 }
 
 impl Asked {

@@ -8,11 +8,12 @@ use crate::proto::{Notes, Side};
 impl Flow {
     /// The record of what happened since the last one; counting begins anew.
     pub(crate) fn take_record(&mut self, reason: EndReason) -> FlowRecord {
-        let carried = self.more.as_mut().map(|more| core::mem::take(&mut more.carried)).unwrap_or_default();
+        let rare = self.more.as_mut().and_then(|more| more.rare.as_mut());
+        let carried = rare.map(|rare| core::mem::take(&mut rare.carried)).unwrap_or_default();
         let [of_originator, of_responder] = core::mem::take(&mut self.tallies);
         let originator = of_originator.on_top_of(carried[0]);
         let responder = of_responder.on_top_of(carried[1]);
-        let reported = self.more.as_ref().and_then(|more| more.reported);
+        let reported = self.rare_if_any().and_then(|rare| rare.reported);
         let start = reported.map_or(Some(self.began), |reported| reported.start).unwrap_or(self.last);
         let (conduct, state) = self.conduct([originator.payload_bytes, responder.payload_bytes]);
         let nothing = Notes::default();
@@ -27,13 +28,13 @@ impl Flow {
             application: notes.application(),
             applications: notes.applications,
             server_name: notes.server_name.clone(),
-            ja4: notes.ja4.clone(),
+            ja4: notes.ja4().map(Into::into),
             conduct,
         }
     }
 
     fn conduct(&self, payload_bytes: [u64; 2]) -> (Conduct, ConnState) {
-        let is_tcp = self.key.protocol() == TCP;
+        let is_tcp = self.name.protocol() == TCP;
         let imagined = (is_tcp && self.talk().is_none()).then(|| self.imagine());
         let (tcp, history) = match (&imagined, self.talk()) {
             (Some((tcp, history)), _) => (Some(tcp), *history),
@@ -59,7 +60,7 @@ impl Flow {
             rtt: self.talk().and_then(|talk| talk.rtt),
             tcp_state: tcp.map_or(TcpState::None, |tcp| tcp.state(handshake)),
             midstream: self.first == First::Midstream,
-            vlans: self.key.vlans().array(),
+            vlans: self.name.vlans().array(),
             icmp: [Side::Originator, Side::Responder].map(|side| self.icmp_of(side)),
         };
         let state = tcp.map_or_else(|| self.state(), |tcp| tcp.conn_state(&history));
@@ -75,8 +76,8 @@ impl Flow {
             Side::Originator => self.originator(),
             Side::Responder => self.originator().reversed(),
         };
-        let kind = u8::try_from(self.key.sender(direction).port).ok()?;
-        Some((kind, *side.of(&self.icmp_codes)))
+        let kind = u8::try_from(self.key().sender(direction).port).ok()?;
+        Some((kind, *side.of(&self.brief.icmp_codes())))
     }
 
     /// How a flow without connection went.

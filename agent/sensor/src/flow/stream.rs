@@ -3,29 +3,42 @@
 //! A segment that a parser can take whole never gets copied. What it asks to see more of, or what came too early, is kept in
 //! a window of bounded size; a bounded number of flows has windows. Where bytes overlap, those that came first stand.
 
+use core::num::NonZeroU32;
+
 use crate::counters::{Counter, Counters};
 use crate::flow::queues::{Queues, usize_of};
+use crate::flow::readers::Membership;
 use crate::flow::tcp::distance;
 use crate::proto::{Session, Side, Sink, Taken};
 
 /// Separate pieces that a window keeps; one more and the missing bytes are given up.
 const PIECES_MAX: usize = 8;
+/// Bytes that a window keeps while no flow has it.
+const WINDOW_KEPT: usize = 2_048;
 
 /// Reading position in both directions of a flow.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stream {
-    /// Sequence number of the next byte that the parser wants (originator's, responder's).
-    next: [Option<u32>; 2],
-    /// Payload was seen.
-    began: [bool; 2],
-    windows: Option<Lease>,
+    /// Sequence number of the next byte that the parser wants (originator's, responder's), where it is known.
+    next: [u32; 2],
+    /// Of its windows, if it has any.
+    number: Option<NonZeroU32>,
+    index: u16,
+    facts: u8,
+    /// The flow's place among those that are read.
+    pub(crate) member: Membership,
 }
+
+/// The next byte is known, of each side.
+const KNOWN: [u8; 2] = [1, 2];
+/// Payload was seen, of each side.
+const BEGAN: [u8; 2] = [4, 8];
 
 /// Windows lent to a flow; void once they were lent to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lease {
-    index: u32,
-    number: u64,
+    index: u16,
+    number: NonZeroU32,
 }
 
 /// A segment's payload.
@@ -41,26 +54,40 @@ pub(crate) struct Payload<'a> {
 impl Stream {
     /// The sender's SYN fixes where its bytes begin; once there were any, a SYN is not believed.
     pub(crate) fn begin(&mut self, side: Side, sequence: u32) {
-        if !side.of(&self.began) {
-            *side.of_mut(&mut self.next) = Some(sequence);
+        if self.facts & *side.of(&BEGAN) == 0 {
+            self.set_next(side, sequence);
         }
     }
 
+    fn next(&self, side: Side) -> Option<u32> {
+        (self.facts & *side.of(&KNOWN) != 0).then(|| *side.of(&self.next))
+    }
+
+    fn set_next(&mut self, side: Side, sequence: u32) {
+        *side.of_mut(&mut self.next) = sequence;
+        self.facts |= *side.of(&KNOWN);
+    }
+
+    fn windows(&self) -> Option<Lease> {
+        self.number.map(|number| Lease { index: self.index, number })
+    }
+
     /// Something is known of where bytes begin.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.next.iter().any(Option::is_some)
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.facts & (KNOWN[0] | KNOWN[1]) != 0
     }
 
     /// Bytes wait for those before them.
     pub(crate) const fn holds_bytes(&self) -> bool {
-        self.windows.is_some()
+        self.number.is_some()
     }
 
     /// The flow is over or needs no bytes any more.
     pub(crate) fn release(&mut self, pool: &mut Pool) {
-        if let Some(lease) = self.windows.take() {
+        if let Some(lease) = self.windows() {
             pool.give_back(lease);
         }
+        self.number = None;
     }
 
     /// One more segment for the parser.
@@ -75,9 +102,10 @@ impl Stream {
         if payload.wire_bytes == 0 || session.is_opaque() {
             return;
         }
-        *side.of_mut(&mut self.began) = true;
+        self.facts |= *side.of(&BEGAN);
         self.notice_void_lease(side, session, pool, sink);
-        let next = *side.of_mut(&mut self.next).get_or_insert(payload.sequence);
+        let next = self.next(side).unwrap_or(payload.sequence);
+        self.set_next(side, next);
         let end = payload.sequence.wrapping_add(payload.wire_bytes);
         if distance(next, end) <= 0 {
             return;
@@ -103,10 +131,10 @@ impl Stream {
         pool: &mut Pool,
         sink: &mut Sink<'_>,
     ) {
-        if self.windows.is_none() || session.is_opaque() {
+        if self.number.is_none() || session.is_opaque() {
             return;
         }
-        let Some(next) = *side.of(&self.next) else { return };
+        let Some(next) = self.next(side) else { return };
         if let Ok(until) = u32::try_from(distance(next, sequence)) {
             self.pass_holes(side, usize_of(until), session, pool, sink);
         }
@@ -114,11 +142,11 @@ impl Stream {
 
     /// The flow is over: what waits for missing bytes is shown without them.
     pub(crate) fn finish(&mut self, session: &mut Session, pool: &mut Pool, sink: &mut Sink<'_>) {
-        if self.windows.is_some() && !session.is_opaque() {
+        if self.number.is_some() && !session.is_opaque() {
             for side in [Side::Originator, Side::Responder] {
                 self.pass_holes(side, usize::MAX, session, pool, sink);
                 // What a parser still waits for more of: it says what it can of it.
-                if let Some(window) = self.windows.and_then(|lease| pool.window(lease, side))
+                if let Some(window) = self.windows().and_then(|lease| pool.window(lease, side))
                     && window.ready() > 0
                 {
                     session.lose(side, window.bytes.get(..window.ready()).unwrap_or_default(), Some(0), sink);
@@ -139,14 +167,16 @@ impl Stream {
     ) {
         // Where it cannot be kept, what was kept is given up: then it can be read where it lies.
         for _ in 0..2 {
-            let next = side.of(&self.next).unwrap_or(payload.sequence);
+            let next = self.next(side).unwrap_or(payload.sequence);
             // Bytes before the next wanted one are known already.
             let ahead = distance(next, payload.sequence);
             let known = if ahead < 0 { usize_of(ahead.unsigned_abs()) } else { 0 };
             let hole = if ahead > 0 { usize_of(ahead.unsigned_abs()) } else { 0 };
             let bytes = payload.bytes.get(known..).unwrap_or_default();
-            let waiting =
-                self.windows.and_then(|lease| pool.window(lease, side)).is_some_and(|window| window.holds());
+            let waiting = self
+                .windows()
+                .and_then(|lease| pool.window(lease, side))
+                .is_some_and(|window| window.holds());
             if hole == 0 && !waiting {
                 return self.read_direct(side, bytes, session, pool, sink);
             }
@@ -163,9 +193,9 @@ impl Stream {
 
     /// The sequence number up to which there is no hole.
     fn reached(&self, side: Side, pool: &mut Pool) -> Option<u32> {
-        let next = (*side.of(&self.next))?;
+        let next = self.next(side)?;
         let ready =
-            self.windows.and_then(|lease| pool.window(lease, side)).map_or(0, |window| window.ready());
+            self.windows().and_then(|lease| pool.window(lease, side)).map_or(0, |window| window.ready());
         Some(next.wrapping_add(u32::try_from(ready).unwrap_or_default()))
     }
 
@@ -190,15 +220,15 @@ impl Stream {
 
     /// Shows the parser what the window has in order.
     fn read_window(&mut self, side: Side, session: &mut Session, pool: &mut Pool, sink: &mut Sink<'_>) {
-        let Some(window) = self.windows.and_then(|lease| pool.window(lease, side)) else { return };
+        let Some(window) = self.windows().and_then(|lease| pool.window(lease, side)) else { return };
         let taken = read(side, window.bytes.get(..window.ready()).unwrap_or_default(), session, sink);
         window.advance(usize_of(taken));
         self.advance(side, taken);
     }
 
     fn advance(&mut self, side: Side, taken: u32) {
-        if let Some(next) = side.of_mut(&mut self.next) {
-            *next = next.wrapping_add(taken);
+        if let Some(next) = self.next(side) {
+            self.set_next(side, next.wrapping_add(taken));
         }
     }
 
@@ -212,16 +242,16 @@ impl Stream {
         sink: &mut Sink<'_>,
     ) {
         let mut left = until;
-        while let Some(window) = self.windows.and_then(|lease| pool.window(lease, side)) {
+        while let Some(window) = self.windows().and_then(|lease| pool.window(lease, side)) {
             let ready = window.ready();
             let Some(behind) = window.after_hole().filter(|behind| *behind <= left) else { return };
             let missing = u32::try_from(behind - ready).ok();
             session.lose(side, window.bytes.get(..ready).unwrap_or_default(), missing, sink);
             window.advance(behind);
             self.advance(side, u32::try_from(behind).unwrap_or_default());
-            let before = *side.of(&self.next);
+            let before = self.next(side);
             self.read_window(side, session, pool, sink);
-            let (Some(before), Some(next)) = (before, *side.of(&self.next)) else { return };
+            let (Some(before), Some(next)) = (before, self.next(side)) else { return };
             left = left.saturating_sub(behind).saturating_sub(usize_of(next.wrapping_sub(before)));
         }
     }
@@ -237,10 +267,10 @@ impl Stream {
         sink: &mut Sink<'_>,
     ) {
         let offset = |next: Option<u32>| next.and_then(|next| u32::try_from(distance(next, until)).ok());
-        self.pass_holes(side, offset(*side.of(&self.next)).map_or(0, usize_of), session, pool, sink);
-        let left = offset(*side.of(&self.next));
+        self.pass_holes(side, offset(self.next(side)).map_or(0, usize_of), session, pool, sink);
+        let left = offset(self.next(side));
         let mut shown = 0;
-        match self.windows.and_then(|lease| pool.window(lease, side)) {
+        match self.windows().and_then(|lease| pool.window(lease, side)) {
             Some(window) => {
                 let ready = window.ready();
                 shown = u32::try_from(ready).unwrap_or_default();
@@ -268,18 +298,19 @@ impl Stream {
         pool: &mut Pool,
         counters: &mut Counters,
     ) -> bool {
-        let lease = *self.windows.get_or_insert_with(|| pool.lend(counters));
+        let lease = self.windows().unwrap_or_else(|| pool.lend(counters));
+        (self.index, self.number) = (lease.index, Some(lease.number));
         let window_bytes = pool.window_bytes;
         pool.window(lease, side).is_some_and(|window| window.insert(hole, bytes, window_bytes))
     }
 
     /// The pool lent this flow's windows to another flow meanwhile.
     fn notice_void_lease(&mut self, side: Side, session: &mut Session, pool: &mut Pool, sink: &mut Sink<'_>) {
-        if self.windows.is_some_and(|lease| pool.window(lease, side).is_none()) {
-            self.windows = None;
+        if self.windows().is_some_and(|lease| pool.window(lease, side).is_none()) {
+            self.number = None;
             session.lose(Side::Originator, &[], None, sink);
             session.lose(Side::Responder, &[], None, sink);
-            self.next = [None, None];
+            self.facts &= !(KNOWN[0] | KNOWN[1]);
         }
     }
 }
@@ -308,7 +339,7 @@ pub(crate) struct Pool {
     queues: Queues<2>,
     capacity: usize,
     window_bytes: usize,
-    lent: u64,
+    lent: u32,
 }
 
 const FREE: usize = 0;
@@ -316,13 +347,15 @@ const LENT: usize = 1;
 
 #[derive(Debug, Default)]
 struct Entry {
-    number: u64,
+    /// Of the lease; none if it is free.
+    number: Option<NonZeroU32>,
     windows: [Window; 2],
 }
 
 impl Pool {
     /// At most `capacity` flows with windows of `window_bytes` per direction.
     pub(crate) fn new(capacity: usize, window_bytes: usize) -> Self {
+        let capacity = capacity.clamp(1, usize::from(u16::MAX));
         Self { entries: Vec::new(), queues: Queues::with_capacity(0), capacity, window_bytes, lent: 0 }
     }
 
@@ -338,26 +371,29 @@ impl Pool {
                 u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
             }
         });
-        self.lent += 1;
+        self.lent = self.lent.wrapping_add(1);
+        let number = NonZeroU32::new(self.lent).unwrap_or(NonZeroU32::MAX);
         self.queues.push_back(LENT, index);
         if let Some(entry) = self.entries.get_mut(usize_of(index)) {
-            entry.number = self.lent;
+            entry.number = Some(number);
             entry.windows.iter_mut().for_each(Window::clear);
         }
-        Lease { index, number: self.lent }
+        Lease { index: u16::try_from(index).unwrap_or(u16::MAX), number }
     }
 
     fn give_back(&mut self, lease: Lease) {
         if let Some(entry) =
-            self.entries.get_mut(usize_of(lease.index)).filter(|entry| entry.number == lease.number)
+            self.entries.get_mut(usize::from(lease.index)).filter(|entry| entry.number == Some(lease.number))
         {
-            entry.number = 0;
-            self.queues.push_back(FREE, lease.index);
+            entry.number = None;
+            entry.windows.iter_mut().for_each(Window::give_back);
+            self.queues.push_back(FREE, lease.index.into());
         }
     }
 
     fn window(&mut self, lease: Lease, side: Side) -> Option<&mut Window> {
-        let entry = self.entries.get_mut(usize_of(lease.index)).filter(|entry| entry.number == lease.number);
+        let number = Some(lease.number);
+        let entry = self.entries.get_mut(usize::from(lease.index)).filter(|entry| entry.number == number);
         entry.map(|entry| side.of_mut(&mut entry.windows))
     }
 }
@@ -388,6 +424,12 @@ impl Window {
     fn clear(&mut self) {
         self.bytes.clear();
         self.pieces.clear();
+    }
+
+    /// Nobody needs it now: keeps the room that most need.
+    fn give_back(&mut self) {
+        self.clear();
+        self.bytes.shrink_to(WINDOW_KEPT);
     }
 
     /// Puts `data` at `start`; false, and nothing changed, if it does not fit.

@@ -1,7 +1,8 @@
 //! The flows alive: found by key, bounded, and ended in order of time without ever being scanned.
 //!
 //! The index holds four bytes a flow. Entries live in pages of 256, the lowest page with room is filled first, and a page that
-//! is empty is given back: after a flood the table is as small as before it.
+//! is empty is given back: after a flood the table is as small as before it. The index has room for all from the beginning, so
+//! that it never has to grow in the middle of a flood; what was written of it is given back behind one.
 
 use core::hash::BuildHasher as _;
 
@@ -13,8 +14,12 @@ use std::time::Duration;
 use crate::flow::pages::Pages;
 use crate::flow::queues::usize_of;
 use crate::flow::timers::{Link, Links, Timers};
-use crate::flow::{Flow, FlowKey};
+use crate::flow::{Flow, FlowKey, UNIT_BYTES};
 use crate::limits::Limits;
+
+/// An index that ever had so many flows is renewed when one of so many is left.
+const FLOODED: usize = 32_768;
+const SPARSE: usize = 16;
 
 /// The flows alive.
 #[derive(Debug)]
@@ -24,6 +29,11 @@ pub(crate) struct Table {
     hasher: FixedState,
     flows: Flows,
     capacity: usize,
+    /// What flows have beside their entries, and may have, in units of [`UNIT_BYTES`].
+    units: usize,
+    units_max: usize,
+    /// Most flows since the index was made.
+    most: usize,
     timers: Timers,
     /// No timer is due before this.
     quiet_until: Timestamp,
@@ -88,6 +98,9 @@ impl Table {
                 active: limits.active,
             },
             capacity,
+            units: 0,
+            units_max: limits.flow_bytes / UNIT_BYTES,
+            most: 0,
             timers: Timers::new(),
             quiet_until: Timestamp::ZERO,
         }
@@ -95,7 +108,7 @@ impl Table {
 
     /// The slot of a flow.
     pub(crate) fn find(&self, key: &FlowKey) -> Option<u32> {
-        let same = |slot: &u32| self.flow(*slot).is_some_and(|flow| flow.key == *key);
+        let same = |slot: &u32| self.flow(*slot).is_some_and(|flow| flow.key() == *key);
         self.index.find(self.hasher.hash_one(key), same).copied()
     }
 
@@ -110,7 +123,8 @@ impl Table {
     /// The slot to give up before another flow can begin: of the flow that would be over first if nothing more came. So attempts
     /// go before conversations.
     pub(crate) fn victim_if_full(&mut self) -> Option<u32> {
-        if self.index.len() < self.capacity {
+        let taken = self.units + self.index.len() * (size_of::<Option<Flow>>() / UNIT_BYTES);
+        if self.index.len() < self.capacity && taken < self.units_max {
             return None;
         }
         self.timers.earliest(&mut self.flows)
@@ -118,13 +132,29 @@ impl Table {
 
     /// Takes a new flow in; there must be room.
     pub(crate) fn insert(&mut self, flow: Flow) -> u32 {
-        let hash = self.hasher.hash_one(flow.key);
+        let hash = self.hasher.hash_one(flow.key());
         let slot = self.flows.pages.insert(flow);
         let (flows, hasher) = (&self.flows, &self.hasher);
-        let rehash = |slot: &u32| flows.pages.get(*slot).map_or(0, |flow| hasher.hash_one(flow.key));
+        let rehash = |slot: &u32| flows.pages.get(*slot).map_or(0, |flow| hasher.hash_one(flow.key()));
         self.index.insert_unique(hash, slot, rehash);
+        self.most = self.most.max(self.index.len());
         self.arm(slot);
         slot
+    }
+
+    /// What the flow has beside its entry may have changed.
+    #[inline]
+    pub(crate) fn reckon(&mut self, slot: u32) {
+        if let Some((before, after)) = self.flow_mut(slot).map(Flow::reckon) {
+            self.units = self.units - usize::from(before) + usize::from(after);
+        }
+    }
+
+    /// Bytes that the index of a table takes and its entries may.
+    pub(crate) fn bytes_max(limits: &Limits) -> usize {
+        let places = (limits.flows.saturating_mul(8) / 7).next_power_of_two();
+        let index = places.saturating_mul(size_of::<u32>() + 1);
+        limits.flow_bytes.saturating_add(index).saturating_add(Timers::BYTES)
     }
 
     /// The time of what is due for the flow may have come nearer.
@@ -137,11 +167,28 @@ impl Table {
 
     pub(crate) fn remove(&mut self, slot: u32) -> Option<Flow> {
         self.timers.disarm(slot, &mut self.flows);
-        let hash = self.hasher.hash_one(self.flow(slot)?.key);
+        let hash = self.hasher.hash_one(self.flow(slot)?.key());
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == slot) {
             entry.remove();
         }
-        self.flows.pages.remove(slot)
+        if self.most >= FLOODED && self.index.len() < self.most / SPARSE {
+            self.renew_index();
+        }
+        let flow = self.flows.pages.remove(slot)?;
+        self.units -= flow.believed();
+        Some(flow)
+    }
+
+    /// An index of which only the places of those that are left were written.
+    fn renew_index(&mut self) {
+        let mut index = HashTable::with_capacity(self.capacity);
+        for slot in &self.index {
+            let Some(flow) = self.flow(*slot) else { continue };
+            // There is room for all: nothing is hashed twice.
+            index.insert_unique(self.hasher.hash_one(flow.key()), *slot, |_| 0);
+        }
+        self.most = index.len();
+        self.index = index;
     }
 
     /// Nothing is due by `now`.
@@ -167,10 +214,27 @@ impl Table {
         None
     }
 
-    /// Every slot in use, by flow id.
-    pub(crate) fn slots_by_id(&self) -> Vec<u32> {
-        let mut slots: Vec<_> = self.flows.pages.iter().map(|(slot, flow)| (flow.id, slot)).collect();
-        slots.sort_unstable();
-        slots.into_iter().map(|(_, slot)| slot).collect()
+    /// No flow is alive.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Slots of the first `max` flows by id, in this order.
+    pub(crate) fn first_by_id(&self, max: usize) -> Vec<u32> {
+        let mut first = Vec::new();
+        let mut bound = u64::MAX;
+        for (slot, flow) in self.flows.pages.iter() {
+            if flow.id >= bound {
+                continue;
+            }
+            first.push((flow.id, slot));
+            if first.len() >= 2 * max {
+                let (_, (id, _), _) = first.select_nth_unstable(max);
+                bound = *id;
+                first.truncate(max);
+            }
+        }
+        first.sort_unstable();
+        first.into_iter().take(max).map(|(_, slot)| slot).collect()
     }
 }

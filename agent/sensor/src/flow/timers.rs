@@ -66,6 +66,9 @@ pub(super) struct Timers {
 }
 
 impl Timers {
+    /// What it takes, beside the heap of what is due next.
+    pub(super) const BYTES: usize = usize_of(SLICES) * size_of::<u32>() + usize_of(SLICES) / 8;
+
     pub(super) fn new() -> Self {
         Self {
             first: vec![NONE; usize_of(SLICES)],

@@ -10,6 +10,9 @@ use crate::counters::Counters;
 use crate::event::Event;
 use crate::frame::Frame;
 
+/// Events that there is room for from one frame to the next.
+pub(crate) const EVENTS_KEPT: usize = 1_024;
+
 /// An observer of a share of the frames.
 #[derive(Debug)]
 pub struct Worker {
@@ -17,8 +20,19 @@ pub struct Worker {
     placed: Vec<Placed>,
     /// Reused for each frame.
     events: Vec<Event>,
-    /// The flows that are still to end, once the capture is over.
-    ending: Option<Ending>,
+    end: End,
+}
+
+/// How far the end of the capture has come.
+#[derive(Debug, Default)]
+enum End {
+    /// It has not ended.
+    #[default]
+    Open,
+    /// Attempts have until then to be answered.
+    Waiting(Timestamp),
+    /// Flows end.
+    Ending(Ending),
 }
 
 /// An event and its place among those of all observers.
@@ -69,7 +83,7 @@ impl Placed {
 impl Worker {
     /// Observes with this.
     pub const fn new(observer: Observer) -> Self {
-        Self { observer, placed: Vec::new(), events: Vec::new(), ending: None }
+        Self { observer, placed: Vec::new(), events: Vec::new(), end: End::Open }
     }
 
     /// Observes the frame of this number; `quote`: only what it quotes.
@@ -100,16 +114,33 @@ impl Worker {
         self.observer.now()
     }
 
-    /// The capture is over: some of what that brings about. False when that was all.
+    /// The capture is over.
+    pub fn finish(&mut self) {
+        while self.finish_some() {}
+    }
+
+    /// The capture is over: goes on with what follows from that, so much at a time that the events do not fill the memory.
+    /// False when all is over.
     pub fn finish_some(&mut self) -> bool {
-        let Some(ending) = &mut self.ending else {
-            self.ending = Some(self.observer.begin_to_end(&mut self.events));
-            self.place(|event| Cause::Timer(event.flow_id().unwrap_or_default()));
-            return true;
-        };
-        let more = self.observer.end_some(ending, &mut self.events);
-        self.place(|event| Cause::End(event.flow_id().unwrap_or_default()));
-        more
+        let timer = |event: &Event| Cause::Timer(event.flow_id().unwrap_or_default());
+        match core::mem::take(&mut self.end) {
+            End::Open => self.end = End::Waiting(self.observer.over()),
+            End::Waiting(over) => {
+                self.end = if self.observer.expire_some(over, &mut self.events) {
+                    End::Waiting(over)
+                } else {
+                    End::Ending(self.observer.begin_to_end(over, &mut self.events))
+                };
+                self.place(timer);
+            }
+            End::Ending(mut ending) => {
+                let more = self.observer.end_some(&mut ending, &mut self.events);
+                self.place(|event| Cause::End(event.flow_id().unwrap_or_default()));
+                self.end = End::Ending(ending);
+                return more;
+            }
+        }
+        true
     }
 
     /// What was observed since the last call, in order.
@@ -137,6 +168,7 @@ impl Worker {
             let place = Place { at: event.at(), cause: cause(&event), index };
             self.placed.push(Placed { place, event });
         }
+        self.events.shrink_to(EVENTS_KEPT);
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) const DATAGRAM: &[Recogniser] = &[
 pub(crate) struct Parser {
     application: Application,
     /// Messages read.
-    number: u64,
+    number: u32,
     /// Messages that could not be read.
     malformed: u8,
     places: [Place; 2],
@@ -103,6 +103,7 @@ fn probe_nbns(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
 /// A message that HTTP carried (RFC 8484), as the body of an exchange of this number.
 pub(super) fn over_http(side: Side, bytes: &[u8], number: u64, sink: &mut Sink<'_>) {
     let places = [Place::Message; 2];
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
     Parser { application: Application::Dns, number, malformed: 0, places }.read(
         side,
         bytes,
@@ -195,7 +196,7 @@ impl Parser {
         dns.application = self.application;
         dns.from_originator = side == Side::Originator;
         dns.message_bytes = u32::try_from(wire_bytes).unwrap_or(u32::MAX);
-        dns.number = self.number;
+        dns.number = self.number.into();
         self.number = self.number.saturating_add(1);
         if sink.notes.server_name.is_none() && !dns.qname.is_empty() {
             sink.notes.server_name = Some(dns.qname.clone());

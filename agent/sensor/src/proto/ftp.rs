@@ -202,8 +202,9 @@ impl Parser {
 
 /// Leaves word of a data connection for whoever sees it begin.
 fn note(note: FtpNote, sink: &mut Sink<'_>) {
-    if sink.notes.ftp.len() < NOTES_MAX {
-        sink.notes.ftp.push(note);
+    let ftp = &mut sink.notes.more().ftp;
+    if ftp.len() < NOTES_MAX {
+        ftp.push(note);
     }
 }
 

@@ -229,19 +229,24 @@ const DATAGRAM: &[&[Recogniser]] = &[
 
 /// State before anything is recognised.
 #[derive(Debug, Default)]
-pub(crate) struct Probe {
+pub(crate) struct Probe(Option<Box<Tried>>);
+
+/// What was not recognised.
+#[derive(Debug, Default)]
+struct Tried {
     tries: u8,
     /// What each side said first (originator, responder).
-    first: Option<Box<[Box<[u8]>; 2]>>,
+    first: [Box<[u8]>; 2],
 }
 
 impl Probe {
     fn after_try(mut self, side: Side, bytes: &[u8]) -> Session {
-        self.tries = self.tries.saturating_add(1);
-        if self.tries >= TRIES_MAX {
+        let tried = self.0.get_or_insert_default();
+        tried.tries = tried.tries.saturating_add(1);
+        if tried.tries >= TRIES_MAX {
             return Session::Opaque;
         }
-        let first = side.of_mut(self.first.get_or_insert_default());
+        let first = side.of_mut(&mut tried.first);
         if first.is_empty() {
             *first = bytes.get(..FIRST_MAX).unwrap_or(bytes).into();
         }
@@ -256,7 +261,7 @@ impl Probe {
         bytes: &[u8],
         flow: FlowRef,
     ) -> Result<(Application, Session), bool> {
-        let other = self.first.as_deref().map_or(&[][..], |first| &**side.other().of::<Box<[u8]>>(first));
+        let other = self.0.as_ref().map_or(&[][..], |tried| &**side.other().of::<Box<[u8]>>(&tried.first));
         let hint = Hint { side, flow, other };
         let mut more = false;
         for recogniser in table.iter().copied().flatten() {
@@ -271,13 +276,13 @@ impl Probe {
 }
 
 macro_rules! sessions {
-    ($($variant:ident $module:ident,)*) => {
+    ($($variant:ident $module:ident $Holder:ident,)*) => {
         /// Parser state of a flow.
         #[derive(Debug)]
         pub(crate) enum Session {
             /// Not recognised yet.
             Probing(Probe),
-            $(#[doc = concat!("See `proto::", stringify!($module), "`.")] $variant(Box<$module::Parser>),)*
+            $(#[doc = concat!("See `proto::", stringify!($module), "`.")] $variant($Holder<$module::Parser>),)*
             /// Nothing more to read.
             Opaque,
         }
@@ -300,39 +305,62 @@ macro_rules! sessions {
 
         $(impl From<$module::Parser> for Session {
             fn from(parser: $module::Parser) -> Self {
-                Self::$variant(Box::new(parser))
+                Self::$variant(parser.into())
             }
         })*
     };
 }
 
+/// A parser that is no larger than the pointer to it would be.
+#[derive(Debug)]
+pub(crate) struct Own<T>(T);
+
+impl<T> From<T> for Own<T> {
+    fn from(parser: T) -> Self {
+        Self(parser)
+    }
+}
+
+impl<T> core::ops::Deref for Own<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> core::ops::DerefMut for Own<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
 sessions! {
-    Dns dns,
-    Tls tls,
-    Quic quic,
-    Http http,
-    Http2 http2,
-    Ssh ssh,
-    Smtp smtp,
-    Ftp ftp,
-    Pop3 pop3,
-    Imap imap,
-    Telnet telnet,
-    Smb smb,
-    DceRpc dcerpc,
-    Kerberos kerberos,
-    Ldap ldap,
-    Rdp rdp,
-    Ntp ntp,
-    Dhcp dhcp,
-    Snmp snmp,
-    Tftp tftp,
-    Sip sip,
-    Mqtt mqtt,
-    Dht dht,
-    Syslog syslog,
-    Xmpp xmpp,
-    Socks socks,
+    Dns dns Own,
+    Tls tls Box,
+    Quic quic Box,
+    Http http Box,
+    Http2 http2 Box,
+    Ssh ssh Box,
+    Smtp smtp Box,
+    Ftp ftp Box,
+    Pop3 pop3 Box,
+    Imap imap Box,
+    Telnet telnet Box,
+    Smb smb Box,
+    DceRpc dcerpc Box,
+    Kerberos kerberos Box,
+    Ldap ldap Box,
+    Rdp rdp Box,
+    Ntp ntp Box,
+    Dhcp dhcp Box,
+    Snmp snmp Box,
+    Tftp tftp Box,
+    Sip sip Box,
+    Mqtt mqtt Box,
+    Dht dht Box,
+    Syslog syslog Box,
+    Xmpp xmpp Box,
+    Socks socks Box,
 }
 
 impl Default for Session {
@@ -354,13 +382,13 @@ impl Session {
 
     /// Nothing was read yet.
     pub(crate) const fn is_fresh(&self) -> bool {
-        matches!(self, Self::Probing(Probe { tries: 0, first: None }))
+        matches!(self, Self::Probing(Probe(None)))
     }
 
     /// Bytes from `side` are useless where some before them are missing: worth waiting for those.
     pub(crate) fn needs_order(&self, side: Side) -> bool {
         if let Self::Probing(probe) = self {
-            return probe.tries == 0;
+            return probe.0.is_none();
         }
         self.parser_ref().is_some_and(|parser| parser.needs_order(side))
     }

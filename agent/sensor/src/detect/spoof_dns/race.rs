@@ -171,6 +171,10 @@ impl Asked {
                     self.queries.remove(0);
                 }
                 let next_hop = dns.frame.map(|[_, to]| to);
+                // Most questions are asked once, and answered once: no room for more.
+                if self.queries.is_empty() {
+                    self.queries.reserve_exact(1);
+                }
                 self.queries.push(Query { port, id: dns.id, at, times: 1, next_hop });
             }
         }
@@ -178,6 +182,9 @@ impl Asked {
 
     fn keep(&mut self, answer: Answer) {
         if self.answers.len() < ANSWERS_MAX {
+            if self.answers.is_empty() {
+                self.answers.reserve_exact(1);
+            }
             self.answers.push(answer);
         }
     }
