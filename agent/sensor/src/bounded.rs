@@ -11,7 +11,7 @@ mod stand_in;
 pub use distinct::Distinct;
 pub(crate) use keyed::fold;
 pub use keyed::{Keyed, Mixer};
-pub use map::{Map, Place};
 #[cfg(test)]
 pub(crate) use map::PROMISED;
+pub use map::{Map, Place};
 pub use stand_in::stand_in;
