@@ -114,7 +114,7 @@ impl Agent {
         }
         let (sealer, lanes) = match opened {
             Ok(opened) => opened,
-            Err(SealerError::Spool(error)) if error.is_full() => return Fate::Ended(error.to_string()),
+            Err(SealerError::Spool(error)) if error.is_full() => return Fate::Ended("no room".to_owned()),
             Err(error) => return Fate::Wrong(format!("cannot start: {error}: {error:?}")),
         };
         let found = [Lane::Urgent, Lane::Detail].map(|lane| lanes.of_lane(lane).recovery().clone());
@@ -163,6 +163,8 @@ impl Agent {
             self.account.forget(waiting);
         } else {
             self.account.drop_records(dropped, !self.full);
+            // On a full disk nothing could be written down.
+            self.account.forget(0);
         }
     }
 
@@ -283,7 +285,8 @@ impl Agent {
 /// Opening the spool again repairs what can be repaired; the agent ends, and is started again.
 fn ended(error: &SpoolError) -> Fate {
     match error {
-        SpoolError::Damaged { .. } | SpoolError::Broken { .. } => Fate::Ended(error.to_string()),
+        SpoolError::Damaged { seq, .. } => Fate::Ended(format!("batch {seq} is damaged")),
+        SpoolError::Broken { .. } => Fate::Ended(error.to_string()),
         SpoolError::Full { .. } | SpoolError::InUse { .. } | SpoolError::Disk(_) => {
             Fate::Wrong(format!("{error}: {error:?}"))
         }

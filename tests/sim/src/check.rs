@@ -46,8 +46,9 @@ pub(crate) async fn everything(world: &mut World) -> anyhow::Result<Vec<String>>
     let forks: i64 = sqlx::query_scalar("SELECT count(*) FROM incidents WHERE reason_json LIKE '%ingest.forked%'")
         .fetch_one(store.reader())
         .await?;
-    if (forks > 0) != (world.forged > 0) {
-        wrong.push(format!("{forks} incidents of a fork, {} forged", world.forged));
+    let refused = world.figures.0.get("forgeries refused").copied().unwrap_or(0);
+    if (refused > 0 && forks == 0) || (world.forged == 0 && forks > 0) {
+        wrong.push(format!("{forks} incidents of a fork, {} forged, {refused} refused", world.forged));
     }
     let repeated: Option<i64> =
         sqlx::query_scalar("SELECT value FROM counters WHERE name = 'batches_repeated'")

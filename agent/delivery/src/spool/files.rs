@@ -212,10 +212,11 @@ impl Files {
         Ok(good.filter_map(|found| Envelope::from_bytes(bytes.get(found.envelope.clone())?).ok()).collect())
     }
 
-    /// Removes whole files up to `position`; the last stays, so that the end of the chain can be read from it.
+    /// Removes whole files up to `position`; the last that holds anything stays, so that the end of the chain can be read
+    /// from it. (A later one may be empty: what an append for which there was no room has left.)
     pub(super) fn remove_through(&mut self, position: Position) {
-        while let [first, _, ..] = self.list.as_slice() {
-            if first.end() > position {
+        while let [first, later @ ..] = self.list.as_slice() {
+            if first.end() > position || later.iter().all(|segment| segment.last < segment.first) {
                 break;
             }
             if let Err(error) = disk::remove(&first.path) {
