@@ -74,7 +74,7 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
     }
     let broken = runs.broken(&chain, recovery.damaged_bytes);
     recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
-    files.remove_through(chain.acked);
+    files.remove_through(chain.acked, known.is_some_and(|known| known.acked >= chain.acked));
     Ok((State { chain, files, broken }, recovery))
 }
 
