@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sekimori_wire::ack::RefusalKind;
 use sekimori_wire::batch::{Batch, Lane, Mode};
+use sekimori_wire::envelope::{Envelope, Verified};
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use sekimori_wire::record::{Gap, Health, Record, Summary};
 use sekimori_wire::time::Timestamp;
@@ -208,6 +209,7 @@ async fn store_batch(
     let digest = batch.digest();
     let batch = batch.into_inner();
     let agent = batch.agent.to_string();
+    let was_told = was_told(tx, from, &batch).await?;
     sqlx::query(
         "INSERT INTO batches (agent, lane, epoch, seq, digest, prev, sealed_at, received_at, mode, envelope)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -247,7 +249,29 @@ async fn store_batch(
         .await
         .map_err(query("note an agent's version"))?;
     ledger.count("batches_stored");
+    if was_told {
+        ledger.count("batches_resealed");
+        return Ok(());
+    }
     store_records(tx, ledger, from, batch).await
+}
+
+/// Whether a batch of another epoch told the same: what lay behind damage on an agent's disk is sealed again, and may
+/// have arrived before.
+async fn was_told(tx: &mut SqliteConnection, from: &Registered, batch: &Batch) -> Result<bool, StoreError> {
+    let others: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT envelope FROM batches WHERE agent = $1 AND lane = $2 AND sealed_at = $3 AND epoch <> $4",
+    )
+    .bind(batch.agent.to_string())
+    .bind(batch.lane.number())
+    .bind(stored(batch.sealed_at))
+    .bind(integer(batch.epoch))
+    .fetch_all(tx)
+    .await
+    .map_err(query("look for a batch that was sealed again"))?;
+    let read = |raw: &Vec<u8>| Envelope::from_bytes(raw).ok()?.verify(&from.key).ok();
+    let same = |other: Verified<Batch>| other.mode == batch.mode && other.records == batch.records;
+    Ok(others.iter().filter_map(read).any(same))
 }
 
 const fn mode_name(mode: Mode) -> &'static str {

@@ -30,7 +30,7 @@ pub struct Recovery {
     pub lost_batches: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Broken {
     /// The last batch that can be delivered in each damaged epoch.
     keep: Vec<Position>,
@@ -68,14 +68,32 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
         // Any append declares what was undeclared before it.
         chain.undeclared = Undeclared::default();
     }
+    // Without the chain file, what is not readable at the end may be batches that were delivered: their numbers must not be
+    // used again.
+    let is_end_unknown = known.is_none() && (recovery.torn_bytes > 0 || is_unreadable(files.list.last()));
+    if let Some(newest) = files.list.last().filter(|_| is_end_unknown) {
+        chain.head.at = chain.head.at.max(newest.end());
+    }
     if let Some(oldest) = files.list.first() {
         let removed = Position { epoch: oldest.epoch, seq: oldest.first.saturating_sub(1) };
         chain.acked = chain.acked.max(removed).min(chain.head.at);
     }
-    let broken = runs.broken(&chain, recovery.damaged_bytes);
+    let mut broken = runs.broken(&chain, recovery.damaged_bytes);
+    if is_end_unknown {
+        let end = chain.head.at;
+        let broken = broken.get_or_insert_default();
+        if broken.keep.iter().all(|keep| keep.epoch != end.epoch) {
+            broken.keep.push(end);
+        }
+        broken.lost_batches = broken.lost_batches.max(1);
+    }
     recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
     files.remove_through(chain.acked, known.is_some_and(|known| known.acked >= chain.acked));
     Ok((State { chain, files, broken }, recovery))
+}
+
+fn is_unreadable(segment: Option<&Segment>) -> bool {
+    segment.is_some_and(|segment| segment.last < segment.first)
 }
 
 fn recover_segment(
