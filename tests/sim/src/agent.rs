@@ -14,6 +14,7 @@ use sekimori_delivery::spool::{Position, SpoolError};
 use sekimori_wire::ack::{Answer, encode_submission};
 use sekimori_wire::batch::{Lane, Mode};
 use sekimori_wire::envelope::{Envelope, SigningKey, VerifyingKey};
+use sekimori_wire::record::Record;
 use sekimori_wire::time::Timestamp;
 
 use crate::account::Account;
@@ -72,9 +73,9 @@ pub(crate) enum Fate {
 }
 
 impl Process {
-    /// No loss waits to be declared.
-    pub(crate) fn has_declared(&self) -> bool {
-        self.lanes.of_lane(Lane::Urgent).undeclared().declaration().is_none()
+    /// A loss that waits to be declared.
+    fn undeclared(&self) -> Option<Record> {
+        self.lanes.of_lane(Lane::Urgent).undeclared().declaration()
     }
 }
 
@@ -210,7 +211,9 @@ impl Agent {
         let Some(lane) = process.lanes.waiting().next() else { return Ok(None) };
         let batches =
             process.lanes.of_lane(lane).oldest_unacked(most, usize::MAX).map_err(|error| ended(&error))?;
-        let Some((first, _)) = batches.first() else { return Ok(None) };
+        let Some((first, _)) = batches.first() else {
+            return Err(Fate::Wrong("batches wait, and none can be read".to_owned()));
+        };
         self.flight = Some(Flight { request, lane, first: *first });
         let envelopes: Vec<Envelope> = batches.into_iter().map(|(_, envelope)| envelope).collect();
         Ok(Some(encode_submission(&envelopes)))
@@ -278,7 +281,22 @@ impl Agent {
 
     /// Nothing is left to do.
     pub(crate) fn is_settled(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.lanes.pending() == 0 && process.waiting == 0)
+        let is_idle =
+            |one: &Process| one.lanes.pending() == 0 && one.waiting == 0 && one.undeclared().is_none();
+        self.process.as_ref().is_some_and(is_idle)
+    }
+
+    /// For whoever wonders why not.
+    pub(crate) fn state(&self) -> String {
+        self.process.as_ref().map_or("does not run".to_owned(), |process| {
+            format!(
+                "has {:?} to send, {} to seal, {:?} to declare, waits for {:?}",
+                process.lanes.waiting(),
+                process.waiting,
+                process.undeclared(),
+                self.flight
+            )
+        })
     }
 }
 

@@ -183,7 +183,10 @@ pub(crate) async fn run(
     while world.wrong.is_empty() && !world.is_settled() {
         left -= 1;
         if left == 0 {
-            world.wrong("the world is healed, and still not everything is delivered".to_owned());
+            let unsettled = world.agents.iter().enumerate().filter(|(_, agent)| !agent.is_settled());
+            let told: Vec<String> =
+                unsettled.map(|(index, agent)| format!("agent {index} {}", agent.state())).collect();
+            world.wrong(format!("the world is healed, and still not everything is delivered: {told:?} {} {:?}", world.now.since(START).as_secs(), world.events));
         }
         world.step().await?;
     }
@@ -585,8 +588,7 @@ impl World {
     }
 
     fn is_settled(&self) -> bool {
-        let declared = |agent: &Agent| agent.process.as_ref().is_some_and(|process| process.has_declared());
-        self.agents.iter().all(|agent| agent.is_settled() && declared(agent))
+        self.agents.iter().all(Agent::is_settled)
     }
 
 }

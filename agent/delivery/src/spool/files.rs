@@ -173,7 +173,8 @@ impl Files {
         let mut out = Vec::new();
         let mut size = 0;
         let mut expected: Option<Position> = None;
-        for segment in self.list.iter().filter(|segment| segment.end() > position) {
+        let holds = |segment: &&Segment| segment.end() > position && segment.last >= segment.first;
+        for segment in self.list.iter().filter(holds) {
             let next = expected.unwrap_or_else(|| Position {
                 epoch: segment.epoch,
                 seq: if segment.epoch == position.epoch { position.seq + 1 } else { 1 },
@@ -233,12 +234,12 @@ impl Files {
         }
     }
 
-    /// Removes what comes after `end` in its epoch.
+    /// Removes what comes after `end` in its epoch, readable or not.
     pub(super) fn cut(&mut self, end: Position) -> Result<(), DiskError> {
         self.writer = None;
         let mut kept = Vec::with_capacity(self.list.len());
         for mut segment in self.list.drain(..) {
-            if segment.epoch != end.epoch || segment.last <= end.seq {
+            if segment.epoch != end.epoch || segment.last < end.seq {
                 kept.push(segment);
             } else if segment.first > end.seq {
                 disk::remove(&segment.path)?;

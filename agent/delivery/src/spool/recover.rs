@@ -5,7 +5,7 @@
 //! read again in a new epoch, after a record that declares the rest as lost. It is one step for the outside: `chain` tells
 //! which epoch is valid, and what an interrupted renewal has left is removed by the next opening.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::MutexGuard;
 
@@ -88,7 +88,10 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
         broken.lost_batches = broken.lost_batches.max(1);
     }
     recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
-    files.remove_through(chain.acked, known.is_some_and(|known| known.acked >= chain.acked));
+    // Where something is lost, the names of the files are what tells so, until the chain is renewed.
+    if broken.is_none() {
+        files.remove_through(chain.acked, known.is_some_and(|known| known.acked >= chain.acked));
+    }
     Ok((State { chain, files, broken }, recovery))
 }
 
@@ -127,25 +130,40 @@ fn recover_segment(
     for found in &scan.records {
         runs.add(epoch, found.seq);
     }
+    if rest > 0 {
+        runs.open(epoch);
+    }
     let last = scan.records.last().map_or_else(|| first.saturating_sub(1), |found| found.seq);
     Ok(Segment { path: path.to_owned(), epoch, first, last, bytes: size })
 }
 
 /// Which numbers were found, per epoch, as inclusive ranges: one where nothing is missing.
 #[derive(Debug, Default)]
-struct Runs(BTreeMap<u64, Vec<(u64, u64)>>);
+struct Runs {
+    found: BTreeMap<u64, Vec<(u64, u64)>>,
+    /// Epochs whose last bytes are no record.
+    open: BTreeSet<u64>,
+}
 
 impl Runs {
     fn add(&mut self, epoch: u64, seq: u64) {
-        let runs = self.0.entry(epoch).or_default();
+        self.open.remove(&epoch);
+        let runs = self.found.entry(epoch).or_default();
         match runs.last_mut() {
             Some((_, last)) if *last + 1 == seq => *last = seq,
             Some(_) | None => runs.push((seq, seq)),
         }
     }
 
+    /// What follows in this epoch cannot be read.
+    fn open(&mut self, epoch: u64) {
+        self.found.entry(epoch).or_default();
+        self.open.insert(epoch);
+    }
+
     fn cut(&mut self, end: Position) {
-        if let Some(runs) = self.0.get_mut(&end.epoch) {
+        self.open.remove(&end.epoch);
+        if let Some(runs) = self.found.get_mut(&end.epoch) {
             runs.retain(|(first, _)| *first <= end.seq);
             if let Some((_, last)) = runs.last_mut() {
                 *last = end.seq.min(*last);
@@ -154,9 +172,9 @@ impl Runs {
     }
 
     fn broken(mut self, chain: &Chain, lost_bytes: u64) -> Option<Broken> {
-        self.0.entry(chain.head.at.epoch).or_default();
+        self.found.entry(chain.head.at.epoch).or_default();
         let mut broken = Broken { keep: Vec::new(), lost_batches: 0, lost_bytes };
-        for (epoch, runs) in self.0.range(chain.acked.epoch..) {
+        for (epoch, runs) in self.found.range(chain.acked.epoch..) {
             let start = if *epoch == chain.acked.epoch { chain.acked.seq } else { 0 };
             let found = runs.iter().filter(|(_, last)| *last > start);
             let (mut keep, mut count, mut end) = (start, 0, start);
@@ -170,6 +188,9 @@ impl Runs {
             }
             if *epoch == chain.head.at.epoch {
                 end = end.max(chain.head.at.seq);
+            } else if self.open.contains(epoch) {
+                // How many they were is not known any more.
+                end += 1;
             }
             if keep != end {
                 broken.keep.push(Position { epoch: *epoch, seq: keep });
