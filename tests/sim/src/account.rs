@@ -22,8 +22,8 @@ pub(crate) struct Account {
     pub(crate) promised: BTreeSet<u64>,
     /// Signed acknowledgements reached up to here.
     pub(crate) acked: BTreeMap<(Lane, u64), u64>,
-    /// A bit of its disk was flipped: damage is allowed, if declared.
-    pub(crate) rotten: bool,
+    /// Bits of its disk that were flipped: damage is allowed, if declared.
+    pub(crate) rotten: u64,
     /// Chains that were renewed.
     pub(crate) renewals: u64,
     /// Records that the sealer was given.

@@ -121,7 +121,7 @@ impl Agent {
         let found = [Lane::Urgent, Lane::Detail].map(|lane| lanes.of_lane(lane).recovery().clone());
         for one in &found {
             let is_damaged = one.lost_batches > 0;
-            if is_damaged && !self.account.rotten {
+            if is_damaged && self.account.rotten == 0 {
                 return Fate::Wrong(format!("lost what it had promised, on a sound disk: {one:?}"));
             }
             self.account.renewals += u64::from(is_damaged);
@@ -193,7 +193,7 @@ impl Agent {
             Ok(labels) => process.sealed += labels,
             Err(error) => return ended(&error),
         }
-        if process.given != process.sealed + process.dropped + process.waiting && !self.account.rotten {
+        if process.given != process.sealed + process.dropped + process.waiting && self.account.rotten == 0 {
             return Fate::Wrong(format!(
                 "of {} records {} are sealed, {} dropped and {} wait",
                 process.given, process.sealed, process.dropped, process.waiting

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sekimori_collector::ingest::continuity::Fork;
 use sekimori_collector::store::Store;
 use sekimori_collector::verify;
 use sekimori_delivery::spool::Position;
@@ -43,12 +44,17 @@ pub(crate) async fn everything(world: &mut World) -> anyhow::Result<Vec<String>>
     let report = verify::store(&store).await?;
     wrong.extend(report.bad.map(|bad| format!("the store does not verify: {bad}")));
     world.figures.count("batches", report.batches);
-    let forks: i64 = sqlx::query_scalar("SELECT count(*) FROM incidents WHERE reason_json LIKE '%ingest.forked%'")
-        .fetch_one(store.reader())
-        .await?;
+    let forks: Vec<String> =
+        sqlx::query_scalar("SELECT reason_json FROM incidents WHERE reason_json LIKE '%ingest.forked%'")
+            .fetch_all(store.reader())
+            .await?;
+    // What an agent sent before it had to start a new epoch, and arrives after that, cannot be told from a thief's.
+    let renewed = world.agents.iter().any(|agent| agent.account.renewals > 0);
+    let is_late = |fork: &String| renewed && fork.contains(Fork::OldChain.as_str());
+    let is_wrong = world.forged == 0 && !forks.iter().all(is_late);
     let refused = world.figures.0.get("forgeries refused").copied().unwrap_or(0);
-    if (refused > 0 && forks == 0) || (world.forged == 0 && forks > 0) {
-        wrong.push(format!("{forks} incidents of a fork, {} forged, {refused} refused", world.forged));
+    if (refused > 0 && forks.is_empty()) || is_wrong {
+        wrong.push(format!("{forks:?} are incidents of a fork, {} forged, {refused} refused", world.forged));
     }
     let repeated: Option<i64> =
         sqlx::query_scalar("SELECT value FROM counters WHERE name = 'batches_repeated'")
@@ -64,7 +70,7 @@ pub(crate) async fn everything(world: &mut World) -> anyhow::Result<Vec<String>>
         found.extend(counted_once(agent, &batches, &counted));
         found.extend(drops_are_declared(agent, &counted));
         // What lay behind damage is sealed again, after what came later.
-        if !agent.account.rotten {
+        if agent.account.rotten == 0 {
             found.extend(in_order(&batches));
         }
         found.extend(heads_agree(&store, agent).await?);
@@ -162,10 +168,13 @@ fn promised_is_stored(agent: &Agent, batches: &Batches, counted: &Counted) -> Op
         places.extend(seen.labels.iter().filter(|label| missing.contains(label)).map(|label| (*label, *place)));
     }
     let lost: BTreeSet<_> = places.values().collect();
-    if !account.rotten && !(missing.is_empty() && counted.damaged == 0) {
+    if account.rotten == 0 && !(missing.is_empty() && counted.damaged == 0) {
         return Some(format!("on a sound disk {missing:?} are lost, {} batches declared", counted.damaged));
     }
-    (lost.len() as u64 > counted.damaged)
+    // One flipped bit: every batch that is lost is counted. Where further ones hit the end of an epoch that was given up,
+    // how many batches that was is known to nobody; that something was lost is.
+    let uncounted = if counted.damaged == 0 { 0 } else { account.rotten.saturating_sub(1) };
+    (lost.len() as u64 > counted.damaged + uncounted)
         .then(|| format!("{missing:?} are lost, of {lost:?}; {} batches are declared", counted.damaged))
 }
 
@@ -194,7 +203,7 @@ fn counted_once(agent: &Agent, batches: &Batches, counted: &Counted) -> Vec<Stri
 /// Every record that was dropped is in a signed declaration, once.
 fn drops_are_declared(agent: &Agent, counted: &Counted) -> Option<String> {
     let (least, most) = agent.account.declared_between();
-    let fits = counted.dropped <= most && (counted.dropped >= least || agent.account.rotten);
+    let fits = counted.dropped <= most && (counted.dropped >= least || agent.account.rotten > 0);
     (!fits).then(|| format!("{} records are declared as dropped, not {least} to {most}", counted.dropped))
 }
 

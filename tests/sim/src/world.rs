@@ -438,7 +438,7 @@ impl World {
         let rotten = agent.disk.rot(|path| !path.ends_with("lock"), |below| chance.index(below));
         self.chance = chance;
         let Some(path) = rotten else { return };
-        self.agent(index).account.rotten = true;
+        self.agent(index).account.rotten += 1;
         self.figures.count("rotten bits", 1);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.note(index, "a bit rots", &name);
