@@ -45,7 +45,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
         let mut test = cargo();
         test.current_dir(root).args(["test", "--quiet", "--package", "sekimori-tests", "--test", "it", "--"]);
         test.args(["kills::", "--nocapture"]).env("SEKIMORI_KILLS", kills.to_string());
-        let done = test.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+        let done =
+            test.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start cargo")?;
         let said = String::from_utf8_lossy(&done.stdout);
         print!("{said}");
         if !done.status.success() {

@@ -195,7 +195,11 @@ impl Committer {
     ///
     /// # Errors
     /// If the store fails. A submission that alone fails has no outcome.
-    pub async fn prepare(&self, submissions: Vec<Submission>, now: Timestamp) -> Result<Prepared, StoreError> {
+    pub async fn prepare(
+        &self,
+        submissions: Vec<Submission>,
+        now: Timestamp,
+    ) -> Result<Prepared, StoreError> {
         let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
         let mut outcomes = Vec::with_capacity(submissions.len());
         let mut counters = BTreeMap::new();

@@ -129,8 +129,7 @@ async fn counted(store: &Store, agent: &Agent) -> anyhow::Result<Counted> {
         }
     }
     for query in ["SELECT id FROM findings WHERE agent = $1", "SELECT id FROM alerts WHERE agent = $1"] {
-        let ids: Vec<String> =
-            sqlx::query_scalar(query).bind(&name).fetch_all(store.reader()).await?;
+        let ids: Vec<String> = sqlx::query_scalar(query).bind(&name).fetch_all(store.reader()).await?;
         out.ids.extend(ids);
     }
     Ok(out)
@@ -165,7 +164,8 @@ fn promised_is_stored(agent: &Agent, batches: &Batches, counted: &Counted) -> Op
     // Of a label that was sealed again only its last place counts.
     let mut places = BTreeMap::new();
     for (place, seen) in &account.batches {
-        places.extend(seen.labels.iter().filter(|label| missing.contains(label)).map(|label| (*label, *place)));
+        places
+            .extend(seen.labels.iter().filter(|label| missing.contains(label)).map(|label| (*label, *place)));
     }
     let lost: BTreeSet<_> = places.values().collect();
     if account.rotten == 0 && !(missing.is_empty() && counted.damaged == 0) {

@@ -162,8 +162,7 @@ async fn open(path: &Path, mistake: Option<Mistake>) -> anyhow::Result<(Store, C
         wide_area_bodies: 3,
         wide_area_window: Duration::from_secs(3600),
     };
-    let mut committer =
-        Committer::new(store.clone(), correlation, InForce::load(&[], AgentsOwn::Accept)?);
+    let mut committer = Committer::new(store.clone(), correlation, InForce::load(&[], AgentsOwn::Accept)?);
     committer.forgets_repeats = mistake == Some(Mistake::ForgetDedup);
     Ok((store, committer))
 }

@@ -27,7 +27,8 @@ pub(crate) fn record(label: u64, at: Timestamp, chance: &mut Chance) -> Record {
             Record::Summary(Box::new(Summary { packets: label, start: at, domains, ..Summary::default() }))
         }
         35..60 => {
-            let reason: BoundedText<128> = format!("{GAP} {}", Digest::of(&label.to_le_bytes())).as_str().into();
+            let reason: BoundedText<128> =
+                format!("{GAP} {}", Digest::of(&label.to_le_bytes())).as_str().into();
             Record::Gap(Gap { from: at, until: at, reason, records: label, ..Gap::default() })
         }
         60..80 => Record::Finding(Box::new(finding(label, at, chance))),

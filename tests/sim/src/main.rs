@@ -29,7 +29,8 @@ use tokio::runtime::Runtime;
 
 use world::{Figures, Run};
 
-const USAGE: &str = "sekimori-sim [--seed FIRST] [--runs N] [--mistake skip-fsync|ack-before-commit|forget-dedup] [-v]";
+const USAGE: &str =
+    "sekimori-sim [--seed FIRST] [--runs N] [--mistake skip-fsync|ack-before-commit|forget-dedup] [-v]";
 
 /// A mistake that a run must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +113,9 @@ impl Bench {
 
     fn run(&self, seed: u64, mistake: Option<Mistake>, tell: bool) -> anyhow::Result<Run> {
         let template = Self::template(self.folder.path());
-        self.runtime.block_on(world::run(seed, &template, mistake, tell)).with_context(|| format!("seed {seed}"))
+        self.runtime
+            .block_on(world::run(seed, &template, mistake, tell))
+            .with_context(|| format!("seed {seed}"))
     }
 }
 

@@ -186,7 +186,11 @@ pub(crate) async fn run(
             let unsettled = world.agents.iter().enumerate().filter(|(_, agent)| !agent.is_settled());
             let told: Vec<String> =
                 unsettled.map(|(index, agent)| format!("agent {index} {}", agent.state())).collect();
-            world.wrong(format!("the world is healed, and still not everything is delivered: {told:?} {} {:?}", world.now.since(START).as_secs(), world.events));
+            world.wrong(format!(
+                "the world is healed, and still not everything is delivered: {told:?} {} {:?}",
+                world.now.since(START).as_secs(),
+                world.events
+            ));
         }
         world.step().await?;
     }
@@ -590,10 +594,8 @@ impl World {
     fn is_settled(&self) -> bool {
         self.agents.iter().all(Agent::is_settled)
     }
-
 }
 
 fn nanos(duration: Duration) -> u64 {
     sekimori_wire::time::nanos_of(duration)
 }
-

@@ -110,7 +110,9 @@ impl Disk {
         let mut files = Vec::new();
         collect(&self.root, &mut files);
         let is_durable = |path: &PathBuf| self.state(|state| !state.content.contains_key(path));
-        files.retain(|path| wanted(path) && is_durable(path) && path.metadata().is_ok_and(|file| file.len() > 0));
+        files.retain(|path| {
+            wanted(path) && is_durable(path) && path.metadata().is_ok_and(|file| file.len() > 0)
+        });
         files.sort();
         if files.is_empty() {
             return None;

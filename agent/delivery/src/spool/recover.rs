@@ -90,7 +90,12 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
     recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
     // Where something is lost, the names of the files are what tells so, until the chain is renewed.
     if broken.is_none() {
-        files.remove_through(chain.acked, known.is_some_and(|known| known.acked >= chain.acked));
+        // Without the file: now the end is known; after the next crash it might not be.
+        let is_known = match &known {
+            Some(known) => known.acked >= chain.acked,
+            None => files.list.is_empty() || chain.write(&chain_path(dir)).is_ok(),
+        };
+        files.remove_through(chain.acked, is_known);
     }
     Ok((State { chain, files, broken }, recovery))
 }
