@@ -288,15 +288,18 @@ impl Agent {
 
     /// For whoever wonders why not.
     pub(crate) fn state(&self) -> String {
-        self.process.as_ref().map_or("does not run".to_owned(), |process| {
-            format!(
-                "has {:?} to send, {} to seal, {:?} to declare, waits for {:?}",
-                process.lanes.waiting(),
-                process.waiting,
-                process.undeclared(),
-                self.flight
-            )
-        })
+        self.process.as_ref().map_or_else(
+            || "does not run".to_owned(),
+            |process| {
+                format!(
+                    "has {:?} to send, {} to seal, {:?} to declare, waits for {:?}",
+                    process.lanes.waiting(),
+                    process.waiting,
+                    process.undeclared(),
+                    self.flight
+                )
+            },
+        )
     }
 }
 

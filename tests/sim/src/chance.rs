@@ -1,4 +1,4 @@
-//! Chance that a seed decides (SplitMix64).
+//! Chance that a seed decides (`SplitMix64`).
 
 /// A stream of it.
 #[derive(Clone, Debug)]

@@ -227,7 +227,7 @@ impl World {
             if mistake == Some(Mistake::SkipFsync) {
                 agent.disk.skip_sync();
             }
-            let body = BODIES[usize::try_from(index)? % BODIES.len()];
+            let body = BODIES.iter().cycle().nth(usize::try_from(index)?).unwrap_or(&"");
             collector.enrol(agent.signer.key.verifying_key(), body).await?;
             agents.push(agent);
         }
