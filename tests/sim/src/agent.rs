@@ -35,6 +35,7 @@ pub(crate) struct Agent {
     /// What its clock shows more than it should.
     pub(crate) skew_seconds: i64,
     pub(crate) full: bool,
+    pub(crate) was_full: bool,
     dir: PathBuf,
     next_label: u64,
     backoff: Backoff,
@@ -92,6 +93,7 @@ impl Agent {
             flight: None,
             skew_seconds: 0,
             full: false,
+            was_full: false,
             dir,
             next_label: index * LABELS + 1,
             backoff: Backoff::new(Pace::DEFAULT),
