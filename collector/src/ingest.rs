@@ -19,10 +19,11 @@ use axum::{Extension, Router, routing};
 use sekimori_wire::DecodeError;
 use sekimori_wire::ack::{Ack, Answer, Refusal, RefusalKind, decode_submission};
 use sekimori_wire::batch::{Batch, Lane};
-use sekimori_wire::envelope::{Envelope, Verified, VerifyError};
+use sekimori_wire::envelope::{Envelope, SigningKey, Verified, VerifyError};
 use sekimori_wire::id::AgentId;
 use sekimori_wire::limits::SUBMISSION_BYTES_MAX;
 use sekimori_wire::text::BoundedText;
+use sekimori_wire::time::Timestamp;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock;
@@ -105,17 +106,9 @@ async fn receive(
         }
     };
     let answer = match outcome {
-        Outcome::Through(lane, head) => Answer::Ack(Envelope::seal_ack(
-            &Ack {
-                agent: peer.agent(),
-                lane,
-                epoch: head.epoch,
-                through: head.through,
-                head: head.digest,
-                at: clock::now(),
-            },
-            &state.ack_key,
-        )),
+        Outcome::Through(lane, head) => {
+            Answer::Ack(acknowledge(peer.agent(), (lane, &head), clock::now(), &state.ack_key))
+        }
         Outcome::Refused(refusal) => {
             state.writer.reject(&peer.agent().to_string(), refusal.kind.as_str(), &refusal.detail);
             if refusal.kind != RefusalKind::Busy {
@@ -225,8 +218,22 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Verifies what it can from the front. An error only if the very first envelope is not good.
-fn open(bytes: &[u8], from: Registered) -> Result<Submission, Refusal> {
+/// What is told of a lane of this agent that is committed up to `head`.
+pub fn acknowledge(
+    agent: AgentId,
+    (lane, head): (Lane, &continuity::Head),
+    at: Timestamp,
+    key: &SigningKey,
+) -> Envelope {
+    let ack = Ack { agent, lane, epoch: head.epoch, through: head.through, head: head.digest, at };
+    Envelope::seal_ack(&ack, key)
+}
+
+/// Verifies what it can of the body of a request, from the front.
+///
+/// # Errors
+/// Only if the very first envelope is not good.
+pub fn open(bytes: &[u8], from: Registered) -> Result<Submission, Refusal> {
     let envelopes = decode_submission(bytes).map_err(|cause| undecodable(cause, 0))?;
     let mut batches = Vec::with_capacity(envelopes.len());
     for envelope in envelopes {

@@ -52,7 +52,7 @@ fn a_collector_killed_again_and_again_loses_nothing_and_stores_nothing_twice() {
     collector.assert_verifies();
 }
 
-fn alert(number: u32) -> String {
+pub(crate) fn alert(number: u32) -> String {
     format!(
         "<134>1 2026-11-22T00:00:00Z pc-{number} edr - - - CEF:0|Example|EDR|1.0|{number}|Malware quarantined|8|\
          src=192.168.0.{} act=quarantined\n",
@@ -60,7 +60,7 @@ fn alert(number: u32) -> String {
     )
 }
 
-fn run_agent(agent: &Agent, port: u16) -> Running {
+pub(crate) fn run_agent(agent: &Agent, port: u16) -> Running {
     let config = agent
         .configure(&format!("[capture]\ninterfaces = [\"lo\"]\n[endpoint]\ntcp = \"127.0.0.1:{port}\"\n"));
     let mut command = Command::new(program("sekimori-agent"));

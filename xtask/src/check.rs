@@ -10,6 +10,7 @@ use crate::bench;
 use crate::command::{self, cargo};
 use crate::conformance;
 use crate::install::{self, Purpose};
+use crate::sim;
 use crate::tidy;
 
 /// Installs what the tests need, builds the two programs that they run, and runs every test.
@@ -19,6 +20,7 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     for mut step in test_commands(command::is_there("cargo-nextest")) {
         command::run(step.current_dir(root).envs(runner.clone()))?;
     }
+    sim::check(root)?;
     // A test runner hides what a passing test prints: say it where it is seen.
     match std::env::var_os("SEKIMORI_CORPORA") {
         Some(folder) => {

@@ -49,6 +49,19 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     String::from_utf8(done.stdout).with_context(|| format!("{shown} did not write UTF-8"))
 }
 
+/// The date, for result files.
+pub(crate) fn today() -> anyhow::Result<String> {
+    Ok(output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.trim().to_owned())
+}
+
+/// The commit that is worked on, for result files; with a plus sign where it was changed.
+pub(crate) fn commit(root: &Path) -> anyhow::Result<String> {
+    let git = |words: &[&str]| output(Command::new("git").current_dir(root).args(words));
+    let changed = !git(&["status", "--porcelain", "--untracked-files=no", "--", "*.rs"])?.is_empty();
+    let plus = if changed { "+" } else { "" };
+    Ok(format!("{}{plus}", git(&["rev-parse", "--short", "HEAD"])?.trim()))
+}
+
 /// A command as one would type it.
 pub(crate) fn show(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());

@@ -170,7 +170,7 @@ impl Target<'_> {
         };
         Ok(format!(
             "{}\t{}\t{}\t{}\t{}\t{verdict}",
-            today()?,
+            command::today()?,
             self.name,
             began.elapsed().as_secs(),
             executed.map_or("?", str::trim),
@@ -216,10 +216,6 @@ fn keep_found(artifacts: &Path, kept: &Path) -> anyhow::Result<usize> {
         fs::remove_file(&path)?;
     }
     Ok(found)
-}
-
-fn today() -> anyhow::Result<String> {
-    Ok(command::output(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.trim().to_owned())
 }
 
 /// Adds to the result file.

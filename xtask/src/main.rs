@@ -13,7 +13,9 @@ mod day;
 mod demo;
 mod fuzz;
 mod install;
+mod kills;
 mod pcaps;
+mod sim;
 mod stage;
 mod tidy;
 
@@ -30,6 +32,9 @@ cargo xtask <command>
                     what is read of the corpora's captures, value by value against other tools (SEKIMORI_CORPORA)
   fuzz [--minutes N] [--only PART]
                     every parser's fuzz target for N minutes, from the corpus that earlier runs left
+  sim [--runs N] [--seed S] [--mistake M]
+                    delivery under simulated disks, networks and clocks: on from the last seed, or one seed; a mistake must be found
+  kills [--runs N]  kill -9 of agent and collector under load, N times; then every alert is there once
   bench [--peers] [--rounds N] [--packets N] [--file PCAP]... [--only NAME]... [--agent FILE] [--json FILE] [--check]
                     what a packet costs in replay, beside the peers that are installed (--peers installs them)
   bench --live [--file PCAP]...
@@ -72,6 +77,16 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["fuzz", rest @ ..] => match fuzz::Options::parse(rest) {
             Some(options) if fuzz::run(&root, &options)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["sim", rest @ ..] => match sim::Options::parse(rest) {
+            Some(options) if sim::run(&root, &options)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["kills", rest @ ..] => match kills::Options::parse(rest) {
+            Some(options) if kills::run(&root, &options)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),
             None => return Ok(usage()),
         },

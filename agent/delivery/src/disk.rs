@@ -66,7 +66,7 @@ pub fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), DiskErro
 
 /// Cuts a file.
 pub fn truncate(file: &File, path: &Path, bytes: u64) -> Result<(), DiskError> {
-    at("cut", path, before(Step::Content, path).and_then(|()| file.set_len(bytes)))
+    at("cut", path, before(Step::Cut, path).and_then(|()| file.set_len(bytes)))
 }
 
 /// Makes the content durable.
@@ -90,6 +90,7 @@ pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
 enum Step {
     Create,
     Content,
+    Cut,
     Sync,
     Rename,
     Remove,
@@ -105,137 +106,8 @@ const fn before(_step: Step, _path: &Path) -> io::Result<()> {
 #[cfg(any(test, feature = "fault"))]
 use fault::before;
 
-/// A disk that loses what was not synced, and a process that dies at the step one chooses. Per test thread.
 #[cfg(any(test, feature = "fault"))]
-#[expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a disk for tests: if the real one fails, so do they"
-)]
-pub mod fault {
-    use super::{Path, PathBuf, Step, fs, io};
-    use std::cell::RefCell;
-    use std::collections::BTreeMap;
-    use std::io::Write as _;
-
-    #[derive(Default, PartialEq, Eq)]
-    enum Kind {
-        #[default]
-        Sound,
-        /// No file can grow.
-        Full,
-        /// What is not durable is kept track of, and can be lost.
-        Volatile,
-    }
-
-    #[derive(Default)]
-    struct Fault {
-        kind: Kind,
-        steps_left: Option<u32>,
-        tears: bool,
-        /// Durable content of files whose present content is not durable.
-        content: BTreeMap<PathBuf, Vec<u8>>,
-        /// Durable meaning of names whose present meaning is not durable; `None`: no such file.
-        names: BTreeMap<PathBuf, Option<Vec<u8>>>,
-    }
-
-    thread_local!(static FAULT: RefCell<Fault> = RefCell::default());
-
-    /// From now on this thread's process dies after `steps` steps: each later one fails. If the last is a write, only a
-    /// part of it happens if it `tears`, else all.
-    pub fn crash_after(steps: u32, tears: bool) {
-        FAULT.set(Fault { kind: Kind::Volatile, steps_left: Some(steps), tears, ..Fault::default() });
-    }
-
-    /// The process is started again on a machine that kept running: what is not durable still can be lost.
-    pub fn restart_process() {
-        FAULT.with_borrow_mut(|fault| fault.steps_left = None);
-    }
-
-    /// From now on no file of this thread can grow, or all can again.
-    pub fn disk_full(full: bool) {
-        let kind = if full { Kind::Full } else { Kind::Sound };
-        FAULT.set(Fault { kind, ..Fault::default() });
-    }
-
-    /// Whether the simulated process has died.
-    pub fn crashed() -> bool {
-        FAULT.with_borrow(|fault| fault.steps_left == Some(0))
-    }
-
-    /// The machine is started again, and the simulation ends. `loses(n)` draws below n: 0 keeps what was not durable, 1 loses it, more tears it.
-    pub fn restart(mut loses: impl FnMut(usize) -> usize) {
-        let fault = FAULT.take();
-        for (path, durable) in fault.content {
-            let Ok(present) = fs::read(&path) else { continue };
-            match loses(3) {
-                0 => (),
-                1 => fs::write(&path, &durable).unwrap(),
-                _ => {
-                    let grown = present.len().saturating_sub(durable.len());
-                    fs::write(&path, &present[..present.len() - loses(grown + 1)]).unwrap();
-                }
-            }
-        }
-        for (path, durable) in fault.names {
-            if loses(2) == 1 {
-                match durable {
-                    Some(content) => fs::write(&path, content).unwrap(),
-                    None => drop(fs::remove_file(&path)),
-                }
-            }
-        }
-    }
-
-    /// Writes a part of what is going to fail.
-    pub(super) fn tear(file: &mut fs::File, path: &Path, bytes: &[u8]) {
-        FAULT.with_borrow_mut(|fault| {
-            if fault.kind == Kind::Full || (fault.tears && fault.steps_left == Some(1)) {
-                fault.track(Step::Content, path);
-                fault.steps_left = fault.steps_left.map(|_| 0);
-                file.write_all(&bytes[..bytes.len() / 2]).unwrap();
-            }
-        });
-    }
-
-    pub(super) fn before(step: Step, path: &Path) -> io::Result<()> {
-        FAULT.with_borrow_mut(|fault| {
-            if fault.kind == Kind::Full && step == Step::Content {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            if fault.steps_left == Some(0) {
-                return Err(io::Error::other("the process is dead"));
-            }
-            fault.steps_left = fault.steps_left.map(|steps| steps - 1);
-            fault.track(step, path);
-            Ok(())
-        })
-    }
-
-    impl Fault {
-        fn track(&mut self, step: Step, path: &Path) {
-            if self.kind != Kind::Volatile {
-                return;
-            }
-            match step {
-                Step::Content => {
-                    let durable = || fs::read(path).unwrap_or_default();
-                    self.content.entry(path.to_owned()).or_insert_with(durable);
-                }
-                Step::Create | Step::Rename | Step::Remove => {
-                    // What the name durably leads to: the old file, less what was not synced in it.
-                    let durable = self.content.remove(path).or_else(|| fs::read(path).ok());
-                    self.names.entry(path.to_owned()).or_insert(durable);
-                    if let Some(unsynced) = self.content.remove(&path.with_extension("tmp")) {
-                        self.content.insert(path.to_owned(), unsynced);
-                    }
-                }
-                Step::Sync => drop(self.content.remove(path)),
-                Step::SyncDir => self.names.retain(|name, _| name.parent() != Some(path)),
-            }
-        }
-    }
-}
+pub mod fault;
 
 #[cfg(test)]
 mod tests {
@@ -247,10 +119,11 @@ mod tests {
         let path = dir.path().join("file");
         for steps in 0..8 {
             for loses in 0..3 {
+                let disk = fault::Disk::mount(dir.path());
                 write_atomic(&path, b"old content").unwrap();
-                fault::crash_after(steps, true);
+                disk.crash_after(steps, true);
                 let written = write_atomic(&path, b"new content");
-                fault::restart(|below| loses.min(below - 1));
+                disk.lose_power(|below| loses.min(below - 1));
                 let found = fs::read(&path).unwrap();
                 if written.is_ok() {
                     assert_eq!(found, b"new content", "after {steps} steps");

@@ -227,14 +227,15 @@ struct Chain<'a> {
     head: Head,
     sealed_at: Timestamp,
     mode: Mode,
+    bytes_target: usize,
     envelopes: Vec<Envelope>,
     oversized: Vec<Record>,
 }
 
 impl<'a> Chain<'a> {
     fn new(signer: &'a Signer, lane: Lane, head: Head, (sealed_at, mode): (Timestamp, Mode)) -> Self {
-        let (envelopes, oversized) = (Vec::new(), Vec::new());
-        Self { signer, lane, before: head, head, sealed_at, mode, envelopes, oversized }
+        let (envelopes, oversized, bytes_target) = (Vec::new(), Vec::new(), ENVELOPE_BYTES_TARGET);
+        Self { signer, lane, before: head, head, sealed_at, mode, bytes_target, envelopes, oversized }
     }
 
     const fn first(&self) -> Position {
@@ -260,7 +261,7 @@ impl<'a> Chain<'a> {
             };
             let fits = match Envelope::seal(&batch, &self.signer.key) {
                 Ok(envelope)
-                    if batch.records.len() <= 1 || envelope.to_bytes().len() <= ENVELOPE_BYTES_TARGET =>
+                    if batch.records.len() <= 1 || envelope.to_bytes().len() <= self.bytes_target =>
                 {
                     Some(envelope)
                 }
@@ -303,7 +304,9 @@ fn renew(signer: &Signer, lane: Lane, mut renewal: Renewal<'_>, now: Timestamp) 
             // Damage that the sums of the spool do not show is lost like the rest.
             let Ok(batch) = envelope.verify(signer.key.verifying_key()) else { continue };
             let batch = batch.into_inner();
+            // As one, with its time: if the collector has it already, it knows it by that.
             let mut chain = Chain::new(signer, lane, head, (batch.sealed_at, batch.mode));
+            chain.bytes_target = usize::MAX;
             chain.split(batch.records)?;
             renewal.append(chain.first(), &chain.envelopes)?;
             head = chain.head;

@@ -162,8 +162,8 @@ impl Spool {
         let last = Position { epoch: first.epoch, seq: first.seq + envelopes.len() as u64 - 1 };
         chain.head = Head { at: last, digest: newest.digest() };
         chain.undeclared = Undeclared::default();
-        self.write_chain(chain);
-        files.remove_through(chain.acked);
+        let known = self.write_chain(chain);
+        files.remove_through(chain.acked, known);
         self.tell_pending(&state);
         Ok(())
     }
@@ -216,8 +216,8 @@ impl Spool {
             return;
         }
         chain.acked = through;
-        self.write_chain(chain);
-        files.remove_through(through);
+        let known = self.write_chain(chain);
+        files.remove_through(through, known);
         self.tell_pending(&state);
     }
 
@@ -279,10 +279,13 @@ impl Spool {
 
     /// After the fact: the segments alone would tell the same after a crash, less sure about damage. So a disk that has no
     /// room for this file (and may get some by what follows) is no reason to fail.
-    fn write_chain(&self, chain: &Chain) {
-        if let Err(error) = chain.write(&self.chain_path()) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the chain file stays behind");
+    /// Says whether it was written.
+    fn write_chain(&self, chain: &Chain) -> bool {
+        let written = chain.write(&self.chain_path());
+        if let Err(error) = &written {
+            tracing::warn!(error = error as &dyn std::error::Error, "the chain file stays behind");
         }
+        written.is_ok()
     }
 }
 

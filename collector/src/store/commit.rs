@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sekimori_wire::ack::RefusalKind;
 use sekimori_wire::batch::{Batch, Lane, Mode};
+use sekimori_wire::envelope::{Envelope, Verified};
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use sekimori_wire::record::{Gap, Health, Record, Summary};
 use sekimori_wire::time::Timestamp;
@@ -29,12 +30,22 @@ pub struct Ledger {
     pub judge: Judge,
     /// What was counted.
     pub counters: BTreeMap<&'static str, i64>,
+    /// A mistake to be found: what is stored already is counted again.
+    #[cfg(feature = "fault")]
+    pub forgets_repeats: bool,
 }
 
 impl Ledger {
     /// An empty one.
     pub const fn new(now: Timestamp, correlation: Correlation, judge: Judge) -> Self {
-        Self { now, correlation, judge, counters: BTreeMap::new() }
+        Self {
+            now,
+            correlation,
+            judge,
+            counters: BTreeMap::new(),
+            #[cfg(feature = "fault")]
+            forgets_repeats: false,
+        }
     }
 
     /// Counts one.
@@ -92,7 +103,13 @@ pub async fn submission(
                 store_batch(tx, ledger, &from, received).await?;
                 head = Head { epoch: place.epoch, through: place.seq, digest: place.digest };
             }
-            Verdict::Repeat => ledger.count("batches_repeated"),
+            Verdict::Repeat => {
+                ledger.count("batches_repeated");
+                #[cfg(feature = "fault")]
+                if ledger.forgets_repeats {
+                    store_records(tx, ledger, &from, received.batch.into_inner()).await?;
+                }
+            }
             Verdict::Gap => {
                 ledger.count("batches_early");
                 answered = place.epoch;
@@ -190,33 +207,22 @@ async fn store_batch(
 ) -> Result<(), StoreError> {
     let Received { batch, envelope } = received;
     let digest = batch.digest();
-    let Batch { agent, lane, epoch, seq, prev, sealed_at, mode, version, records, unknown_records } =
-        batch.into_inner();
-    let mode = match mode {
-        Mode::Live => "live",
-        Mode::Replay => "replay",
-    };
-    let origin = Origin {
-        agent: agent.to_string(),
-        body: from.body,
-        lane,
-        epoch: integer(epoch),
-        seq: integer(seq),
-        mode,
-    };
+    let batch = batch.into_inner();
+    let agent = batch.agent.to_string();
+    let was_told = was_told(tx, from, &batch).await?;
     sqlx::query(
         "INSERT INTO batches (agent, lane, epoch, seq, digest, prev, sealed_at, received_at, mode, envelope)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
-    .bind(&origin.agent)
-    .bind(lane.number())
-    .bind(origin.epoch)
-    .bind(origin.seq)
+    .bind(&agent)
+    .bind(batch.lane.number())
+    .bind(integer(batch.epoch))
+    .bind(integer(batch.seq))
     .bind(digest.as_bytes().as_slice())
-    .bind(prev.as_bytes().as_slice())
-    .bind(stored(sealed_at))
+    .bind(batch.prev.as_bytes().as_slice())
+    .bind(stored(batch.sealed_at))
     .bind(stored(ledger.now))
-    .bind(mode)
+    .bind(mode_name(batch.mode))
     .bind(envelope)
     .execute(&mut *tx)
     .await
@@ -226,27 +232,74 @@ async fn store_batch(
          ON CONFLICT (agent, lane) DO UPDATE SET epoch = excluded.epoch, through = excluded.through,
             head = excluded.head, sealed_at = excluded.sealed_at, mode = excluded.mode",
     )
-    .bind(&origin.agent)
-    .bind(lane.number())
-    .bind(origin.epoch)
-    .bind(origin.seq)
+    .bind(&agent)
+    .bind(batch.lane.number())
+    .bind(integer(batch.epoch))
+    .bind(integer(batch.seq))
     .bind(digest.as_bytes().as_slice())
-    .bind(stored(sealed_at))
-    .bind(mode)
+    .bind(stored(batch.sealed_at))
+    .bind(mode_name(batch.mode))
     .execute(&mut *tx)
     .await
     .map_err(query("move the head of a chain"))?;
     sqlx::query("UPDATE agents SET version = $2 WHERE id = $1 AND version IS NOT $2")
-        .bind(&origin.agent)
-        .bind(version.to_string())
+        .bind(&agent)
+        .bind(batch.version.to_string())
         .execute(&mut *tx)
         .await
         .map_err(query("note an agent's version"))?;
     ledger.count("batches_stored");
-    if unknown_records > 0 {
-        *ledger.counters.entry("records_unknown").or_insert(0) += integer(unknown_records);
+    if was_told {
+        ledger.count("batches_resealed");
+        return Ok(());
     }
-    for record in records {
+    store_records(tx, ledger, from, batch).await
+}
+
+/// Whether a batch of another epoch told the same: what lay behind damage on an agent's disk is sealed again, and may
+/// have arrived before.
+async fn was_told(tx: &mut SqliteConnection, from: &Registered, batch: &Batch) -> Result<bool, StoreError> {
+    let others: Vec<Vec<u8>> = sqlx::query_scalar(
+        "SELECT envelope FROM batches WHERE agent = $1 AND lane = $2 AND sealed_at = $3 AND epoch <> $4",
+    )
+    .bind(batch.agent.to_string())
+    .bind(batch.lane.number())
+    .bind(stored(batch.sealed_at))
+    .bind(integer(batch.epoch))
+    .fetch_all(tx)
+    .await
+    .map_err(query("look for a batch that was sealed again"))?;
+    let read = |raw: &Vec<u8>| Envelope::from_bytes(raw).ok()?.verify(&from.key).ok();
+    let same = |other: Verified<Batch>| other.mode == batch.mode && other.records == batch.records;
+    Ok(others.iter().filter_map(read).any(same))
+}
+
+const fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Live => "live",
+        Mode::Replay => "replay",
+    }
+}
+
+/// Everything that a batch tells.
+async fn store_records(
+    tx: &mut SqliteConnection,
+    ledger: &mut Ledger,
+    from: &Registered,
+    batch: Batch,
+) -> Result<(), StoreError> {
+    let origin = Origin {
+        agent: batch.agent.to_string(),
+        body: from.body,
+        lane: batch.lane,
+        epoch: integer(batch.epoch),
+        seq: integer(batch.seq),
+        mode: mode_name(batch.mode),
+    };
+    if batch.unknown_records > 0 {
+        *ledger.counters.entry("records_unknown").or_insert(0) += integer(batch.unknown_records);
+    }
+    for record in batch.records {
         store_record(tx, ledger, &origin, record).await?;
     }
     Ok(())

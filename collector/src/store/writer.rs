@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::{Acquire as _, SqliteConnection};
+use sekimori_wire::time::Timestamp;
+use sqlx::{Acquire as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -49,7 +50,8 @@ impl Writer {
     pub fn start(store: Store, correlation: Correlation, exceptions: InForce) -> (Self, JoinHandle<()>) {
         let (jobs, queue) = mpsc::channel(SUBMISSIONS_MAX);
         let rejected = Arc::new(Mutex::new(Rejected::new()));
-        let task = Task { store, correlation, exceptions, queue, rejected: Arc::clone(&rejected) };
+        let committer = Committer::new(store, correlation, exceptions);
+        let task = Task { committer, queue, rejected: Arc::clone(&rejected) };
         (Self { jobs, rejected }, tokio::spawn(task.run()))
     }
 
@@ -83,9 +85,7 @@ impl Writer {
 }
 
 struct Task {
-    store: Store,
-    correlation: Correlation,
-    exceptions: InForce,
+    committer: Committer,
     queue: mpsc::Receiver<Job>,
     rejected: Arc<Mutex<Rejected>>,
 }
@@ -138,48 +138,131 @@ impl Task {
     }
 
     async fn transaction(&self, group: Vec<Job>, rejected: &Rejected) -> Result<Vec<Answer>, StoreError> {
-        let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
-        let mut answers = Vec::with_capacity(group.len());
-        let mut counters = BTreeMap::new();
-        // One set for the whole group: files that are read meanwhile count from the next.
-        let judge = self.exceptions.judge();
+        let now = clock::now();
+        let (mut commits, mut flushes, mut submissions) = (Vec::new(), Vec::new(), Vec::new());
         for job in group {
             match job {
-                Job::Flush(answer) => answers.push(Answer::Flushed(answer)),
+                Job::Flush(answer) => flushes.push(Answer::Flushed(answer)),
                 Job::Commit(submission, answer) => {
-                    let mut savepoint = tx.begin().await.map_err(query("begin"))?;
-                    let mut ledger = Ledger::new(clock::now(), self.correlation, judge.clone());
-                    match commit::submission(&mut savepoint, &mut ledger, *submission).await {
-                        Ok(outcome) => {
-                            savepoint.commit().await.map_err(query("commit"))?;
-                            for (name, count) in ledger.counters {
-                                *counters.entry(name.to_owned()).or_insert(0) += count;
-                            }
-                            answers.push(Answer::Done(answer, outcome));
-                        }
-                        Err(error) => {
-                            savepoint.rollback().await.map_err(query("roll back"))?;
-                            tracing::error!(error = error_chain(&error), "cannot store a submission");
-                        }
-                    }
+                    submissions.push(*submission);
+                    commits.push(answer);
                 }
             }
         }
+        let mut prepared = self.committer.prepare(submissions, now).await?;
+        prepared.note(rejected, now).await?;
+        let outcomes = prepared.commit().await?;
+        let done = commits.into_iter().zip(outcomes);
+        let answers = done.filter_map(|(answer, outcome)| Some(Answer::Done(answer, outcome?)));
+        Ok(answers.chain(flushes).collect())
+    }
+}
+
+/// What turns submissions into one transaction.
+#[derive(Clone, Debug)]
+pub struct Committer {
+    store: Store,
+    correlation: Correlation,
+    exceptions: InForce,
+    /// A mistake to be found: what is stored already is counted again.
+    #[cfg(feature = "fault")]
+    pub forgets_repeats: bool,
+}
+
+/// A transaction with everything in it, and not committed: dropped, nothing of it happened. Outcomes are told by
+/// [`Prepared::commit`] alone, so that nobody can acknowledge before.
+#[derive(Debug)]
+pub struct Prepared {
+    store: Store,
+    tx: Transaction<'static, Sqlite>,
+    outcomes: Vec<Option<Outcome>>,
+    counters: BTreeMap<String, i64>,
+}
+
+impl Committer {
+    /// Without mistakes.
+    pub const fn new(store: Store, correlation: Correlation, exceptions: InForce) -> Self {
+        Self {
+            store,
+            correlation,
+            exceptions,
+            #[cfg(feature = "fault")]
+            forgets_repeats: false,
+        }
+    }
+
+    /// Stores submissions in order, each in a savepoint of its own.
+    ///
+    /// # Errors
+    /// If the store fails. A submission that alone fails has no outcome.
+    pub async fn prepare(
+        &self,
+        submissions: Vec<Submission>,
+        now: Timestamp,
+    ) -> Result<Prepared, StoreError> {
+        let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
+        let mut outcomes = Vec::with_capacity(submissions.len());
+        let mut counters = BTreeMap::new();
+        // One set for the whole group: files that are read meanwhile count from the next.
+        let judge = self.exceptions.judge();
+        for submission in submissions {
+            let mut savepoint = tx.begin().await.map_err(query("begin"))?;
+            let mut ledger = Ledger::new(now, self.correlation, judge.clone());
+            #[cfg(feature = "fault")]
+            {
+                ledger.forgets_repeats = self.forgets_repeats;
+            }
+            match commit::submission(&mut savepoint, &mut ledger, submission).await {
+                Ok(outcome) => {
+                    savepoint.commit().await.map_err(query("commit"))?;
+                    for (name, count) in ledger.counters {
+                        *counters.entry(name.to_owned()).or_insert(0) += count;
+                    }
+                    outcomes.push(Some(outcome));
+                }
+                Err(error) => {
+                    savepoint.rollback().await.map_err(query("roll back"))?;
+                    tracing::error!(error = error_chain(&error), "cannot store a submission");
+                    outcomes.push(None);
+                }
+            }
+        }
+        Ok(Prepared { store: self.store.clone(), tx, outcomes, counters })
+    }
+}
+
+impl Prepared {
+    /// Adds whom the collector turned away.
+    async fn note(&mut self, rejected: &Rejected, now: Timestamp) -> Result<(), StoreError> {
         for ((peer, kind), (count, detail)) in rejected {
             let name = if kind == "tls" { "tls.failed".to_owned() } else { format!("refused.{kind}") };
-            *counters.entry(name).or_insert(0) += count;
-            write_rejection(&mut tx, peer, kind, *count, detail).await?;
+            *self.counters.entry(name).or_insert(0) += count;
+            write_rejection(&mut self.tx, (peer, kind), (*count, detail), now).await?;
         }
-        for (name, count) in &counters {
-            add_counter(&mut tx, name, *count).await?;
+        Ok(())
+    }
+
+    /// Commits, and then tells what became of each submission; `None` for one that failed.
+    ///
+    /// # Errors
+    /// If the store fails; then nothing happened.
+    pub async fn commit(mut self) -> Result<Vec<Option<Outcome>>, StoreError> {
+        for (name, count) in &self.counters {
+            add_counter(&mut self.tx, name, *count).await?;
         }
         let last: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
-            .fetch_one(&mut *tx)
+            .fetch_one(&mut *self.tx)
             .await
             .map_err(query("read the last change"))?;
-        tx.commit().await.map_err(query("commit"))?;
+        self.tx.commit().await.map_err(query("commit"))?;
         self.store.announce(last);
-        Ok(answers)
+        Ok(self.outcomes)
+    }
+
+    /// A mistake to be found: what would be told, before it is so.
+    #[cfg(feature = "fault")]
+    pub fn outcomes_too_early(&self) -> &[Option<Outcome>] {
+        &self.outcomes
     }
 }
 
@@ -201,10 +284,9 @@ impl Answer {
 
 async fn write_rejection(
     tx: &mut SqliteConnection,
-    peer: &str,
-    kind: &str,
-    count: i64,
-    detail: &str,
+    (peer, kind): (&str, &str),
+    (count, detail): (i64, &str),
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO rejections (peer, kind, count, last_at, detail) VALUES ($1, $2, $3, $4, $5)
@@ -214,7 +296,7 @@ async fn write_rejection(
     .bind(peer)
     .bind(kind)
     .bind(count)
-    .bind(stored(clock::now()))
+    .bind(stored(now))
     .bind(detail)
     .execute(&mut *tx)
     .await

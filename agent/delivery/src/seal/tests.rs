@@ -9,7 +9,7 @@ use sekimori_wire::record::{Gap, NamedCount, Summary};
 use sekimori_wire::text::BoundedText;
 
 use super::*;
-use crate::disk::fault;
+use crate::disk::fault::Disk;
 use crate::spool::Spool;
 use crate::spool::tests::scratch;
 
@@ -120,7 +120,7 @@ const AT: Timestamp = Timestamp::from_secs(1_700_000_000);
 /// Seals `rounds` labels from `next` on, with a collector that is slower at times; returns those that were promised.
 fn work(
     signer: &Arc<Signer>,
-    dir: &Path,
+    (dir, disk): (&Path, &Disk),
     collector: &mut Collector,
     next: &mut u64,
     rounds: u64,
@@ -131,7 +131,7 @@ fn work(
         let labels = *next..*next + 1 + round % 3;
         *next = labels.end;
         let sealed = sealer.seal(labels.clone().map(labelled).collect(), AT, Mode::Live);
-        if fault::crashed() {
+        if disk.crashed() {
             break;
         }
         assert_eq!(sealed.unwrap().waiting, 0);
@@ -159,27 +159,28 @@ fn a_crash_at_any_step_loses_nothing_and_repeats_nothing() {
     while !finished {
         for seed in 0..4 {
             let dir = scratch();
+            let disk = Disk::mount(dir.path());
             let mut collector = Collector::new(Arc::clone(&signer));
             let mut next = 0;
-            let mut promised = work(&signer, dir.path(), &mut collector, &mut next, 4);
-            fault::crash_after(steps, seed % 2 == 1);
-            promised.extend(work(&signer, dir.path(), &mut collector, &mut next, 9));
-            finished = !fault::crashed();
+            let mut promised = work(&signer, (dir.path(), &disk), &mut collector, &mut next, 4);
+            disk.crash_after(steps, seed % 2 == 1);
+            promised.extend(work(&signer, (dir.path(), &disk), &mut collector, &mut next, 9));
+            finished = !disk.crashed();
             if seed < 2 {
                 // Killed and started again, before the power goes; and the first acknowledgement gets lost.
-                fault::restart_process();
+                disk.restart_process();
                 let (sealer, spool) = open(&signer, dir.path()).unwrap();
                 collector.answers = false;
                 collector.take(&spool, 64);
                 collector.answers = true;
                 drop((sealer, spool));
                 if seed == 1 {
-                    promised.extend(work(&signer, dir.path(), &mut collector, &mut next, 3));
+                    promised.extend(work(&signer, (dir.path(), &disk), &mut collector, &mut next, 3));
                 }
             }
             let mut chance = chance(seed);
-            fault::restart(|below| if seed == 0 { 1 } else { chance(below) });
-            promised.extend(work(&signer, dir.path(), &mut collector, &mut next, 3));
+            disk.lose_power(|below| if seed == 0 { 1 } else { chance(below) });
+            promised.extend(work(&signer, (dir.path(), &disk), &mut collector, &mut next, 3));
             let (_sealer, spool) = open(&signer, dir.path()).unwrap();
             for lane in Lane::ALL {
                 let epoch = spool.of_lane(lane).head().at.epoch;
@@ -224,15 +225,16 @@ fn flip(dir: &Path, place: usize, bit: u8) -> bool {
 fn damage_is_declared(place: usize, bit: u8, steps: u32, seed: u64) -> bool {
     let signer = signer();
     let dir = scratch();
+    let disk = Disk::mount(dir.path());
     let mut collector = Collector::new(Arc::clone(&signer));
     let mut next = 0;
-    let promised = work(&signer, dir.path(), &mut collector, &mut next, 10);
+    let promised = work(&signer, (dir.path(), &disk), &mut collector, &mut next, 10);
     assert!(flip(dir.path(), place, bit));
-    fault::crash_after(steps, seed % 2 == 1);
+    disk.crash_after(steps, seed % 2 == 1);
     drop(open(&signer, dir.path()));
-    let crashed = fault::crashed();
+    let crashed = disk.crashed();
     let mut chance = chance(seed);
-    fault::restart(|below| if seed == 0 { 0 } else { chance(below) });
+    disk.lose_power(|below| if seed == 0 { 0 } else { chance(below) });
     let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
     sealer.seal(vec![label(next)], AT, Mode::Live).unwrap();
     collector.take_all(&spool);
@@ -275,17 +277,18 @@ fn a_loss_is_declared_once_whenever_the_power_goes() {
     for steps in 0..16 {
         for seed in 0..3 {
             let dir = scratch();
+            let disk = Disk::mount(dir.path());
             let mut collector = Collector::new(Arc::clone(&signer));
             let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
             while sealer.seal(vec![label(0)], AT, Mode::Live).unwrap().waiting == 0 {}
             while sealer.seal(vec![summary(10)], AT, Mode::Live).unwrap().dropped == 0 {}
             assert!(spool.of_lane(Lane::Urgent).undeclared().declaration().is_some());
             collector.take_all(&spool);
-            fault::crash_after(steps, seed % 2 == 1);
+            disk.crash_after(steps, seed % 2 == 1);
             drop(sealer.seal(vec![label(0)], AT, Mode::Live));
             drop((sealer, spool));
             let mut chance = chance(seed);
-            fault::restart(|below| if seed == 0 { 0 } else { chance(below) });
+            disk.lose_power(|below| if seed == 0 { 0 } else { chance(below) });
             let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
             sealer.seal(vec![], AT, Mode::Live).unwrap();
             collector.take_all(&spool);
@@ -345,13 +348,14 @@ fn a_full_spool_keeps_findings_drops_summaries_and_says_so() {
 #[test]
 fn a_full_disk_loses_nothing_that_fits_in_memory() {
     let (signer, dir) = (signer(), scratch());
+    let disk = Disk::mount(dir.path());
     let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
     sealer.seal(vec![label(0)], AT, Mode::Live).unwrap();
-    fault::disk_full(true);
+    disk.set_full(true);
     for n in 1..5 {
         assert_eq!(sealer.seal(vec![label(n)], AT, Mode::Live).unwrap().waiting, usize::try_from(n).unwrap());
     }
-    fault::disk_full(false);
+    disk.set_full(false);
     assert_eq!(sealer.seal(vec![], AT, Mode::Live).unwrap().waiting, 0);
     let mut collector = Collector::new(signer);
     collector.take_all(&spool);

@@ -173,7 +173,8 @@ impl Files {
         let mut out = Vec::new();
         let mut size = 0;
         let mut expected: Option<Position> = None;
-        for segment in self.list.iter().filter(|segment| segment.end() > position) {
+        let holds = |segment: &&Segment| segment.end() > position && segment.last >= segment.first;
+        for segment in self.list.iter().filter(holds) {
             let next = expected.unwrap_or_else(|| Position {
                 epoch: segment.epoch,
                 seq: if segment.epoch == position.epoch { position.seq + 1 } else { 1 },
@@ -212,10 +213,13 @@ impl Files {
         Ok(good.filter_map(|found| Envelope::from_bytes(bytes.get(found.envelope.clone())?).ok()).collect())
     }
 
-    /// Removes whole files up to `position`; the last stays, so that the end of the chain can be read from it.
-    pub(super) fn remove_through(&mut self, position: Position) {
-        while let [first, _, ..] = self.list.as_slice() {
-            if first.end() > position {
+    /// Removes whole files up to `position`; the last that holds anything stays, so that the end of the chain can be read
+    /// from it. (A later one may be empty: what an append for which there was no room has left.)
+    /// Unless `position` is `known` to the chain file, each is gone for good before the next goes: what is left then is
+    /// never more than an end of the chain, whose first name tells what was removed.
+    pub(super) fn remove_through(&mut self, position: Position, known: bool) {
+        while let [first, later @ ..] = self.list.as_slice() {
+            if first.end() > position || later.iter().all(|segment| segment.last < segment.first) {
                 break;
             }
             if let Err(error) = disk::remove(&first.path) {
@@ -223,15 +227,19 @@ impl Files {
                 break;
             }
             self.list.remove(0);
+            if !known && let Err(error) = disk::sync_dir(&self.dir) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "acknowledged segments stay");
+                break;
+            }
         }
     }
 
-    /// Removes what comes after `end` in its epoch.
+    /// Removes what comes after `end` in its epoch, readable or not.
     pub(super) fn cut(&mut self, end: Position) -> Result<(), DiskError> {
         self.writer = None;
         let mut kept = Vec::with_capacity(self.list.len());
         for mut segment in self.list.drain(..) {
-            if segment.epoch != end.epoch || segment.last <= end.seq {
+            if segment.epoch != end.epoch || segment.last < end.seq {
                 kept.push(segment);
             } else if segment.first > end.seq {
                 disk::remove(&segment.path)?;

@@ -5,7 +5,7 @@
 //! read again in a new epoch, after a record that declares the rest as lost. It is one step for the outside: `chain` tells
 //! which epoch is valid, and what an interrupted renewal has left is removed by the next opening.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::MutexGuard;
 
@@ -30,7 +30,7 @@ pub struct Recovery {
     pub lost_batches: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Broken {
     /// The last batch that can be delivered in each damaged epoch.
     keep: Vec<Position>,
@@ -68,14 +68,40 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
         // Any append declares what was undeclared before it.
         chain.undeclared = Undeclared::default();
     }
+    // Without the chain file, what is not readable at the end may be batches that were delivered: their numbers must not be
+    // used again.
+    let is_end_unknown = known.is_none() && (recovery.torn_bytes > 0 || is_unreadable(files.list.last()));
+    if let Some(newest) = files.list.last().filter(|_| is_end_unknown) {
+        chain.head.at = chain.head.at.max(newest.end());
+    }
     if let Some(oldest) = files.list.first() {
         let removed = Position { epoch: oldest.epoch, seq: oldest.first.saturating_sub(1) };
         chain.acked = chain.acked.max(removed).min(chain.head.at);
     }
-    let broken = runs.broken(&chain, recovery.damaged_bytes);
+    let mut broken = runs.broken(&chain, recovery.damaged_bytes);
+    if is_end_unknown {
+        let end = chain.head.at;
+        let broken = broken.get_or_insert_default();
+        if broken.keep.iter().all(|keep| keep.epoch != end.epoch) {
+            broken.keep.push(end);
+        }
+        broken.lost_batches = broken.lost_batches.max(1);
+    }
     recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
-    files.remove_through(chain.acked);
+    // Where something is lost, the names of the files are what tells so, until the chain is renewed.
+    if broken.is_none() {
+        // Without the file: now the end is known; after the next crash it might not be.
+        let is_known = match &known {
+            Some(known) => known.acked >= chain.acked,
+            None => files.list.is_empty() || chain.write(&chain_path(dir)).is_ok(),
+        };
+        files.remove_through(chain.acked, is_known);
+    }
     Ok((State { chain, files, broken }, recovery))
+}
+
+fn is_unreadable(segment: Option<&Segment>) -> bool {
+    segment.is_some_and(|segment| segment.last < segment.first)
 }
 
 fn recover_segment(
@@ -109,25 +135,40 @@ fn recover_segment(
     for found in &scan.records {
         runs.add(epoch, found.seq);
     }
+    if rest > 0 {
+        runs.open(epoch);
+    }
     let last = scan.records.last().map_or_else(|| first.saturating_sub(1), |found| found.seq);
     Ok(Segment { path: path.to_owned(), epoch, first, last, bytes: size })
 }
 
 /// Which numbers were found, per epoch, as inclusive ranges: one where nothing is missing.
 #[derive(Debug, Default)]
-struct Runs(BTreeMap<u64, Vec<(u64, u64)>>);
+struct Runs {
+    found: BTreeMap<u64, Vec<(u64, u64)>>,
+    /// Epochs whose last bytes are no record.
+    open: BTreeSet<u64>,
+}
 
 impl Runs {
     fn add(&mut self, epoch: u64, seq: u64) {
-        let runs = self.0.entry(epoch).or_default();
+        self.open.remove(&epoch);
+        let runs = self.found.entry(epoch).or_default();
         match runs.last_mut() {
             Some((_, last)) if *last + 1 == seq => *last = seq,
             Some(_) | None => runs.push((seq, seq)),
         }
     }
 
+    /// What follows in this epoch cannot be read.
+    fn open(&mut self, epoch: u64) {
+        self.found.entry(epoch).or_default();
+        self.open.insert(epoch);
+    }
+
     fn cut(&mut self, end: Position) {
-        if let Some(runs) = self.0.get_mut(&end.epoch) {
+        self.open.remove(&end.epoch);
+        if let Some(runs) = self.found.get_mut(&end.epoch) {
             runs.retain(|(first, _)| *first <= end.seq);
             if let Some((_, last)) = runs.last_mut() {
                 *last = end.seq.min(*last);
@@ -136,9 +177,9 @@ impl Runs {
     }
 
     fn broken(mut self, chain: &Chain, lost_bytes: u64) -> Option<Broken> {
-        self.0.entry(chain.head.at.epoch).or_default();
+        self.found.entry(chain.head.at.epoch).or_default();
         let mut broken = Broken { keep: Vec::new(), lost_batches: 0, lost_bytes };
-        for (epoch, runs) in self.0.range(chain.acked.epoch..) {
+        for (epoch, runs) in self.found.range(chain.acked.epoch..) {
             let start = if *epoch == chain.acked.epoch { chain.acked.seq } else { 0 };
             let found = runs.iter().filter(|(_, last)| *last > start);
             let (mut keep, mut count, mut end) = (start, 0, start);
@@ -152,6 +193,9 @@ impl Runs {
             }
             if *epoch == chain.head.at.epoch {
                 end = end.max(chain.head.at.seq);
+            } else if self.open.contains(epoch) {
+                // How many they were is not known any more.
+                end += 1;
             }
             if keep != end {
                 broken.keep.push(Position { epoch: *epoch, seq: keep });

@@ -181,12 +181,13 @@ fn one_writer_at_a_time() {
 #[test]
 fn a_failed_append_leaves_nothing_behind() {
     let dir = scratch();
+    let disk = disk::fault::Disk::mount(dir.path());
     let spool = open(dir.path());
     append(&spool, 2, 0).unwrap();
-    disk::fault::disk_full(true);
+    disk.set_full(true);
     assert!(append(&spool, 1, 1).unwrap_err().is_full());
     assert_eq!(all(&spool).len(), 2);
-    disk::fault::disk_full(false);
+    disk.set_full(false);
     // Of every later size: what the failed one may have left is taken back first.
     append(&spool, 7, 2).unwrap();
     assert_eq!(all(&spool).len(), 9);

@@ -1,0 +1,190 @@
+//! A storm of `kill -9` under load: whatever was sealed is stored, once, in one unbroken chain.
+//!
+//! A handful of kills with the other tests; `cargo xtask kills` asks for as many as one has time for (`SEKIMORI_KILLS`).
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use sekimori_delivery::lanes::Lanes;
+use sekimori_wire::batch::{Batch, Lane};
+use sekimori_wire::envelope::{Envelope, VerifyingKey};
+use sekimori_wire::record::Record;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, SqliteConnection};
+
+use crate::crash::{alert, run_agent};
+use crate::support::{Agent, Collector, free_port, wait_for};
+
+/// Kills where nobody asks for more.
+const KILLS: u32 = 6;
+const SOON: Duration = Duration::from_secs(60);
+/// Between two alerts: about a hundred a second.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Sends numbered alerts to the agent until it is told to stop, over new connections while the agent is away.
+struct Load {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU32>,
+    sender: std::thread::JoinHandle<()>,
+}
+
+impl Load {
+    fn start(port: u16) -> Self {
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&sent));
+        let sender = std::thread::spawn(move || {
+            let mut stream: Option<TcpStream> = None;
+            while !stopped.load(Ordering::Relaxed) {
+                if stream.is_none() {
+                    stream = TcpStream::connect(("127.0.0.1", port)).ok();
+                }
+                if let Some(open) = &mut stream {
+                    let number = count.fetch_add(1, Ordering::Relaxed);
+                    if open.write_all(alert(number).as_bytes()).is_err() {
+                        stream = None;
+                    }
+                }
+                std::thread::sleep(PAUSE);
+            }
+        });
+        Self { stop, sent, sender }
+    }
+
+    fn end(self) -> u32 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.sender.join().expect("the sender");
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// The numbers of the alerts in a batch, counted.
+fn count(batch: &Batch, numbers: &mut BTreeMap<u32, u32>) {
+    for record in &batch.records {
+        if let Record::EndpointAlert(alert) = record {
+            *numbers.entry(alert.signature_id.parse().expect("a number")).or_default() += 1;
+        }
+    }
+}
+
+/// What a dead agent's spool holds that is not acknowledged, read from a copy.
+fn sealed(agent: &Agent, key: &VerifyingKey, numbers: &mut BTreeMap<u32, u32>) {
+    let copy = tempfile::tempdir().expect("a folder");
+    let spool = agent.state.join("spool");
+    for folder in ["", "detail"] {
+        std::fs::create_dir_all(copy.path().join(folder)).expect("a folder");
+        for entry in std::fs::read_dir(spool.join(folder)).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            if path.is_file() {
+                let name = path.file_name().expect("a file has a name");
+                std::fs::copy(&path, copy.path().join(folder).join(name)).expect("a copy");
+            }
+        }
+    }
+    let lanes = Lanes::open(copy.path(), 1 << 30).expect("a spool");
+    for lane in Lane::ALL {
+        let spool = lanes.of_lane(lane);
+        assert_eq!(spool.recovery().lost_batches, 0, "nothing sealed is lost by a kill");
+        for (_, envelope) in spool.oldest_unacked(usize::MAX, usize::MAX).expect("a readable spool") {
+            count(&envelope.verify(key).expect("sealed by this agent"), numbers);
+        }
+    }
+}
+
+/// What the collector's store says, read beside it.
+struct Ledger {
+    runtime: tokio::runtime::Runtime,
+    database: SqliteConnectOptions,
+}
+
+impl Ledger {
+    fn of(collector: &Collector) -> Self {
+        let folder = collector.config().parent().expect("a folder").to_owned();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Self {
+            runtime,
+            database: SqliteConnectOptions::new().filename(folder.join("store/sekimori.db")).read_only(true),
+        }
+    }
+
+    fn rows(&self, query: &'static str) -> Vec<sqlx::sqlite::SqliteRow> {
+        self.runtime.block_on(async {
+            let mut store = SqliteConnection::connect_with(&self.database).await.expect("a store");
+            sqlx::query(query).fetch_all(&mut store).await.expect("rows")
+        })
+    }
+
+    fn key(&self) -> VerifyingKey {
+        let rows = self.rows("SELECT signing_key FROM agents");
+        VerifyingKey::from_bytes(&rows[0].get::<Vec<u8>, _>(0)).expect("a key")
+    }
+
+    fn number(&self, query: &'static str) -> i64 {
+        self.rows(query)[0].get(0)
+    }
+}
+
+#[test]
+fn whatever_was_sealed_is_stored_once_however_often_both_are_killed() {
+    let kills = std::env::var("SEKIMORI_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number"));
+    let mut collector = Collector::start();
+    let agent = collector.enrol("422011", "storm");
+    let ledger = Ledger::of(&collector);
+    let key = ledger.key();
+    let port = free_port();
+    let mut running = run_agent(&agent, port);
+    let load = Load::start(port);
+    let began = Instant::now();
+    let (mut promised, mut of_agent) = (BTreeMap::new(), 0);
+    for _ in 0..kills {
+        // Chance, and no seed: what the processes do meanwhile cannot be repeated anyway.
+        let chance =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock").subsec_nanos();
+        std::thread::sleep(Duration::from_millis((chance / 1000 % 1500).into()));
+        // The agent lives long enough to seal, most of the time.
+        let agent_dies = chance / 7 % 3 == 0;
+        if agent_dies {
+            of_agent += 1;
+            running.kill_hard();
+            sealed(&agent, &key, &mut promised);
+            running = run_agent(&agent, port);
+        }
+        if !agent_dies {
+            collector.kill_hard();
+            collector.run();
+        }
+    }
+    let seconds = began.elapsed().as_secs();
+    let sent = load.end();
+    wait_for("everything is sealed and acknowledged", SOON, || {
+        std::thread::sleep(Duration::from_millis(1500));
+        (agent.waiting() == 0).then_some(())
+    });
+    assert!(running.stop().success(), "a clean stop");
+
+    let mut stored = BTreeMap::new();
+    for row in ledger.rows("SELECT envelope FROM batches") {
+        let envelope = Envelope::from_bytes(&row.get::<Vec<u8>, _>(0)).expect("an envelope");
+        count(&envelope.verify(&key).expect("signed by the agent"), &mut stored);
+    }
+    let lost: Vec<&u32> = promised.keys().filter(|number| !stored.contains_key(*number)).collect();
+    assert!(lost.is_empty(), "sealed, and not stored: {lost:?}");
+    let twice: Vec<&u32> = stored.iter().filter(|(_, times)| **times > 1).map(|(number, _)| number).collect();
+    assert!(twice.is_empty(), "stored twice: {twice:?}");
+    let alerts = ledger.number("SELECT count(*) FROM alerts");
+    assert_eq!(usize::try_from(alerts), Ok(stored.len()), "each alert is counted once");
+    assert_eq!(ledger.number("SELECT count(*) FROM gaps"), 0, "and no loss is declared");
+    assert_eq!(ledger.number("SELECT max(epoch) FROM batches"), 1, "all in one chain");
+    assert_eq!(collector.counter("refused.forked"), 0);
+    collector.assert_verifies();
+    let batches = ledger.number("SELECT count(*) FROM batches");
+    println!(
+        "kills: {kills} ({of_agent} of the agent) in {seconds} s, {sent} alerts sent, {alerts} stored once, {} seen sealed \
+         at a kill, {batches} batches, 0 lost, 0 twice",
+        promised.len()
+    );
+}

@@ -1,0 +1,110 @@
+//! What an agent was given, what was promised to whoever gave it, and what may be missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sekimori_delivery::lanes::Lanes;
+use sekimori_delivery::seal::Signer;
+use sekimori_delivery::spool::{Position, SpoolError};
+use sekimori_wire::batch::Lane;
+use sekimori_wire::id::Digest;
+use sekimori_wire::record::Record;
+
+use crate::label;
+
+/// The books of one agent, kept by somebody who sees its spool whenever it was changed.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    /// Every batch that was ever seen sealed.
+    pub(crate) batches: BTreeMap<(Lane, Position), Seen>,
+    /// Labels of health: the store keeps only the last of it.
+    pub(crate) health: BTreeSet<u64>,
+    /// Labels that were sealed durably.
+    pub(crate) promised: BTreeSet<u64>,
+    /// Signed acknowledgements reached up to here.
+    pub(crate) acked: BTreeMap<(Lane, u64), u64>,
+    /// Bits of its disk that were flipped: damage is allowed, if declared.
+    pub(crate) rotten: u64,
+    /// Chains that were renewed.
+    pub(crate) renewals: u64,
+    /// Records that the sealer was given.
+    pub(crate) given: u64,
+    /// Records that the sealer said it dropped.
+    dropped: u64,
+    /// Of these, what must be known to the disk by now.
+    settled: u64,
+    /// Dropped, not settled, and then the process died.
+    forgiven: u64,
+    /// Records that were in the memory of a process that died: declared, if it came to that, and else not.
+    forgotten: u64,
+    looked_at: BTreeMap<Lane, Position>,
+}
+
+/// A batch in the spool.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) digest: Digest,
+    pub(crate) labels: Vec<u64>,
+}
+
+impl Account {
+    /// Writes down what is new in the spools; how many labels are newly promised.
+    pub(crate) fn look(&mut self, lanes: &Lanes, signer: &Signer) -> Result<u64, SpoolError> {
+        let mut labels = 0;
+        for lane in Lane::ALL {
+            let spool = lanes.of_lane(lane);
+            let head = spool.head().at;
+            if self.looked_at.get(&lane) == Some(&head) {
+                continue;
+            }
+            let mut last = spool.acked();
+            for (at, envelope) in spool.oldest_unacked(usize::MAX, usize::MAX)? {
+                last = at;
+                if self.batches.contains_key(&(lane, at)) {
+                    continue;
+                }
+                let Ok(batch) = envelope.verify(signer.key.verifying_key()) else { continue };
+                let health = batch.records.iter().filter(|one| matches!(one, Record::Health(_)));
+                self.health.extend(health.filter_map(label::label_of));
+                let own: Vec<u64> = batch.records.iter().filter_map(label::label_of).collect();
+                labels += own.iter().filter(|one| self.promised.insert(**one)).count() as u64;
+                self.batches.insert((lane, at), Seen { digest: envelope.digest(), labels: own });
+            }
+            // Only one epoch is given at a time: a later one shows once this is acknowledged.
+            if last >= head {
+                self.looked_at.insert(lane, head);
+            }
+        }
+        Ok(labels)
+    }
+
+    /// The sealer said that it dropped this many; `durable`: and could write that down.
+    pub(crate) const fn drop_records(&mut self, count: u64, durable: bool) {
+        self.dropped += count;
+        if durable {
+            self.settled = self.dropped;
+        }
+    }
+
+    /// The process died with this many records that it had not sealed.
+    pub(crate) const fn forget(&mut self, waiting: u64) {
+        self.forgiven += self.dropped - self.settled;
+        self.settled = self.dropped;
+        self.forgotten += waiting;
+    }
+
+    /// A signed acknowledgement was acted upon.
+    pub(crate) fn acknowledged(&mut self, lane: Lane, through: Position) {
+        let acked = self.acked.entry((lane, through.epoch)).or_default();
+        *acked = through.seq.max(*acked);
+    }
+
+    /// Bounds of what must be declared as dropped.
+    pub(crate) const fn declared_between(&self) -> (u64, u64) {
+        (self.dropped - self.forgiven, self.dropped + self.forgotten)
+    }
+
+    /// Records that the sealer said it dropped.
+    pub(crate) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
