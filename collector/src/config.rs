@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::fleet::watch::Limits;
+
 /// Largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -30,6 +32,8 @@ pub struct Config {
     pub exceptions: Vec<PathBuf>,
     /// What holds of exceptions that only agents know.
     pub agents_own: AgentsOwn,
+    /// When an agent's silence or clock is told.
+    pub watch: Limits,
     /// Connections of each listener at a time.
     pub connections_max: usize,
     /// How long TLS and the head of a request may take.
@@ -80,9 +84,12 @@ impl Config {
         let connections = within("limits.connections", file.limits.connections, 1, 65_536, "is 1 to 65536")?;
         let seconds =
             within("limits.handshake_seconds", file.limits.handshake_seconds, 1, 120, "is 1 to 120")?;
+        let silent = within("fleet.silent_seconds", file.fleet.silent_seconds, 4, 86_400, "is 4 to 86400")?;
+        let skew = within("fleet.skew_seconds", file.fleet.skew_seconds, 2, 86_400, "is 2 to 86400")?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         Ok(Self {
             agents_own: file.exceptions.agents_own,
+            watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
             dir,
             hosts: file.listen.hosts,
@@ -125,6 +132,8 @@ struct File {
     exceptions: ExceptionsFile,
     #[serde(default)]
     limits: LimitsFile,
+    #[serde(default)]
+    fleet: FleetFile,
 }
 
 /// Relative names are looked for beside the configuration.
@@ -179,6 +188,19 @@ struct LimitsFile {
 impl Default for LimitsFile {
     fn default() -> Self {
         Self { connections: 4096, handshake_seconds: 10 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FleetFile {
+    silent_seconds: u64,
+    skew_seconds: u64,
+}
+
+impl Default for FleetFile {
+    fn default() -> Self {
+        Self { silent_seconds: 300, skew_seconds: 30 }
     }
 }
 

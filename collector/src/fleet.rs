@@ -29,6 +29,8 @@ use crate::store::{Store, StoreError, query};
 use authority::{AuthorityError, Issued, Paths};
 
 pub mod authority;
+pub mod policy;
+pub mod watch;
 
 /// Body of `POST /v1/enroll`.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;

@@ -85,6 +85,8 @@ async fn receive(State(state): State<Intake>, peer: Option<Extension<Peer>>, req
             Outcome::Refused(busy())
         }
     };
+    // An agent that is told of no policy keeps the one that it has.
+    let policy_version = state.store.policy_version(&peer.agent().to_string()).await.unwrap_or_default();
     let answer = match outcome {
         Outcome::Through(lane, head) => Answer::Ack(Envelope::seal_ack(
             &Ack {
@@ -94,6 +96,7 @@ async fn receive(State(state): State<Intake>, peer: Option<Extension<Peer>>, req
                 through: head.through,
                 head: head.digest,
                 at: clock::now(),
+                policy_version,
             },
             &state.ack_key,
         )),

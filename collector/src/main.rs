@@ -21,6 +21,8 @@ use sekimori_collector::cli::{AgentCommand, Cli, Command, Init, UserCommand};
 use sekimori_collector::config::{Config, ConfigError};
 use sekimori_collector::exceptions::InForce;
 use sekimori_collector::exceptions::file::FileError;
+use sekimori_collector::fleet::policy::PolicyError;
+use sekimori_collector::fleet::policy::file::PolicyFileError;
 use sekimori_collector::server::Server;
 use sekimori_collector::store::Store;
 use sekimori_collector::{clock, fleet, init, status, verify};
@@ -39,7 +41,10 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
-            let misused = error.is::<ConfigError>() || error.is::<FileError>() || error.is::<Usage>();
+            let misused = error.is::<ConfigError>() || error.is::<FileError>()
+                || error.is::<PolicyFileError>()
+                || error.is::<PolicyError>()
+                || error.is::<Usage>();
             ExitCode::from(if misused { 2 } else { 1 })
         }
     }
@@ -58,6 +63,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::User(command) => user(command).await?,
         Command::Exceptions(command) => {
             print(sekimori_collector::exceptions::command::run(&command).await?.trim_end())?;
+        }
+        Command::Policy(command) => {
+            print(sekimori_collector::fleet::policy::command::run(&command).await?.trim_end())?;
         }
         Command::Status(args) => {
             let status = status::read(&read_only(&args.config).await?).await?;
