@@ -65,7 +65,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(sekimori_collector::exceptions::command::run(&command).await?.trim_end())?;
         }
         Command::Policy(command) => {
-            print(sekimori_collector::fleet::policy::command::run(&command).await?.trim_end())?;
+            print(fleet::policy::command::run(&command).await?.trim_end())?;
         }
         Command::Status(args) => {
             let status = status::read(&read_only(&args.config).await?).await?;

@@ -49,6 +49,8 @@ pub(super) struct Sealing {
     policy: Arc<Standing>,
     /// To the reloader.
     words: Sender<Word>,
+    /// Version and state of the policy, as last reported.
+    said: (u64, String),
     /// Watches the policy that is on trial.
     guard: Option<Guard>,
     /// The agent's own health before the newest.
@@ -90,6 +92,7 @@ impl Sealing {
             shelf,
             policy,
             words,
+            said: (0, String::new()),
             guard: None,
             reading: Reading::default(),
             began: Instant::now(),
@@ -152,7 +155,10 @@ impl Sealing {
         if self.monitor.is_alive() {
             notify(&[NotifyState::Watchdog]);
         }
-        if self.level_changed() {
+        let policy = self.policy.reported();
+        let is_news = policy != self.said;
+        self.said = policy;
+        if self.level_changed() || is_news {
             (*status, *health) = (now, now);
         }
         if now < *status && now < *health {

@@ -6,7 +6,7 @@ use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 use serde_json::json;
 
-use super::ruling::{Ruling, Source, rule};
+use super::ruling::{Ruling, Source, Whose, rule};
 use super::*;
 use crate::config::{AgentsOwn, Correlation};
 use crate::store::commit::{Ledger, Origin};
@@ -107,7 +107,7 @@ fn the_collectors_judgement_rules_where_it_knows_the_id() {
         (scan(1, april(31), &[443]), None),
     ];
     for (finding, expected) in cases {
-        let ruling = rule(&judge, &finding);
+        let ruling = rule(&judge, whose(), &finding);
         let got = ruling.note().map(|note| {
             let text = |key: &str| note[key].as_str().unwrap();
             assert_eq!(note["agent"].as_str(), finding.excepted_by.as_deref());
@@ -116,12 +116,12 @@ fn the_collectors_judgement_rules_where_it_knows_the_id() {
         });
         assert_eq!(got, expected, "{finding:?}");
     }
-    assert_eq!(rule(&Judge::default(), &scan(1, april(30), &[443])), Ruling::Counts);
+    assert_eq!(rule(&Judge::default(), whose(), &scan(1, april(30), &[443])), Ruling::Counts);
     // Where agents may not decide by themselves, the finding counts, and what was refused is shown.
     let strict = Judge { agents_own: AgentsOwn::Refuse, ..judge };
-    let ruling = rule(&strict, &said("EX-9", scan(1, april(31), &[443])));
+    let ruling = rule(&strict, whose(), &said("EX-9", scan(1, april(31), &[443])));
     assert_eq!((ruling.excepted(), &ruling.note().unwrap()["verdict"]), (None, &json!("refused")));
-    assert!(rule(&strict, &said("EX-9", scan(1, april(30), &[443]))).excepted().is_some());
+    assert!(rule(&strict, whose(), &said("EX-9", scan(1, april(30), &[443]))).excepted().is_some());
 }
 
 /// A store and what the writer gives a submission.
@@ -322,4 +322,8 @@ async fn a_store_of_before_keeps_what_agents_said() {
     let note = r#"{"id":"EX-9","source":"agent","verdict":"unknown"}"#;
     assert_eq!(rows[0], ("a".into(), Some("EX-9".into()), Some(note.into())));
     assert!(rows[1..].iter().all(|(_, by, note)| by.is_none() && note.is_none()), "{rows:?}");
+}
+
+fn whose() -> Whose<'static> {
+    Whose { agent: "00", body: "422011".parse().unwrap() }
 }

@@ -123,6 +123,18 @@ impl Store {
         Ok(u64::try_from(version).unwrap_or_default())
     }
 
+    /// The newest change of any policy; 0 if there is none.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn newest_policy(&self) -> Result<u64, StoreError> {
+        let version: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM policies")
+            .fetch_one(self.reader())
+            .await
+            .map_err(query("read the newest policy"))?;
+        Ok(u64::try_from(version).unwrap_or_default())
+    }
+
     /// The bytes of a bundle.
     ///
     /// # Errors

@@ -141,6 +141,7 @@ impl Task {
         let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
         let mut answers = Vec::with_capacity(group.len());
         let mut counters = BTreeMap::new();
+        self.exceptions.look_at_policies(&self.store).await?;
         // One set for the whole group: files that are read meanwhile count from the next.
         let judge = self.exceptions.judge();
         for job in group {
