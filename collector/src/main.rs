@@ -170,12 +170,7 @@ async fn agent(command: AgentCommand) -> anyhow::Result<ExitCode> {
                 print(&serde_json::to_string(&agents)?)?;
             } else {
                 for agent in agents {
-                    let state = if agent.revoked_at.is_some() { "revoked" } else { "enrolled" };
-                    let seen = agent.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
-                    print(&format!(
-                        "{}  {}  {state}  last seen {seen}  {}",
-                        agent.id, agent.body, agent.name
-                    ))?;
+                    print(&agent.to_string())?;
                 }
             }
         }

@@ -45,7 +45,7 @@ fn a_policy_is_applied_and_a_silent_sensor_is_told() {
     let agent = link.run();
     for (broken, place) in [
         (POLICY.replace("104857600", "5"), "policy.toml, line 4: settings.spool_max_bytes 5 is not between"),
-        (POLICY.replace("owner", "oner"), "line 12"),
+        (POLICY.replace("owner", "oner"), "line 11, column 1"),
         (POLICY.replace("2027-10-01", "2027-10-32"), "policy.toml, line 6: exception \"EX-9\""),
         (POLICY.replace("422011", "131016"), "there is no body body:131016"),
     ] {

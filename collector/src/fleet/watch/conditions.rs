@@ -206,7 +206,13 @@ impl Facts {
         Self { uptime: number(health, "uptime_seconds").unwrap_or_default(), counts, clock }
     }
 
-    fn count(&self, name: &str) -> u64 {
+    /// Offset and error of the agent's clock, in milliseconds.
+    pub const fn clock(&self) -> Option<(i64, u64)> {
+        self.clock
+    }
+
+    /// A counter; 0 if there is none.
+    pub fn count(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or_default()
     }
 }
