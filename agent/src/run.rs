@@ -184,7 +184,11 @@ struct Around {
 }
 
 /// Fetches the collector's policy.
-fn fetching(around: &Around, config: &Config, stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+fn fetching(
+    around: &Around,
+    config: &Config,
+    stopped: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
     let fetcher = Fetcher {
         identity: Arc::clone(&around.identity),
         urls: config.collector_urls.clone(),

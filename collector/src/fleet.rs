@@ -180,8 +180,15 @@ impl fmt::Display for AgentRow {
             empty if empty.is_empty() => "-".to_owned(),
             text => text.chars().take(most).collect(),
         };
-        let clock = self.clock_ms.map_or_else(|| "-".to_owned(), |(offset, error)| format!("{offset:+}±{error} ms"));
-        writeln!(f, "{}  {}  {state}  last seen {seen}  {}", self.id, self.body, BoundedText::<64>::new(&self.name))?;
+        let clock =
+            self.clock_ms.map_or_else(|| "-".to_owned(), |(offset, error)| format!("{offset:+}±{error} ms"));
+        writeln!(
+            f,
+            "{}  {}  {state}  last seen {seen}  {}",
+            self.id,
+            self.body,
+            BoundedText::<64>::new(&self.name)
+        )?;
         writeln!(
             f,
             "    version {}, configuration {}, intelligence {}, certificate until {}",

@@ -41,7 +41,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
-            let misused = error.is::<ConfigError>() || error.is::<FileError>()
+            let misused = error.is::<ConfigError>()
+                || error.is::<FileError>()
                 || error.is::<PolicyFileError>()
                 || error.is::<PolicyError>()
                 || error.is::<Usage>();

@@ -127,7 +127,10 @@ impl Server {
             connections: Arc::new(Semaphore::new(config.connections_max)),
         };
         let doors = [
-            (self.ingest, door(mutual, ingest::router(intake.clone()).merge(policy::serve::router(intake.clone())))),
+            (
+                self.ingest,
+                door(mutual, ingest::router(intake.clone()).merge(policy::serve::router(intake.clone()))),
+            ),
             (self.enroll, door(Arc::clone(&server_only), fleet::router(intake))),
             (
                 self.console,

@@ -95,6 +95,8 @@ fn a_policy_is_applied_and_a_silent_sensor_is_told() {
     let _agent = link.run();
     let log = std::fs::read_to_string(link.agent.state.join("agent.log")).expect("a log");
     assert!(log.contains("the stored policy 1 is damaged: the signature does not fit"), "{log}");
-    wait_for("the policy is fetched anew", SOON, || (reported(&link) == (1, "trial 1".to_owned())).then_some(()));
+    wait_for("the policy is fetched anew", SOON, || {
+        (reported(&link) == (1, "trial 1".to_owned())).then_some(())
+    });
     link.collector.assert_verifies();
 }

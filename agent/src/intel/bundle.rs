@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Import, Place, Reason, Row, kind_of};
 
-
 /// Why a bundle is not believed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BundleError {

@@ -82,7 +82,10 @@ impl Fetcher {
             match fetched {
                 Ok(()) => (wait, asks_again) = (ASK_EVERY, false),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "the collector's policy cannot be had");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "the collector's policy cannot be had"
+                    );
                     if let FetchError::Policy(cause) = &error {
                         self.standing.say(format!("refused: {cause}"));
                     }

@@ -96,7 +96,12 @@ impl Folder {
     }
 
     /// Keeps an envelope; [`Folder::write`] makes it count.
-    pub(crate) fn keep(&self, version: u64, envelope: &Envelope, key: &VerifyingKey) -> Result<Stored, DiskError> {
+    pub(crate) fn keep(
+        &self,
+        version: u64,
+        envelope: &Envelope,
+        key: &VerifyingKey,
+    ) -> Result<Stored, DiskError> {
         disk::create_private_dir(&self.dir)?;
         disk::write_atomic(&self.envelope(version), &envelope.to_bytes())?;
         Ok(Stored { version, key: URL_SAFE_NO_PAD.encode(key.as_bytes()) })
@@ -126,7 +131,9 @@ impl Folder {
         for stored in [&record.current, &record.previous].into_iter().flatten() {
             needed.push(self.envelope(stored.version));
             let policy = self.read(stored);
-            needed.extend(policy.iter().flat_map(|policy| &policy.rules.intel).map(|one| self.bundle(one.digest)));
+            needed.extend(
+                policy.iter().flat_map(|policy| &policy.rules.intel).map(|one| self.bundle(one.digest)),
+            );
         }
         let files = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path());
         for path in files.filter(|path| !needed.contains(path)) {

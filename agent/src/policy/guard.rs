@@ -77,7 +77,10 @@ impl Guard {
         if reading.level > before.level {
             let since = *self.higher.get_or_insert(now);
             if now.saturating_sub(since) >= LEVEL_HELD {
-                return Said::Worse(format!("overload rose from level {} to {}", before.level, reading.level));
+                return Said::Worse(format!(
+                    "overload rose from level {} to {}",
+                    before.level, reading.level
+                ));
             }
         } else {
             self.higher = None;
@@ -89,7 +92,11 @@ impl Guard {
         let most = before.memory.saturating_add(before.memory / 2).saturating_add(MEMORY_SLACK);
         if before.memory > 0 && reading.memory > most {
             let mib = |bytes: u64| bytes >> 20;
-            return Said::Worse(format!("memory rose from {} to {} MiB", mib(before.memory), mib(reading.memory)));
+            return Said::Worse(format!(
+                "memory rose from {} to {} MiB",
+                mib(before.memory),
+                mib(reading.memory)
+            ));
         }
         if now.saturating_sub(self.began) >= TRIAL { Said::Proven } else { Said::Wait }
     }

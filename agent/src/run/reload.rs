@@ -192,7 +192,11 @@ impl Reloader {
         let before = self.policy.as_ref().map_or(0, |policy| policy.version);
         let is_settled = match self.take(&arrived) {
             Ok(()) => {
-                tracing::info!(version, before, "the collector's policy is in force, on trial for ten minutes");
+                tracing::info!(
+                    version,
+                    before,
+                    "the collector's policy is in force, on trial for ten minutes"
+                );
                 self.reported.set(version, version, true, format!("trial {version}"));
                 true
             }
@@ -237,7 +241,11 @@ impl Reloader {
         let before = self.record.previous.as_ref().and_then(|stored| self.folder.read(stored).ok());
         match self.lists(before.as_ref()) {
             Ok((lists, standing)) => {
-                tracing::error!(version, reason, "the agent is worse off with this policy: the one before is in force again");
+                tracing::error!(
+                    version,
+                    reason,
+                    "the agent is worse off with this policy: the one before is in force again"
+                );
                 self.record.current = before.as_ref().and(self.record.previous.take());
                 self.record.on_trial = false;
                 self.policy = before;
@@ -246,7 +254,10 @@ impl Reloader {
             }
             // The local files are broken: what is in force is better than nothing.
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the policy before cannot be had again");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the policy before cannot be had again"
+                );
                 self.reported.say(format!("{words}; but the one before cannot be had again"));
             }
         }
@@ -283,7 +294,9 @@ fn stored(folder: &Folder, reported: &policy::Standing) -> (Record, Option<Polic
         record.starts += 1;
         if record.starts >= TRIAL_STARTS {
             let version = record.current.as_ref().map_or(0, |stored| stored.version);
-            let words = format!("rolled_back {version}: the agent started {TRIAL_STARTS} times while it was on trial");
+            let words = format!(
+                "rolled_back {version}: the agent started {TRIAL_STARTS} times while it was on trial"
+            );
             tracing::error!(words, "the policy before is in force again");
             let (current, refused) = (record.previous.take(), Some(Refused { version, words }));
             record = Record { current, refused, ..Record::default() };
@@ -314,8 +327,13 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::*;
+    use sekimori_wire::envelope::{Envelope, SigningKey};
+    use sekimori_wire::exception::ExceptionFile;
+    use sekimori_wire::id::AgentId;
+    use sekimori_wire::policy::Rules;
     use sekimori_wire::time::Timestamp;
+
+    use super::*;
 
     fn write_feed(folder: &Path, addresses: core::ops::Range<u8>) {
         let rows: String = addresses.map(|n| format!("ip,198.51.100.{n}\n")).collect();
@@ -381,5 +399,120 @@ mod tests {
         let lists = Reloader::begin(&config, None).shelf().lists();
         assert_eq!((lists.shrunk, lists.intel.len()), (1, 2));
         assert_eq!(Reloader::begin(&config, None).shelf().lists().shrunk, 0, "somebody started it again");
+    }
+
+    const AGENT: [u8; 32] = [7; 32];
+
+    fn arrive(reloader: &mut Reloader, version: u64, rules: Rules) -> bool {
+        let agent = AgentId::from_bytes(&AGENT).unwrap();
+        let (key, _) = SigningKey::generate().unwrap();
+        let policy = Policy { agent, version, made_at: Timestamp::ZERO, rules };
+        let envelope = Envelope::seal_policy(&policy, &key).unwrap();
+        let (settled, mut done) = tokio::sync::oneshot::channel();
+        let key = *key.verifying_key();
+        reloader.hear(Word::Policy(Box::new(Arrived { policy, envelope, key, settled })));
+        done.try_recv().unwrap()
+    }
+
+    fn rules(id: &str, owner: &str) -> Rules {
+        let exception = ExceptionFile {
+            id: id.to_owned(),
+            category: Some("scan.port".to_owned()),
+            reason: "central".to_owned(),
+            owner: owner.to_owned(),
+            created: "2026-04-01".to_owned(),
+            expires: "2027-03-31".to_owned(),
+            ..ExceptionFile::default()
+        };
+        Rules { exceptions: vec![exception], ..Rules::default() }
+    }
+
+    fn ids(shelf: &Shelf) -> Vec<String> {
+        shelf.lists().exceptions.iter().map(|one| one.id.to_string()).collect()
+    }
+
+    #[test]
+    fn a_policy_is_taken_whole_or_not_at_all_and_outlives_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        write_feed(folder, 1..5);
+        let config = write_config(folder, EXCEPTION);
+        let mut reloader = Reloader::begin(&config, None);
+        let (shelf, reported) = (reloader.shelf(), reloader.reported());
+        assert_eq!(reported.reported(), (0, "none".to_owned()));
+        assert!(arrive(&mut reloader, 3, rules("EX-9", "soc")));
+        assert_eq!(
+            (ids(&shelf), reported.reported()),
+            (vec!["EX-1".into(), "EX-9".into()], (3, "trial 3".into()))
+        );
+
+        // Its exception has no owner: nothing of it is taken, and it is not asked for again.
+        assert!(arrive(&mut reloader, 4, rules("EX-8", "")));
+        let (version, words) = reported.reported();
+        assert!(version == 3 && words.starts_with("refused 4: exception \"EX-8\""), "{words}");
+        assert_eq!((ids(&shelf).len(), reported.settled()), (2, 4));
+        reloader.hear(Word::Files);
+        assert_eq!(ids(&shelf).len(), 2, "files that are read again leave the policy in force");
+
+        // A month later, without the collector.
+        let mut reloader = Reloader::begin(&config, None);
+        let reported = reloader.reported();
+        assert_eq!((ids(&reloader.shelf()).len(), reported.reported().0, reported.settled()), (2, 3, 4));
+        assert_eq!(reported.on_trial(), Some(3));
+        reloader.hear(Word::Proven { version: 3 });
+        assert_eq!((reported.reported(), reported.on_trial()), ((3, "applied 3".into()), None));
+    }
+
+    #[test]
+    fn the_policy_before_comes_back_and_the_worse_one_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        write_feed(folder, 1..5);
+        let config = write_config(folder, "");
+        let mut reloader = Reloader::begin(&config, None);
+        let (shelf, reported) = (reloader.shelf(), reloader.reported());
+        arrive(&mut reloader, 3, rules("EX-3", "soc"));
+        reloader.hear(Word::Proven { version: 3 });
+        arrive(&mut reloader, 5, rules("EX-5", "soc"));
+        reloader.hear(Word::RollBack { version: 3, reason: "late word".to_owned() });
+        assert_eq!(ids(&shelf), ["EX-5"]);
+        reloader.hear(Word::RollBack { version: 5, reason: "loss rose".to_owned() });
+        assert_eq!((ids(&shelf), reported.settled()), (vec!["EX-3".to_owned()], 5));
+        assert_eq!(reported.reported(), (3, "rolled_back 5: loss rose".to_owned()));
+        let reloader = Reloader::begin(&config, None);
+        assert_eq!(reloader.reported().reported(), (3, "rolled_back 5: loss rose".to_owned()));
+        assert_eq!((reloader.reported().settled(), reloader.reported().on_trial()), (5, None));
+    }
+
+    #[test]
+    fn an_agent_that_starts_again_and_again_on_trial_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        write_feed(folder, 1..5);
+        let config = write_config(folder, "");
+        arrive(&mut Reloader::begin(&config, None), 3, rules("EX-3", "soc"));
+        for _start in 1..TRIAL_STARTS {
+            assert_eq!(Reloader::begin(&config, None).reported().reported().0, 3);
+        }
+        let (version, words) = Reloader::begin(&config, None).reported().reported();
+        assert!(version == 0 && words.starts_with("rolled_back 3: the agent started 3 times"), "{words}");
+    }
+
+    #[test]
+    fn what_the_disk_does_not_keep_is_not_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        write_feed(folder, 1..5);
+        let config = write_config(folder, "");
+        let mut reloader = Reloader::begin(&config, None);
+        // Where the folder should be, there is a file.
+        fs::write(config.state.join("policy"), "").unwrap();
+        assert!(!arrive(&mut reloader, 3, rules("EX-3", "soc")), "it may be tried again");
+        let (version, words) = reloader.reported().reported();
+        assert!(version == 0 && words.contains("the policy cannot be kept"), "{words}");
+        assert_eq!((ids(&reloader.shelf()).len(), reloader.reported().settled()), (0, 0));
+        fs::remove_file(config.state.join("policy")).unwrap();
+        assert!(arrive(&mut reloader, 3, rules("EX-3", "soc")));
+        assert_eq!(ids(&reloader.shelf()), ["EX-3"]);
     }
 }

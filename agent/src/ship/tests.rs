@@ -107,7 +107,15 @@ impl Reply {
             }
         }
         let (through, head) = batches.last_key_value().map(|(seq, digest)| (*seq, *digest)).unwrap();
-        let mut ack = Ack { agent, lane: Lane::Urgent, epoch: 1, through, head, at: Timestamp::ZERO, policy_version: 0 };
+        let mut ack = Ack {
+            agent,
+            lane: Lane::Urgent,
+            epoch: 1,
+            through,
+            head,
+            at: Timestamp::ZERO,
+            policy_version: 0,
+        };
         let other = SigningKey::generate().unwrap().0;
         match self {
             Self::Forge => return (200, Answer::Ack(Envelope::seal_ack(&ack, &other)).to_bytes()),

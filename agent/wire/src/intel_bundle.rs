@@ -112,7 +112,10 @@ mod tests {
         let (other, _) = SigningKey::generate().unwrap();
         let sealed = seal(format!("{MAGIC}{{}}\n"), &key).unwrap();
         let read = Sealed::read(&sealed).unwrap();
-        assert_eq!((read.signer(), read.verified(key.verifying_key())), (Ok(*key.verifying_key()), Ok("{}\n")));
+        assert_eq!(
+            (read.signer(), read.verified(key.verifying_key())),
+            (Ok(*key.verifying_key()), Ok("{}\n"))
+        );
         assert_eq!(read.verified(other.verifying_key()), Err(FrameError::Signature));
         let changed = sealed.replace("{}", "[]");
         assert_eq!(Sealed::read(&changed).unwrap().signer(), Err(FrameError::Signature));

@@ -8,8 +8,8 @@ use sekimori_wire::time::Timestamp;
 
 use crate::clock::from_stored;
 use crate::console::Check;
-use crate::fleet::policy::command::Reported;
 use crate::exceptions::{days_left, ending_within};
+use crate::fleet::policy::command::Reported;
 use crate::store::exception::{ExceptionView, UnknownView};
 use crate::store::view::{AgentView, BatchView, ChangeView, FindingView, IncidentView, RejectionView};
 

@@ -44,7 +44,8 @@ impl FromStr for Scope {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "is `all`, `body:` with a 団体コード, or `agent:` with an identity as `agent list` shows it";
+        let wrong =
+            "is `all`, `body:` with a 団体コード, or `agent:` with an identity as `agent list` shows it";
         match text.split_once(':') {
             None if text == "all" => Ok(Self::All),
             Some(("body", code)) => code.parse().map(Self::Body).map_err(|_cause| wrong),

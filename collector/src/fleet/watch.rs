@@ -100,7 +100,10 @@ pub fn silence(limit: Duration, last_seen: Timestamp, listening: Timestamp, now:
         Verdict::Good
     } else if now.since(last_seen.max(listening)) >= limit {
         let seconds = now.since(last_seen).as_secs();
-        Verdict::Bad(Some(last_seen), serde_json::json!({ "last_seen": last_seen, "silent_seconds": seconds }))
+        Verdict::Bad(
+            Some(last_seen),
+            serde_json::json!({ "last_seen": last_seen, "silent_seconds": seconds }),
+        )
     } else {
         Verdict::Open
     }

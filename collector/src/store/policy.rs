@@ -97,13 +97,14 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn policies_of(&self, agent: AgentId, body: BodyCode) -> Result<Vec<Kept>, StoreError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{NEWEST} WHERE scope IN ($1, $2, $3) GROUP BY scope")))
-            .bind(Scope::All.to_string())
-            .bind(Scope::Body(body).to_string())
-            .bind(Scope::Agent(agent).to_string())
-            .fetch_all(self.reader())
-            .await
-            .map_err(query("read the policies"))?;
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(format!("{NEWEST} WHERE scope IN ($1, $2, $3) GROUP BY scope")))
+                .bind(Scope::All.to_string())
+                .bind(Scope::Body(body).to_string())
+                .bind(Scope::Agent(agent).to_string())
+                .fetch_all(self.reader())
+                .await
+                .map_err(query("read the policies"))?;
         sorted(&rows)
     }
 
@@ -192,7 +193,8 @@ fn intel_json(intel: &[IntelBundle]) -> Value {
 }
 
 fn sorted(rows: &[SqliteRow]) -> Result<Vec<Kept>, StoreError> {
-    let mut all: Vec<Kept> = rows.iter().map(kept).collect::<Result<_, _>>().map_err(query("read the policies"))?;
+    let mut all: Vec<Kept> =
+        rows.iter().map(kept).collect::<Result<_, _>>().map_err(query("read the policies"))?;
     all.sort_by_key(|one| one.scope);
     Ok(all)
 }

@@ -53,7 +53,12 @@ impl Store {
     ///
     /// # Errors
     /// If the store fails; nothing is then written.
-    pub async fn watch(&self, limits: Limits, correlation: Correlation, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn watch(
+        &self,
+        limits: Limits,
+        correlation: Correlation,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let kept: Option<(i64, i64)> = sqlx::query_as("SELECT at, listening_since FROM watch_clock")
             .fetch_optional(self.reader())
             .await
@@ -166,7 +171,14 @@ fn look<'a>(
         threshold: json!({ "seconds": limits.silent.as_secs() }),
         why: "an agent sends its health every half minute",
     };
-    judge(told, silence(limits.silent, from_stored(agent.last_seen), listening, now), limits.silent, Duration::ZERO);
+    let last_seen = from_stored(agent.last_seen);
+    // Silence begins with the last sign of life: as long as that is the same, it is not over, whatever the clock says.
+    let row = rows.get(&(agent.id.clone(), SILENT.to_owned()));
+    let verdict = match silence(limits.silent, last_seen, listening, now) {
+        Verdict::Good if row.is_some_and(|row| row.since == last_seen) => Verdict::Open,
+        verdict => verdict,
+    };
+    judge(told, verdict, limits.silent, Duration::ZERO);
     let health = agent.health_json.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
     let Some(facts) = health.as_ref().map(Facts::of) else { return due };
     let before = agent.sample_json.as_deref().and_then(|json| serde_json::from_str::<Facts>(json).ok());
@@ -191,10 +203,12 @@ async fn apply(tx: &mut SqliteConnection, ledger: &mut Ledger, due: &Due<'_>) ->
     let now = ledger.now;
     let write = match due.step {
         Step::Keep => return Ok(()),
-        Step::Begin(since) => sqlx::query("INSERT INTO sensor_watch (agent, condition, since) VALUES ($1, $2, $3)")
-            .bind(agent)
-            .bind(condition)
-            .bind(stored(since)),
+        Step::Begin(since) => {
+            sqlx::query("INSERT INTO sensor_watch (agent, condition, since) VALUES ($1, $2, $3)")
+                .bind(agent)
+                .bind(condition)
+                .bind(stored(since))
+        }
         Step::SeemsOver(since) => {
             sqlx::query("UPDATE sensor_watch SET good_since = $3 WHERE agent = $1 AND condition = $2")
                 .bind(agent)
@@ -215,7 +229,9 @@ async fn apply(tx: &mut SqliteConnection, ledger: &mut Ledger, due: &Due<'_>) ->
                 sensor::over(tx, ledger, incident, condition, due.since, now).await?;
                 ledger.count("sensor_conditions_over");
             }
-            sqlx::query("DELETE FROM sensor_watch WHERE agent = $1 AND condition = $2").bind(agent).bind(condition)
+            sqlx::query("DELETE FROM sensor_watch WHERE agent = $1 AND condition = $2")
+                .bind(agent)
+                .bind(condition)
         }
     };
     write.execute(tx).await.map(drop).map_err(query("note what is wrong with an agent"))
@@ -223,7 +239,9 @@ async fn apply(tx: &mut SqliteConnection, ledger: &mut Ledger, due: &Due<'_>) ->
 
 /// The health that was judged is what the next one is compared with.
 async fn keep_sample(tx: &mut SqliteConnection, agent: &Watched) -> Result<(), StoreError> {
-    let Some((received_at, json)) = agent.health_received_at.zip(agent.health_json.as_deref()) else { return Ok(()) };
+    let Some((received_at, json)) = agent.health_received_at.zip(agent.health_json.as_deref()) else {
+        return Ok(());
+    };
     let facts = serde_json::from_str::<Value>(json).map(|health| Facts::of(&health)).unwrap_or_default();
     sqlx::query(
         "INSERT INTO sensor_samples (agent, received_at, json) VALUES ($1, $2, $3)

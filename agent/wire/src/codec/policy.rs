@@ -59,11 +59,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Policy, DecodeError> {
         version: message.version,
         made_at: Timestamp::from_nanos(message.made_at),
         rules: Rules {
-            exceptions: message
-                .exceptions
-                .into_iter()
-                .map(exception_from_pb)
-                .collect::<Result<_, _>>()?,
+            exceptions: message.exceptions.into_iter().map(exception_from_pb).collect::<Result<_, _>>()?,
             intel: message.intel.into_iter().map(bundle_from_pb).collect::<Result<_, _>>()?,
             settings: Settings {
                 spool_max_bytes: set(message.spool_max_bytes),

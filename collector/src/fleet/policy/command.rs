@@ -71,7 +71,9 @@ pub async fn set(store: &Store, config: &Config, policy: &PolicyFile) -> anyhow:
     must_exist(store, policy.scope, &agents).await?;
     let kept = store.policies().await?;
     for agent in &agents {
-        let Some((id, body)) = agent.id.parse::<AgentId>().ok().zip(agent.body.parse().ok()) else { continue };
+        let Some((id, body)) = agent.id.parse::<AgentId>().ok().zip(agent.body.parse().ok()) else {
+            continue;
+        };
         let scopes = [Scope::All, Scope::Body(body), Scope::Agent(id)];
         if !scopes.contains(&policy.scope) {
             continue;
@@ -85,8 +87,11 @@ pub async fn set(store: &Store, config: &Config, policy: &PolicyFile) -> anyhow:
             }
         }
         let name = || agent.name.clone();
-        check_merged(id, merged(layers), &key)
-            .map_err(|why| PolicyError::Merged { agent: id, name: name(), why })?;
+        check_merged(id, merged(layers), &key).map_err(|why| PolicyError::Merged {
+            agent: id,
+            name: name(),
+            why,
+        })?;
     }
     Ok(store.put_policy(policy, clock::now()).await?)
 }
@@ -125,7 +130,8 @@ async fn show(store: &Store, scope: Scope) -> anyhow::Result<String> {
 
 /// What an agent is given, as comments.
 fn together(policy: &Policy) -> String {
-    let mut out = format!("# together with what holds for its body and for all: version {}\n", policy.version);
+    let mut out =
+        format!("# together with what holds for its body and for all: version {}\n", policy.version);
     let mut line = |text: String| {
         out.push_str("# ");
         out.push_str(&text);

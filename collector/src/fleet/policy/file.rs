@@ -222,8 +222,8 @@ fn settings(place: &Place<'_>, file: SettingsFile) -> Result<Settings, PolicyFil
     let mut feeds = BTreeMap::new();
     for FeedFile { name, max_severity } in file.feed {
         let severity = Severity::new(*max_severity.get_ref());
-        let severity = severity
-            .ok_or_else(|| place.rule("settings.feed.max_severity", &max_severity, "is 0 to 4"))?;
+        let severity =
+            severity.ok_or_else(|| place.rule("settings.feed.max_severity", &max_severity, "is 0 to 4"))?;
         if feeds.len() >= POLICY_FEEDS_MAX {
             let rule = format!("is given more than {POLICY_FEEDS_MAX} times");
             return Err(place.rule("settings.feed", &name, rule));

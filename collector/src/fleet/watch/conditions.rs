@@ -179,7 +179,8 @@ impl Facts {
     /// From a stored health record.
     pub fn of(health: &Value) -> Self {
         let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_u64);
-        let list = |key: &str| health.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let list =
+            |key: &str| health.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let mut counts = BTreeMap::new();
         for one in list("counters") {
             if let Some((name, count)) = one.get("name").and_then(Value::as_str).zip(number(one, "count")) {
@@ -187,7 +188,8 @@ impl Facts {
             }
         }
         let interfaces = list("interfaces");
-        let sum = |key: &str| interfaces.iter().filter_map(|one| number(one, key)).fold(0, u64::saturating_add);
+        let sum =
+            |key: &str| interfaces.iter().filter_map(|one| number(one, key)).fold(0, u64::saturating_add);
         let down = interfaces.iter().filter(|one| one.get("up") == Some(&Value::Bool(false))).count();
         let of = |name: &str| counts.get(name).copied().unwrap_or_default();
         let lost = of("outbox.shed").saturating_add(of("seal.dropped"));
@@ -198,11 +200,12 @@ impl Facts {
         counts.insert("spool_bytes".to_owned(), number(health, "spool_bytes").unwrap_or_default());
         // A replay does not measure the machine that it happens to run on.
         if number(health, "memory_total_bytes").is_some_and(|bytes| bytes > 0) {
-            counts.insert("disk_free_bytes".to_owned(), number(health, "disk_free_bytes").unwrap_or_default());
+            counts
+                .insert("disk_free_bytes".to_owned(), number(health, "disk_free_bytes").unwrap_or_default());
         }
-        let clock = health.get("clock").and_then(|clock| {
-            Some((clock.get("offset_ms")?.as_i64()?, clock.get("error_ms")?.as_u64()?))
-        });
+        let clock = health
+            .get("clock")
+            .and_then(|clock| Some((clock.get("offset_ms")?.as_i64()?, clock.get("error_ms")?.as_u64()?)));
         Self { uptime: number(health, "uptime_seconds").unwrap_or_default(), counts, clock }
     }
 
@@ -219,7 +222,13 @@ impl Facts {
 
 impl Measure {
     /// Judges a health record by itself and by the one before. `ahead_ms`: how far the newest batch was sealed in the future.
-    pub(crate) fn judge(&self, limits: Limits, now: &Facts, before: Option<&Facts>, ahead_ms: i64) -> Verdict {
+    pub(crate) fn judge(
+        &self,
+        limits: Limits,
+        now: &Facts,
+        before: Option<&Facts>,
+        ahead_ms: i64,
+    ) -> Verdict {
         let begun_again = before.is_none_or(|before| before.uptime > now.uptime);
         let nothing = Facts::default();
         let before = before.filter(|_| !begun_again).unwrap_or(&nothing);
