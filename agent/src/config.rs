@@ -171,6 +171,7 @@ fn sources(path: &Path, intel: file::Intel) -> Sources {
         files: beside(path, &intel.files),
         bundles: beside(path, &intel.bundles),
         shared: beside(path, &intel.shared),
+        central: Vec::new(),
         keys: intel.keys.into_iter().map(|key| key.0).collect(),
         max_age: intel.max_age.map(|age| age.0),
         severities: intel.feed.into_iter().map(|feed| (feed.name, feed.max_severity.0)).collect(),

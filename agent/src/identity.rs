@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sekimori_wire::envelope::{KeyError, SigningKey, VerifyingKey};
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
+use sekimori_wire::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use sekimori_delivery::disk::{self, DiskError};
@@ -103,6 +104,12 @@ impl Identity {
     /// Which agent: the hash of the key that it enrolled with.
     pub(crate) fn agent(&self) -> AgentId {
         self.signer.agent
+    }
+
+    /// When the certificate ends.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        let (_, certificate) = x509_parser::parse_x509_certificate(self.certificates.first()?).ok()?;
+        u64::try_from(certificate.validity().not_after.timestamp()).ok().map(Timestamp::from_secs)
     }
 
     /// Key of the hashes that stand for user names: the same for this agent's life, and nobody else's.

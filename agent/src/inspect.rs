@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,7 @@ pub(crate) struct Status {
 
 /// The part of a health record that is shown to people.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct Measured {
     at: String,
     uptime_seconds: u64,
@@ -46,8 +48,19 @@ struct Measured {
     disk_free_bytes: u64,
     rss_bytes: u64,
     cpu_permille: u32,
+    clock: Option<MeasuredClock>,
+    policy_version: u64,
+    policy_state: String,
+    intel_version: String,
+    certificate_expires_at: String,
     interfaces: Vec<MeasuredInterface>,
     counters: Vec<MeasuredCount>,
+}
+
+#[derive(Debug, Deserialize)]
+struct MeasuredClock {
+    offset_ms: i64,
+    error_ms: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -148,6 +161,7 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
             one.name, one.packets, one.kernel_drops
         )
     }));
+    out += &standing(&health);
     let count = |name: &str| health.counters.iter().find(|one| one.name == name).map_or(0, |one| one.count);
     if count("overload.begun") > 0 {
         out += &format!(
@@ -160,6 +174,23 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
         );
     }
     Ok((out, stale))
+}
+
+/// Clock, certificate, policy and intelligence.
+fn standing(health: &Measured) -> String {
+    let clock = match &health.clock {
+        None => "not measured yet".to_owned(),
+        Some(MeasuredClock { offset_ms, error_ms }) => {
+            format!("{offset_ms:+} ms from the collector's, within {error_ms} ms")
+        }
+    };
+    let intel = if health.intel_version.is_empty() { "none" } else { &health.intel_version };
+    format!(
+        "clock      {clock}\npolicy     version {}, {}\nintel      {intel}\ncertificate ends {}\n",
+        health.policy_version,
+        BoundedText::<256>::new(&health.policy_state),
+        health.certificate_expires_at,
+    )
 }
 
 /// What is in the spool of a state folder.

@@ -30,6 +30,7 @@ use std::time::Duration;
 use sekimori_sensor::intel::{Builder, Feed, Indicator, Intel, Kind};
 use sekimori_wire::envelope::VerifyingKey;
 use sekimori_wire::finding::Severity;
+use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
 
 pub(crate) use bundle::BundleError;
@@ -39,6 +40,8 @@ pub(crate) use report::{Reason, Report};
 const FILE_BYTES_MAX: u64 = 256 << 20;
 /// Largest JSON: as a tree it takes several times as much.
 const JSON_BYTES_MAX: u64 = 64 << 20;
+/// Of the digest that names what was read: enough to compare.
+const VERSION_DIGITS: usize = 16;
 /// What a feed that does not say is taken to mean: it was worth listing.
 const CONFIDENCE: u8 = 75;
 
@@ -50,6 +53,8 @@ pub(crate) struct Sources {
     /// Signed by one of the keys.
     pub(crate) bundles: Vec<PathBuf>,
     pub(crate) keys: Vec<VerifyingKey>,
+    /// Of the collector's policy, each with the key that it names.
+    pub(crate) central: Vec<(PathBuf, VerifyingKey)>,
     /// Tables of prefixes behind which many stand.
     pub(crate) shared: Vec<PathBuf>,
     /// For feeds that do not say themselves when they should have been replaced.
@@ -96,6 +101,8 @@ pub(crate) enum IntelError {
 pub(crate) struct Import {
     builder: Builder,
     report: Report,
+    /// Of every file that was read.
+    digests: Vec<u8>,
 }
 
 /// One indicator as a file gives it.
@@ -118,7 +125,7 @@ struct Place<'a> {
 impl Import {
     /// Reads a file of whatever kind it is. A bundle is refused: nothing checked its signature.
     pub(crate) fn file(&mut self, path: &Path) -> Result<(), IntelError> {
-        let text = read(path)?;
+        let text = self.text(path)?;
         let start = text.trim_start();
         if bundle::is_bundle(start) {
             return Err(IntelError::Unverified { path: path.to_owned() });
@@ -136,7 +143,7 @@ impl Import {
 
     /// Reads a bundle that one of the keys signed.
     pub(crate) fn bundle(&mut self, path: &Path, keys: &[VerifyingKey]) -> Result<(), IntelError> {
-        let text = read(path)?;
+        let text = self.text(path)?;
         bundle::read(self, path, &text, keys)
             .map_err(|cause| IntelError::Bundle { path: path.to_owned(), cause })
     }
@@ -150,6 +157,12 @@ impl Import {
             }
         }
         Ok(())
+    }
+
+    fn text(&mut self, path: &Path) -> Result<String, IntelError> {
+        let text = read(path)?;
+        self.digests.extend(Digest::of(text.as_bytes()).as_bytes());
+        Ok(text)
     }
 
     /// What was taken, and what not.
@@ -190,17 +203,25 @@ impl Import {
     }
 }
 
+/// What was read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Loaded {
+    pub(crate) intel: Arc<Intel>,
+    /// Names it: the same files, the same version. Empty without any.
+    pub(crate) version: String,
+}
+
 /// Reads everything: what cannot be read ends it.
-pub(crate) fn load(sources: &Sources) -> Result<Arc<Intel>, IntelError> {
-    let (intel, problems) = gather(sources);
+pub(crate) fn load(sources: &Sources) -> Result<Loaded, IntelError> {
+    let (loaded, problems) = gather(sources);
     match problems.into_iter().next() {
         Some(problem) => Err(problem),
-        None => Ok(intel),
+        None => Ok(loaded),
     }
 }
 
 /// Reads what can be read: a gateway with half its lists is better than none.
-pub(crate) fn gather(sources: &Sources) -> (Arc<Intel>, Vec<IntelError>) {
+pub(crate) fn gather(sources: &Sources) -> (Loaded, Vec<IntelError>) {
     let mut import = Import::default();
     let files = sources.files.iter().map(|path| (path, false));
     let bundles = sources.bundles.iter().map(|path| (path, true));
@@ -209,6 +230,9 @@ pub(crate) fn gather(sources: &Sources) -> (Arc<Intel>, Vec<IntelError>) {
         let read = if is_bundle { import.bundle(path, &sources.keys) } else { import.file(path) };
         problems.extend(read.err());
     }
+    for (path, key) in &sources.central {
+        problems.extend(import.bundle(path, core::slice::from_ref(key)).err());
+    }
     problems.extend(sources.shared.iter().filter_map(|path| import.shared(path).err()));
     for feed in import.builder.feeds_mut() {
         feed.max_age = feed.max_age.or(sources.max_age);
@@ -216,6 +240,10 @@ pub(crate) fn gather(sources: &Sources) -> (Arc<Intel>, Vec<IntelError>) {
             feed.severity_max = *severity;
         }
     }
+    let version = match import.digests.as_slice() {
+        [] => String::new(),
+        digests => Digest::of(digests).to_string().chars().take(VERSION_DIGITS).collect(),
+    };
     let (intel, report) = import.finish();
     if !intel.is_empty() || report.refused() > 0 {
         tracing::info!(indicators = intel.len(), kib = intel.bytes() >> 10, "threat intelligence is loaded");
@@ -223,7 +251,7 @@ pub(crate) fn gather(sources: &Sources) -> (Arc<Intel>, Vec<IntelError>) {
     for line in report.lines() {
         tracing::warn!("{line}");
     }
-    (Arc::new(intel), problems)
+    (Loaded { intel: Arc::new(intel), version }, problems)
 }
 
 /// How old a feed is.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `exceptions`,
-//! `intel`, `config`, `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`, `cli`.
+//! `intel`, `config`, `policy`, `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`, `cli`.
 
 mod baseline;
 mod capture;
@@ -22,6 +22,7 @@ mod identity;
 mod inspect;
 mod intel;
 mod outbox;
+mod policy;
 mod privilege;
 mod replay;
 mod run;

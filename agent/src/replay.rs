@@ -195,7 +195,7 @@ pub(crate) fn knowledge<E: From<IntelError> + From<ExceptionsError>>(
     let mut sources = config.map_or_else(Sources::default, |config| config.intel.clone());
     sources.files.extend_from_slice(&args.intel);
     let own = config.map_or_else(Vec::new, |config| config.exceptions.clone());
-    Ok((intel::load(&sources)?, exceptions::checked(own, &args.exceptions)?))
+    Ok((intel::load(&sources)?.intel, exceptions::checked(own, &args.exceptions)?))
 }
 
 fn default_format(args: &ReplayArgs) -> Format {

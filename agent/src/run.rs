@@ -42,6 +42,9 @@ use crate::endpoint::{Bound, Intake, ListenError};
 use crate::health::{Gauge, Monitor, notify};
 use crate::identity::{Identity, IdentityError};
 use crate::intel::shelf::Shelf;
+use crate::policy::fetch::Fetcher;
+use crate::policy::folder::Folder;
+use crate::policy::{Standing, Word};
 use crate::privilege::{self, PrivilegeError};
 use crate::ship::{self, Outcome, ShipError, Stats};
 use reload::Reloader;
@@ -53,6 +56,8 @@ use start::Start;
 
 /// Records between a capture thread and the sealing one; the outbox before it holds more.
 const RECORDS_IN_CHANNEL: usize = 64;
+/// Words that wait for the reloader: it is told rarely, and reads for a second at most.
+const WORDS_MAX: usize = 4;
 /// How often it is looked whether an interface that was removed is back.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long tasks may take to notice that they are to end.
@@ -112,18 +117,21 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
         let _on_runtime = runtime.enter();
         bound.start().map_err(system("listen for syslog"))?
     };
-    let reloader = Reloader::begin(&config);
-    let shelf = reloader.shelf();
-    let around = Around { identity, lanes, sealer, stats: Arc::new(Stats::default()), intake, shelf };
+    let reloader = Reloader::begin(&config, Some(Arc::clone(&lanes)));
+    let (shelf, policy) = (reloader.shelf(), reloader.reported());
+    let (words, heard) = bounded(WORDS_MAX);
+    let stats = Arc::new(Stats::default());
+    let around = Around { identity, lanes, sealer, stats, intake, shelf, policy, words: words.clone() };
     let (failed, failures) = mpsc::channel(1);
     let (stop_shipping, stopped) = watch::channel(false);
-    runtime.spawn(shipping(&around, config.collector_urls.clone(), stopped, failed.clone()));
+    runtime.spawn(shipping(&around, config.collector_urls.clone(), stopped.clone(), failed.clone()));
+    runtime.spawn(fetching(&around, &config, stopped));
     let threads = Threads::start(opened, lines, &config, around, &failed)?;
-    let reload = reloader.start()?;
+    reloader.start(heard)?;
     notify(&[NotifyState::Ready]);
     let tables_mib = config.limits.worst_case_bytes() >> 20;
     tracing::info!(interfaces = %config.interfaces.join(", "), state = %config.state.display(), tables_mib, "capturing");
-    let ended = runtime.block_on(until_told_to_end(failures, &reload, &threads.gauges));
+    let ended = runtime.block_on(until_told_to_end(failures, &words, &threads.gauges));
     notify(&[NotifyState::Stopping]);
     stop_shipping.send_replace(true);
     let stopped = threads.stop();
@@ -171,6 +179,25 @@ struct Around {
     stats: Arc<Stats>,
     intake: Arc<Intake>,
     shelf: Arc<Shelf>,
+    policy: Arc<Standing>,
+    /// To the reloader.
+    words: crossbeam_channel::Sender<Word>,
+}
+
+/// Fetches the collector's policy.
+fn fetching(
+    around: &Around,
+    config: &Config,
+    stopped: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let fetcher = Fetcher {
+        identity: Arc::clone(&around.identity),
+        urls: config.collector_urls.clone(),
+        folder: Folder::of(&config.state),
+        standing: Arc::clone(&around.policy),
+        words: around.words.clone(),
+    };
+    fetcher.run(around.stats.policy(), stopped)
 }
 
 /// Ships, and tells when that ended by itself.
@@ -204,7 +231,7 @@ fn shipping(
 /// Waits for a signal, or for something to fail.
 async fn until_told_to_end(
     mut failures: mpsc::Receiver<RunError>,
-    reload: &crossbeam_channel::Sender<()>,
+    words: &crossbeam_channel::Sender<Word>,
     gauges: &[Arc<Gauge>],
 ) -> Result<(), RunError> {
     let on = |kind| signal(kind).map_err(|cause| RunError::System { doing: "wait for signals", cause });
@@ -216,8 +243,8 @@ async fn until_told_to_end(
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            // If a word waits already, it is about this too.
-            _ = hang_up.recv() => drop(reload.try_send(())),
+            // If so many wait already, one of them is about this too.
+            _ = hang_up.recv() => drop(words.try_send(Word::Files)),
             _ = look.tick() => {
                 // Without privileges it cannot be opened again; the next start can.
                 if let Some(gauge) = gauges.iter().find(|gauge| gauge.is_gone() && is_up(&gauge.interface)) {

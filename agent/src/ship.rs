@@ -9,7 +9,7 @@
 use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use sekimori_delivery::judge::{self, Fork, Judgement};
@@ -22,11 +22,14 @@ use sekimori_wire::envelope::Envelope;
 use sekimori_wire::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_ENVELOPES_MAX};
 use tokio::sync::watch;
 
+use crate::clock;
 use crate::identity::Identity;
 use crate::tls::{self, Connection, ConnectionError, Endpoint, UrlError};
 
+mod skew;
 mod stats;
 
+use skew::Exchange;
 pub(crate) use stats::Stats;
 
 /// Room for what the submission adds around its envelopes.
@@ -160,12 +163,12 @@ impl Shipper {
         let body = encode_submission(&envelopes);
         drop(envelopes);
         match self.submit(body).await {
-            Ok(answer) => self.act(answer, lane, first).await,
+            Ok((answer, exchange)) => self.act(answer, &exchange, lane, first).await,
             Err(error) => Ok(self.failed(&error)),
         }
     }
 
-    async fn submit(&mut self, body: Vec<u8>) -> Result<Answer, ConnectionError> {
+    async fn submit(&mut self, body: Vec<u8>) -> Result<(Answer, Exchange), ConnectionError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none @ None => {
@@ -179,16 +182,18 @@ impl Shipper {
             }
         };
         self.stats.submitted();
+        let (sent, began) = (clock::now(), Instant::now());
         let (status, body) = connection.post("/v1/batches", CONTENT_TYPE, body).await?;
+        let exchange = Exchange { sent, received: clock::now(), took: began.elapsed() };
         let answer = Answer::from_bytes(&body).map_err(|cause| {
             tracing::debug!(%status, error = &cause as &dyn std::error::Error, "not an answer");
             ConnectionError::Answer
         })?;
         self.proven = true;
-        Ok(answer)
+        Ok((answer, exchange))
     }
 
-    async fn act(&mut self, answer: Answer, lane: Lane, first: Position) -> Attempt {
+    async fn act(&mut self, answer: Answer, exchange: &Exchange, lane: Lane, first: Position) -> Attempt {
         let ack = match answer {
             Answer::Ack(envelope) => envelope.verify_ack(&self.identity.collector),
             Answer::Refused(refusal) => {
@@ -208,6 +213,7 @@ impl Shipper {
             self.note("the acknowledgement is not signed by this agent's collector");
             return Ok(Event::Failed { more_endpoints: self.next_endpoint() });
         };
+        self.stats.answered(exchange, &ack);
         let (agent, lanes, stats) = (self.identity.agent(), Arc::clone(&self.lanes), Arc::clone(&self.stats));
         let judged = tokio::task::spawn_blocking(move || {
             let spool = lanes.of_lane(lane);

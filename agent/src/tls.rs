@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use crate::identity::Identity;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -203,6 +203,31 @@ impl Connection {
             .header("content-type", content_type)
             .body(Full::new(Bytes::from(body)))
             .map_err(|_cause| ConnectionError::Answer)?;
+        self.exchange(request, ANSWER_BYTES_MAX, REQUEST_TIMEOUT).await
+    }
+
+    /// Sends one GET and reads the whole answer, up to a bound and within a time.
+    ///
+    /// # Errors
+    /// If there is no whole answer in time.
+    pub(crate) async fn get(
+        &mut self,
+        path: &str,
+        bytes_max: usize,
+        limit: Duration,
+    ) -> Result<(StatusCode, Bytes), ConnectionError> {
+        let request = Request::get(format!("{}{path}", self.endpoint))
+            .body(Full::new(Bytes::new()))
+            .map_err(|_cause| ConnectionError::Answer)?;
+        self.exchange(request, bytes_max, limit).await
+    }
+
+    async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        bytes_max: usize,
+        limit: Duration,
+    ) -> Result<(StatusCode, Bytes), ConnectionError> {
         let exchange = async {
             self.sender.ready().await.map_err(|cause| ConnectionError::Request { cause })?;
             let response = self
@@ -211,14 +236,14 @@ impl Connection {
                 .await
                 .map_err(|cause| ConnectionError::Request { cause })?;
             let status = response.status();
-            Ok((status, whole_body(response.into_body()).await?))
+            Ok((status, whole_body(response.into_body(), bytes_max).await?))
         };
-        timeout(REQUEST_TIMEOUT, exchange).await.unwrap_or(Err(ConnectionError::Timeout))
+        timeout(limit, exchange).await.unwrap_or(Err(ConnectionError::Timeout))
     }
 }
 
-async fn whole_body(body: Incoming) -> Result<Bytes, ConnectionError> {
-    match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+async fn whole_body(body: Incoming, bytes_max: usize) -> Result<Bytes, ConnectionError> {
+    match Limited::new(body, bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(cause) if cause.is::<LengthLimitError>() => Err(ConnectionError::Answer),
         Err(cause) => match cause.downcast::<hyper::Error>() {

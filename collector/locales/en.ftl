@@ -359,3 +359,34 @@ excepted-findings-sub = In no incident; newest first
 excepted-beside = Findings about the same subject under an exception
 excepted-beside-sub = Not part of this incident
 overview-exceptions = Exceptions that end soon
+
+## Policies
+nav-policies = Policies
+policies-sub = What is decided and signed here for agents
+policies-here = Policies kept
+policies-none = No policy was set
+policies-agents = What agents have
+policies-agents-sub = The version in force, and the one that should be
+policy = Policy (has / newest)
+policy-for = For
+policy-set-at = Set
+policy-file = File
+policy-show = Show
+policy-has = In force
+policy-wanted = Newest
+policy-holds = Holds
+policy-withdrawn = Withdrawn
+policy-current = Current
+policy-behind = Not applied
+clock = Clock offset
+configuration = Configuration, intelligence
+intel-version = Version of threat intelligence
+through-detail = Detail lane (epoch / through)
+attention-degraded = Does not see well
+attention-policy = Policy not applied
+attention-clock = { $n ->
+    [one] Clock off by { $n } second
+   *[other] Clock off by { $n } seconds
+}
+change-sensor_worse = The sensor got worse
+change-sensor_back = The sensor is back

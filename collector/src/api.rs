@@ -37,6 +37,7 @@ pub fn router() -> Router<Console> {
         .route("/agents", get(agents))
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))
+        .route("/policies", get(policies))
         .route("/health", get(health))
         .fallback(|| async { ApiError::NotFound })
 }
@@ -157,6 +158,10 @@ async fn exceptions(State(console): State<Console>, _caller: Caller) -> Result<J
     let findings: Vec<Value> = store.excepted_findings().await?.iter().map(shape::finding).collect();
     let error = store.exceptions_read().await?.and_then(|read| read.error);
     Ok(Json(json!({ "exceptions": here, "unknown": unknown, "findings": findings, "error": error })))
+}
+
+async fn policies(State(console): State<Console>, _caller: Caller) -> Result<Json<Value>, ApiError> {
+    Ok(Json(crate::fleet::policy::command::list(&console.store).await?))
 }
 
 /// For whoever watches the collector: no login, and nothing but "the store answers".

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sekimori_wire::time::Timestamp;
 
+use crate::fleet::policy::Scope;
+
 /// The prefecture's side of Sekimori: verifies batches, correlates findings, opens incidents, shows them.
 #[derive(Debug, Parser)]
 #[command(name = "sekimori-collector", version, about)]
@@ -31,6 +33,9 @@ pub enum Command {
     /// Exceptions: check files, try them over what is stored.
     #[command(subcommand)]
     Exceptions(ExceptionsCommand),
+    /// Policies: what is decided here for agents.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Incidents, agents and counters; works beside a running collector.
     Status(Output),
     /// Check every batch of a store or of a bundle: whole, in order, signed. Of a bundle it needs nothing but the file.
@@ -151,6 +156,45 @@ pub enum AgentCommand {
         config: PathBuf,
         /// Its identity, as `agent list` shows it.
         agent: sekimori_wire::id::AgentId,
+    },
+}
+
+/// `policy …`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Check a file and let it hold for those that it names; works beside a running collector.
+    Set {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// The policy (docs/operations.md).
+        file: PathBuf,
+    },
+    /// Print what holds for `all`, `body:CODE` or `agent:ID`.
+    Show {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// For whom.
+        #[arg(default_value = "all")]
+        scope: Scope,
+    },
+    /// List policies, and which agent has which version.
+    List {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End what holds for `all`, `body:CODE` or `agent:ID`.
+    Withdraw {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// For whom.
+        scope: Scope,
     },
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::fleet::watch::Limits;
 use crate::server::guard::Rate;
 
 /// Largest configuration file that is read.
@@ -32,6 +33,8 @@ pub struct Config {
     pub exceptions: Vec<PathBuf>,
     /// What holds of exceptions that only agents know.
     pub agents_own: AgentsOwn,
+    /// When an agent's silence or clock is told.
+    pub watch: Limits,
     /// Connections of each listener at a time.
     pub connections_max: usize,
     /// Of these, from one address (of IPv6: from one network of 64 bits).
@@ -117,9 +120,12 @@ impl Config {
             "is 16384 to 1073741824",
         )?;
         let rate = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let silent = within("fleet.silent_seconds", file.fleet.silent_seconds, 4, 86_400, "is 4 to 86400")?;
+        let skew = within("fleet.skew_seconds", file.fleet.skew_seconds, 2, 86_400, "is 2 to 86400")?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         Ok(Self {
             agents_own: file.exceptions.agents_own,
+            watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
             dir,
             hosts: file.listen.hosts,
@@ -169,6 +175,8 @@ struct File {
     limits: LimitsFile,
     #[serde(default)]
     tls: TlsFile,
+    #[serde(default)]
+    fleet: FleetFile,
 }
 
 /// Relative names are looked for beside the configuration.
@@ -243,6 +251,19 @@ impl Default for LimitsFile {
 #[serde(deny_unknown_fields, default)]
 struct TlsFile {
     require_post_quantum: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FleetFile {
+    silent_seconds: u64,
+    skew_seconds: u64,
+}
+
+impl Default for FleetFile {
+    fn default() -> Self {
+        Self { silent_seconds: 300, skew_seconds: 30 }
+    }
 }
 
 /// Why the configuration cannot be used.

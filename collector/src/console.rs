@@ -15,6 +15,7 @@ mod login;
 mod overview;
 mod page;
 mod playbook;
+mod policies;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -83,6 +84,7 @@ fn router_of(store: Store) -> Router {
         .route("/agents/{id}", get(agents::show))
         .route("/intake", get(intake::show))
         .route("/exceptions", get(exceptions::show))
+        .route("/policies", get(policies::show))
         .route("/events", get(live::events))
         .route("/assets/{name}", get(assets::asset))
         .nest("/api/v1", api::router())

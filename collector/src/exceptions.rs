@@ -8,6 +8,7 @@ pub mod dry_run;
 pub mod file;
 pub mod ruling;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use crate::clock;
 use crate::config::AgentsOwn;
 use crate::fleet::error_chain;
+use crate::fleet::policy::Scope;
 use crate::store::{Store, StoreError};
 use file::FileError;
 use ruling::Judge;
@@ -25,12 +27,16 @@ use ruling::Judge;
 /// Days before its end from which an exception is shown as ending.
 pub const ENDING_DAYS: [u64; 3] = [30, 14, 7];
 
+type Central = Arc<BTreeMap<Scope, Exceptions>>;
+
 /// The exceptions that the collector judges by; cheap to clone, all clones see the same.
 #[derive(Clone, Debug)]
 pub struct InForce {
     files: Arc<[PathBuf]>,
     agents_own: AgentsOwn,
     current: Arc<RwLock<Arc<Exceptions>>>,
+    /// Those of policies, and the newest change among these that they are of.
+    central: Arc<RwLock<(u64, Central)>>,
     asked: Arc<Notify>,
 }
 
@@ -42,7 +48,7 @@ impl InForce {
     pub fn load(files: &[PathBuf], agents_own: AgentsOwn) -> Result<Self, FileError> {
         let current = Arc::new(file::read(files)?);
         let current = Arc::new(RwLock::new(current));
-        Ok(Self { files: files.into(), agents_own, current, asked: Arc::default() })
+        Ok(Self { files: files.into(), agents_own, current, central: Arc::default(), asked: Arc::default() })
     }
 
     /// Those in force now.
@@ -52,7 +58,27 @@ impl InForce {
 
     /// What a group of submissions is judged by.
     pub fn judge(&self) -> Judge {
-        Judge { exceptions: self.current(), agents_own: self.agents_own }
+        let central = Arc::clone(&self.central.read().unwrap_or_else(PoisonError::into_inner).1);
+        Judge { exceptions: self.current(), central, agents_own: self.agents_own }
+    }
+
+    /// Reads the policies again if any changed: the command line works beside this process.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn look_at_policies(&self, store: &Store) -> Result<(), StoreError> {
+        let newest = store.newest_policy().await?;
+        if self.central.read().unwrap_or_else(PoisonError::into_inner).0 == newest {
+            return Ok(());
+        }
+        let mut central = BTreeMap::new();
+        for kept in store.policies().await? {
+            // What was kept was checked; what cannot be read any more is as if only agents knew it.
+            let rules = kept.rules().and_then(Result::ok).unwrap_or_default();
+            central.insert(kept.scope, Exceptions::from_files(rules.exceptions).unwrap_or_default());
+        }
+        *self.central.write().unwrap_or_else(PoisonError::into_inner) = (newest, Arc::new(central));
+        Ok(())
     }
 
     /// Asks whoever [follows](Self::follow) to read the files again.

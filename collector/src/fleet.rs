@@ -3,6 +3,7 @@
 //! A token is worth one identity, once, until it expires. Revocation acts on the next request: the registry is read
 //! from the store each time. The command line does all of this beside a running collector.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,16 +20,21 @@ use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::Row as _;
 
 use crate::auth::password::{PasswordError, random_secret};
 use crate::clock::{self, stored};
 use crate::config::Config;
 use crate::server::Intake;
+use crate::store::view::AgentView;
 use crate::store::{Store, StoreError, query};
 use authority::{AuthorityError, Issued, Paths};
+use watch::Facts;
 
 pub mod authority;
+pub mod policy;
+pub mod watch;
 
 /// Body of `POST /v1/enroll`.
 const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -90,7 +96,7 @@ pub async fn new_token(store: &Store, config: &Config, order: &TokenOrder) -> Re
 }
 
 /// One agent, for a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct AgentRow {
     /// Identity.
     pub id: String,
@@ -98,10 +104,14 @@ pub struct AgentRow {
     pub name: String,
     /// 団体コード.
     pub body: String,
+    /// As it says; the rules are part of it.
+    pub version: Option<String>,
     /// When it enrolled.
     pub enrolled_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// When its certificate ends.
+    pub certificate_expires_at: Timestamp,
     /// When its last batch was stored.
     pub last_seen: Option<Timestamp>,
     /// The chain in force.
@@ -110,6 +120,97 @@ pub struct AgentRow {
     pub through: i64,
     /// The last batch of the detail lane.
     pub detail_through: i64,
+    /// Of its configuration.
+    pub config_digest: String,
+    /// Of its threat intelligence.
+    pub intel_version: String,
+    /// Frames that its kernel dropped.
+    pub kernel_drops: u64,
+    /// Records that it lost before sealing.
+    pub records_lost: u64,
+    /// Its clock less ours, with the bound of the error, in milliseconds.
+    pub clock_ms: Option<(i64, u64)>,
+    /// Version of the policy in force there.
+    pub policy_version: u64,
+    /// What became of the last one.
+    pub policy_state: String,
+    /// Version that should be in force there.
+    pub policy_wanted: i64,
+    /// Conditions that an incident was told of.
+    pub conditions: i64,
+}
+
+impl AgentRow {
+    fn new(view: AgentView) -> Self {
+        let health = view.health_json.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+        let health = health.unwrap_or_default();
+        let text = |key: &str| health.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let facts = Facts::of(&health);
+        let reported = policy::command::Reported::of(&view);
+        Self {
+            enrolled_at: clock::from_stored(view.enrolled_at),
+            revoked_at: view.revoked_at.map(clock::from_stored),
+            certificate_expires_at: clock::from_stored(view.cert_expires_at),
+            last_seen: view.last_seen.map(clock::from_stored),
+            epoch: view.epoch,
+            through: view.through,
+            detail_through: view.detail_through,
+            config_digest: text("config_digest"),
+            intel_version: text("intel_version"),
+            kernel_drops: facts.count("kernel_drops"),
+            records_lost: facts.count("records_lost"),
+            clock_ms: facts.clock(),
+            policy_version: reported.version,
+            policy_state: reported.state,
+            policy_wanted: view.policy_wanted,
+            conditions: view.conditions,
+            version: view.version,
+            id: view.id,
+            name: view.name,
+            body: view.body,
+        }
+    }
+}
+
+impl fmt::Display for AgentRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.revoked_at.is_some() { "revoked" } else { "enrolled" };
+        let seen = self.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
+        let text = |text: &str, most: usize| match BoundedText::<64>::new(text).to_string() {
+            empty if empty.is_empty() => "-".to_owned(),
+            text => text.chars().take(most).collect(),
+        };
+        let clock =
+            self.clock_ms.map_or_else(|| "-".to_owned(), |(offset, error)| format!("{offset:+}±{error} ms"));
+        writeln!(
+            f,
+            "{}  {}  {state}  last seen {seen}  {}",
+            self.id,
+            self.body,
+            BoundedText::<64>::new(&self.name)
+        )?;
+        writeln!(
+            f,
+            "    version {}, configuration {}, intelligence {}, certificate until {}",
+            text(self.version.as_deref().unwrap_or_default(), 32),
+            text(&self.config_digest, 12),
+            text(&self.intel_version, 16),
+            self.certificate_expires_at,
+        )?;
+        write!(
+            f,
+            "    through {}/{}, detail {}; lost {} frames, {} records; clock {clock}; policy {} of {} ({}); {} conditions",
+            self.epoch,
+            self.through,
+            self.detail_through,
+            self.kernel_drops,
+            self.records_lost,
+            self.policy_version,
+            self.policy_wanted,
+            text(&self.policy_state, 64),
+            self.conditions,
+        )
+    }
 }
 
 /// Every agent, by body and label.
@@ -117,29 +218,7 @@ pub struct AgentRow {
 /// # Errors
 /// If the store fails.
 pub async fn agents(store: &Store) -> Result<Vec<AgentRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT id, name, body, enrolled_at, revoked_at, last_seen, coalesce(u.epoch, 0) AS epoch,
-         coalesce(u.through, 0) AS through, coalesce(d.through, 0) AS detail_through FROM agents
-         LEFT JOIN chains u ON u.agent = id AND u.lane = 0 LEFT JOIN chains d ON d.agent = id AND d.lane = 1
-         ORDER BY body, name, id",
-    )
-    .fetch_all(store.reader())
-    .await
-    .map_err(query("list agents"))?;
-    let row = |row: &sqlx::sqlite::SqliteRow| -> Result<AgentRow, sqlx::Error> {
-        Ok(AgentRow {
-            id: row.try_get("id")?,
-            name: row.try_get("name")?,
-            body: row.try_get("body")?,
-            enrolled_at: clock::from_stored(row.try_get("enrolled_at")?),
-            revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(clock::from_stored),
-            last_seen: row.try_get::<Option<i64>, _>("last_seen")?.map(clock::from_stored),
-            epoch: row.try_get("epoch")?,
-            through: row.try_get("through")?,
-            detail_through: row.try_get("detail_through")?,
-        })
-    };
-    rows.iter().map(row).collect::<Result<_, _>>().map_err(query("list agents"))
+    Ok(store.agents().await?.into_iter().map(AgentRow::new).collect())
 }
 
 /// Revokes an agent; its next request is refused. Says whether there was one to revoke.

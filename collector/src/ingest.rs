@@ -31,6 +31,7 @@ use crate::fleet::error_chain;
 use crate::server::Intake;
 use crate::store::StoreError;
 use crate::tls::Peer;
+use continuity::Head;
 use registry::Registered;
 
 pub mod continuity;
@@ -67,7 +68,7 @@ pub struct Submission {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Everything of this lane up to this place is committed.
-    Through(Lane, continuity::Head),
+    Through(Lane, Head),
     /// Nothing was stored.
     Refused(Refusal),
 }
@@ -105,9 +106,11 @@ async fn receive(
             Outcome::Refused(busy())
         }
     };
+    // An agent that is told of no policy keeps the one that it has.
+    let policy_version = state.store.policy_version(&peer.agent().to_string()).await.unwrap_or_default();
     let answer = match outcome {
         Outcome::Through(lane, head) => {
-            Answer::Ack(acknowledge(peer.agent(), (lane, &head), clock::now(), &state.ack_key))
+            Answer::Ack(acknowledge(peer.agent(), (lane, &head), (clock::now(), policy_version), &state.ack_key))
         }
         Outcome::Refused(refusal) => {
             state.writer.reject(&peer.agent().to_string(), refusal.kind.as_str(), &refusal.detail);
@@ -218,14 +221,15 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// What is told of a lane of this agent that is committed up to `head`.
+/// What is told of a lane of this agent that is committed up to `head`, and of the newest policy that there is for it.
 pub fn acknowledge(
     agent: AgentId,
-    (lane, head): (Lane, &continuity::Head),
-    at: Timestamp,
+    (lane, head): (Lane, &Head),
+    (at, policy_version): (Timestamp, u64),
     key: &SigningKey,
 ) -> Envelope {
-    let ack = Ack { agent, lane, epoch: head.epoch, through: head.through, head: head.digest, at };
+    let Head { epoch, through, digest: head } = *head;
+    let ack = Ack { agent, lane, epoch, through, head, at, policy_version };
     Envelope::seal_ack(&ack, key)
 }
 

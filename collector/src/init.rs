@@ -156,6 +156,12 @@ files = []
 # counted as unknown) or refuse (they count).
 agents_own = \"accept\"
 
+[fleet]
+# An agent that was not heard of for this long opens an incident …
+silent_seconds = 300
+# … and so does one whose clock is off by more than this.
+skew_seconds = 30
+
 [limits]
 # Connections of each listener at a time.
 connections = 4096

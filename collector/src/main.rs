@@ -25,6 +25,8 @@ use sekimori_collector::config::{Config, ConfigError};
 use sekimori_collector::exceptions::InForce;
 use sekimori_collector::exceptions::file::FileError;
 use sekimori_collector::fleet::authority::{self, Paths};
+use sekimori_collector::fleet::policy::PolicyError;
+use sekimori_collector::fleet::policy::file::PolicyFileError;
 use sekimori_collector::server::Server;
 use sekimori_collector::store::Store;
 use sekimori_collector::{clock, evidence, fleet, init, status, verify};
@@ -43,7 +45,11 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             tracing::error!("{error:#}");
-            let misused = error.is::<ConfigError>() || error.is::<FileError>() || error.is::<Usage>();
+            let misused = error.is::<ConfigError>()
+                || error.is::<FileError>()
+                || error.is::<PolicyFileError>()
+                || error.is::<PolicyError>()
+                || error.is::<Usage>();
             ExitCode::from(if misused { 2 } else { 1 })
         }
     }
@@ -62,6 +68,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::User(command) => user(command).await?,
         Command::Exceptions(command) => {
             print(sekimori_collector::exceptions::command::run(&command).await?.trim_end())?;
+        }
+        Command::Policy(command) => {
+            print(fleet::policy::command::run(&command).await?.trim_end())?;
         }
         Command::Status(args) => {
             let status = status::read(&read_only(&args.config).await?).await?;
@@ -232,12 +241,7 @@ async fn agent(command: AgentCommand) -> anyhow::Result<ExitCode> {
                 print(&serde_json::to_string(&agents)?)?;
             } else {
                 for agent in agents {
-                    let state = if agent.revoked_at.is_some() { "revoked" } else { "enrolled" };
-                    let seen = agent.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
-                    print(&format!(
-                        "{}  {}  {state}  last seen {seen}  {}",
-                        agent.id, agent.body, agent.name
-                    ))?;
+                    print(&agent.to_string())?;
                 }
             }
         }

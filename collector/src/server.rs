@@ -27,7 +27,7 @@ use tower::ServiceExt as _;
 use crate::config::Config;
 use crate::exceptions::InForce;
 use crate::fleet::authority::{self, Authority, AuthorityError, Paths};
-use crate::fleet::error_chain;
+use crate::fleet::{error_chain, policy, watch as sensors};
 use crate::ingest::Turns;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
@@ -114,6 +114,7 @@ impl Server {
         let store = Store::open(&self.config.store_path()).await?;
         let (writer, committing) =
             Writer::start(store.clone(), self.config.correlation, self.exceptions.clone());
+        let watching = sensors::start(store.clone(), self.config.watch, self.config.correlation);
         let following = tokio::spawn(self.exceptions.follow(store.clone()));
         let config = Arc::new(self.config);
         let intake = Intake {
@@ -135,7 +136,10 @@ impl Server {
             addresses: Addresses::new(config.connections_per_address),
         };
         let doors = [
-            (self.ingest, door(mutual, ingest::router(intake.clone()))),
+            (
+                self.ingest,
+                door(mutual, ingest::router(intake.clone()).merge(policy::serve::router(intake.clone()))),
+            ),
             (self.enroll, door(Arc::clone(&server_only), fleet::router(intake))),
             (
                 self.console,
@@ -153,6 +157,7 @@ impl Server {
         ready();
         while loops.join_next().await.is_some() {}
         following.abort();
+        watching.abort();
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");

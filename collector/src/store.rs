@@ -19,6 +19,8 @@ pub mod commit;
 pub mod exception;
 pub mod finding;
 pub mod incident;
+pub mod policy;
+pub mod sensor_watch;
 pub mod writer;
 
 /// Connections that read.

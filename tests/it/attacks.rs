@@ -417,6 +417,7 @@ fn what_is_forged_is_refused_by_name() {
             through: 9,
             head: Digest::ZERO,
             at: Timestamp::ZERO,
+            policy_version: 0,
         };
         agent.sends(&[Envelope::seal_ack(&through, &agent.key)])
     });

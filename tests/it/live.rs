@@ -84,7 +84,7 @@ impl Link {
     }
 
     /// The console's API, from inside the gateway.
-    fn api(&self, path: &str) -> Value {
+    pub(crate) fn api(&self, path: &str) -> Value {
         let mut curl = Netns::command_in(&self.gateway, Path::new("curl"));
         curl.args(["--silent", "--show-error", "--fail", "--cacert"]).arg(self.agent.identity("ca.pem"));
         curl.args(["--user", &format!("{}:{}", self.collector.user, self.collector.password)]);

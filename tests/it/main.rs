@@ -17,6 +17,7 @@ mod console;
 mod corpora;
 mod crash;
 mod exceptions;
+mod fleet;
 mod kills;
 mod learning;
 mod live;

@@ -105,6 +105,18 @@ impl Lanes {
         self.urgent.bytes() + self.detail.bytes()
     }
 
+    /// How large both together may grow.
+    pub fn max_bytes(&self) -> u64 {
+        self.urgent.max_bytes() + self.detail.max_bytes()
+    }
+
+    /// Another quota from now on, shared as at the start.
+    pub fn set_max_bytes(&self, max_bytes: u64) {
+        let urgent = max_bytes / 4;
+        self.urgent.set_max_bytes(urgent);
+        self.detail.set_max_bytes(max_bytes - urgent);
+    }
+
     /// Bytes that can still be appended to either: a replay waits for room instead of dropping.
     pub fn room(&self) -> u64 {
         self.urgent.room().min(self.detail.room())

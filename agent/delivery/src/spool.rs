@@ -19,6 +19,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sekimori_wire::batch::Lane;
@@ -50,7 +51,7 @@ const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Spool {
     dir: PathBuf,
-    max_bytes: u64,
+    max_bytes: AtomicU64,
     state: Mutex<State>,
     /// Told how many batches wait, as this lane.
     told: Option<(Lane, watch::Sender<Waiting>)>,
@@ -102,7 +103,7 @@ impl Spool {
         let (state, recovery) = recover::recover(dir, segment_bytes)?;
         Ok(Self {
             dir: dir.to_owned(),
-            max_bytes,
+            max_bytes: AtomicU64::new(max_bytes),
             state: Mutex::new(state),
             told: None,
             recovery,
@@ -153,11 +154,12 @@ impl Spool {
         must_follow(chain.head, first);
         let raw: Vec<Vec<u8>> = envelopes.iter().map(Envelope::to_bytes).collect();
         let needed = Files::size_of(&raw);
-        if files.bytes_after(chain.acked) + needed > self.max_bytes {
-            return Err(SpoolError::Full { max_bytes: self.max_bytes });
+        let max_bytes = self.max_bytes.load(Ordering::Relaxed);
+        if files.bytes_after(chain.acked) + needed > max_bytes {
+            return Err(SpoolError::Full { max_bytes });
         }
         // Acknowledged bytes of the last file count as well, unless a new file lets it go.
-        let roll = files.bytes() + needed > self.max_bytes;
+        let roll = files.bytes() + needed > max_bytes;
         files.append(first, &raw, roll)?;
         let last = Position { epoch: first.epoch, seq: first.seq + envelopes.len() as u64 - 1 };
         chain.head = Head { at: last, digest: newest.digest() };
@@ -238,6 +240,16 @@ impl Spool {
         self.state().pending()
     }
 
+    /// How large it may grow.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Another quota from now on. A smaller one than is used removes nothing: nothing is appended until there is room.
+    pub fn set_max_bytes(&self, max_bytes: u64) {
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
+    }
+
     /// From now on says there how many batches wait.
     pub(crate) fn tell(&mut self, lane: Lane, to: watch::Sender<Waiting>) {
         self.told = Some((lane, to));
@@ -260,7 +272,7 @@ impl Spool {
     /// Bytes that can still be appended: a replay waits for room instead of dropping.
     pub fn room(&self) -> u64 {
         let state = self.state();
-        self.max_bytes.saturating_sub(state.files.bytes_after(state.chain.acked))
+        self.max_bytes().saturating_sub(state.files.bytes_after(state.chain.acked))
     }
 
     /// The chain cannot go on as it is: batches that were not acknowledged are damaged or missing. Everything but

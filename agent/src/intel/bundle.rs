@@ -8,32 +8,25 @@
 //! {"key":"…","signature":"…"}
 //! ```
 
-use core::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekimori_sensor::intel::{Feed, Intel};
 use sekimori_wire::envelope::{SigningKey, VerifyingKey};
+pub(super) use sekimori_wire::intel_bundle::shown;
+use sekimori_wire::intel_bundle::{self, FrameError, MAGIC, Sealed};
 use sekimori_wire::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Import, Place, Reason, Row, kind_of};
 
-const MAGIC: &str = "SEKIMORI-INTEL 1\n";
-/// Separates these signatures from all others of the same key.
-const LABEL: &str = "sekimori/intel-bundle/1";
-
 /// Why a bundle is not believed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BundleError {
-    #[error("not a bundle of this version, or cut short")]
-    Form,
+    #[error(transparent)]
+    Frame(#[from] FrameError),
     #[error("signed by {key}, which is none of the keys that are trusted")]
     Key { key: String },
-    #[error("the signature does not fit the bytes: somebody changed them")]
-    Signature,
     #[error("what was signed cannot be read")]
     Content(#[source] serde_json::Error),
 }
@@ -65,12 +58,6 @@ struct Entry {
     e: Option<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     n: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Seal {
-    key: String,
-    signature: String,
 }
 
 pub(super) fn is_bundle(text: &str) -> bool {
@@ -110,37 +97,16 @@ pub(super) fn write(
         out.push_str(&serde_json::to_string(&entry)?);
         out.push('\n');
     }
-    let seal = Seal {
-        key: shown(key.verifying_key()),
-        signature: URL_SAFE_NO_PAD.encode(key.sign_labelled(LABEL, out.as_bytes())),
-    };
-    // Writing to a String does not fail.
-    let _infallible = writeln!(out, "{}", serde_json::to_string(&seal)?);
-    Ok(out)
-}
-
-/// A public key as configurations write it.
-pub(super) fn shown(key: &VerifyingKey) -> String {
-    URL_SAFE_NO_PAD.encode(key.as_bytes())
+    intel_bundle::seal(out, key)
 }
 
 /// The lines that one of the keys signed. Nothing is read before that is known.
 pub(super) fn verified<'t>(text: &'t str, keys: &[VerifyingKey]) -> Result<&'t str, BundleError> {
-    let whole = text.strip_suffix('\n').ok_or(BundleError::Form)?;
-    let end = whole.rfind('\n').ok_or(BundleError::Form)? + 1;
-    let (signed, last) = whole.split_at_checked(end).ok_or(BundleError::Form)?;
-    if !signed.starts_with(MAGIC) {
-        return Err(BundleError::Form);
-    }
-    let seal: Seal = serde_json::from_str(last).map_err(|_cause| BundleError::Form)?;
-    let key = keys.iter().find(|key| shown(key) == seal.key);
-    let key = key.ok_or_else(|| BundleError::Key { key: seal.key.chars().take(64).collect() })?;
-    let signature = URL_SAFE_NO_PAD.decode(&seal.signature).map_err(|_cause| BundleError::Form)?;
-    if key.verifies_labelled(LABEL, signed.as_bytes(), &signature) {
-        Ok(signed.strip_prefix(MAGIC).unwrap_or_default())
-    } else {
-        Err(BundleError::Signature)
-    }
+    let sealed = Sealed::read(text)?;
+    let claimed = sealed.claimed_key();
+    let key = keys.iter().find(|key| shown(key) == claimed);
+    let key = key.ok_or_else(|| BundleError::Key { key: claimed.chars().take(64).collect() })?;
+    Ok(sealed.verified(key)?)
 }
 
 /// The first of the verified lines.

@@ -31,7 +31,8 @@ pub(crate) struct Shrunk {
 
 impl Standing {
     pub(crate) fn of(intel: &Intel, sources: &Sources) -> Self {
-        let files = sources.files.iter().chain(&sources.bundles).cloned().collect();
+        let central = sources.central.iter().map(|(path, _)| path);
+        let files = sources.files.iter().chain(&sources.bundles).chain(central).cloned().collect();
         Self { files, feeds: sizes(intel) }
     }
 

@@ -12,6 +12,8 @@ use sekimori_wire::exception::Exceptions;
 pub(crate) struct Lists {
     pub(crate) intel: Arc<Intel>,
     pub(crate) exceptions: Exceptions,
+    /// Names the intelligence; empty without any.
+    pub(crate) version: String,
     /// Files of threat intelligence that could not be used.
     pub(crate) unread: u64,
     /// Feeds that came in much smaller than they were, and are used all the same: the agent had nothing else.

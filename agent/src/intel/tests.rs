@@ -238,11 +238,13 @@ fn a_feed_grows_stale_and_its_severity_can_be_bounded() {
         severities: vec![("CERT".to_owned(), Severity::LOW)],
         ..Sources::default()
     };
-    let (intel, problems) = gather(&sources);
+    let (Loaded { intel, version }, problems) = gather(&sources);
+    assert_eq!(version.len(), 16);
     assert_eq!(problems.len(), 1, "the other file is used all the same");
     assert!(load(&sources).unwrap_err().to_string().contains("cannot read"));
     sources.files.remove(0);
-    assert_eq!(load(&sources).unwrap().len(), intel.len());
+    let again = load(&sources).unwrap();
+    assert_eq!((again.intel.len(), again.version), (intel.len(), version));
     assert_eq!(intel.feeds()[0].severity_max, Severity::LOW);
     assert_eq!(stale(&intel, Timestamp::from_secs(1_780_000_000 + 7 * 86_400)), []);
     let age = Age { feed: "CERT".to_owned(), days: 7 };
@@ -271,7 +273,7 @@ fn prefixes_of_delivery_networks_are_read_and_a_bad_line_is_named() {
     let path = folder.path().join("cdn.tsv");
     let sources = Sources { shared: vec![path.clone()], ..Sources::default() };
     fs::write(&path, "# of today\n\n192.0.2.0/24\tA delivery network\n").unwrap();
-    let intel = load(&sources).unwrap();
+    let intel = load(&sources).unwrap().intel;
     assert_eq!(intel.shared("192.0.2.9".parse().unwrap()), Some("A delivery network"));
     fs::write(&path, "# of today\n192.0.2.0/24 A delivery network\n").unwrap();
     assert!(load(&sources).unwrap_err().to_string().contains("cdn.tsv:2: not a prefix"));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use sd_notify::NotifyState;
 use sekimori_wire::batch::Mode;
 use sekimori_wire::record::{Health, Record};
@@ -19,6 +19,8 @@ use crate::identity::Identity;
 use crate::inspect::{STATUS_FILE, Status};
 use crate::intel::shelf::Shelf;
 use crate::intel::{self, Age};
+use crate::policy::guard::{Guard, Reading, Said};
+use crate::policy::{Standing, Word};
 use crate::ship::Stats;
 use sekimori_delivery::disk;
 use sekimori_delivery::lanes::Lanes;
@@ -44,6 +46,16 @@ pub(super) struct Sealing {
     stats: Arc<Stats>,
     intake: Arc<Intake>,
     shelf: Arc<Shelf>,
+    policy: Arc<Standing>,
+    /// To the reloader.
+    words: Sender<Word>,
+    /// Version and state of the policy, as last reported.
+    said: (u64, String),
+    /// Watches the policy that is on trial.
+    guard: Option<Guard>,
+    /// The agent's own health before the newest.
+    reading: Reading,
+    began: Instant,
     /// Feeds that should have been replaced, as last logged.
     stale: Vec<String>,
     monitor: Monitor,
@@ -69,7 +81,7 @@ impl Sealing {
         state: PathBuf,
         drawers: Vec<Arc<Drawer>>,
     ) -> Self {
-        let Around { identity, lanes, sealer, stats, intake, shelf } = around;
+        let Around { identity, lanes, sealer, stats, intake, shelf, policy, words } = around;
         Self {
             records,
             identity,
@@ -78,6 +90,12 @@ impl Sealing {
             stats,
             intake,
             shelf,
+            policy,
+            words,
+            said: (0, String::new()),
+            guard: None,
+            reading: Reading::default(),
+            began: Instant::now(),
             stale: Vec::new(),
             monitor,
             state,
@@ -137,7 +155,10 @@ impl Sealing {
         if self.monitor.is_alive() {
             notify(&[NotifyState::Watchdog]);
         }
-        if self.level_changed() {
+        let policy = self.policy.reported();
+        let is_news = policy != self.said;
+        self.said = policy;
+        if self.level_changed() || is_news {
             (*status, *health) = (now, now);
         }
         if now < *status && now < *health {
@@ -221,7 +242,37 @@ impl Sealing {
         let mut health = self.monitor.measure(clock::now(), counters);
         health.spool_bytes = self.lanes.bytes();
         health.spool_batches = self.lanes.pending();
+        let (version, words) = self.policy.reported();
+        health.policy_version = version;
+        health.policy_state = words.into();
+        health.clock = self.stats.clock();
+        health.intel_version = self.shelf.lists().version.as_str().into();
+        health.certificate_expires_at = self.identity.expires_at().unwrap_or_default();
+        self.guard_policy(&health);
         health
+    }
+
+    /// A policy with which the agent is worse off goes; what is not heard now is said again with the next measurement.
+    fn guard_policy(&mut self, health: &Health) {
+        let reading = Reading::of(health);
+        let before = core::mem::replace(&mut self.reading, reading);
+        let Some(version) = self.policy.on_trial() else {
+            self.guard = None;
+            return;
+        };
+        let now = self.began.elapsed();
+        let guard = match &mut self.guard {
+            Some(guard) if guard.version == version => guard,
+            // Began with this agent: what it was before, nobody knows.
+            other if before == Reading::default() => other.insert(Guard::new(version, now, reading)),
+            other => other.insert(Guard::new(version, now, before)),
+        };
+        let word = match guard.look(now, reading) {
+            Said::Wait => return,
+            Said::Proven => Word::Proven { version },
+            Said::Worse(reason) => Word::RollBack { version, reason },
+        };
+        drop(self.words.try_send(word));
     }
 
     /// How threat intelligence stands. Each feed that should have been replaced is logged when that begins, and named with its
@@ -244,6 +295,7 @@ impl Sealing {
             ("intel.feeds_shrunk".to_owned(), lists.shrunk),
             ("intel.files_unread".to_owned(), lists.unread),
             ("intel.reload_refused".to_owned(), self.shelf.refused()),
+            ("spool.quota_bytes".to_owned(), self.lanes.max_bytes()),
         ];
         let named = stale.into_iter().take(STALE_NAMED);
         counters.extend(named.map(|one| (format!("intel.stale_days.{}", one.feed), one.days)));

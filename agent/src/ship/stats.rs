@@ -5,9 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustls::{NamedGroup, ProtocolVersion};
-use sekimori_wire::ack::{Refusal, RefusalKind};
+use sekimori_wire::ack::{Ack, Refusal, RefusalKind};
 use sekimori_wire::batch::Lane;
+use sekimori_wire::record::Clock;
+use tokio::sync::watch;
 
+use super::skew::{self, Exchange};
 use crate::tls::Negotiated;
 use sekimori_delivery::spool::Position;
 
@@ -20,6 +23,8 @@ pub(crate) struct Stats {
     tls_failures: AtomicU64,
     broken: AtomicU64,
     bad_answers: AtomicU64,
+    /// Newest version of the policy that an acknowledgement named.
+    policy: watch::Sender<u64>,
     state: Mutex<State>,
 }
 
@@ -30,6 +35,7 @@ struct State {
     refusals: BTreeMap<RefusalKind, u64>,
     negotiated: Option<Negotiated>,
     last_error: Option<String>,
+    clock: Option<Clock>,
 }
 
 /// The same at one moment.
@@ -107,6 +113,26 @@ impl Stats {
         ];
         counters.extend(now.refusals.iter().map(|(kind, count)| (format!("ship.refused.{kind}"), *count)));
         counters
+    }
+
+    /// Our clock beside the collector's, as far as it was measured.
+    pub(crate) fn clock(&self) -> Option<Clock> {
+        self.with(|state| state.clock)
+    }
+
+    /// Follows the newest version of the policy that an acknowledgement named.
+    pub(crate) fn policy(&self) -> watch::Receiver<u64> {
+        self.policy.subscribe()
+    }
+
+    /// A verified answer: its time and what it tells of the policy.
+    pub(super) fn answered(&self, exchange: &Exchange, ack: &Ack) {
+        self.with(|state| state.clock = skew::after(state.clock, exchange, ack.at));
+        self.policy.send_if_modified(|known| {
+            let is_newer = ack.policy_version > *known;
+            *known = ack.policy_version.max(*known);
+            is_newer
+        });
     }
 
     pub(super) fn set_acked(&self, lane: Lane, acked: Position) {

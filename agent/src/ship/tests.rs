@@ -107,7 +107,15 @@ impl Reply {
             }
         }
         let (through, head) = batches.last_key_value().map(|(seq, digest)| (*seq, *digest)).unwrap();
-        let mut ack = Ack { agent, lane: Lane::Urgent, epoch: 1, through, head, at: Timestamp::ZERO };
+        let mut ack = Ack {
+            agent,
+            lane: Lane::Urgent,
+            epoch: 1,
+            through,
+            head,
+            at: Timestamp::ZERO,
+            policy_version: 0,
+        };
         let other = SigningKey::generate().unwrap().0;
         match self {
             Self::Forge => return (200, Answer::Ack(Envelope::seal_ack(&ack, &other)).to_bytes()),
@@ -286,6 +294,7 @@ async fn a_collector_that_was_set_back_is_noticed() {
         through: 1,
         head: Digest::ZERO,
         at: Timestamp::ZERO,
+        policy_version: 0,
     };
     let ack =
         Envelope::seal_ack(&ack, &server.authority.collector).verify_ack(&agent.identity.collector).unwrap();

@@ -23,6 +23,8 @@ pub struct Ack {
     pub head: Digest,
     /// The collector's clock.
     pub at: Timestamp,
+    /// Version of the policy that holds for this agent; 0 if there is none.
+    pub policy_version: u64,
 }
 
 /// The answer to a submission.

@@ -13,11 +13,14 @@ use crate::batch::Batch;
 use crate::codec::{self, DecodeError};
 use crate::id::{AgentId, Digest};
 use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::policy::Policy;
 
 /// Type of a payload that holds a compressed [`Batch`].
 pub const BATCH_TYPE: &str = "application/vnd.sekimori.batch.v1+protobuf+zstd";
 /// Type of a payload that holds an [`Ack`].
 pub const ACK_TYPE: &str = "application/vnd.sekimori.ack.v1+protobuf";
+/// Type of a payload that holds a [`Policy`].
+pub const POLICY_TYPE: &str = "application/vnd.sekimori.policy.v1+protobuf";
 const DOMAIN: &[u8] = b"SEKIMORI-V1\0";
 
 /// A key that signs, and the identity that it gives.
@@ -120,6 +123,18 @@ impl Envelope {
         Self::sign(ACK_TYPE, codec::encode_ack(ack), key)
     }
 
+    /// Signs a policy.
+    ///
+    /// # Errors
+    /// If it is larger than the limits allow.
+    pub fn seal_policy(policy: &Policy, key: &SigningKey) -> Result<Self, SealError> {
+        let payload = codec::policy::encode(policy);
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(SealError::TooLarge { bytes: payload.len() });
+        }
+        Ok(Self::sign(POLICY_TYPE, payload, key))
+    }
+
     fn sign(payload_type: &str, payload: Vec<u8>, key: &SigningKey) -> Self {
         let signature = key.sign_labelled(payload_type, &payload).to_vec();
         let signer = key.verifying_key().id().as_bytes().to_vec();
@@ -169,6 +184,15 @@ impl Envelope {
     pub fn verify_ack(&self, key: &VerifyingKey) -> Result<Verified<Ack>, VerifyError> {
         self.check(ACK_TYPE, key)?;
         Ok(Verified { value: codec::decode_ack(&self.payload)?, digest: self.digest() })
+    }
+
+    /// Verifies a policy.
+    ///
+    /// # Errors
+    /// As [`Envelope::verify`].
+    pub fn verify_policy(&self, key: &VerifyingKey) -> Result<Verified<Policy>, VerifyError> {
+        self.check(POLICY_TYPE, key)?;
+        Ok(Verified { value: codec::policy::decode(&self.payload)?, digest: self.digest() })
     }
 
     fn check(&self, payload_type: &'static str, key: &VerifyingKey) -> Result<(), VerifyError> {

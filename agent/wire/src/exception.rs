@@ -23,14 +23,14 @@ use crate::time::Timestamp;
 /// Longest life of an exception: a year and a month to renew it in, so that each is looked at once a year.
 const LIFE_DAYS_MAX: u64 = 400;
 /// Exceptions in force at once. More than a person can have an opinion on.
-const EXCEPTIONS_MAX: usize = 1_024;
+pub(crate) const EXCEPTIONS_MAX: usize = 1_024;
 /// As findings carry it.
 const ID_BYTES_MAX: usize = 64;
 /// Of the reason, and of the owner: both are shown with every finding that is covered.
 const TEXT_BYTES_MAX: usize = 1_024;
 
 /// An exception as a file writes it (`[[exception]]`).
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExceptionFile {
     /// Its number in the owner's list.

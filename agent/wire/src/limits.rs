@@ -22,3 +22,9 @@ pub const EVIDENCE_ENTRIES_MAX: usize = 32;
 pub const SUMMARY_ENTRIES_MAX: usize = 1024;
 /// Counters and interfaces in a health record.
 pub const HEALTH_ENTRIES_MAX: usize = 512;
+/// Bundles of threat intelligence in one policy.
+pub const POLICY_INTEL_MAX: usize = 8;
+/// One such bundle: on a line of 10 Mbit/s it takes a quarter of a minute.
+pub const POLICY_INTEL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Feeds whose severity one policy bounds: as many as an agent can have.
+pub const POLICY_FEEDS_MAX: usize = 256;

@@ -344,6 +344,23 @@ pub struct Health {
     pub load_centi: u32,
     #[prost(bytes = "vec", tag = "12")]
     pub config_digest: ::prost::alloc::vec::Vec<u8>,
+    /// the agent's clock less the collector's; counts only if clock_error_ms is not 0
+    #[prost(sint64, tag = "13")]
+    pub clock_offset_ms: i64,
+    /// the offset is right within this; 0: not measured since the agent started
+    #[prost(uint64, tag = "14")]
+    pub clock_error_ms: u64,
+    /// of the policy in force; 0: none
+    #[prost(uint64, tag = "15")]
+    pub policy_version: u64,
+    /// none | trial | applied | refused N: why | rolled_back N: why
+    #[prost(string, tag = "16")]
+    pub policy_state: ::prost::alloc::string::String,
+    /// of the threat intelligence in force; empty: none
+    #[prost(string, tag = "17")]
+    pub intel_version: ::prost::alloc::string::String,
+    #[prost(fixed64, tag = "18")]
+    pub certificate_expires_at: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
@@ -374,6 +391,85 @@ pub struct Ack {
     pub at: u64,
     #[prost(uint32, tag = "6")]
     pub lane: u32,
+    /// of the policy that holds for this agent; 0: none. A newer one is fetched by GET /v1/policy
+    #[prost(uint64, tag = "7")]
+    pub policy_version: u64,
+}
+/// What the collector decides for one agent, signed by it. The answer to GET /v1/policy is an Envelope of this, uncompressed.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Policy {
+    /// for whom, and nobody else
+    #[prost(bytes = "vec", tag = "1")]
+    pub agent: ::prost::alloc::vec::Vec<u8>,
+    /// grows with every change that concerns this agent
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    /// when it was changed last
+    #[prost(fixed64, tag = "3")]
+    pub made_at: u64,
+    #[prost(message, repeated, tag = "4")]
+    pub exceptions: ::prost::alloc::vec::Vec<PolicyException>,
+    #[prost(message, repeated, tag = "5")]
+    pub intel: ::prost::alloc::vec::Vec<PolicyIntel>,
+    /// 0: as the agent's own configuration says
+    #[prost(uint64, tag = "6")]
+    pub spool_max_bytes: u64,
+    /// 0: the same
+    #[prost(uint64, tag = "7")]
+    pub intel_max_age_seconds: u64,
+    #[prost(message, repeated, tag = "8")]
+    pub feeds: ::prost::alloc::vec::Vec<PolicyFeed>,
+}
+/// An exception as its file writes it; an empty text is a key that is not set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyException {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub category: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub originator: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub responder: ::prost::alloc::string::String,
+    /// plus 1; 0: not set
+    #[prost(uint32, tag = "5")]
+    pub port: u32,
+    #[prost(string, tag = "6")]
+    pub target: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub body: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub segment: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub created: ::prost::alloc::string::String,
+    #[prost(string, tag = "12")]
+    pub expires: ::prost::alloc::string::String,
+}
+/// A signed bundle of threat intelligence, fetched by GET /v1/intel/DIGEST.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyIntel {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// SHA-256 of its bytes
+    #[prost(bytes = "vec", tag = "2")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// Ed25519 key that its own signature must be of
+    #[prost(bytes = "vec", tag = "4")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+}
+/// The most that a match of a feed can be.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyFeed {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub max_severity: u32,
 }
 /// Answer to POST /v1/batches: exactly one of the two.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

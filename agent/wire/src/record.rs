@@ -156,6 +156,25 @@ pub struct Health {
     pub load_centi: u32,
     /// Digest of the configuration in force.
     pub config_digest: Digest,
+    /// The agent's clock beside the collector's; none until the first acknowledgement.
+    pub clock: Option<Clock>,
+    /// Version of the collector's policy in force; 0 without one.
+    pub policy_version: u64,
+    /// What became of the last policy: `none`, `trial`, `applied`, `refused N: why`, `rolled_back N: why`.
+    pub policy_state: BoundedText<256>,
+    /// Names the threat intelligence in force; empty without any.
+    pub intel_version: BoundedText<64>,
+    /// When the agent's certificate ends; zero if it has none.
+    pub certificate_expires_at: Timestamp,
+}
+
+/// How far the agent's clock is from the collector's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Clock {
+    /// The agent's clock less the collector's, in milliseconds: positive if the agent is ahead.
+    pub offset_ms: i64,
+    /// The offset is right within so many milliseconds; never 0.
+    pub error_ms: u64,
 }
 
 /// One interface that is captured from.

@@ -9,6 +9,7 @@ use sekimori_wire::time::Timestamp;
 use crate::clock::from_stored;
 use crate::console::Check;
 use crate::exceptions::{days_left, ending_within};
+use crate::fleet::policy::command::Reported;
 use crate::store::exception::{ExceptionView, UnknownView};
 use crate::store::view::{AgentView, BatchView, ChangeView, FindingView, IncidentView, RejectionView};
 
@@ -102,6 +103,7 @@ pub(super) fn change(view: &ChangeView) -> Value {
 
 /// An agent.
 pub(super) fn agent(view: &AgentView) -> Value {
+    let reported = Reported::of(view);
     let health = view.health_json.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
     json!({
         "id": view.id,
@@ -122,6 +124,9 @@ pub(super) fn agent(view: &AgentView) -> Value {
         },
         "sealed_at": view.sealed_at.map(from_stored),
         "version": view.version,
+        "sealed_ahead_ms": view.sealed_ahead.map(|nanos| nanos / 1_000_000),
+        "policy": { "wanted": view.policy_wanted, "version": reported.version, "state": reported.state },
+        "conditions": view.conditions,
         "health": health,
     })
 }

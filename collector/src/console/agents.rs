@@ -14,12 +14,15 @@ use super::evidence::{list_of, text};
 use super::page::{Mark, Page, When, bytes, error, failed, number, render, shown};
 use super::{Console, Visitor};
 use crate::clock::from_stored;
+use crate::fleet::policy::command::Reported;
 use crate::i18n::Lang;
 use crate::store::StoreError;
 use crate::store::view::AgentView;
 
 /// Agents send a batch at least every few seconds; who is silent for this long needs a look.
 const STALE_AFTER: Duration = Duration::from_secs(90);
+/// A clock that is off by so much is shown; the incident comes later.
+const SKEW_SHOWN_MS: u64 = 2_000;
 /// A certificate that has not renewed itself by now needs a look.
 const CERTIFICATE_SOON: Duration = Duration::from_secs(14 * 86_400);
 
@@ -51,6 +54,12 @@ pub(super) enum Attention {
     Replayed,
     /// Not heard of for longer than [`STALE_AFTER`].
     Silent,
+    /// An incident tells that it does not see well.
+    Degraded,
+    /// A policy was refused or rolled back.
+    Policy,
+    /// Its clock is off.
+    Clock(u64),
     /// The kernel dropped packets that it should have seen.
     Drops,
     /// Its threat intelligence is too old, incomplete or not what it was told to take.
@@ -109,6 +118,9 @@ pub(super) struct AgentRow {
     pub(super) seen: Option<(When, String)>,
     pub(super) epoch: i64,
     pub(super) through: i64,
+    /// Epoch and last batch of the detail lane.
+    pub(super) detail: (i64, i64),
+    pub(super) policy: PolicyCell,
     pub(super) head: String,
     pub(super) sealed: Option<When>,
     pub(super) enrolled: When,
@@ -116,6 +128,30 @@ pub(super) struct AgentRow {
     pub(super) certificate: When,
     pub(super) version: String,
     pub(super) health: Option<HealthView>,
+}
+
+/// Which policy an agent has, and which it should have.
+#[derive(Debug)]
+pub(super) struct PolicyCell {
+    pub(super) has: u64,
+    pub(super) wanted: i64,
+    pub(super) state: String,
+    pub(super) is_current: bool,
+}
+
+impl PolicyCell {
+    pub(super) fn new(agent: &AgentView, reported: &Reported) -> Self {
+        let is_current = i64::try_from(reported.version).is_ok_and(|has| has == agent.policy_wanted);
+        Self { has: reported.version, wanted: agent.policy_wanted, state: shown(&reported.state), is_current }
+    }
+}
+
+/// Off by two seconds or more, and surely so.
+fn skew_seconds(health: &Value) -> Option<u64> {
+    let clock = health.get("clock")?;
+    let offset = clock.get("offset_ms")?.as_i64()?.unsigned_abs();
+    let sure = offset.saturating_sub(clock.get("error_ms")?.as_u64()?);
+    (sure >= SKEW_SHOWN_MS).then_some(sure / 1_000)
 }
 
 /// The latest health record.
@@ -131,6 +167,9 @@ pub(super) struct HealthView {
     pub(super) disk_free: String,
     pub(super) drops: String,
     pub(super) config_digest: String,
+    pub(super) short_config: String,
+    pub(super) clock: String,
+    pub(super) intel: String,
     pub(super) interfaces: Vec<(String, bool, String, String)>,
     pub(super) counters: Vec<(String, String)>,
 }
@@ -169,6 +208,7 @@ impl AgentRow {
         let lang = page.lang;
         let health = agent.health_json.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
         let drops = health.as_ref().map_or(0, kernel_drops);
+        let reported = Reported::of(&agent);
         let seen = agent.last_seen.map(from_stored);
         let attention = if agent.revoked_at.is_some() {
             Attention::Revoked
@@ -178,10 +218,16 @@ impl AgentRow {
             Attention::Replayed
         } else if seen.is_some_and(|seen| page.now.since(seen) > STALE_AFTER) {
             Attention::Silent
+        } else if agent.conditions > 0 {
+            Attention::Degraded
         } else if drops > 0 {
             Attention::Drops
         } else if let Some(trouble) = health.as_ref().and_then(IntelTrouble::of) {
             Attention::Intel(trouble)
+        } else if reported.state.starts_with("refused") || reported.state.starts_with("rolled_back") {
+            Attention::Policy
+        } else if let Some(seconds) = health.as_ref().and_then(skew_seconds) {
+            Attention::Clock(seconds)
         } else if from_stored(agent.cert_expires_at) < page.now.plus(CERTIFICATE_SOON) {
             Attention::Certificate
         } else {
@@ -193,10 +239,14 @@ impl AgentRow {
             Attention::NeverSeen => Mark::warn(lang.text("attention-never-seen")),
             Attention::Replayed => Mark::none(lang.text("attention-replayed")),
             Attention::Silent => Mark::bad(lang.text("attention-silent")),
+            Attention::Degraded => Mark::bad(lang.text("attention-degraded")),
+            Attention::Policy => Mark::warn(lang.text("attention-policy")),
+            Attention::Clock(seconds) => Mark::warn(lang.with("attention-clock", seconds)),
             Attention::Drops => Mark::warn(lang.with("attention-drops", drops)),
             Attention::Intel(trouble) => Mark::warn(trouble.words(lang)),
             Attention::Certificate => Mark::warn(lang.text("attention-certificate")),
         };
+        let policy = PolicyCell::new(&agent, &reported);
         let head = agent.head.as_deref().and_then(Digest::from_bytes);
         Self {
             short_id: agent.id.chars().take(12).collect(),
@@ -208,6 +258,8 @@ impl AgentRow {
             seen: seen.map(|seen| (When::from(seen), page.ago(seen))),
             epoch: agent.epoch,
             through: agent.through,
+            detail: (agent.detail_epoch, agent.detail_through),
+            policy,
             head: head.map(|head| head.to_string()).unwrap_or_default(),
             sealed: agent.sealed_at.map(|at| When::from(from_stored(at))),
             enrolled: When::from(from_stored(agent.enrolled_at)),
@@ -241,6 +293,9 @@ impl HealthView {
             disk_free: measured(bytes(whole("disk_free_bytes"))),
             drops: number(kernel_drops(json)),
             config_digest: text(json, "config_digest"),
+            short_config: text(json, "config_digest").chars().take(12).collect(),
+            clock: clock_words(json),
+            intel: text(json, "intel_version"),
             interfaces: list_of(json, "interfaces")
                 .iter()
                 .map(|one| {
@@ -253,6 +308,17 @@ impl HealthView {
                 .map(|one| (text(one, "name"), text(one, "count")))
                 .collect(),
         }
+    }
+}
+
+/// Offset and its bound, such as `+12 ± 3 ms`.
+fn clock_words(health: &Value) -> String {
+    let clock = health.get("clock");
+    let offset = clock.and_then(|clock| clock.get("offset_ms")).and_then(Value::as_i64);
+    let error = clock.and_then(|clock| clock.get("error_ms")).and_then(Value::as_u64);
+    match offset.zip(error) {
+        Some((offset, error)) => format!("{offset:+} ± {error} ms"),
+        None => "–".to_owned(),
     }
 }
 

@@ -90,18 +90,21 @@ fn text_of(path: &Path) -> Result<String, FileError> {
 }
 
 /// Line numbers of ascending places in a text, in one pass.
-struct Lines<'a> {
+#[derive(Debug)]
+pub struct Lines<'a> {
     text: &'a str,
     at: usize,
     line: usize,
 }
 
 impl<'a> Lines<'a> {
-    const fn new(text: &'a str) -> Self {
+    /// From the first line on.
+    pub const fn new(text: &'a str) -> Self {
         Self { text, at: 0, line: 1 }
     }
 
-    fn line_at(&mut self, place: usize) -> usize {
+    /// The line of a byte, counted from 1.
+    pub fn line_at(&mut self, place: usize) -> usize {
         let passed = self.text.as_bytes().get(self.at..place).unwrap_or_default();
         self.line += passed.iter().filter(|byte| **byte == b'\n').count();
         self.at = self.at.max(place);

@@ -4,21 +4,44 @@
 //! says. It does not know it: the agent's mark stands (whoever runs the agent signed for it), is counted, and is shown
 //! as what the collector cannot vouch for; unless the configuration refuses such marks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sekimori_wire::exception::{Exception, Exceptions, Facts};
+use sekimori_wire::exception::{Exception, Exceptions, Facts, Verdict};
 use sekimori_wire::finding::Finding;
+use sekimori_wire::id::BodyCode;
 use serde_json::{Map, Value, json};
 
 use crate::config::AgentsOwn;
+use crate::fleet::policy::Scope;
 
 /// What findings are judged by.
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
     /// The collector's own exceptions.
     pub exceptions: Arc<Exceptions>,
+    /// Those that policies give to agents, by whom they are for.
+    pub central: Arc<BTreeMap<Scope, Exceptions>>,
     /// What holds of those that only agents know.
     pub agents_own: AgentsOwn,
+}
+
+/// Whose finding.
+#[derive(Clone, Copy, Debug)]
+pub struct Whose<'a> {
+    /// The agent's identity.
+    pub agent: &'a str,
+    /// Its body.
+    pub body: BodyCode,
+}
+
+impl Judge {
+    /// The exception of this id that this agent has by a policy; the nearest layer counts.
+    fn given(&self, from: Whose<'_>, id: &str) -> Option<&Exception> {
+        let agent = from.agent.parse().ok().map(Scope::Agent);
+        let scopes = agent.into_iter().chain([Scope::Body(from.body), Scope::All]);
+        scopes.filter_map(|scope| self.central.get(&scope)).find_map(|layer| layer.by_id(id))
+    }
 }
 
 /// Whose judgement puts a finding under an exception.
@@ -80,8 +103,8 @@ impl Ruling {
 }
 
 /// Judges a revision by the time of its last evidence: one that goes on after the end of its exception counts.
-pub fn rule(judge: &Judge, finding: &Finding) -> Ruling {
-    let Judge { exceptions, agents_own } = judge;
+pub fn rule(judge: &Judge, from: Whose<'_>, finding: &Finding) -> Ruling {
+    let Judge { exceptions, agents_own, .. } = judge;
     let said = finding.excepted_by.as_deref();
     let at = finding.end.max(finding.time);
     if let Some((_, exception)) = exceptions.judge(&Facts::from(finding), at) {
@@ -92,7 +115,17 @@ pub fn rule(judge: &Judge, finding: &Finding) -> Ruling {
         return Ruling::Excepted { id: exception.id.as_str().to_owned(), source: Source::Collector, note };
     }
     let Some(said) = said else { return Ruling::Counts };
-    match exceptions.by_id(said) {
+    let given = judge.given(from, said);
+    if let Some(exception) = given
+        && exception.verdict(&Facts::from(finding), at) == Verdict::Covers
+    {
+        let mut note = described(exception);
+        note.insert("verdict".to_owned(), json!("covers"));
+        note.insert("agent".to_owned(), json!(said));
+        let note = with_source(note, Source::Collector);
+        return Ruling::Excepted { id: said.to_owned(), source: Source::Collector, note };
+    }
+    match exceptions.by_id(said).or(given) {
         None => {
             let verdict = match agents_own {
                 AgentsOwn::Accept => "unknown",

@@ -6,7 +6,7 @@ use sekimori_wire::id::FindingId;
 use sekimori_wire::time::Timestamp;
 use serde_json::json;
 
-use super::ruling::{Ruling, Source, rule};
+use super::ruling::{Ruling, Source, Whose, rule};
 use super::*;
 use crate::config::{AgentsOwn, Correlation};
 use crate::store::commit::{Ledger, Origin};
@@ -93,7 +93,7 @@ fn a_broken_file_is_told_by_file_line_and_id() {
 
 #[test]
 fn the_collectors_judgement_rules_where_it_knows_the_id() {
-    let judge = Judge { exceptions: Arc::new(read(FILE)), agents_own: AgentsOwn::Accept };
+    let judge = Judge { exceptions: Arc::new(read(FILE)), ..Judge::default() };
     let said = |id: &str, finding: Finding| Finding { excepted_by: Some(id.into()), ..finding };
     // What the agent said, last evidence, ports; then verdict, whose judgement, and whether it is excepted.
     type Case<'a> = (Finding, Option<(&'a str, &'a str, Option<Source>)>);
@@ -107,7 +107,7 @@ fn the_collectors_judgement_rules_where_it_knows_the_id() {
         (scan(1, april(31), &[443]), None),
     ];
     for (finding, expected) in cases {
-        let ruling = rule(&judge, &finding);
+        let ruling = rule(&judge, whose(), &finding);
         let got = ruling.note().map(|note| {
             let text = |key: &str| note[key].as_str().unwrap();
             assert_eq!(note["agent"].as_str(), finding.excepted_by.as_deref());
@@ -116,12 +116,28 @@ fn the_collectors_judgement_rules_where_it_knows_the_id() {
         });
         assert_eq!(got, expected, "{finding:?}");
     }
-    assert_eq!(rule(&Judge::default(), &scan(1, april(30), &[443])), Ruling::Counts);
+    assert_eq!(rule(&Judge::default(), whose(), &scan(1, april(30), &[443])), Ruling::Counts);
     // Where agents may not decide by themselves, the finding counts, and what was refused is shown.
     let strict = Judge { agents_own: AgentsOwn::Refuse, ..judge };
-    let ruling = rule(&strict, &said("EX-9", scan(1, april(31), &[443])));
+    let ruling = rule(&strict, whose(), &said("EX-9", scan(1, april(31), &[443])));
     assert_eq!((ruling.excepted(), &ruling.note().unwrap()["verdict"]), (None, &json!("refused")));
-    assert!(rule(&strict, &said("EX-9", scan(1, april(30), &[443]))).excepted().is_some());
+    assert!(rule(&strict, whose(), &said("EX-9", scan(1, april(30), &[443]))).excepted().is_some());
+}
+
+#[test]
+fn what_a_policy_gave_to_this_agent_is_known_here() {
+    let central = |scope| Arc::new(BTreeMap::from([(scope, read(FILE))]));
+    let judge = |scope| Judge { central: central(scope), agents_own: AgentsOwn::Refuse, ..Judge::default() };
+    let said = |finding: Finding| Finding { excepted_by: Some("EX-1".into()), ..finding };
+    let covered = said(scan(1, april(30), &[443]));
+    let ruled = |scope, finding: &Finding| {
+        rule(&judge(scope), whose(), finding).note().map(|note| note["verdict"].clone())
+    };
+    assert_eq!(ruled(Scope::All, &covered), Some(json!("covers")));
+    assert_eq!(ruled(Scope::Body(whose().body), &covered), Some(json!("covers")));
+    assert_eq!(ruled(Scope::Body("131016".parse().unwrap()), &covered), Some(json!("refused")));
+    assert_eq!(ruled(Scope::All, &said(scan(1, april(31), &[443]))), Some(json!("ended")));
+    assert_eq!(ruled(Scope::All, &scan(1, april(30), &[443])), None, "its agent does not claim it");
 }
 
 /// A store and what the writer gives a submission.
@@ -141,7 +157,7 @@ impl Bench {
             wide_area_bodies: 3,
             wide_area_window: std::time::Duration::from_secs(86_400),
         };
-        let judge = Judge { exceptions: Arc::new(exceptions), agents_own: AgentsOwn::Accept };
+        let judge = Judge { exceptions: Arc::new(exceptions), ..Judge::default() };
         let ledger = Ledger::new(april(30), correlation, judge);
         let body = "422011".parse().unwrap();
         let origin = Origin { agent: "a".into(), body, lane: Lane::Urgent, epoch: 1, seq: 1, mode: "live" };
@@ -322,4 +338,8 @@ async fn a_store_of_before_keeps_what_agents_said() {
     let note = r#"{"id":"EX-9","source":"agent","verdict":"unknown"}"#;
     assert_eq!(rows[0], ("a".into(), Some("EX-9".into()), Some(note.into())));
     assert!(rows[1..].iter().all(|(_, by, note)| by.is_none() && note.is_none()), "{rows:?}");
+}
+
+fn whose() -> Whose<'static> {
+    Whose { agent: "00", body: "422011".parse().unwrap() }
 }

@@ -242,9 +242,10 @@ async fn store_batch(
     .execute(&mut *tx)
     .await
     .map_err(query("move the head of a chain"))?;
-    sqlx::query("UPDATE agents SET version = $2 WHERE id = $1 AND version IS NOT $2")
+    sqlx::query("UPDATE agents SET version = $2, sealed_ahead = $3 WHERE id = $1")
         .bind(&agent)
         .bind(batch.version.to_string())
+        .bind(stored(batch.sealed_at).saturating_sub(stored(ledger.now)))
         .execute(&mut *tx)
         .await
         .map_err(query("note an agent's version"))?;
@@ -318,7 +319,7 @@ async fn store_record(
             finding::store(tx, ledger, origin, alert.to_finding(), Some(alert.class)).await
         }
         Record::Summary(summary) => store_summary(tx, origin, *summary).await,
-        Record::Health(health) => store_health(tx, origin, &health).await,
+        Record::Health(health) => store_health(tx, ledger, origin, &health).await,
         Record::Gap(gap) => {
             ledger.count("gaps_declared");
             store_gap(tx, origin, &gap).await
@@ -381,11 +382,17 @@ async fn store_summary(
     Ok(())
 }
 
-async fn store_health(tx: &mut SqliteConnection, origin: &Origin, health: &Health) -> Result<(), StoreError> {
-    sqlx::query("UPDATE agents SET health_at = $2, health_json = $3 WHERE id = $1")
+async fn store_health(
+    tx: &mut SqliteConnection,
+    ledger: &Ledger,
+    origin: &Origin,
+    health: &Health,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE agents SET health_at = $2, health_json = $3, health_received_at = $4 WHERE id = $1")
         .bind(&origin.agent)
         .bind(stored(health.at))
         .bind(json_text(health))
+        .bind(stored(ledger.now))
         .execute(tx)
         .await
         .map(drop)

@@ -8,7 +8,7 @@ use super::commit::{Ledger, Origin, json_text};
 use super::{StoreError, exception, incident, query};
 use crate::clock::stored;
 use crate::correlate::rule;
-use crate::exceptions::ruling::{self, Ruling, Source};
+use crate::exceptions::ruling::{self, Ruling, Source, Whose};
 
 /// What is stored of a finding's earlier revision.
 struct Earlier {
@@ -61,7 +61,7 @@ pub async fn store(
         debug_assert_eq!(earlier.n, n, "an upsert keeps the row");
         (earlier.incident, earlier.excepted_by)
     });
-    let ruling = ruling::rule(&ledger.judge, &finding);
+    let ruling = ruling::rule(&ledger.judge, Whose { agent: &origin.agent, body: origin.body }, &finding);
     if ruling.note().is_some() || before.is_some() {
         exception::mark(tx, n, &ruling).await?;
     }

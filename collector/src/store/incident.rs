@@ -15,6 +15,8 @@ use crate::correlate::window::{self, Open};
 use crate::incident::{IncidentCategory, IncidentState, name_prefix};
 use crate::ingest::registry::Registered;
 
+pub mod sensor;
+
 /// Incidents of one key that are looked at; nearer ones first.
 const CANDIDATES_MAX: i64 = 16;
 /// Incidents with the same indicator that are looked at.

@@ -203,6 +203,7 @@ impl Committer {
         let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
         let mut outcomes = Vec::with_capacity(submissions.len());
         let mut counters = BTreeMap::new();
+        self.exceptions.look_at_policies(&self.store).await?;
         // One set for the whole group: files that are read meanwhile count from the next.
         let judge = self.exceptions.judge();
         for submission in submissions {
@@ -312,7 +313,11 @@ async fn write_rejection(
     .map_err(query("bound the rejections"))
 }
 
-async fn add_counter(tx: &mut SqliteConnection, name: &str, count: i64) -> Result<(), StoreError> {
+/// Adds to a counter.
+///
+/// # Errors
+/// If the store fails.
+pub async fn add_counter(tx: &mut SqliteConnection, name: &str, count: i64) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO counters (name, value) VALUES ($1, $2)
          ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",

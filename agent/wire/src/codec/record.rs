@@ -7,7 +7,7 @@ use crate::codec::{DecodeError, alert, finding};
 use crate::id::Digest;
 use crate::limits::{HEALTH_ENTRIES_MAX, SUMMARY_ENTRIES_MAX};
 use crate::pb::{self, record::Kind};
-use crate::record::{FlowSummary, Gap, Health, Interface, NamedCount, Record, Summary, Talker};
+use crate::record::{Clock, FlowSummary, Gap, Health, Interface, NamedCount, Record, Summary, Talker};
 use crate::time::Timestamp;
 
 pub(super) fn to_pb(record: &Record) -> pb::Record {
@@ -198,6 +198,12 @@ fn health_to_pb(health: &Health) -> pb::Health {
         cpu_permille: health.cpu_permille,
         load_centi: health.load_centi,
         config_digest: health.config_digest.as_bytes().to_vec(),
+        clock_offset_ms: health.clock.map(|clock| clock.offset_ms).unwrap_or_default(),
+        clock_error_ms: health.clock.map(|clock| clock.error_ms.max(1)).unwrap_or_default(),
+        policy_version: health.policy_version,
+        policy_state: health.policy_state.as_str().to_owned(),
+        intel_version: health.intel_version.as_str().to_owned(),
+        certificate_expires_at: health.certificate_expires_at.nanos(),
     }
 }
 
@@ -222,5 +228,11 @@ fn health_from_pb(message: pb::Health) -> Result<Health, DecodeError> {
         load_centi: message.load_centi,
         config_digest: Digest::from_bytes(&message.config_digest)
             .ok_or(DecodeError::Field("health.config_digest"))?,
+        clock: (message.clock_error_ms > 0)
+            .then_some(Clock { offset_ms: message.clock_offset_ms, error_ms: message.clock_error_ms }),
+        policy_version: message.policy_version,
+        policy_state: message.policy_state.into(),
+        intel_version: message.intel_version.into(),
+        certificate_expires_at: Timestamp::from_nanos(message.certificate_expires_at),
     })
 }

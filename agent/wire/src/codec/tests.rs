@@ -9,7 +9,7 @@ use crate::alert::{AlertClass, AlertFormat, EndpointAlert, Intake};
 use crate::envelope::{SigningKey, VerifyError};
 use crate::finding::{Category, Confidence, Evidence, Finding, Severity, Value};
 use crate::id::FindingId;
-use crate::record::{FlowSummary, Gap, Health, Interface, NamedCount, Record, Summary, Talker};
+use crate::record::{Clock, FlowSummary, Gap, Health, Interface, NamedCount, Record, Summary, Talker};
 
 fn finding() -> Finding {
     let mut evidence = Evidence { rule: "scan.port/1".into(), ..Evidence::default() };
@@ -120,6 +120,11 @@ fn batch(key: &SigningKey) -> Batch {
         cpu_permille: 11,
         load_centi: 12,
         config_digest: Digest::of(b"config"),
+        clock: Some(Clock { offset_ms: -13, error_ms: 14 }),
+        policy_version: 15,
+        policy_state: "applied".into(),
+        intel_version: "16".into(),
+        certificate_expires_at: Timestamp::from_secs(17),
     };
     let gap = Gap {
         from: Timestamp::from_secs(1),
@@ -193,6 +198,7 @@ fn another_key_another_agent_or_another_type_is_refused() {
         through: 2,
         head: Digest::ZERO,
         at: Timestamp::ZERO,
+        policy_version: 7,
     };
     let ack_envelope = Envelope::seal_ack(&ack, &key);
     assert_eq!(ack_envelope.verify(key.verifying_key()), Err(VerifyError::WrongType));

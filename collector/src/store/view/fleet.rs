@@ -11,7 +11,10 @@ const AGENT: &str =
     g.last_seen, coalesce(u.epoch, 0) AS epoch, coalesce(u.through, 0) AS through, u.head,
     coalesce(d.epoch, 0) AS detail_epoch, coalesce(d.through, 0) AS detail_through, d.head AS detail_head,
     max(coalesce(u.sealed_at, d.sealed_at), coalesce(d.sealed_at, u.sealed_at)) AS sealed_at,
-    g.health_json, g.version, coalesce(u.mode, d.mode) AS mode
+    g.health_json, g.version, coalesce(u.mode, d.mode) AS mode, g.sealed_ahead,
+    (SELECT coalesce(max(version), 0) FROM policies WHERE scope IN ('all', 'body:' || g.body, 'agent:' || g.id))
+        AS policy_wanted,
+    (SELECT count(*) FROM sensor_watch w WHERE w.agent = g.id AND w.incident IS NOT NULL) AS conditions
     FROM agents g JOIN bodies b ON b.code = g.body
     LEFT JOIN chains u ON u.agent = g.id AND u.lane = 0 LEFT JOIN chains d ON d.agent = g.id AND d.lane = 1";
 
@@ -54,6 +57,12 @@ pub struct AgentView {
     pub version: Option<String>,
     /// Of its last batch: `live` or `replay`.
     pub mode: Option<String>,
+    /// Nanoseconds that the newest batch was sealed after it was received; negative: before, as it should be.
+    pub sealed_ahead: Option<i64>,
+    /// Version of the policy that holds for it.
+    pub policy_wanted: i64,
+    /// Conditions that an incident was told of.
+    pub conditions: i64,
 }
 
 /// Somebody who was turned away.
