@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `limits`, `time`, `text`, `id`, `community`, `finding`, `exception`, `alert`, `record`,
-//! `batch`, (`codec`, `envelope`, `ack`: one layer, they carry each other), `enroll`.
+//! `batch`, (`codec`, `envelope`, `ack`: one layer, they carry each other), `keyring`, `enroll`, `renew`.
 //!
 //! Invariants: no IO, no clock, no threads, no chance; only [`Envelope::verify`](envelope::Envelope::verify) makes a
 //! [`Verified`](envelope::Verified); a signature covers the exact bytes stored and sent, never a re-encoding; decoding
@@ -23,6 +23,7 @@ pub mod envelope;
 pub mod exception;
 pub mod finding;
 pub mod id;
+pub mod keyring;
 pub mod limits;
 #[expect(
     clippy::all,
@@ -35,6 +36,7 @@ pub mod limits;
 #[rustfmt::skip]
 mod pb;
 pub mod record;
+pub mod renew;
 pub mod text;
 pub mod time;
 
