@@ -34,6 +34,8 @@ pub struct Config {
     pub connections_max: usize,
     /// How long TLS and the head of a request may take.
     pub handshake_timeout: Duration,
+    /// How long the certificate of an agent is good; it renews it at two thirds.
+    pub certificate_life: Duration,
 }
 
 /// When findings belong together.
@@ -80,6 +82,9 @@ impl Config {
         let connections = within("limits.connections", file.limits.connections, 1, 65_536, "is 1 to 65536")?;
         let seconds =
             within("limits.handshake_seconds", file.limits.handshake_seconds, 1, 120, "is 1 to 120")?;
+        let life = file.identity.certificate_seconds;
+        let life =
+            within("identity.certificate_seconds", life, 5, 34_128_000, "is 5 to 34128000 (395 days)")?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         Ok(Self {
             agents_own: file.exceptions.agents_own,
@@ -96,6 +101,7 @@ impl Config {
             },
             connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
             handshake_timeout: Duration::from_secs(seconds),
+            certificate_life: Duration::from_secs(life),
         })
     }
 
@@ -125,6 +131,8 @@ struct File {
     exceptions: ExceptionsFile,
     #[serde(default)]
     limits: LimitsFile,
+    #[serde(default)]
+    identity: IdentityFile,
 }
 
 /// Relative names are looked for beside the configuration.
@@ -179,6 +187,18 @@ struct LimitsFile {
 impl Default for LimitsFile {
     fn default() -> Self {
         Self { connections: 4096, handshake_seconds: 10 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct IdentityFile {
+    certificate_seconds: u64,
+}
+
+impl Default for IdentityFile {
+    fn default() -> Self {
+        Self { certificate_seconds: 90 * 86_400 }
     }
 }
 
@@ -250,6 +270,7 @@ mod tests {
             ("[correlate]\ngap_minuets = 3\n", "unknown field `gap_minuets`"),
             ("[correlate]\ngap_minutes = 0\n", "correlate.gap_minutes is 1 to 1440"),
             ("[limits]\nconnections = -1\n", "line 7, column 15"),
+            ("[identity]\ncertificate_seconds = 4\n", "identity.certificate_seconds is 5 to"),
             ("[listen]\n", "line 6"),
             ("[exceptions]\nagents_own = \"maybe\"\n", "unknown variant `maybe`"),
         ] {

@@ -11,10 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Router, routing};
+use axum::{Extension, Router, middleware, routing};
 use sekimori_wire::DecodeError;
 use sekimori_wire::ack::{Ack, Answer, Refusal, RefusalKind, decode_submission};
 use sekimori_wire::batch::{Batch, Lane};
@@ -25,7 +25,7 @@ use sekimori_wire::text::BoundedText;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock;
-use crate::fleet::error_chain;
+use crate::fleet::{REQUEST_BYTES_MAX, error_chain, renew};
 use crate::server::Intake;
 use crate::store::StoreError;
 use crate::tls::Peer;
@@ -70,9 +70,14 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
-/// The ingest listener's only route.
+/// What agents with a certificate can ask for.
 pub fn router(state: Intake) -> Router {
-    Router::new().route("/v1/batches", routing::post(receive)).with_state(state)
+    let renew = routing::post(renew::answer).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
+    Router::new()
+        .route("/v1/batches", routing::post(receive))
+        .route("/v1/renew", renew)
+        .layer(middleware::from_fn_with_state(state.clone(), renew::gate))
+        .with_state(state)
 }
 
 async fn receive(State(state): State<Intake>, peer: Option<Extension<Peer>>, request: Request) -> Response {
@@ -95,7 +100,7 @@ async fn receive(State(state): State<Intake>, peer: Option<Extension<Peer>>, req
                 head: head.digest,
                 at: clock::now(),
             },
-            &state.ack_key,
+            &state.trust.get().ack_key,
         )),
         Outcome::Refused(refusal) => {
             state.writer.reject(&peer.agent().to_string(), refusal.kind.as_str(), &refusal.detail);
@@ -193,10 +198,10 @@ fn open(bytes: &[u8], from: Registered) -> Result<Submission, Refusal> {
 }
 
 fn verify(envelope: &Envelope, from: &Registered) -> Result<Verified<Batch>, Refusal> {
-    if envelope.claimed_signer() != Some(from.agent) {
+    if envelope.claimed_signer().and_then(|key| from.keys.by_id(key)).is_none() {
         return Err(refusal(RefusalKind::WrongKey, "signed by another agent than the one that sends it", 0));
     }
-    let batch = envelope.verify(&from.key).map_err(|cause| match cause {
+    let batch = from.keys.verify(envelope).map_err(|cause| match cause {
         VerifyError::WrongSigner | VerifyError::BadSignature => {
             refusal(RefusalKind::WrongKey, &cause.to_string(), 0)
         }

@@ -131,7 +131,7 @@ fn config_text(plan: &Plan) -> String {
 
 [listen]
 # Names and addresses by which agents and browsers reach this machine; the first goes into enrolment tokens.
-# The server certificate is made by `init` for exactly these (and for the local host).
+# The server certificate is made by `init` for exactly these (and for the local host); after a change: `ca renew-server`.
 hosts = {hosts}
 # Where agents deliver batches (mutual TLS).
 ingest = \"{ingest}\"
@@ -155,6 +155,10 @@ files = []
 # Findings that an agent puts under an exception of its own, which these files do not have: accept (no incident, shown and
 # counted as unknown) or refuse (they count).
 agents_own = \"accept\"
+
+[identity]
+# How long the certificate of an agent is good (90 days); agents renew it at two thirds.
+certificate_seconds = 7776000
 
 [limits]
 # Connections of each listener at a time.

@@ -24,6 +24,9 @@ use sekimori_collector::exceptions::file::FileError;
 use sekimori_collector::server::Server;
 use sekimori_collector::store::Store;
 use sekimori_collector::{clock, fleet, init, status, verify};
+use sekimori_wire::text::BoundedText;
+
+mod ca;
 
 /// Longest password that is read.
 const PASSWORD_BYTES_MAX: u64 = 1024;
@@ -55,6 +58,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Init(args) => initialise(args).await?,
         Command::Run(args) => serve(&args.config).await?,
         Command::Agent(command) => return agent(command).await,
+        Command::Ca(command) => return ca::run(command).await,
         Command::User(command) => user(command).await?,
         Command::Exceptions(command) => {
             print(sekimori_collector::exceptions::command::run(&command).await?.trim_end())?;
@@ -150,14 +154,15 @@ fn notify(state: &[sd_notify::NotifyState<'_>]) {
 
 async fn agent(command: AgentCommand) -> anyhow::Result<ExitCode> {
     match command {
-        AgentCommand::Token { config, body, body_name, name, ttl } => {
+        AgentCommand::Token { config, body, body_name, name, ttl, replaces } => {
             let (config, store) = open(&config).await?;
-            let order = fleet::TokenOrder { body, body_name, name, ttl: Duration::from_secs(ttl) };
+            let order = fleet::TokenOrder { body, body_name, name, ttl: Duration::from_secs(ttl), replaces };
             print(&fleet::new_token(&store, &config, &order).await?.to_text())?;
             store.close().await;
         }
         AgentCommand::List(args) => {
-            let agents = fleet::agents(&read_only(&args.config).await?).await?;
+            let store = read_only(&args.config).await?;
+            let agents = fleet::agents(&store).await?;
             if args.json {
                 print(&serde_json::to_string(&agents)?)?;
             } else {
@@ -165,10 +170,33 @@ async fn agent(command: AgentCommand) -> anyhow::Result<ExitCode> {
                     let state = if agent.revoked_at.is_some() { "revoked" } else { "enrolled" };
                     let seen = agent.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
                     print(&format!(
-                        "{}  {}  {state}  last seen {seen}  {}",
-                        agent.id, agent.body, agent.name
+                        "{}  {}  {state}  last seen {seen}  certificate until {}  {}",
+                        agent.id,
+                        agent.body,
+                        agent.certificate_expires_at,
+                        BoundedText::<64>::new(&agent.name)
                     ))?;
                 }
+                for held in fleet::admission::held(&store).await? {
+                    let state = if held.confirmed { "confirmed" } else { "WAITS FOR `agent confirm`" };
+                    print(&format!(
+                        "{}  {}  {state}  since {}  would follow {}  {}",
+                        held.agent,
+                        held.body,
+                        held.since,
+                        held.replaces,
+                        BoundedText::<64>::new(&held.name)
+                    ))?;
+                }
+            }
+        }
+        AgentCommand::Confirm { config, agent } => {
+            let (_config, store) = open(&config).await?;
+            let confirmed = fleet::admission::confirm(&store, agent).await?;
+            store.close().await;
+            if !confirmed {
+                tracing::error!(%agent, "no such agent waits, or it is confirmed already");
+                return Ok(ExitCode::FAILURE);
             }
         }
         AgentCommand::Revoke { config, agent } => {

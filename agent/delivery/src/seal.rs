@@ -99,7 +99,14 @@ impl Sealer {
             }
         }
         let undeclared = lanes.of_lane(Lane::Urgent).undeclared();
-        Ok(Self { signer, successor: None, lanes, urgent: VecDeque::new(), detail: VecDeque::new(), undeclared })
+        Ok(Self {
+            signer,
+            successor: None,
+            lanes,
+            urgent: VecDeque::new(),
+            detail: VecDeque::new(),
+            undeclared,
+        })
     }
 
     /// Seals records, after those that wait: when this returns, what it sealed is durable. Without room findings and alerts

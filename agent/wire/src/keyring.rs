@@ -68,9 +68,7 @@ impl KeyRing {
 
     /// The key with this hash.
     pub fn by_id(&self, id: AgentId) -> Option<&VerifyingKey> {
-        core::iter::once(&self.first)
-            .chain(self.later.iter().map(|(_, key)| key))
-            .find(|key| key.id() == id)
+        core::iter::once(&self.first).chain(self.later.iter().map(|(_, key)| key)).find(|key| key.id() == id)
     }
 
     /// Whether it was one of these keys' turn to sign in this epoch.
@@ -172,7 +170,12 @@ mod tests {
                 VerifyError::BadSignature,
             ),
             // Signed as something else.
-            (2, &second, first.sign_labelled("sekimori.renew.v1", &voucher_of(agent, second.verifying_key(), 2)), VerifyError::BadSignature),
+            (
+                2,
+                &second,
+                first.sign_labelled("sekimori.renew.v1", &voucher_of(agent, second.verifying_key(), 2)),
+                VerifyError::BadSignature,
+            ),
         ] {
             assert_eq!(ring.vouch(from, *next.verifying_key(), &signature), Err(error));
         }

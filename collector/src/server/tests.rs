@@ -15,7 +15,7 @@ use sekimori_wire::ack::{Ack, Answer, RefusalKind, encode_submission};
 use sekimori_wire::alert::{AlertClass, AlertFormat, EndpointAlert, Intake as AlertIntake};
 use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::enroll::{EnrollRequest, EnrollResponse, POSSESSION_LABEL, Token};
-use sekimori_wire::envelope::{Envelope, VerifyingKey};
+use sekimori_wire::envelope::{Envelope, SigningKey, VerifyingKey};
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Evidence, Finding, Severity};
 use sekimori_wire::id::{Digest, FindingId};
 use sekimori_wire::record::{Gap, Health, Record};
@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::AgentsOwn;
+use crate::fleet::authority::{Authority, Paths};
 use crate::status::{self, Status};
 use crate::{clock, init, verify};
 
@@ -69,6 +70,7 @@ impl Collector {
             body_name: Some(format!("団体 {body}")),
             name: String::new(),
             ttl: Duration::from_secs(ttl_seconds),
+            replaces: None,
         };
         fleet::new_token(&self.store().await, &self.config, &order).await.unwrap()
     }
@@ -374,7 +376,9 @@ async fn a_stranger_gets_a_tls_alert_and_is_counted() {
     let key = KeyPair::generate().unwrap();
     let authority = Authority::load(&Paths::of(&elsewhere.dir)).unwrap();
     let csr = CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
-    let issued = authority.certify(&csr, foreign.key.verifying_key().id(), clock::now()).unwrap();
+    let issued = authority
+        .certify(&csr, foreign.key.verifying_key().id(), (clock::now(), Duration::from_secs(60)))
+        .unwrap();
     let tls = collector.tls(Some((issued.certificate_pem, key.serialize_pem())));
     post(collector.config.ingest, tls, "/v1/batches", Vec::new()).await.unwrap_err();
     elsewhere.end(0).await;

@@ -171,7 +171,8 @@ fn every_changed_byte_of_an_envelope_is_noticed() {
         changed[at] ^= 1;
         let believed = Envelope::from_bytes(&changed).is_ok_and(|other| {
             // A change in the framing alone (an unknown field) leaves the signed bytes as they were.
-            other.verify(key.verifying_key().id(), key.verifying_key()).is_ok() && other.digest() != envelope.digest()
+            other.verify(key.verifying_key().id(), key.verifying_key()).is_ok()
+                && other.digest() != envelope.digest()
         });
         assert!(!believed, "byte {at}");
     }
