@@ -260,7 +260,7 @@ pub enum FleetError {
     Taken,
     /// It would follow an agent that is there, and nobody has confirmed that yet.
     #[error(
-        "agent {agent} would follow {before}, which has delivered under this name: an operator must confirm it with `sekimori-collector agent confirm {agent}`"
+        "an operator must confirm this with `sekimori-collector agent confirm {agent}`: it would follow {before}, which has delivered"
     )]
     Held {
         /// Who asks.

@@ -29,10 +29,12 @@ use crate::fleet::renew::Followers;
 use crate::fleet::swap::SwapError;
 use crate::fleet::trust::{self, Entrance, Present};
 use crate::ingest::Turns;
+use crate::store::commit::Ledger;
+use crate::store::expiring;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
 use crate::tls;
-use crate::{console, fleet, ingest};
+use crate::{clock, console, fleet, ingest};
 
 /// Head of a request.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -42,6 +44,8 @@ const STREAMS_MAX: u32 = 16;
 const GRACE: Duration = Duration::from_secs(3);
 /// How long an accept loop rests when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often certificates that end are looked for.
+const WARN_EVERY: Duration = Duration::from_secs(900);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// What every handler of console and API gets; cheap to clone.
@@ -107,8 +111,10 @@ impl Server {
         let (present, looking) = trust::follow(Arc::clone(&config))?;
         let store = Store::open(&config.store_path()).await?;
         let (writer, committing) = Writer::start(store.clone(), config.correlation, self.exceptions.clone());
+        let judge = self.exceptions.clone();
         let following = tokio::spawn(self.exceptions.follow(store.clone()));
         let looking = tokio::spawn(looking);
+        let warning = tokio::spawn(warn_of_ends(store.clone(), present.clone(), Arc::clone(&config), judge));
         let intake = Intake {
             store: store.clone(),
             config: Arc::clone(&config),
@@ -145,12 +151,31 @@ impl Server {
         while loops.join_next().await.is_some() {}
         following.abort();
         looking.abort();
+        warning.abort();
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");
         }
         store.close().await;
         Ok(())
+    }
+}
+
+/// Looks for certificates that end, now and every so often.
+async fn warn_of_ends(store: Store, trust: Present, config: Arc<Config>, exceptions: InForce) {
+    let mut look = tokio::time::interval(WARN_EVERY);
+    loop {
+        look.tick().await;
+        let mut ledger = Ledger::new(clock::now(), config.correlation, exceptions.judge());
+        match expiring::warn(&store, &mut ledger, &trust.get().own).await {
+            Ok(0) => {}
+            Ok(certificates) => {
+                tracing::warn!(certificates, "certificates end and are not renewed: see the incidents")
+            }
+            Err(error) => {
+                tracing::error!(error = error_chain(&error), "cannot look for certificates that end")
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod console;
 mod corpora;
 mod crash;
 mod exceptions;
+mod identity;
 mod learning;
 mod live;
 mod path;

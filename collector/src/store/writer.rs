@@ -230,7 +230,8 @@ async fn write_rejection(
     .map_err(query("bound the rejections"))
 }
 
-async fn add_counter(tx: &mut SqliteConnection, name: &str, count: i64) -> Result<(), StoreError> {
+/// Adds to a counter.
+pub(super) async fn add_counter(tx: &mut SqliteConnection, name: &str, count: i64) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO counters (name, value) VALUES ($1, $2)
          ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
