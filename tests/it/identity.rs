@@ -1,12 +1,14 @@
 //! Identities that change while batches flow: certificates, keys, CAs; and those that end.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Agent, Collector, Running, program, run_ok, said, wait_for};
+use crate::support::{Agent, Collector, Running, free_port, program, run_ok, said, wait_for};
 
 const SOON: Duration = Duration::from_secs(40);
 
@@ -23,8 +25,9 @@ fn collector(seconds: u64) -> Collector {
     collector
 }
 
-fn run_agent(agent: &Agent) -> Running {
-    let config = agent.configure("[capture]\ninterfaces = [\"lo\"]\n");
+fn run_agent(agent: &Agent, port: u16) -> Running {
+    let config = agent
+        .configure(&format!("[capture]\ninterfaces = [\"lo\"]\n[endpoint]\ntcp = \"127.0.0.1:{port}\"\n"));
     let mut command = Command::new(program("sekimori-agent"));
     command.args(["run", "--config"]).arg(&config);
     Running::logged(&mut command, &log_of(agent))
@@ -38,9 +41,17 @@ fn log(agent: &Agent) -> String {
     std::fs::read_to_string(log_of(agent)).unwrap_or_default()
 }
 
+/// Makes a batch within a second or two.
+fn alert(port: u16) {
+    let mut stream = wait_for("the agent's listener", SOON, || TcpStream::connect(("127.0.0.1", port)).ok());
+    let line = "<134>1 2026-11-22T00:00:00Z pc edr - - - CEF:0|Example|EDR|1.0|1|Malware quarantined|8|src=192.168.0.7\n";
+    stream.write_all(line.as_bytes()).expect("the agent takes it");
+}
+
 /// Batches come from here on too.
-fn flows(collector: &Collector, what: &str) {
+fn flows(collector: &Collector, port: u16, what: &str) {
     let before = collector.through();
+    alert(port);
     wait_for(what, SOON, || (collector.through() > before).then_some(()));
 }
 
@@ -58,7 +69,8 @@ fn a_certificate_is_renewed_again_and_again_while_batches_flow_and_not_after_a_r
     let collector = collector(12);
     let agent = collector.enrol("422011", "renewing");
     let (certificate, key) = (agent.identity("certificate.pem"), agent.identity("tls-key.pem"));
-    let mut running = run_agent(&agent);
+    let port = free_port();
+    let mut running = run_agent(&agent, port);
     // Whoever looked whether the collector listens is a failure of TLS too.
     wait_for("the first batch", SOON, || (collector.through() > 0).then_some(()));
     let failed = collector.counter("tls.failed");
@@ -74,12 +86,13 @@ fn a_certificate_is_renewed_again_and_again_while_batches_flow_and_not_after_a_r
     });
     assert_ne!(read(&key), first_key, "with a new key");
     // By now the first certificate has expired twice over.
-    flows(&collector, "batches over connections with the new certificates");
+    flows(&collector, port, "batches over connections with the new certificates");
     assert!(!log(&agent).contains("ERROR"), "{}", log(&agent));
     assert_eq!(collector.counter("tls.failed"), failed);
 
     let id = agents(&collector)[0]["id"].as_str().expect("an identity").to_owned();
     run_ok(collector.cli(&["agent", "revoke"]).arg(&id));
+    alert(port);
     wait_for("the next batch is refused", SOON, || {
         (collector.counter("refused.not_enrolled") > 0).then_some(())
     });
@@ -98,7 +111,8 @@ fn keys_and_cas_change_while_batches_flow_and_every_batch_stays_verifiable() {
     let collector = Collector::start();
     let agent = collector.enrol("422011", "turning");
     let other = collector.enrol("422029", "idle");
-    let running = run_agent(&agent);
+    let port = free_port();
+    let running = run_agent(&agent, port);
     wait_for("the first batch", SOON, || (collector.through() > 0).then_some(()));
 
     // Another signing key: a new epoch in both lanes, the same agent.
@@ -132,7 +146,7 @@ fn keys_and_cas_change_while_batches_flow_and_every_batch_stays_verifiable() {
         let now = read(&agent.identity("ca.pem"));
         (!now.is_empty() && now.len() < old_ca.len() * 3 / 2 && now != old_ca).then_some(())
     });
-    flows(&collector, "batches under the new CA, acknowledged with the new key");
+    flows(&collector, port, "batches under the new CA, acknowledged with the new key");
     wait_for("everything is acknowledged", SOON, || (agent.waiting() == 0).then_some(()));
     assert_eq!(show()["swapping"], false);
     assert!(running.stop().success(), "a clean stop");
@@ -145,7 +159,7 @@ fn keys_and_cas_change_while_batches_flow_and_every_batch_stays_verifiable() {
     let late = late.expect("it starts");
     assert!(!late.status.success() && said(&late).contains("certificate"), "{}", said(&late));
     // And comes back with a new token and its old key.
-    let token = run_ok(collector.cli(&["agent", "token", "--body", "422029", "--name"]).arg("idle"));
+    let token = run_ok(&mut collector.cli(&["agent", "token", "--body", "422029", "--name", "idle"]));
     let mut again = Command::new(program("sekimori-agent"));
     again.args(["enroll", "--again", "--token", token.trim(), "--state"]).arg(&other.state);
     run_ok(&mut again);
@@ -176,7 +190,7 @@ fn who_would_follow_an_agent_that_is_there_waits_for_an_operator() {
         let (_, rest) = log.split_once("agent confirm ")?;
         rest.get(..64).map(str::to_owned)
     });
-    assert_eq!(collector.counter("refused.enroll.held"), 1);
+    wait_for("it is counted", SOON, || (collector.counter("refused.enroll.held") > 0).then_some(()));
     let listed = run_ok(&mut collector.cli(&["agent", "list"]));
     assert!(listed.contains("WAITS FOR") && listed.contains(&id) && listed.contains(&before), "{listed}");
     assert_eq!(agents(&collector).len(), 1);
@@ -195,7 +209,7 @@ fn who_would_follow_an_agent_that_is_there_waits_for_an_operator() {
     assert!(revoked(&before) && !revoked(&id), "{listed:?}");
 
     // With its own key again, by a token that says so: at once, in a new epoch.
-    let token = run_ok(collector.cli(&["agent", "token", "--body", "422011", "--replaces"]).arg(&id));
+    let token = run_ok(&mut collector.cli(&["agent", "token", "--body", "422011", "--replaces", &id]));
     let mut again = Command::new(program("sekimori-agent"));
     again.args(["enroll", "--again", "--token", token.trim(), "--state"]).arg(&second.state);
     run_ok(&mut again);

@@ -250,3 +250,6 @@ pub enum SwapError {
         cause: TlsError,
     },
 }
+
+#[cfg(test)]
+mod tests;
