@@ -341,7 +341,13 @@ impl From<AuthorityError> for FleetError {
     fn from(cause: AuthorityError) -> Self {
         match cause {
             AuthorityError::Request { .. } => Self::Malformed { what: "csr_pem" },
-            cause => Self::Authority { cause },
+            AuthorityError::Read { .. }
+            | AuthorityError::Content { .. }
+            | AuthorityError::Pem { .. }
+            | AuthorityError::Host { .. }
+            | AuthorityError::Issue { .. }
+            | AuthorityError::Ack { .. }
+            | AuthorityError::Random => Self::Authority { cause },
         }
     }
 }

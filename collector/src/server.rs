@@ -170,10 +170,10 @@ async fn warn_of_ends(store: Store, trust: Present, config: Arc<Config>, excepti
         match expiring::warn(&store, &mut ledger, &trust.get().own).await {
             Ok(0) => {}
             Ok(certificates) => {
-                tracing::warn!(certificates, "certificates end and are not renewed: see the incidents")
+                tracing::warn!(certificates, "certificates end and are not renewed: see the incidents");
             }
             Err(error) => {
-                tracing::error!(error = error_chain(&error), "cannot look for certificates that end")
+                tracing::error!(error = error_chain(&error), "cannot look for certificates that end");
             }
         }
     }

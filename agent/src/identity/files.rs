@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -142,7 +142,7 @@ impl Files {
 }
 
 /// Removes a file that may not be there.
-pub(super) fn remove(path: &PathBuf) -> Result<(), DiskError> {
+pub(super) fn remove(path: &Path) -> Result<(), DiskError> {
     match disk::remove(path) {
         Err(error) if error.cause.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

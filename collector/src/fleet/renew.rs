@@ -136,7 +136,8 @@ impl Successor {
         let again = known.newest() == &key;
         let before = known.without_newest().filter(|_| again).unwrap_or_else(|| known.clone());
         let voucher = decode(&rotation.voucher, "rotation.voucher")?;
-        let from_epoch = i64::try_from(rotation.from_epoch).map_err(|_| malformed("rotation.from_epoch"))?;
+        let from_epoch =
+            i64::try_from(rotation.from_epoch).map_err(|_cause| malformed("rotation.from_epoch"))?;
         before
             .clone()
             .vouch(rotation.from_epoch, key, &voucher)
