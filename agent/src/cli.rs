@@ -21,6 +21,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Makes this agent's keys and has them certified by the collector.
     Enroll(EnrollArgs),
+    /// Asks for another signing key: the running agent, or its next start, makes one that the present key vouches for.
+    RotateKey(StateArg),
     /// Captures live and ships what it finds.
     Run(ConfigArg),
     /// Reads capture files (pcap, pcapng, also in gzip, zstd or xz; `-` is standard input) as if they were live.
@@ -166,6 +168,9 @@ pub(crate) struct EnrollArgs {
     /// A label for people; the agent's identity is its key.
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Enrol an agent that is enrolled anew, with the key that it has: its certificate has expired, or its spool is lost.
+    #[arg(long)]
+    pub(crate) again: bool,
 }
 
 #[derive(Debug, Args)]

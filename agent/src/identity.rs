@@ -1,37 +1,41 @@
-//! Who this agent is: the keys and certificates in `STATE/identity`, made once by enrolment.
+//! Who this agent is: the keys and certificates in `STATE/identity`, made by enrolment and changed by renewals.
 //!
 //! ```text
 //! signing-key.p8    Ed25519, signs batches; its hash is the agent's id     certificate.pem   what the collector's CA issued
 //! tls-key.pem       P-256, for mutual TLS                                  ca.pem            the collector's CA
-//! enrolment.json    body, epoch, ingest addresses, the collector's key; written last: without it there is no identity
+//! enrolment.json    body, epoch, ingest addresses, the collector's keys, all own public keys; written last
+//! renewal.json      all of it after a renewal, until each file has its new content (files)
 //! ```
+//! Without an enrolment there is no identity. A running agent has one [`Holder`], which a renewal gives a new identity.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use sekimori_wire::envelope::{KeyError, SigningKey, VerifyingKey};
+use sekimori_wire::envelope::{Envelope, KeyError, SigningKey, VerifyingKey};
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
+use sekimori_wire::keyring::KeyRing;
 use sekimori_wire::time::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use sekimori_delivery::disk::{self, DiskError};
 use sekimori_delivery::seal::Signer;
 
 mod enroll;
+mod files;
+mod holder;
+mod renew;
 
 pub(crate) use enroll::enroll;
+pub(crate) use holder::Holder;
+pub(crate) use renew::{ask_for_rotation, keep_fresh};
 
-const SIGNING_KEY: &str = "signing-key.p8";
-const TLS_KEY: &str = "tls-key.pem";
-const CERTIFICATE: &str = "certificate.pem";
-const CA: &str = "ca.pem";
-const ENROLMENT: &str = "enrolment.json";
+use files::{CA, CERTIFICATE, ENROLMENT, Files, Key, SIGNING_KEY, TLS_KEY};
 
 /// An enrolled agent.
 #[derive(Debug)]
@@ -44,60 +48,68 @@ pub(crate) struct Identity {
     pub(crate) body: BodyCode,
     /// Where batches go, in order of preference.
     pub(crate) ingest_urls: Vec<String>,
-    /// Signs acknowledgements.
-    pub(crate) collector: VerifyingKey,
+    /// Any of these signs acknowledgements.
+    pub(crate) collector: Vec<VerifyingKey>,
     /// This agent's certificate and what leads to the CA.
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     /// The key of the first of them.
     pub(crate) tls_key: PrivateKeyDer<'static>,
     /// The CAs that the collector's certificate must come from.
     pub(crate) ca: Vec<CertificateDer<'static>>,
-}
-
-/// `enrolment.json`.
-#[derive(Debug, Serialize, Deserialize)]
-struct Enrolment {
-    agent: String,
-    name: String,
-    body: String,
-    epoch: u64,
-    ingest_urls: Vec<String>,
-    collector_key: String,
+    /// What the collector calls all that is trusted here.
+    pub(crate) trust: String,
+    /// When the certificate came.
+    pub(crate) certified_at: Timestamp,
+    /// For how long it is good; zero: not told.
+    pub(crate) life: Duration,
+    user_key: [u8; 32],
 }
 
 impl Identity {
-    /// Reads the identity of a state folder.
+    /// Reads the identity of a state folder, and changes nothing.
     ///
     /// # Errors
     /// If there is none, a file is readable by others, or one is not what it should be.
     pub(crate) fn load(state: &Path) -> Result<Self, IdentityError> {
         let dir = folder(state);
-        let enrolment = dir.join(ENROLMENT);
-        if !enrolment.exists() {
-            return Err(IdentityError::Missing { path: enrolment });
-        }
-        let json = read(&enrolment)?;
-        let enrolment: Enrolment = serde_json::from_slice(&json)
-            .map_err(|cause| IdentityError::Json { path: enrolment.clone(), cause })?;
+        Self::of(&Files::read(&dir)?, &dir)
+    }
+
+    fn of(files: &Files, dir: &Path) -> Result<Self, IdentityError> {
+        let enrolment = &files.enrolment;
         let wrong = |key: &'static str| IdentityError::Field { path: dir.join(ENROLMENT), key };
-        let key_path = dir.join(SIGNING_KEY);
-        let signing = SigningKey::from_pkcs8(&read(&key_path)?)
-            .map_err(|cause| IdentityError::SigningKey { path: key_path, cause })?;
-        let agent = signing.verifying_key().id();
+        let pkcs8 = URL_SAFE_NO_PAD.decode(&files.signing_key).unwrap_or_default();
+        let key = SigningKey::from_pkcs8(&pkcs8)
+            .map_err(|cause| IdentityError::SigningKey { path: dir.join(SIGNING_KEY), cause })?;
+        let keys = ring(&enrolment.keys, &key).ok_or_else(|| wrong("keys"))?;
+        let agent = keys.agent();
         if enrolment.agent != agent.to_string() {
             return Err(wrong("agent"));
         }
-        let tls_key = dir.join(TLS_KEY);
+        let user_key = match &enrolment.user_key {
+            Some(hex) => *hex.parse::<Digest>().map_err(|_cause| wrong("user_key"))?.as_bytes(),
+            None => user_key_of(&key),
+        };
+        let mut collector = vec![&enrolment.collector_key];
+        collector.extend(enrolment.collector_keys.iter().filter(|key| **key != enrolment.collector_key));
+        let collector = collector.into_iter().map(|key| verifying_key(key)).collect::<Option<_>>();
+        let pem = |text: &str, name, what| {
+            certificates(text).ok_or_else(|| IdentityError::Pem { path: dir.join(name), what })
+        };
         Ok(Self {
-            signer: Arc::new(Signer { agent, epoch: enrolment.epoch, key: signing }),
-            name: enrolment.name,
+            signer: Arc::new(Signer { agent, epoch: enrolment.epoch, key, keys }),
+            name: enrolment.name.clone(),
             body: enrolment.body.parse().map_err(|_cause| wrong("body"))?,
-            ingest_urls: enrolment.ingest_urls,
-            collector: verifying_key(&enrolment.collector_key).ok_or_else(|| wrong("collector_key"))?,
-            certificates: certificates(&dir.join(CERTIFICATE))?,
-            tls_key: PrivateKeyDer::from_pem_slice(&read(&tls_key)?)
-                .map_err(|_cause| IdentityError::Pem { path: tls_key, what: "private key" })?,
-            ca: certificates(&dir.join(CA))?,
+            ingest_urls: enrolment.ingest_urls.clone(),
+            collector: collector.ok_or_else(|| wrong("collector_key"))?,
+            certificates: pem(&files.certificate, CERTIFICATE, "certificate")?,
+            tls_key: PrivateKeyDer::from_pem_slice(files.tls_key.as_bytes())
+                .map_err(|_cause| IdentityError::Pem { path: dir.join(TLS_KEY), what: "private key" })?,
+            ca: pem(&files.ca, CA, "certificate")?,
+            trust: enrolment.trust.clone(),
+            certified_at: Timestamp::from_secs(enrolment.certified_at),
+            life: Duration::from_secs(enrolment.life_seconds),
+            user_key,
         })
     }
 
@@ -106,16 +118,38 @@ impl Identity {
         self.signer.agent
     }
 
-    /// When the certificate ends.
-    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
-        let (_, certificate) = x509_parser::parse_x509_certificate(self.certificates.first()?).ok()?;
-        u64::try_from(certificate.validity().not_after.timestamp()).ok().map(Timestamp::from_secs)
+    /// Key of the hashes that stand for user names: the same for this agent's life, and nobody else's.
+    pub(crate) const fn user_key(&self) -> [u8; 32] {
+        self.user_key
     }
 
-    /// Key of the hashes that stand for user names: the same for this agent's life, and nobody else's.
-    pub(crate) fn user_key(&self) -> [u8; 32] {
-        *Digest::of(&self.signer.key.sign_labelled("sekimori/user-name-key/1", &[])).as_bytes()
+    /// When the certificate ends, by this machine's clock; `None` if the collector did not say.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        (self.life > Duration::ZERO).then(|| self.certified_at.plus(self.life))
     }
+
+    /// The key of the collector with which an acknowledgement claims to be signed, if it is one that we believe.
+    pub(crate) fn collector_key(&self, envelope: &Envelope) -> Option<&VerifyingKey> {
+        let claimed = envelope.claimed_signer()?;
+        self.collector.iter().find(|key| key.id() == claimed)
+    }
+}
+
+/// The agent's keys, ending with the one that it signs with.
+fn ring(keys: &[Key], signing: &SigningKey) -> Option<KeyRing> {
+    let Some((first, later)) = keys.split_first() else {
+        return Some(KeyRing::new(*signing.verifying_key()));
+    };
+    let mut ring = KeyRing::new(verifying_key(&first.key)?);
+    for key in later {
+        let voucher = URL_SAFE_NO_PAD.decode(&key.voucher).ok()?;
+        ring.vouch(key.from_epoch, verifying_key(&key.key)?, &voucher).ok()?;
+    }
+    (ring.newest() == signing.verifying_key()).then_some(ring)
+}
+
+fn user_key_of(first: &SigningKey) -> [u8; 32] {
+    *Digest::of(&first.sign_labelled("sekimori/user-name-key/1", &[])).as_bytes()
 }
 
 /// `STATE/identity`.
@@ -131,11 +165,10 @@ fn read(path: &Path) -> Result<Vec<u8>, IdentityError> {
     Ok(disk::at("read", path, fs::read(path))?)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    match CertificateDer::pem_slice_iter(&read(path)?).collect::<Result<Vec<_>, _>>() {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) | Err(_) => Err(IdentityError::Pem { path: path.to_owned(), what: "certificate" }),
-    }
+fn certificates(text: &str) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().ok()?;
+    (!certificates.is_empty()).then_some(certificates)
 }
 
 fn verifying_key(base64url: &str) -> Option<VerifyingKey> {

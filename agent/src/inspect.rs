@@ -29,6 +29,11 @@ pub(crate) struct Status {
     pub(crate) collector_trouble: Option<String>,
     /// Why nothing is being sealed; `null` while all is well.
     pub(crate) disk_trouble: Option<String>,
+    /// Why the certificate is not renewed; `null` while all is well.
+    #[serde(default)]
+    pub(crate) identity_trouble: Option<String>,
+    #[serde(default)]
+    pub(crate) certificate_expires_at: Option<String>,
     pub(crate) acknowledged_epoch: u64,
     pub(crate) acknowledged_seq: u64,
     pub(crate) acknowledged_detail_epoch: u64,
@@ -135,7 +140,8 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
     let trouble = |what: &Option<String>| what.clone().unwrap_or_else(|| "well".to_owned());
     let mut out = format!(
         "agent      {} ({}, body {}), version {}, pid {}\nat         {at}, up {} s\ncollector  {}; acknowledged through {}/{}, detail {}/{}\n\
-         disk       {}; {} batches of {} bytes in the spool, {} bytes free\nmemory     {} bytes, cpu {} permille\n",
+         disk       {}; {} batches of {} bytes in the spool, {} bytes free\n\
+         identity   {}; certificate until {}\nmemory     {} bytes, cpu {} permille\n",
         status.agent,
         status.name,
         status.body,
@@ -151,6 +157,8 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
         health.spool_batches,
         health.spool_bytes,
         health.disk_free_bytes,
+        trouble(&status.identity_trouble),
+        status.certificate_expires_at.as_deref().unwrap_or("unknown"),
         health.rss_bytes,
         health.cpu_permille,
     );
@@ -221,8 +229,8 @@ pub(crate) fn spool_inspect(state: &Path, json: bool) -> Result<String, InspectE
 /// Whether the spool is whole, in order and signed by this agent.
 pub(crate) fn spool_verify(state: &Path) -> Result<String, InspectError> {
     let identity = Identity::load(state)?;
-    let key = identity.signer.key.verifying_key();
-    let Inspected { urgent, detail } = lanes::inspect(&state.join("spool"), Some(key))?;
+    let keys = &identity.signer.keys;
+    let Inspected { urgent, detail } = lanes::inspect(&state.join("spool"), Some(keys))?;
     let count = urgent.problems_count + detail.problems_count;
     if let Some(Problem { path, offset_bytes, what }) =
         urgent.problems.into_iter().chain(detail.problems).next()

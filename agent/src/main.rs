@@ -67,6 +67,7 @@ fn log_to_stderr(level: &str) {
 fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Enroll(args) => enroll(&args)?,
+        Command::RotateKey(state) => identity::ask_for_rotation(&state.state)?,
         Command::Run(config) => run::run(&config.config)?,
         Command::Replay(args) => match replay::replay(&args) {
             Err(error) if error.is_closed_pipe() => {}
@@ -108,7 +109,7 @@ fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let token = token(&args.token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let name = args.name.as_deref().unwrap_or_default();
-    let identity = runtime.block_on(identity::enroll(&args.state.state, token.trim(), name))?;
+    let identity = runtime.block_on(identity::enroll(&args.state.state, token.trim(), name, args.again))?;
     print(&format!("{}\n", identity.agent()))
 }
 

@@ -5,7 +5,7 @@
 //! interface IF ┤                                   ├─► judge-IF: Stage ─► Outbox ─┐
 //!              └─► capture-IF-1: ring ─► observer ─┘                              ├─► seal: Sealer ─► spool, health, status
 //! endpoint listeners (tokio) ─Line─► first judge                                  ┘
-//! ship (tokio): spool ─► collector
+//! ship (tokio): spool ─► collector        renew (tokio): certificate, keys, what is trusted
 //! ```
 //! The kernel shares the frames of an interface among its rings by their addresses. Capturing never waits: what the thread
 //! behind cannot take is left out in a declared order ([`overload`]); what the disk cannot take waits in the bounded outbox,
@@ -40,7 +40,7 @@ use crate::capture::{CaptureError, Fanout, Live};
 use crate::config::{Config, ConfigError};
 use crate::endpoint::{Bound, Intake, ListenError};
 use crate::health::{Gauge, Monitor, notify};
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{Holder, Identity, IdentityError, keep_fresh};
 use crate::intel::shelf::Shelf;
 use crate::policy::fetch::Fetcher;
 use crate::policy::folder::Folder;
@@ -104,9 +104,9 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let bound = Bound::bind(config.endpoint_udp, config.endpoint_tcp)?;
     privilege::drop_all()?;
     // Everything from here on is done without privileges, so that a wrong owner of the state folder shows at once.
-    let identity = Arc::new(Identity::load(&config.state)?);
+    let identity = Arc::new(Holder::new(Identity::load(&config.state)?));
     let lanes = Arc::new(Lanes::open(&config.state.join("spool"), config.spool_bytes)?);
-    let sealer = Sealer::open(Arc::clone(&identity.signer), Arc::clone(&lanes), crate::clock::now())?;
+    let sealer = Sealer::open(Arc::clone(&identity.get().signer), Arc::clone(&lanes), crate::clock::now())?;
     let system = |doing| move |cause| RunError::System { doing, cause };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -124,6 +124,9 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let around = Around { identity, lanes, sealer, stats, intake, shelf, policy, words: words.clone() };
     let (failed, failures) = mpsc::channel(1);
     let (stop_shipping, stopped) = watch::channel(false);
+    let fresh = (config.state.clone(), config.collector_urls.clone());
+    let (holder, lanes) = (Arc::clone(&around.identity), Arc::clone(&around.lanes));
+    runtime.spawn(keep_fresh(holder, lanes, fresh, stopped.clone()));
     runtime.spawn(shipping(&around, config.collector_urls.clone(), stopped.clone(), failed.clone()));
     runtime.spawn(fetching(&around, &config, stopped));
     let threads = Threads::start(opened, lines, &config, around, &failed)?;
@@ -173,7 +176,7 @@ fn open(config: &Config) -> Result<Vec<Opened>, RunError> {
 
 /// What the threads share.
 struct Around {
-    identity: Arc<Identity>,
+    identity: Arc<Holder>,
     lanes: Arc<Lanes>,
     sealer: Sealer,
     stats: Arc<Stats>,
@@ -280,7 +283,7 @@ impl Threads {
         let start = Start {
             config,
             shelf: Arc::clone(&around.shelf),
-            user_key: around.identity.user_key(),
+            user_key: around.identity.get().user_key(),
             stop: Arc::new(AtomicBool::new(false)),
             there: Arc::new(AtomicUsize::new(opened.len())),
             failed: failed.clone(),

@@ -6,7 +6,6 @@
 //! Only a verified [`Ack`](sekimori_wire::ack::Ack) of our own batch removes anything. That a handshake succeeded says
 //! nothing about our certificate: with TLS 1.3 the collector's refusal comes with the first request.
 
-use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +22,7 @@ use sekimori_wire::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_ENVELOPES_MAX};
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::identity::Identity;
+use crate::identity::{Holder, Identity};
 use crate::tls::{self, Connection, ConnectionError, Endpoint, UrlError};
 
 mod skew;
@@ -66,17 +65,20 @@ pub(crate) enum ShipError {
 /// # Errors
 /// If it cannot begin; afterwards everything is either tried again or an [`Outcome`].
 pub(crate) async fn run(
-    identity: Arc<Identity>,
+    holder: Arc<Holder>,
     lanes: Arc<Lanes>,
     urls: Vec<String>,
     stats: Arc<Stats>,
     stop: watch::Receiver<bool>,
 ) -> Result<Outcome, ShipError> {
-    Shipper::new(identity, lanes, &urls, stats, Pace::DEFAULT)?.run(stop).await
+    Shipper::new(holder, lanes, urls, stats, Pace::DEFAULT)?.run(stop).await
 }
 
 struct Shipper {
+    holder: Arc<Holder>,
+    /// What `config` and `endpoints` were made of.
     identity: Arc<Identity>,
+    urls: Vec<String>,
     lanes: Arc<Lanes>,
     stats: Arc<Stats>,
     endpoints: Vec<Endpoint>,
@@ -94,23 +96,22 @@ type Attempt = Result<Event, Outcome>;
 
 impl Shipper {
     fn new(
-        identity: Arc<Identity>,
+        holder: Arc<Holder>,
         lanes: Arc<Lanes>,
-        urls: &[String],
+        urls: Vec<String>,
         stats: Arc<Stats>,
         pace: Pace,
     ) -> Result<Self, ShipError> {
-        let urls = if urls.is_empty() { &identity.ingest_urls } else { urls };
-        let endpoints = urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<Vec<_>, _>>()?;
-        if endpoints.is_empty() {
-            return Err(ShipError::NoUrl);
-        }
+        let identity = holder.get();
+        let endpoints = endpoints(&urls, &identity)?;
         let config = tls::client_config(&identity)?;
         for lane in Lane::ALL {
             stats.set_acked(lane, lanes.of_lane(lane).acked());
         }
         Ok(Self {
+            holder,
             identity,
+            urls,
             lanes,
             stats,
             endpoints,
@@ -168,12 +169,32 @@ impl Shipper {
         }
     }
 
+    /// Goes by what a renewal has brought: the next connection is made with it.
+    fn follow_renewal(&mut self) {
+        let present = self.holder.get();
+        if Arc::ptr_eq(&present, &self.identity) {
+            return;
+        }
+        // The renewal has tried both; without them the old connection, or the old way to make one, is better than none.
+        match (tls::client_config(&present), endpoints(&self.urls, &present)) {
+            (Ok(config), Ok(endpoints)) => {
+                (self.config, self.endpoints, self.endpoint_idx) = (config, endpoints, 0);
+                (self.connection, self.proven) = (None, false);
+            }
+            (Err(error), _) => tracing::error!(%error, "a renewed identity cannot be used for TLS"),
+            (_, Err(error)) => tracing::error!(%error, "renewed collector addresses cannot be used"),
+        }
+        self.identity = present;
+    }
+
     async fn submit(&mut self, body: Vec<u8>) -> Result<(Answer, Exchange), ConnectionError> {
+        self.follow_renewal();
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none @ None => {
                 let endpoint = self.endpoints.get(self.endpoint_idx).ok_or(ConnectionError::Answer)?;
-                let opened = Connection::open(endpoint, Arc::clone(&self.config)).await?;
+                let mut opened = Connection::open(endpoint, Arc::clone(&self.config)).await?;
+                opened.tell_trust(&self.identity.trust);
                 let negotiated = opened.negotiated();
                 self.stats.connected(negotiated);
                 self.proven = false;
@@ -185,6 +206,9 @@ impl Shipper {
         let (sent, began) = (clock::now(), Instant::now());
         let (status, body) = connection.post("/v1/batches", CONTENT_TYPE, body).await?;
         let exchange = Exchange { sent, received: clock::now(), took: began.elapsed() };
+        if let Some(trust) = connection.trust_heard() {
+            self.holder.heard(trust);
+        }
         let answer = Answer::from_bytes(&body).map_err(|cause| {
             tracing::debug!(%status, error = &cause as &dyn std::error::Error, "not an answer");
             ConnectionError::Answer
@@ -195,7 +219,9 @@ impl Shipper {
 
     async fn act(&mut self, answer: Answer, exchange: &Exchange, lane: Lane, first: Position) -> Attempt {
         let ack = match answer {
-            Answer::Ack(envelope) => envelope.verify_ack(&self.identity.collector),
+            Answer::Ack(envelope) => {
+                self.identity.collector_key(&envelope).map(|key| envelope.verify_ack(key))
+            }
             Answer::Refused(refusal) => {
                 let is_news = self.stats.refused(&refusal);
                 if is_news {
@@ -209,7 +235,7 @@ impl Shipper {
                 });
             }
         };
-        let Ok(ack) = ack else {
+        let Some(Ok(ack)) = ack else {
             self.note("the acknowledgement is not signed by this agent's collector");
             return Ok(Event::Failed { more_endpoints: self.next_endpoint() });
         };
@@ -289,8 +315,15 @@ impl Shipper {
     }
 }
 
+/// The configured addresses, or those of the identity.
+fn endpoints(urls: &[String], identity: &Identity) -> Result<Vec<Endpoint>, ShipError> {
+    let urls = if urls.is_empty() { &identity.ingest_urls } else { urls };
+    let endpoints = urls.iter().map(|url| Endpoint::parse(url)).collect::<Result<Vec<_>, _>>()?;
+    if endpoints.is_empty() { Err(ShipError::NoUrl) } else { Ok(endpoints) }
+}
+
 /// An error with all its causes on one line.
-fn chain(error: &ConnectionError) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -309,7 +342,7 @@ fn chain(error: &ConnectionError) -> String {
 }
 
 /// Agents that lost the same collector must not come back in step.
-fn jitter() -> u32 {
+pub(crate) fn jitter() -> u32 {
     let mut bytes = [0; 4];
     match aws_lc_rs::rand::fill(&mut bytes) {
         Ok(()) => u32::from_le_bytes(bytes),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
+use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::client::WebPkiServerVerifier;
@@ -15,6 +16,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, NamedGroup, ProtocolVersion, RootCertStore, version};
+use sekimori_wire::renew::TRUST_HEADER;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -138,6 +140,8 @@ pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     endpoint: Endpoint,
     negotiated: Negotiated,
+    /// What we trust, as the collector calls it, and what it says it would be now.
+    trust: (Option<HeaderValue>, Option<String>),
 }
 
 impl Connection {
@@ -181,12 +185,22 @@ impl Connection {
                 tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
             }
         });
-        Ok(Self { sender, endpoint: endpoint.clone(), negotiated })
+        Ok(Self { sender, endpoint: endpoint.clone(), negotiated, trust: (None, None) })
     }
 
     /// What the handshake agreed on.
     pub(crate) const fn negotiated(&self) -> Negotiated {
         self.negotiated
+    }
+
+    /// From now on tells the collector what we trust.
+    pub(crate) fn tell_trust(&mut self, name: &str) {
+        self.trust.0 = HeaderValue::from_str(name).ok().filter(|name| !name.is_empty());
+    }
+
+    /// What the collector said last that is to be trusted.
+    pub(crate) fn trust_heard(&self) -> Option<&str> {
+        self.trust.1.as_deref()
     }
 
     /// Sends one POST and reads the whole answer, up to a bound.
@@ -199,10 +213,12 @@ impl Connection {
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<(StatusCode, Bytes), ConnectionError> {
-        let request = Request::post(format!("{}{path}", self.endpoint))
-            .header("content-type", content_type)
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|_cause| ConnectionError::Answer)?;
+        let mut request =
+            Request::post(format!("{}{path}", self.endpoint)).header("content-type", content_type);
+        if let Some(name) = &self.trust.0 {
+            request = request.header(TRUST_HEADER, name);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|_cause| ConnectionError::Answer)?;
         self.exchange(request, ANSWER_BYTES_MAX, REQUEST_TIMEOUT).await
     }
 
@@ -236,6 +252,8 @@ impl Connection {
                 .await
                 .map_err(|cause| ConnectionError::Request { cause })?;
             let status = response.status();
+            let heard = response.headers().get(TRUST_HEADER).and_then(|name| name.to_str().ok());
+            self.trust.1 = heard.map(str::to_owned);
             Ok((status, whole_body(response.into_body(), bytes_max).await?))
         };
         timeout(limit, exchange).await.unwrap_or(Err(ConnectionError::Timeout))

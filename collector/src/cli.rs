@@ -24,9 +24,12 @@ pub enum Command {
     Init(Init),
     /// Serve ingest, enrolment and console.
     Run(ConfigArg),
-    /// Agents: tokens, list, revocation.
+    /// Agents: tokens, list, confirmation, revocation.
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// The CA, the server's certificate, the key for acknowledgements.
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Users of the console.
     #[command(subcommand)]
     User(UserCommand),
@@ -143,12 +146,24 @@ pub enum AgentCommand {
         /// Label for the agent.
         #[arg(long, default_value = "")]
         name: String,
+        /// The agent that is enrolled again with its own key, or replaced by another key and then revoked: no confirmation
+        /// is asked for.
+        #[arg(long, value_name = "AGENT")]
+        replaces: Option<sekimori_wire::id::AgentId>,
         /// Seconds until the token expires.
         #[arg(long, default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
         ttl: u64,
     },
     /// List the agents.
     List(Output),
+    /// Let in an agent that waits because it would follow one that is there; a follower under another key ends the other.
+    Confirm {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Its identity, as the agent itself and `agent list` show it.
+        agent: sekimori_wire::id::AgentId,
+    },
     /// Revoke an agent; its next request is refused.
     Revoke {
         /// Configuration file.
@@ -196,6 +211,26 @@ pub enum PolicyCommand {
         /// For whom.
         scope: Scope,
     },
+}
+
+/// `ca …`.
+#[derive(Debug, Subcommand)]
+pub enum CaCommand {
+    /// What there is, when it ends, and which agents have not followed yet.
+    Show(Output),
+    /// Make a new CA and a new key for acknowledgements beside the old ones; agents learn of both by themselves.
+    BeginSwap(ConfigArg),
+    /// Let the new ones take the places of the old ones.
+    FinishSwap {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Even if there are agents that have not followed: they must enrol again.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make another server certificate of the present CA: before the old one ends, or after a change of `listen.hosts`.
+    RenewServer(ConfigArg),
 }
 
 /// `exceptions …`.

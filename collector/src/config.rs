@@ -49,6 +49,8 @@ pub struct Config {
     pub agent_rate: Rate,
     /// No key exchange but a post-quantum hybrid.
     pub require_post_quantum: bool,
+    /// How long the certificate of an agent is good; it renews it at two thirds.
+    pub certificate_life: Duration,
 }
 
 /// When findings belong together.
@@ -122,6 +124,9 @@ impl Config {
         let rate = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let silent = within("fleet.silent_seconds", file.fleet.silent_seconds, 4, 86_400, "is 4 to 86400")?;
         let skew = within("fleet.skew_seconds", file.fleet.skew_seconds, 2, 86_400, "is 2 to 86400")?;
+        let life = file.identity.certificate_seconds;
+        let life =
+            within("identity.certificate_seconds", life, 5, 34_128_000, "is 5 to 34128000 (395 days)")?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         Ok(Self {
             agents_own: file.exceptions.agents_own,
@@ -144,6 +149,7 @@ impl Config {
             idle_timeout: Duration::from_secs(idle),
             agent_rate: Rate { submissions: rate(submissions), bytes: rate(bytes) },
             require_post_quantum: file.tls.require_post_quantum,
+            certificate_life: Duration::from_secs(life),
         })
     }
 
@@ -177,6 +183,7 @@ struct File {
     tls: TlsFile,
     #[serde(default)]
     fleet: FleetFile,
+    identity: IdentityFile,
 }
 
 /// Relative names are looked for beside the configuration.
@@ -266,6 +273,18 @@ impl Default for FleetFile {
     }
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct IdentityFile {
+    certificate_seconds: u64,
+}
+
+impl Default for IdentityFile {
+    fn default() -> Self {
+        Self { certificate_seconds: 90 * 86_400 }
+    }
+}
+
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -334,6 +353,7 @@ mod tests {
             ("[correlate]\ngap_minuets = 3\n", "unknown field `gap_minuets`"),
             ("[correlate]\ngap_minutes = 0\n", "correlate.gap_minutes is 1 to 1440"),
             ("[limits]\nconnections = -1\n", "line 7, column 15"),
+            ("[identity]\ncertificate_seconds = 4\n", "identity.certificate_seconds is 5 to"),
             ("[listen]\n", "line 6"),
             ("[exceptions]\nagents_own = \"maybe\"\n", "unknown variant `maybe`"),
         ] {

@@ -6,7 +6,8 @@
 //! | line | what |
 //! |---|---|
 //! | `bundle` | first: format, when and by which version it was made, of what |
-//! | `agent` | an agent whose batches follow: identity, label, body, key |
+//! | `agent` | an agent whose batches follow: identity, label, body, first key |
+//! | `key` | a later key of an agent, the epoch from which it signs, and the voucher of the key before it |
 //! | `incident`, `change` | the incident (its children too) and its history, as the collector tells them |
 //! | `batch` | the exact signed bytes, with the place they are stored under; by agent, lane, epoch and number |
 //! | `finding` | a finding or endpoint alert of the incident and the batch that it must be in |

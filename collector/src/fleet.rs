@@ -1,4 +1,4 @@
-//! Which agents there are: tokens, enrolment, revocation.
+//! Which agents there are: tokens, enrolment, renewal, revocation.
 //!
 //! A token is worth one identity, once, until it expires. Revocation acts on the next request: the registry is read
 //! from the store each time. The command line does all of this beside a running collector.
@@ -14,30 +14,38 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router, routing};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sekimori_wire::enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, POSSESSION_LABEL, Token};
+use sekimori_wire::enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, HELD, POSSESSION_LABEL, Token};
 use sekimori_wire::envelope::VerifyingKey;
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::Row as _;
 
 use crate::auth::password::{PasswordError, random_secret};
 use crate::clock::{self, stored};
 use crate::config::Config;
 use crate::server::Intake;
 use crate::store::view::AgentView;
+use crate::store::writer::Writer;
 use crate::store::{Store, StoreError, query};
-use authority::{AuthorityError, Issued, Paths};
+use admission::Applicant;
+use authority::{AuthorityError, Paths};
 use watch::Facts;
 
+pub mod admission;
 pub mod authority;
 pub mod policy;
 pub mod watch;
+pub mod keys;
+pub mod renew;
+pub mod swap;
+pub mod trust;
 
-/// Body of `POST /v1/enroll`.
-const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Body of `POST /v1/enroll` and `POST /v1/renew`.
+pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// When an agent that waits for an operator is to ask again.
+const HELD_SECONDS: u32 = 10;
 
 /// What an operator asks for.
 #[derive(Debug)]
@@ -50,6 +58,8 @@ pub struct TokenOrder {
     pub name: String,
     /// How long the token is good.
     pub ttl: Duration,
+    /// The agent that is enrolled again or replaced, without further confirmation.
+    pub replaces: Option<AgentId>,
 }
 
 /// Makes a one-time token; the store keeps only its hash.
@@ -74,13 +84,15 @@ pub async fn new_token(store: &Store, config: &Config, order: &TokenOrder) -> Re
     .await
     .map_err(query("add a body"))?;
     sqlx::query(
-        "INSERT INTO tokens (secret_hash, body, name, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO tokens (secret_hash, body, name, created_at, expires_at, replaces)
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(Digest::of(secret.as_bytes()).as_bytes().as_slice())
     .bind(code)
     .bind(BoundedText::<64>::new(&order.name).as_str())
     .bind(stored(now))
     .bind(stored(expires))
+    .bind(order.replaces.map(|agent| agent.to_string()))
     .execute(&mut *tx)
     .await
     .map_err(query("add a token"))?;
@@ -112,6 +124,8 @@ pub struct AgentRow {
     pub revoked_at: Option<Timestamp>,
     /// When its certificate ends.
     pub certificate_expires_at: Timestamp,
+    /// How many signing keys it has had.
+    pub keys: i64,
     /// When its last batch was stored.
     pub last_seen: Option<Timestamp>,
     /// The chain in force.
@@ -164,6 +178,7 @@ impl AgentRow {
             policy_state: reported.state,
             policy_wanted: view.policy_wanted,
             conditions: view.conditions,
+            keys: view.keys,
             version: view.version,
             id: view.id,
             name: view.name,
@@ -257,14 +272,7 @@ async fn answer(
             tracing::info!(agent = %response.agent, body = %response.body, "an agent enrolled");
             Json(response).into_response()
         }
-        Err(error) => {
-            let status = error.status();
-            if status.is_server_error() {
-                tracing::error!(error = error_chain(&error), "cannot enrol");
-            }
-            state.writer.reject(&from.ip().to_string(), error.kind(), &error.to_string());
-            (status, Json(EnrollRefusal { error: error.to_string() })).into_response()
-        }
+        Err(error) => error.answer(&state.writer, "enroll", &from.ip().to_string()),
     }
 }
 
@@ -276,7 +284,6 @@ pub fn error_chain(error: &dyn std::error::Error) -> String {
 
 async fn enroll(state: &Intake, request: &EnrollRequest) -> Result<EnrollResponse, FleetError> {
     let malformed = |what| FleetError::Malformed { what };
-    let decode = |text: &str, what| URL_SAFE_NO_PAD.decode(text).map_err(|_cause| malformed(what));
     let key = decode(&request.signing_key, "signing_key")?;
     let key = VerifyingKey::from_bytes(&key).ok_or_else(|| malformed("signing_key"))?;
     let possession = decode(&request.possession, "possession")?;
@@ -284,84 +291,37 @@ async fn enroll(state: &Intake, request: &EnrollRequest) -> Result<EnrollRespons
         return Err(malformed("possession"));
     }
     let now = clock::now();
-    let agent = key.id();
-    let issued = match state.authority.certify(&request.csr_pem, agent, now) {
-        Err(AuthorityError::Request { .. }) => return Err(malformed("csr_pem")),
-        issued => issued?,
-    };
+    let agent = admission::identity_of(&state.store, &key).await?;
+    let (trust, life) = (state.trust.get(), state.config.certificate_life);
+    let issued = trust.authority.certify(&request.csr_pem, agent, (now, life))?;
     let name = BoundedText::<64>::new(&request.name).to_string();
-    let admitted = admit(&state.store, &Digest::of(request.secret.as_bytes()), &key, &issued, &name).await?;
+    let token = &Digest::of(request.secret.as_bytes());
+    let applicant = Applicant { token, agent, key: &key, name: &name };
+    let admitted = admission::admit(&state.store, &applicant, &issued).await?;
     Ok(EnrollResponse {
         agent: agent.to_string(),
         certificate_pem: issued.certificate_pem,
-        ca_pem: state.authority.ca_pem().to_owned(),
-        collector_key: URL_SAFE_NO_PAD.encode(state.ack_key.verifying_key().as_bytes()),
+        ca_pem: trust.ca_pem.clone(),
+        collector_key: URL_SAFE_NO_PAD.encode(trust.ack_key.verifying_key().as_bytes()),
+        collector_keys: trust.collector_keys.clone(),
+        life_seconds: life.as_secs(),
+        trust: trust.name.clone(),
         body: admitted.body,
         epoch: admitted.epoch,
-        ingest_urls: vec![state.config.url(state.config.ingest)],
+        ingest_urls: trust.ingest_urls.clone(),
     })
 }
 
-struct Admitted {
-    body: String,
-    epoch: u64,
-}
-
-/// Uses up the token and writes the agent down, both or neither.
-async fn admit(
-    store: &Store,
-    secret: &Digest,
-    key: &VerifyingKey,
-    issued: &Issued,
-    name: &str,
-) -> Result<Admitted, FleetError> {
-    let agent = key.id().to_string();
-    let now = stored(clock::now());
-    let mut tx = store.writer().begin().await.map_err(query("begin"))?;
-    let token = sqlx::query(
-        "UPDATE tokens SET used_at = $2, used_by = $3
-         WHERE secret_hash = $1 AND used_at IS NULL AND expires_at > $2 RETURNING body, name",
-    )
-    .bind(secret.as_bytes().as_slice())
-    .bind(now)
-    .bind(&agent)
-    .fetch_optional(&mut *tx)
-    .await
-    .map_err(query("use a token"))?;
-    let Some(token) = token else { return Err(FleetError::Token) };
-    let body: String = token.try_get("body").map_err(query("use a token"))?;
-    let label: String = token.try_get("name").map_err(query("use a token"))?;
-    let name = if label.is_empty() { name } else { &label };
-    // The same key may enrol again for the same body (a lost certificate); it then starts a new chain. A revoked key
-    // never comes back.
-    let epoch: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (id) DO UPDATE SET name = excluded.name, cert_serial = excluded.cert_serial,
-            cert_expires_at = excluded.cert_expires_at, enrolled_at = excluded.enrolled_at
-         WHERE agents.revoked_at IS NULL AND agents.body = excluded.body
-         RETURNING (SELECT coalesce(max(epoch), 0) FROM chains WHERE agent = $1)",
-    )
-    .bind(&agent)
-    .bind(name)
-    .bind(&body)
-    .bind(key.as_bytes().as_slice())
-    .bind(&issued.serial)
-    .bind(stored(issued.expires_at))
-    .bind(now)
-    .fetch_optional(&mut *tx)
-    .await
-    .map_err(query("add an agent"))?;
-    let Some(epoch) = epoch else { return Err(FleetError::Taken) };
-    tx.commit().await.map_err(query("commit"))?;
-    Ok(Admitted { body, epoch: u64::try_from(epoch).unwrap_or_default() + 1 })
+/// A field that is base64url.
+fn decode(text: &str, what: &'static str) -> Result<Vec<u8>, FleetError> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_cause| FleetError::Malformed { what })
 }
 
 /// Why there is no token or no agent.
 #[derive(Debug, thiserror::Error)]
 pub enum FleetError {
     /// A field of the request.
-    #[error("{what} of the enrolment is not valid")]
+    #[error("{what} is not valid")]
     Malformed {
         /// Which field.
         what: &'static str,
@@ -372,11 +332,30 @@ pub enum FleetError {
     /// The key.
     #[error("this signing key was revoked or belongs to another body; enrol with a new state folder")]
     Taken,
+    /// It would follow an agent that is there, and nobody has confirmed that yet.
+    #[error(
+        "an operator must confirm this with `sekimori-collector agent confirm {agent}`: it would follow {before}, which has delivered"
+    )]
+    Held {
+        /// Who asks.
+        agent: String,
+        /// Whom it would follow.
+        before: String,
+    },
+    /// Revoked, or never there.
+    #[error("this agent is not enrolled, or was revoked")]
+    NotEnrolled,
+    /// A key may not take over what another has signed.
+    #[error("epoch {used} has begun: the next key must begin later")]
+    Epoch {
+        /// The latest that has.
+        used: i64,
+    },
     /// The CA.
     #[error("the certificate authority failed")]
     Authority {
         /// Why.
-        #[from]
+        #[source]
         cause: AuthorityError,
     },
     /// The store.
@@ -399,7 +378,8 @@ impl FleetError {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed { .. } => StatusCode::BAD_REQUEST,
-            Self::Token | Self::Taken => StatusCode::FORBIDDEN,
+            Self::Token | Self::Taken | Self::NotEnrolled => StatusCode::FORBIDDEN,
+            Self::Held { .. } | Self::Epoch { .. } => StatusCode::CONFLICT,
             Self::Authority { .. } | Self::Store { .. } | Self::Secret { .. } => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -408,10 +388,40 @@ impl FleetError {
 
     const fn kind(&self) -> &'static str {
         match self {
-            Self::Malformed { .. } => "enroll.malformed",
-            Self::Token => "enroll.token",
-            Self::Taken => "enroll.taken",
-            Self::Authority { .. } | Self::Store { .. } | Self::Secret { .. } => "enroll.failed",
+            Self::Malformed { .. } => "malformed",
+            Self::Token => "token",
+            Self::Taken => "taken",
+            Self::Held { .. } => "held",
+            Self::NotEnrolled => "not_enrolled",
+            Self::Epoch { .. } => "epoch",
+            Self::Authority { .. } | Self::Store { .. } | Self::Secret { .. } => "failed",
+        }
+    }
+
+    /// What `peer` is told who wanted to `what` (enroll, renew), after it has been counted.
+    fn answer(&self, writer: &Writer, what: &str, peer: &str) -> Response {
+        let status = self.status();
+        if status.is_server_error() {
+            tracing::error!(error = error_chain(self), "cannot {what}");
+        }
+        let kind = format!("{what}.{}", self.kind());
+        writer.reject(peer, &kind, &self.to_string());
+        let retry_after_seconds = if kind == HELD { HELD_SECONDS } else { 0 };
+        (status, Json(EnrollRefusal { error: self.to_string(), kind, retry_after_seconds })).into_response()
+    }
+}
+
+impl From<AuthorityError> for FleetError {
+    fn from(cause: AuthorityError) -> Self {
+        match cause {
+            AuthorityError::Request { .. } => Self::Malformed { what: "csr_pem" },
+            AuthorityError::Read { .. }
+            | AuthorityError::Content { .. }
+            | AuthorityError::Pem { .. }
+            | AuthorityError::Host { .. }
+            | AuthorityError::Issue { .. }
+            | AuthorityError::Ack { .. }
+            | AuthorityError::Random => Self::Authority { cause },
         }
     }
 }

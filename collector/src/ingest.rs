@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Router, routing};
+use axum::{Extension, Router, middleware, routing};
 use sekimori_wire::DecodeError;
 use sekimori_wire::ack::{Ack, Answer, Refusal, RefusalKind, decode_submission};
 use sekimori_wire::batch::{Batch, Lane};
@@ -27,7 +27,7 @@ use sekimori_wire::time::Timestamp;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::clock;
-use crate::fleet::error_chain;
+use crate::fleet::{REQUEST_BYTES_MAX, error_chain, policy, renew};
 use crate::server::Intake;
 use crate::store::StoreError;
 use crate::tls::Peer;
@@ -73,12 +73,16 @@ pub enum Outcome {
     Refused(Refusal),
 }
 
-/// The ingest listener's only route.
+/// What agents with a certificate can ask for.
 pub fn router(state: Intake) -> Router {
+    let renew = routing::post(renew::answer).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
     Router::new()
         .route("/v1/batches", routing::post(receive))
+        .route("/v1/renew", renew)
+        .merge(policy::serve::router())
         .fallback(elsewhere)
         .method_not_allowed_fallback(elsewhere)
+        .layer(middleware::from_fn_with_state(state.clone(), renew::gate))
         .with_state(state)
 }
 
@@ -110,7 +114,7 @@ async fn receive(
     let policy_version = state.store.policy_version(&peer.agent().to_string()).await.unwrap_or_default();
     let answer = match outcome {
         Outcome::Through(lane, head) => {
-            Answer::Ack(acknowledge(peer.agent(), (lane, &head), (clock::now(), policy_version), &state.ack_key))
+            Answer::Ack(acknowledge(peer.agent(), (lane, &head), (clock::now(), policy_version), &state.trust.get().ack_key))
         }
         Outcome::Refused(refusal) => {
             state.writer.reject(&peer.agent().to_string(), refusal.kind.as_str(), &refusal.detail);
@@ -251,10 +255,10 @@ pub fn open(bytes: &[u8], from: Registered) -> Result<Submission, Refusal> {
 }
 
 fn verify(envelope: &Envelope, from: &Registered) -> Result<Verified<Batch>, Refusal> {
-    if envelope.claimed_signer() != Some(from.agent) {
+    if envelope.claimed_signer().and_then(|key| from.keys.by_id(key)).is_none() {
         return Err(refusal(RefusalKind::WrongKey, "signed by another agent than the one that sends it", 0));
     }
-    let batch = envelope.verify(&from.key).map_err(|cause| match cause {
+    let batch = from.keys.verify(envelope).map_err(|cause| match cause {
         VerifyError::WrongSigner | VerifyError::BadSignature => {
             refusal(RefusalKind::WrongKey, &cause.to_string(), 0)
         }

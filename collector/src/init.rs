@@ -131,7 +131,7 @@ fn config_text(plan: &Plan) -> String {
 
 [listen]
 # Names and addresses by which agents and browsers reach this machine; the first goes into enrolment tokens.
-# The server certificate is made by `init` for exactly these (and for the local host).
+# The server certificate is made by `init` for exactly these (and for the local host); after a change: `ca renew-server`.
 hosts = {hosts}
 # Where agents deliver batches (mutual TLS).
 ingest = \"{ingest}\"
@@ -161,6 +161,10 @@ agents_own = \"accept\"
 silent_seconds = 300
 # … and so does one whose clock is off by more than this.
 skew_seconds = 30
+
+[identity]
+# How long the certificate of an agent is good (90 days); agents renew it at two thirds.
+certificate_seconds = 7776000
 
 [limits]
 # Connections of each listener at a time.

@@ -30,6 +30,9 @@ use sekimori_collector::fleet::policy::file::PolicyFileError;
 use sekimori_collector::server::Server;
 use sekimori_collector::store::Store;
 use sekimori_collector::{clock, evidence, fleet, init, status, verify};
+use sekimori_wire::text::BoundedText;
+
+mod ca;
 
 /// Longest password that is read.
 const PASSWORD_BYTES_MAX: u64 = 1024;
@@ -65,6 +68,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Init(args) => initialise(args).await?,
         Command::Run(args) => serve(&args.config).await?,
         Command::Agent(command) => return agent(command).await,
+        Command::Ca(command) => return ca::run(command).await,
         Command::User(command) => user(command).await?,
         Command::Exceptions(command) => {
             print(sekimori_collector::exceptions::command::run(&command).await?.trim_end())?;
@@ -130,7 +134,7 @@ async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
 
 /// The key that signs acknowledgements seals bundles too.
 fn ack_key(config: &Path) -> anyhow::Result<SigningKey> {
-    Ok(authority::load_ack_key(&Paths::of(&Config::load(config)?.dir))?)
+    Ok(authority::load_ack_key(Paths::of(&Config::load(config)?.dir).ack_key())?)
 }
 
 /// A file that has its name only when it is whole.
@@ -229,20 +233,41 @@ fn notify(state: &[sd_notify::NotifyState<'_>]) {
 
 async fn agent(command: AgentCommand) -> anyhow::Result<ExitCode> {
     match command {
-        AgentCommand::Token { config, body, body_name, name, ttl } => {
+        AgentCommand::Token { config, body, body_name, name, ttl, replaces } => {
             let (config, store) = open(&config).await?;
-            let order = fleet::TokenOrder { body, body_name, name, ttl: Duration::from_secs(ttl) };
+            let order = fleet::TokenOrder { body, body_name, name, ttl: Duration::from_secs(ttl), replaces };
             print(&fleet::new_token(&store, &config, &order).await?.to_text())?;
             store.close().await;
         }
         AgentCommand::List(args) => {
-            let agents = fleet::agents(&read_only(&args.config).await?).await?;
+            let store = read_only(&args.config).await?;
+            let agents = fleet::agents(&store).await?;
             if args.json {
                 print(&serde_json::to_string(&agents)?)?;
             } else {
                 for agent in agents {
                     print(&agent.to_string())?;
                 }
+                for held in fleet::admission::held(&store).await? {
+                    let state = if held.confirmed { "confirmed" } else { "WAITS FOR `agent confirm`" };
+                    print(&format!(
+                        "{}  {}  {state}  since {}  would follow {}  {}",
+                        held.agent,
+                        held.body,
+                        held.since,
+                        held.replaces,
+                        BoundedText::<64>::new(&held.name)
+                    ))?;
+                }
+            }
+        }
+        AgentCommand::Confirm { config, agent } => {
+            let (_config, store) = open(&config).await?;
+            let confirmed = fleet::admission::confirm(&store, agent).await?;
+            store.close().await;
+            if !confirmed {
+                tracing::error!(%agent, "no such agent waits, or it is confirmed already");
+                return Ok(ExitCode::FAILURE);
             }
         }
         AgentCommand::Revoke { config, agent } => {

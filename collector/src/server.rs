@@ -14,8 +14,6 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustls::ServerConfig;
-use sekimori_wire::envelope::SigningKey;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -26,13 +24,17 @@ use tower::ServiceExt as _;
 
 use crate::config::Config;
 use crate::exceptions::InForce;
-use crate::fleet::authority::{self, Authority, AuthorityError, Paths};
-use crate::fleet::{error_chain, policy, watch as sensors};
+use crate::fleet::{error_chain, watch as sensors};
+use crate::fleet::renew::Followers;
+use crate::fleet::swap::SwapError;
+use crate::fleet::trust::{self, Entrance, Present};
 use crate::ingest::Turns;
+use crate::store::commit::Ledger;
+use crate::store::expiring;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
-use crate::tls::{self, TlsError};
-use crate::{console, fleet, ingest};
+use crate::tls;
+use crate::{clock, console, fleet, ingest};
 use guard::{Activity, Addresses, Rates};
 
 pub mod guard;
@@ -45,6 +47,8 @@ const STREAMS_MAX: u32 = 16;
 const GRACE: Duration = Duration::from_secs(3);
 /// How long an accept loop rests when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often certificates that end are looked for.
+const WARN_EVERY: Duration = Duration::from_secs(900);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// What every handler of console and API gets; cheap to clone.
@@ -63,10 +67,10 @@ pub struct Intake {
     pub store: Store,
     /// What the collector runs with.
     pub config: Arc<Config>,
-    /// Makes certificates.
-    pub authority: Arc<Authority>,
-    /// Signs acknowledgements.
-    pub ack_key: Arc<SigningKey>,
+    /// Makes certificates, signs acknowledgements.
+    pub trust: Present,
+    /// What agents go by.
+    pub followers: Arc<Followers>,
     /// Commits.
     pub writer: Writer,
     /// Bounds the submissions in memory.
@@ -108,26 +112,27 @@ impl Server {
     /// # Errors
     /// If keys or store cannot be used.
     pub async fn run(self, stop: watch::Receiver<bool>, ready: impl FnOnce()) -> Result<(), ServeError> {
-        let paths = Paths::of(&self.config.dir);
-        let (mutual, server_only) =
-            (tls::mutual(&paths, self.config.require_post_quantum)?, tls::server_only(&paths)?);
-        let store = Store::open(&self.config.store_path()).await?;
-        let (writer, committing) =
-            Writer::start(store.clone(), self.config.correlation, self.exceptions.clone());
-        let watching = sensors::start(store.clone(), self.config.watch, self.config.correlation);
-        let following = tokio::spawn(self.exceptions.follow(store.clone()));
         let config = Arc::new(self.config);
+        let (present, looking) = trust::follow(Arc::clone(&config))?;
+        let store = Store::open(&config.store_path()).await?;
+        let (writer, committing) = Writer::start(store.clone(), config.correlation, self.exceptions.clone());
+        let watching = sensors::start(store.clone(), config.watch, config.correlation);
+        let judge = self.exceptions.clone();
+        let following = tokio::spawn(self.exceptions.follow(store.clone()));
+        let looking = tokio::spawn(looking);
+        let warning = tokio::spawn(warn_of_ends(store.clone(), present.clone(), Arc::clone(&config), judge));
         let intake = Intake {
             store: store.clone(),
             config: Arc::clone(&config),
-            authority: Arc::new(Authority::load(&paths)?),
-            ack_key: Arc::new(authority::load_ack_key(&paths)?),
+            trust: present.clone(),
+            followers: Arc::default(),
             writer: writer.clone(),
             turns: Arc::new(Turns::new()),
             rates: Arc::new(Rates::new(config.agent_rate)),
         };
-        let door = |tls: Arc<ServerConfig>, router: Router| Door {
-            tls: TlsAcceptor::from(tls),
+        let door = |entrance: Entrance, router: Router| Door {
+            trust: present.clone(),
+            entrance,
             router,
             writer: writer.clone(),
             handshake_timeout: config.handshake_timeout,
@@ -136,15 +141,12 @@ impl Server {
             addresses: Addresses::new(config.connections_per_address),
         };
         let doors = [
-            (
-                self.ingest,
-                door(mutual, ingest::router(intake.clone()).merge(policy::serve::router(intake.clone()))),
-            ),
-            (self.enroll, door(Arc::clone(&server_only), fleet::router(intake))),
+            (self.ingest, door(Entrance::Mutual, ingest::router(intake.clone()))),
+            (self.enroll, door(Entrance::ServerOnly, fleet::router(intake))),
             (
                 self.console,
                 door(
-                    server_only,
+                    Entrance::ServerOnly,
                     console::router(AppState { store: store.clone(), config: Arc::clone(&config) }),
                 ),
             ),
@@ -158,12 +160,32 @@ impl Server {
         while loops.join_next().await.is_some() {}
         following.abort();
         watching.abort();
+        looking.abort();
+        warning.abort();
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");
         }
         store.close().await;
         Ok(())
+    }
+}
+
+/// Looks for certificates that end, now and every so often.
+async fn warn_of_ends(store: Store, trust: Present, config: Arc<Config>, exceptions: InForce) {
+    let mut look = tokio::time::interval(WARN_EVERY);
+    loop {
+        look.tick().await;
+        let mut ledger = Ledger::new(clock::now(), config.correlation, exceptions.judge());
+        match expiring::warn(&store, &mut ledger, &trust.get().own).await {
+            Ok(0) => {}
+            Ok(certificates) => {
+                tracing::warn!(certificates, "certificates end and are not renewed: see the incidents");
+            }
+            Err(error) => {
+                tracing::error!(error = error_chain(&error), "cannot look for certificates that end");
+            }
+        }
     }
 }
 
@@ -177,7 +199,8 @@ async fn bind(address: &mut SocketAddr) -> Result<TcpListener, ServeError> {
 /// One listener's TLS, routes and limits.
 #[derive(Clone)]
 struct Door {
-    tls: TlsAcceptor,
+    trust: Present,
+    entrance: Entrance,
     router: Router,
     writer: Writer,
     handshake_timeout: Duration,
@@ -226,9 +249,10 @@ impl Door {
 
     async fn connection(&self, stream: TcpStream, from: SocketAddr, stop: watch::Receiver<bool>) {
         let peer = from.ip().to_string();
+        let tls = TlsAcceptor::from(self.trust.get().tls(self.entrance));
         let opened = tokio::time::timeout(self.handshake_timeout, async {
             stream.set_nodelay(true)?;
-            let mut stream = self.tls.accept(stream).await?;
+            let mut stream = tls.accept(stream).await?;
             // In TLS 1.3 a client's certificate is judged after its side is done; its first byte proves that it stays.
             let silent = stream.fill_buf().await?.is_empty();
             std::io::Result::Ok((stream, silent))
@@ -335,19 +359,12 @@ pub enum ServeError {
         #[source]
         cause: std::io::Error,
     },
-    /// Certificates and keys of the listeners.
-    #[error("TLS cannot be set up")]
-    Tls {
-        /// Why.
-        #[from]
-        cause: TlsError,
-    },
-    /// The CA or the key for acknowledgements.
-    #[error("the collector's keys cannot be used")]
+    /// Certificates and keys of the listeners, the CA, the key for acknowledgements.
+    #[error("the collector's certificates and keys cannot be used")]
     Keys {
         /// Why.
         #[from]
-        cause: AuthorityError,
+        cause: SwapError,
     },
     /// The store.
     #[error("the store cannot be used")]

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 pub mod commit;
 pub mod exception;
+pub mod expiring;
 pub mod finding;
 pub mod incident;
 pub mod policy;

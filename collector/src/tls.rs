@@ -11,14 +11,17 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use sekimori_wire::id::AgentId;
+use sekimori_wire::time::Timestamp;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use crate::fleet::authority::{AGENT_URN, Paths};
+use crate::fleet::trust::expiry;
 
 /// An agent, known by its verified certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Peer {
     agent: AgentId,
+    expires: Timestamp,
 }
 
 impl Peer {
@@ -26,11 +29,17 @@ impl Peer {
     pub const fn agent(self) -> AgentId {
         self.agent
     }
+
+    /// When its certificate ends: a connection may outlive it.
+    pub const fn expires(self) -> Timestamp {
+        self.expires
+    }
 }
 
 /// Who the verified chain of a connection names; `None` if the leaf names no agent.
 pub fn peer_of(connection: &rustls::ServerConnection) -> Option<Peer> {
-    agent_in(connection.peer_certificates()?.first()?).map(|agent| Peer { agent })
+    let leaf = connection.peer_certificates()?.first()?;
+    agent_in(leaf).map(|agent| Peer { agent, expires: expiry(leaf) })
 }
 
 fn agent_in(leaf: &CertificateDer<'_>) -> Option<AgentId> {
@@ -42,16 +51,20 @@ fn agent_in(leaf: &CertificateDer<'_>) -> Option<AgentId> {
     })
 }
 
-/// For the ingest listener: a client must show a certificate of our CA. With `require_post_quantum` its key exchange must be the
-/// hybrid.
+/// For the ingest listener: a client must show a certificate of one of these CAs. With `require_post_quantum` its key exchange must
+/// be the hybrid.
 ///
 /// # Errors
 /// Names the file that cannot be used.
-pub fn mutual(paths: &Paths, require_post_quantum: bool) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn mutual(
+    paths: &Paths,
+    cas: Vec<CertificateDer<'static>>,
+    require_post_quantum: bool,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_file(paths.ca())
-        .map_err(|cause| TlsError::Pem { path: paths.ca(), cause })?;
-    roots.add(ca).map_err(|cause| TlsError::Use { cause })?;
+    for ca in cas {
+        roots.add(ca).map_err(|cause| TlsError::Use { cause })?;
+    }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider(false))
         .build()
         .map_err(|cause| TlsError::Verifier { cause })?;

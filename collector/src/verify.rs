@@ -1,4 +1,5 @@
-//! `verify`: every stored batch is whole, in order, and signed by the agent that it names.
+//! `verify`: every stored batch is whole, in order, and signed by the agent that it names, with the key that was valid for
+//! its epoch.
 //!
 //! Nothing the store says is believed: signatures are checked over the stored bytes, digests are computed again, and
 //! the head of each chain must be what the agent's row says.
@@ -6,11 +7,13 @@
 use std::collections::HashMap;
 
 use futures_util::TryStreamExt as _;
-use sekimori_wire::envelope::{Envelope, VerifyingKey};
+use sekimori_wire::envelope::Envelope;
 use sekimori_wire::id::Digest;
+use sekimori_wire::keyring::KeyRing;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use crate::fleet::keys;
 use crate::store::{Store, StoreError, query};
 
 /// What was found.
@@ -37,7 +40,7 @@ struct Chain {
 /// # Errors
 /// If the store cannot be read.
 pub async fn store(store: &Store) -> Result<Report, StoreError> {
-    let agents = agents(store).await?;
+    let agents = keys::all(store).await?;
     let mut report = Report::default();
     let mut chain = Chain::default();
     let mut rows = sqlx::query(
@@ -78,7 +81,7 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
 fn follow(
     chain: &mut Chain,
     row: &SqliteRow,
-    agents: &HashMap<String, Agent>,
+    agents: &HashMap<String, KeyRing>,
 ) -> Result<Result<(), String>, sqlx::Error> {
     let agent: String = row.try_get("agent")?;
     let (lane, epoch, seq): (i64, i64, i64) =
@@ -113,12 +116,12 @@ struct Checked {
     digest: Digest,
 }
 
-fn check(row: &SqliteRow, agent: &Agent) -> Result<Result<Checked, String>, sqlx::Error> {
+fn check(row: &SqliteRow, keys: &KeyRing) -> Result<Result<Checked, String>, sqlx::Error> {
     let bytes: Vec<u8> = row.try_get("envelope")?;
     let stored: Vec<u8> = row.try_get("digest")?;
     let verified = Envelope::from_bytes(&bytes)
         .map_err(|cause| cause.to_string())
-        .and_then(|envelope| envelope.verify(&agent.key).map_err(|cause| cause.to_string()));
+        .and_then(|envelope| keys.verify(&envelope).map_err(|cause| cause.to_string()));
     Ok(verified.and_then(|batch| {
         let digest = batch.digest();
         if stored == digest.as_bytes() {
@@ -136,34 +139,12 @@ fn check(row: &SqliteRow, agent: &Agent) -> Result<Result<Checked, String>, sqlx
     }))
 }
 
-struct Agent {
-    key: VerifyingKey,
-}
-
-async fn agents(store: &Store) -> Result<HashMap<String, Agent>, StoreError> {
-    let rows = sqlx::query("SELECT id, signing_key FROM agents")
-        .fetch_all(store.reader())
-        .await
-        .map_err(query("read the agents"))?;
-    let agent = |row: &SqliteRow| -> Result<Option<(String, Agent)>, sqlx::Error> {
-        let id: String = row.try_get("id")?;
-        // A key that does not give the identity it is stored under proves nothing.
-        let key = VerifyingKey::from_bytes(&row.try_get::<Vec<u8>, _>("signing_key")?)
-            .filter(|key| key.id().to_string() == id);
-        Ok(key.map(|key| (id, Agent { key })))
-    };
-    rows.iter()
-        .filter_map(|row| agent(row).transpose())
-        .collect::<Result<_, _>>()
-        .map_err(query("read the agents"))
-}
-
 /// For each incident, whether every batch behind its findings (or its children's) still verifies.
 ///
 /// # Errors
 /// If the store cannot be read.
 pub async fn incidents(store: &Store, ids: impl Iterator<Item = &str>) -> Result<Vec<bool>, StoreError> {
-    let agents = agents(store).await?;
+    let agents = keys::all(store).await?;
     let mut verified = Vec::new();
     for id in ids {
         verified.push(incident(store, &agents, id).await?);
@@ -171,7 +152,7 @@ pub async fn incidents(store: &Store, ids: impl Iterator<Item = &str>) -> Result
     Ok(verified)
 }
 
-async fn incident(store: &Store, agents: &HashMap<String, Agent>, id: &str) -> Result<bool, StoreError> {
+async fn incident(store: &Store, agents: &HashMap<String, KeyRing>, id: &str) -> Result<bool, StoreError> {
     let mut rows = sqlx::query(
         "SELECT DISTINCT f.agent, f.lane, f.epoch, f.seq, b.digest, b.envelope FROM findings f
          JOIN incidents i ON i.id = f.incident
@@ -188,7 +169,7 @@ async fn incident(store: &Store, agents: &HashMap<String, Agent>, id: &str) -> R
     Ok(true)
 }
 
-fn is_good(row: &SqliteRow, agents: &HashMap<String, Agent>) -> Result<bool, sqlx::Error> {
+fn is_good(row: &SqliteRow, agents: &HashMap<String, KeyRing>) -> Result<bool, sqlx::Error> {
     let place: (i64, i64, i64) = (row.try_get("lane")?, row.try_get("epoch")?, row.try_get("seq")?);
     // A finding whose batch is gone has nothing behind it.
     let there = row.try_get::<Option<Vec<u8>>, _>("envelope")?.is_some();

@@ -19,6 +19,7 @@ mod crash;
 mod exceptions;
 mod fleet;
 mod kills;
+mod identity;
 mod learning;
 mod live;
 mod path;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::spool::{self, Inspection, Spool, SpoolError};
-use sekimori_wire::envelope::VerifyingKey;
+use sekimori_wire::keyring::KeyRing;
 
 /// Folder of the detail lane within that of the urgent one.
 const DETAIL: &str = "detail";
@@ -143,9 +143,9 @@ impl Inspected {
 ///
 /// # Errors
 /// If a folder or a file cannot be read.
-pub fn inspect(dir: &Path, key: Option<&VerifyingKey>) -> Result<Inspected, SpoolError> {
+pub fn inspect(dir: &Path, keys: Option<&KeyRing>) -> Result<Inspected, SpoolError> {
     let detail = dir.join(DETAIL);
     // The spool of an older agent has one lane.
-    let detail = if detail.is_dir() { spool::inspect(&detail, key)? } else { Inspection::default() };
-    Ok(Inspected { urgent: spool::inspect(dir, key)?, detail })
+    let detail = if detail.is_dir() { spool::inspect(&detail, keys)? } else { Inspection::default() };
+    Ok(Inspected { urgent: spool::inspect(dir, keys)?, detail })
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::envelope::{Envelope, SealError, SigningKey};
 use sekimori_wire::id::AgentId;
+use sekimori_wire::keyring::KeyRing;
 use sekimori_wire::record::Record;
 use sekimori_wire::time::Timestamp;
 
@@ -32,16 +33,28 @@ const WAITING_RECORDS_MAX: usize = 4096;
 pub struct Signer {
     /// Named in every batch.
     pub agent: AgentId,
-    /// The chain that enrolment started.
+    /// The chain that enrolment, or this key, started.
     pub epoch: u64,
     /// Signs batches.
     pub key: SigningKey,
+    /// This key and those before it.
+    pub keys: KeyRing,
+}
+
+impl Signer {
+    /// With an agent's first key.
+    pub fn first(epoch: u64, key: SigningKey) -> Self {
+        let keys = KeyRing::new(*key.verifying_key());
+        Self { agent: keys.agent(), epoch, key, keys }
+    }
 }
 
 /// Seals what the sensor reports. There is one per pair of spools.
 #[derive(Debug)]
 pub struct Sealer {
     signer: Arc<Signer>,
+    /// Takes over with a new epoch as soon as the disk lets it.
+    successor: Option<Arc<Signer>>,
     lanes: Arc<Lanes>,
     /// Waits for room in the urgent lane.
     urgent: VecDeque<Record>,
@@ -75,18 +88,25 @@ impl Sealer {
             if *found != Recovery::default() {
                 tracing::warn!(%lane, ?found, "the spool was not closed in order, or the disk damaged it");
             }
-            if let Some(renewal) = spool.renewal() {
+            if let Some(renewal) = spool.renewal(signer.epoch) {
                 renew(&signer, lane, renewal, now)?;
             }
             spool.begin_epoch(signer.epoch)?;
             if let Some((_, envelope)) = spool.oldest_unacked(1, 1)?.first()
-                && envelope.claimed_signer() != Some(signer.agent)
+                && envelope.claimed_signer().and_then(|key| signer.keys.by_id(key)).is_none()
             {
                 return Err(SealerError::OtherAgent);
             }
         }
         let undeclared = lanes.of_lane(Lane::Urgent).undeclared();
-        Ok(Self { signer, lanes, urgent: VecDeque::new(), detail: VecDeque::new(), undeclared })
+        Ok(Self {
+            signer,
+            successor: None,
+            lanes,
+            urgent: VecDeque::new(),
+            detail: VecDeque::new(),
+            undeclared,
+        })
     }
 
     /// Seals records, after those that wait: when this returns, what it sealed is durable. Without room findings and alerts
@@ -110,8 +130,12 @@ impl Sealer {
             }
         }
         let now = (sealed_at, mode);
-        let detail = self.seal_detail(now, &mut sealed);
-        let urgent = self.seal_urgent(now, &mut sealed);
+        let turned = self.turn();
+        let (detail, urgent) = match turned {
+            Ok(()) => (self.seal_detail(now, &mut sealed), self.seal_urgent(now, &mut sealed)),
+            // The old key may not sign any more, and the new one has no epoch yet: everything waits.
+            Err(error) => (Ok(()), Err(error)),
+        };
         for late in [&mut self.urgent, &mut self.detail] {
             let keep = late.len().min(WAITING_RECORDS_MAX);
             for record in late.drain(keep..) {
@@ -124,6 +148,26 @@ impl Sealer {
             self.lanes.of_lane(Lane::Urgent).set_undeclared(self.undeclared.clone());
         }
         urgent.and(detail).map(|()| sealed)
+    }
+
+    /// From the next [`Sealer::seal`] on another key of the same agent signs, in the epoch that it begins with.
+    pub fn succeed(&mut self, signer: &Arc<Signer>) {
+        let present = self.successor.as_ref().unwrap_or(&self.signer);
+        if signer.agent == present.agent && signer.epoch > present.epoch {
+            self.successor = Some(Arc::clone(signer));
+        }
+    }
+
+    /// Hands over to the successor, if there is one: both lanes begin its epoch, or it is tried again.
+    fn turn(&mut self) -> Result<(), SealerError> {
+        let Some(successor) = &self.successor else { return Ok(()) };
+        for lane in Lane::ALL {
+            self.lanes.of_lane(lane).begin_epoch(successor.epoch)?;
+        }
+        if let Some(successor) = self.successor.take() {
+            self.signer = successor;
+        }
+        Ok(())
     }
 
     /// Gives up what waits, so that the next start declares it. For the very end, after a last [`Sealer::seal`].
@@ -302,7 +346,7 @@ fn renew(signer: &Signer, lane: Lane, mut renewal: Renewal<'_>, now: Timestamp) 
     while let Some(envelopes) = renewal.next_stranded()? {
         for envelope in envelopes {
             // Damage that the sums of the spool do not show is lost like the rest.
-            let Ok(batch) = envelope.verify(signer.key.verifying_key()) else { continue };
+            let Ok(batch) = signer.keys.verify(&envelope) else { continue };
             let batch = batch.into_inner();
             // As one, with its time: if the collector has it already, it knows it by that.
             let mut chain = Chain::new(signer, lane, head, (batch.sealed_at, batch.mode));

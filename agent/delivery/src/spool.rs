@@ -276,9 +276,9 @@ impl Spool {
     }
 
     /// The chain cannot go on as it is: batches that were not acknowledged are damaged or missing. Everything but
-    /// [`Spool::acked`] and the sizes waits for a [`Renewal`].
-    pub fn renewal(&self) -> Option<Renewal<'_>> {
-        Renewal::begin(self)
+    /// [`Spool::acked`] and the sizes waits for a [`Renewal`], which begins with this epoch or a later one.
+    pub fn renewal(&self, epoch: u64) -> Option<Renewal<'_>> {
+        Renewal::begin(self, epoch)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

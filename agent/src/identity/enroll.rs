@@ -3,10 +3,9 @@
 //! The token names the collector's CA by its hash. The collector presents that CA's certificate with its own; no other CA
 //! is believed, not for one byte of the token's secret.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,44 +15,54 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use sekimori_wire::enroll::{
-    EnrollRefusal, EnrollRequest, EnrollResponse, POSSESSION_LABEL, Token, TokenError,
+    EnrollRefusal, EnrollRequest, EnrollResponse, HELD, POSSESSION_LABEL, Token, TokenError,
 };
 use sekimori_wire::envelope::{KeyError, SigningKey};
 use sekimori_wire::id::{BodyCode, Digest};
 use sekimori_wire::text::BoundedText;
 
-use super::{
-    CA, CERTIFICATE, ENROLMENT, Enrolment, Identity, IdentityError, SIGNING_KEY, TLS_KEY, folder,
-    verifying_key,
-};
+use super::files::{Enrolment, Files, SIGNING_KEY};
+use super::{Identity, IdentityError, folder, read, verifying_key};
+use crate::clock;
 use crate::tls::{self, Connection, ConnectionError, Endpoint, UrlError};
 use sekimori_delivery::disk::{self, DiskError};
 
-/// Makes keys, gets a certificate for them with the token, and stores both under `state`.
+/// The longest wait that a collector can ask for.
+const HELD_SECONDS_MAX: u64 = 60;
+
+/// Makes keys, gets a certificate for them with the token, and stores both under `state`. `again`: with the signing key that is
+/// there. While an operator of the collector must confirm it first, it is asked again until the token expires.
 ///
 /// # Errors
-/// Tells apart what an operator can mend: token, fingerprint, network, disk. There is no identity then.
-pub(crate) async fn enroll(state: &Path, token: &str, name: &str) -> Result<Identity, EnrollError> {
+/// Tells apart what an operator can mend: token, fingerprint, network, disk. What there was is as it was then.
+pub(crate) async fn enroll(
+    state: &Path,
+    token: &str,
+    name: &str,
+    again: bool,
+) -> Result<Identity, EnrollError> {
     let dir = folder(state);
-    if dir.join(ENROLMENT).exists() {
-        return Err(EnrollError::Exists { path: dir });
-    }
+    let before = match Files::read(&dir) {
+        Err(IdentityError::Missing { .. }) => None,
+        Ok(files) if again => Some(files),
+        Ok(_) | Err(_) => return Err(EnrollError::Exists { path: dir }),
+    };
     let token = Token::from_text(token)?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = clock::now().secs();
     if token.expires <= now {
         return Err(EnrollError::Expired { seconds: now - token.expires });
     }
     let fingerprint: Digest = token.ca_sha256.parse().map_err(|_cause| TokenError::Content)?;
-    let (signing, signing_pkcs8) = SigningKey::generate()?;
     let tls_key = KeyPair::generate().map_err(|cause| EnrollError::Request { cause })?;
-    let request = request(&token, name, &signing, &tls_key)?;
     // The keys come first: a token must not be spent on a folder that cannot be written.
     disk::create_private_dir(&dir)?;
-    disk::write_atomic(&dir.join(SIGNING_KEY), &signing_pkcs8)?;
-    disk::write_atomic(&dir.join(TLS_KEY), tls_key.serialize_pem().as_bytes())?;
-    let response = exchange(&token, fingerprint, &request).await?;
+    let (signing, signing_pkcs8) = signing_key(&dir, before.as_ref())?;
+    let name = before.as_ref().filter(|_| name.is_empty()).map_or(name, |before| &before.enrolment.name);
+    let request = request(&token, name, &signing, &tls_key)?;
+    let response = ask(&token, fingerprint, &request).await?;
     let answer = |what| EnrollError::Answer { what };
-    if response.agent != signing.verifying_key().id().to_string() {
+    let agent = before.as_ref().map(|before| before.enrolment.agent.clone());
+    if response.agent != agent.unwrap_or_else(|| signing.verifying_key().id().to_string()) {
         return Err(answer("another agent's id"));
     }
     if response.body.parse::<BodyCode>().is_err() {
@@ -62,40 +71,74 @@ pub(crate) async fn enroll(state: &Path, token: &str, name: &str) -> Result<Iden
     if verifying_key(&response.collector_key).is_none() {
         return Err(answer("no acknowledgement key"));
     }
-    let enrolment = Enrolment {
-        agent: response.agent,
-        name: name.to_owned(),
-        body: response.body,
-        epoch: response.epoch,
-        ingest_urls: response.ingest_urls,
-        collector_key: response.collector_key,
+    let files = Files {
+        signing_key: URL_SAFE_NO_PAD.encode(signing_pkcs8),
+        tls_key: tls_key.serialize_pem(),
+        certificate: response.certificate_pem,
+        ca: response.ca_pem,
+        enrolment: Enrolment {
+            agent: response.agent,
+            name: name.to_owned(),
+            body: response.body,
+            epoch: response.epoch,
+            ingest_urls: response.ingest_urls,
+            collector_key: response.collector_key,
+            collector_keys: response.collector_keys,
+            trust: response.trust,
+            certified_at: clock::now().secs(),
+            life_seconds: response.life_seconds,
+            keys: before.as_ref().map(|before| before.enrolment.keys.clone()).unwrap_or_default(),
+            user_key: before.and_then(|before| before.enrolment.user_key),
+        },
     };
-    let enrolment = serde_json::to_vec_pretty(&enrolment).unwrap_or_default();
-    // The enrolment comes last: before it, the rest is no identity and the next attempt replaces it.
-    for (file, content) in [
-        (CERTIFICATE, response.certificate_pem.as_bytes()),
-        (CA, response.ca_pem.as_bytes()),
-        (ENROLMENT, enrolment.as_slice()),
-    ] {
-        disk::write_atomic(&dir.join(file), content)?;
-    }
-    check_stored(state, &dir, fingerprint)
+    let identity = checked(&files, &dir, fingerprint)?;
+    // In one step: before it, the rest is no identity (or the old one), and the next attempt replaces it.
+    files.commit(&dir)?;
+    Files::settle(&dir).map_err(EnrollError::Unusable)?;
+    Ok(identity)
 }
 
-/// What was stored must be usable, and the CA the one of the token; else it is as if nothing had been stored.
-fn check_stored(state: &Path, dir: &Path, fingerprint: Digest) -> Result<Identity, EnrollError> {
-    let checked = Identity::load(state).map_err(EnrollError::Unusable).and_then(|identity| {
-        if !identity.ca.iter().any(|ca| Digest::of(ca) == fingerprint) {
-            return Err(EnrollError::Answer { what: "a CA that the token does not name" });
-        }
-        tls::client_config(&identity).map_err(|cause| EnrollError::Tls { cause })?;
-        Ok(identity)
-    });
-    if checked.is_err() {
-        let path = dir.join(ENROLMENT);
-        disk::at("remove", &path, fs::remove_file(&path))?;
+/// The key of the identity that there is, or of an attempt that did not get to the end: the collector may know it already.
+fn signing_key(dir: &Path, before: Option<&Files>) -> Result<(SigningKey, Vec<u8>), EnrollError> {
+    let path = dir.join(SIGNING_KEY);
+    if let Some(before) = before {
+        let pkcs8 = URL_SAFE_NO_PAD.decode(&before.signing_key).unwrap_or_default();
+        return Ok((SigningKey::from_pkcs8(&pkcs8)?, pkcs8));
     }
-    checked
+    if let Ok(pkcs8) = read(&path)
+        && let Ok(key) = SigningKey::from_pkcs8(&pkcs8)
+    {
+        return Ok((key, pkcs8));
+    }
+    let (key, pkcs8) = SigningKey::generate()?;
+    disk::write_atomic(&path, &pkcs8)?;
+    Ok((key, pkcs8))
+}
+
+/// What is stored must be usable, and the CA the one of the token.
+fn checked(files: &Files, dir: &Path, fingerprint: Digest) -> Result<Identity, EnrollError> {
+    let identity = Identity::of(files, dir).map_err(EnrollError::Unusable)?;
+    if !identity.ca.iter().any(|ca| Digest::of(ca) == fingerprint) {
+        return Err(EnrollError::Answer { what: "a CA that the token does not name" });
+    }
+    tls::client_config(&identity).map_err(|cause| EnrollError::Tls { cause })?;
+    Ok(identity)
+}
+
+/// Asks until there is another answer than to wait for an operator.
+async fn ask(token: &Token, ca: Digest, request: &EnrollRequest) -> Result<EnrollResponse, EnrollError> {
+    loop {
+        let (reason, wait) = match exchange(token, ca, request).await {
+            Err(EnrollError::Held { reason, wait }) => (reason, wait),
+            answer => return answer,
+        };
+        tracing::warn!(%reason, "the collector holds this enrolment; asked again until it is confirmed or the token expires");
+        tokio::time::sleep(wait).await;
+        let now = clock::now().secs();
+        if token.expires <= now {
+            return Err(EnrollError::Expired { seconds: now - token.expires });
+        }
+    }
 }
 
 fn request(
@@ -139,10 +182,14 @@ async fn exchange(token: &Token, ca: Digest, request: &EnrollRequest) -> Result<
     if status == StatusCode::OK {
         return serde_json::from_slice(&body).map_err(|_cause| EnrollError::Answer { what: "no enrolment" });
     }
-    let reason = serde_json::from_slice::<EnrollRefusal>(&body).map_or_else(
-        |_cause| BoundedText::new("(it gave no reason)"),
-        |refusal| BoundedText::from(refusal.error),
-    );
+    let refusal = serde_json::from_slice::<EnrollRefusal>(&body).ok();
+    let reason = refusal
+        .as_ref()
+        .map_or_else(|| BoundedText::new("(it gave no reason)"), |refusal| BoundedText::new(&refusal.error));
+    if let Some(refusal) = refusal.filter(|refusal| refusal.kind == HELD) {
+        let seconds = u64::from(refusal.retry_after_seconds).clamp(1, HELD_SECONDS_MAX);
+        return Err(EnrollError::Held { reason, wait: Duration::from_secs(seconds) });
+    }
     Err(EnrollError::Refused { status: status.as_u16(), reason })
 }
 
@@ -205,7 +252,7 @@ impl ServerCertVerifier for Pinned {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EnrollError {
     /// There is an identity already; another would be another agent.
-    #[error("this agent is enrolled already ({}); use another state folder, or remove that folder to give the identity up", path.display())]
+    #[error("this agent is enrolled already ({}); `--again` enrols it anew with its own key, another state folder makes another agent", path.display())]
     Exists {
         /// Where.
         path: PathBuf,
@@ -248,6 +295,14 @@ pub(crate) enum EnrollError {
         status: u16,
         /// What it said.
         reason: BoundedText<256>,
+    },
+    /// An operator of the collector must confirm it.
+    #[error("{reason}")]
+    Held {
+        /// What the collector said.
+        reason: BoundedText<256>,
+        /// When to ask again.
+        wait: Duration,
     },
     /// The collector said something else.
     #[error("the collector's answer holds {what}")]

@@ -45,11 +45,15 @@ impl Authority {
             name: "test".into(),
             body: "422011".parse().unwrap(),
             ingest_urls,
-            signer: Arc::new(Signer { agent: signing.verifying_key().id(), epoch: 1, key: signing }),
-            collector: *self.collector.verifying_key(),
+            signer: Arc::new(Signer::first(1, signing)),
+            collector: vec![*self.collector.verifying_key()],
             certificates: vec![certificate],
             tls_key,
             ca: vec![self.ca.clone()],
+            trust: String::new(),
+            certified_at: crate::clock::now(),
+            life: Duration::from_secs(3600),
+            user_key: [0; 32],
         }
     }
 
@@ -58,6 +62,20 @@ impl Authority {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+    }
+
+    pub(crate) fn issue_pem(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    pub(crate) const fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
+    pub(crate) fn ca_pem(&self) -> &str {
+        &self.ca_pem
     }
 
     /// A server at 127.0.0.1 that presents leaf and CA; with mutual TLS, it asks for certificates of `clients`.
@@ -139,7 +157,11 @@ async fn enrolling(authority: Arc<Authority>) -> String {
         assert_eq!(path, "/v1/enroll");
         let request: EnrollRequest = serde_json::from_slice(&body).unwrap();
         if request.secret != "once" || std::mem::replace(&mut used, true) {
-            let refusal = EnrollRefusal { error: "the token was used".into() };
+            let refusal = EnrollRefusal {
+                error: "the token was used".into(),
+                kind: String::new(),
+                retry_after_seconds: 0,
+            };
             return (403, serde_json::to_vec(&refusal).unwrap());
         }
         let key = verifying_key(&request.signing_key).unwrap();
@@ -151,6 +173,9 @@ async fn enrolling(authority: Arc<Authority>) -> String {
             agent: key.id().to_string(),
             certificate_pem: csr.signed_by(&authority.issuer).unwrap().pem(),
             ca_pem: authority.ca_pem.clone(),
+            collector_keys: Vec::new(),
+            life_seconds: 0,
+            trust: String::new(),
             collector_key: URL_SAFE_NO_PAD.encode(authority.collector.verifying_key().as_bytes()),
             body: "422011".into(),
             epoch: 3,
@@ -168,7 +193,7 @@ async fn a_token_makes_one_identity() {
     let state = tempfile::tempdir().unwrap();
     let text = token(&url, &authority).to_text();
     assert!(matches!(Identity::load(state.path()), Err(IdentityError::Missing { .. })));
-    let enrolled = enroll(state.path(), &text, "役場").await.unwrap();
+    let enrolled = enroll(state.path(), &text, "役場", false).await.unwrap();
     let loaded = Identity::load(state.path()).unwrap();
     assert_eq!((loaded.agent(), loaded.signer.epoch, loaded.name.as_str()), (enrolled.agent(), 3, "役場"));
     assert_eq!(loaded.ca, std::slice::from_ref(&authority.ca));
@@ -180,10 +205,10 @@ async fn a_token_makes_one_identity() {
     assert_eq!(fs::metadata(folder(state.path())).unwrap().permissions().mode() & 0o777, 0o700);
 
     // Neither a second identity over the first, nor a second use of the token.
-    assert!(matches!(enroll(state.path(), &text, "x").await, Err(EnrollError::Exists { .. })));
+    assert!(matches!(enroll(state.path(), &text, "x", false).await, Err(EnrollError::Exists { .. })));
     assert_eq!(Identity::load(state.path()).unwrap().agent(), enrolled.agent());
     let other = tempfile::tempdir().unwrap();
-    let refused = enroll(other.path(), &text, "x").await.unwrap_err();
+    let refused = enroll(other.path(), &text, "x", false).await.unwrap_err();
     assert_eq!(refused.to_string(), "the collector refused the enrolment (403): the token was used");
     assert!(matches!(Identity::load(other.path()), Err(IdentityError::Missing { .. })));
 }
@@ -193,12 +218,12 @@ async fn a_secret_is_told_to_the_right_collector_only() {
     let (right, wrong) = (Authority::new(), Authority::new());
     let url = serve(wrong.server_config(None), |_, _| panic!("the secret left")).await;
     let state = tempfile::tempdir().unwrap();
-    let refused = enroll(state.path(), &token(&url, &right).to_text(), "x").await.unwrap_err();
+    let refused = enroll(state.path(), &token(&url, &right).to_text(), "x", false).await.unwrap_err();
     assert!(matches!(refused, EnrollError::WrongFingerprint { .. }), "{refused:?}");
 
     // The right CA for another name.
     let url = url.replace("127.0.0.1", "localhost");
-    let refused = enroll(state.path(), &token(&url, &wrong).to_text(), "x").await.unwrap_err();
+    let refused = enroll(state.path(), &token(&url, &wrong).to_text(), "x", false).await.unwrap_err();
     assert!(
         matches!(refused, EnrollError::Connection { cause: tls::ConnectionError::Tls { .. }, .. }),
         "{refused:?}"
@@ -210,11 +235,11 @@ async fn what_an_operator_can_mend_is_told_apart() {
     let authority = Authority::new();
     let state = tempfile::tempdir().unwrap();
     let nobody = token("https://127.0.0.1:1", &authority);
-    let refused = enroll(state.path(), &nobody.to_text(), "x").await.unwrap_err();
+    let refused = enroll(state.path(), &nobody.to_text(), "x", false).await.unwrap_err();
     assert!(matches!(refused, EnrollError::Connection { cause: tls::ConnectionError::Connect { .. }, .. }));
     let expired = Token { expires: 1, ..nobody }.to_text();
-    assert!(matches!(enroll(state.path(), &expired, "x").await, Err(EnrollError::Expired { .. })));
-    assert!(matches!(enroll(state.path(), "x", "x").await, Err(EnrollError::Token(_))));
+    assert!(matches!(enroll(state.path(), &expired, "x", false).await, Err(EnrollError::Expired { .. })));
+    assert!(matches!(enroll(state.path(), "x", "x", false).await, Err(EnrollError::Token(_))));
 }
 
 #[tokio::test]
@@ -222,7 +247,7 @@ async fn a_key_that_others_can_read_is_refused() {
     let authority = Arc::new(Authority::new());
     let url = enrolling(Arc::clone(&authority)).await;
     let state = tempfile::tempdir().unwrap();
-    enroll(state.path(), &token(&url, &authority).to_text(), "x").await.unwrap();
+    enroll(state.path(), &token(&url, &authority).to_text(), "x", false).await.unwrap();
     let key = folder(state.path()).join(SIGNING_KEY);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     let refused = Identity::load(state.path()).unwrap_err();

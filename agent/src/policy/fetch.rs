@@ -7,14 +7,14 @@ use std::time::Duration;
 use hyper::StatusCode;
 use sekimori_delivery::disk::DiskError;
 use sekimori_wire::DecodeError;
-use sekimori_wire::envelope::Envelope;
+use sekimori_wire::envelope::{Envelope, VerifyError};
 use sekimori_wire::id::Digest;
 use sekimori_wire::policy::{IntelBundle, Policy};
 use tokio::sync::{oneshot, watch};
 
 use super::folder::Folder;
 use super::{Arrived, PolicyError, Standing, Word, verified};
-use crate::identity::Identity;
+use crate::identity::Holder;
 use crate::tls::{self, Connection, ConnectionError, Endpoint};
 
 const ASK_EVERY: Duration = Duration::from_secs(600);
@@ -50,7 +50,7 @@ pub(crate) enum FetchError {
 
 /// Who fetches, and for whom.
 pub(crate) struct Fetcher {
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) identity: Arc<Holder>,
     /// Empty: those of the enrolment.
     pub(crate) urls: Vec<String>,
     pub(crate) folder: Folder,
@@ -109,8 +109,9 @@ impl Fetcher {
             other => return Err(FetchError::Status(other)),
         }
         let envelope = Envelope::from_bytes(&body)?;
-        let key = self.identity.collector;
-        let policy = verified(&envelope, &key, self.identity.agent(), have)?;
+        let identity = self.identity.get();
+        let key = *identity.collector_key(&envelope).ok_or(PolicyError::Signature(VerifyError::WrongSigner))?;
+        let policy = verified(&envelope, &key, identity.agent(), have)?;
         self.bundles(&mut connection, &policy).await?;
         let (settled, done) = oneshot::channel();
         let word = Word::Policy(Box::new(Arrived { policy, envelope, key, settled }));
@@ -119,8 +120,9 @@ impl Fetcher {
     }
 
     async fn connect(&self) -> Result<Connection, FetchError> {
-        let config = tls::client_config(&self.identity)?;
-        let urls = if self.urls.is_empty() { &self.identity.ingest_urls } else { &self.urls };
+        let identity = self.identity.get();
+        let config = tls::client_config(&identity)?;
+        let urls = if self.urls.is_empty() { &identity.ingest_urls } else { &self.urls };
         let mut failed = FetchError::NoUrl;
         for endpoint in urls.iter().filter_map(|url| Endpoint::parse(url).ok()) {
             match Connection::open(&endpoint, Arc::clone(&config)).await {

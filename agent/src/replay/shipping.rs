@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::cli::ShippingArgs;
 use crate::clock;
 use crate::config::{Config, SPOOL_BYTES};
-use crate::identity::{Identity, IdentityError};
+use crate::identity::{Holder, Identity, IdentityError, keep_fresh};
 use crate::ship::{self, Outcome, ShipError, Stats};
 use sekimori_delivery::lanes::Lanes;
 use sekimori_delivery::seal::{Sealer, SealerError};
@@ -50,7 +50,7 @@ pub(crate) enum ShippingError {
 
 /// Shipping beside a replay.
 pub(super) struct Shipping {
-    identity: Arc<Identity>,
+    identity: Arc<Holder>,
     lanes: Arc<Lanes>,
     sealer: Sealer,
     pending: Vec<Record>,
@@ -65,12 +65,12 @@ impl Shipping {
     /// `None` without `--ship`.
     pub(super) fn start(args: &ShippingArgs, config: Option<&Config>) -> Result<Option<Self>, ShippingError> {
         let Some(state) = args.state.as_ref().filter(|_| args.ship) else { return Ok(None) };
-        let identity = Arc::new(Identity::load(state)?);
+        let identity = Arc::new(Holder::new(Identity::load(state)?));
         let dir = state.join("spool");
         let lanes = Lanes::open(&dir, config.map_or(SPOOL_BYTES, |config| config.spool_bytes))
             .map_err(|cause| ShippingError::Spool { dir, cause })?;
         let lanes = Arc::new(lanes);
-        let sealer = Sealer::open(Arc::clone(&identity.signer), Arc::clone(&lanes), clock::now())?;
+        let sealer = Sealer::open(Arc::clone(&identity.get().signer), Arc::clone(&lanes), clock::now())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -79,6 +79,8 @@ impl Shipping {
         let stats = Arc::new(Stats::default());
         let (stop, stopped) = watch::channel(false);
         let urls = config.map(|config| config.collector_urls.clone()).unwrap_or_default();
+        let fresh = (state.clone(), urls.clone());
+        runtime.spawn(keep_fresh(Arc::clone(&identity), Arc::clone(&lanes), fresh, stopped.clone()));
         let task = runtime.spawn(ship::run(
             Arc::clone(&identity),
             Arc::clone(&lanes),
@@ -90,8 +92,8 @@ impl Shipping {
         Ok(Some(Self { identity, lanes, sealer, pending: Vec::new(), stats, stop, task, runtime, timeout }))
     }
 
-    pub(super) fn identity(&self) -> &Identity {
-        &self.identity
+    pub(super) fn identity(&self) -> Arc<Identity> {
+        self.identity.get()
     }
 
     /// Adds a record; seals when there are enough.
@@ -110,6 +112,7 @@ impl Shipping {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+        self.sealer.succeed(&self.identity.get().signer);
         let sealed = self.sealer.seal(core::mem::take(&mut self.pending), clock::now(), Mode::Replay)?;
         if sealed.dropped > 0 {
             tracing::warn!(dropped = sealed.dropped, "the spool is full: records were dropped and declared");

@@ -15,7 +15,7 @@ use crate::baseline::Drawer;
 use crate::clock;
 use crate::endpoint::Intake;
 use crate::health::{Monitor, notify};
-use crate::identity::Identity;
+use crate::identity::Holder;
 use crate::inspect::{STATUS_FILE, Status};
 use crate::intel::shelf::Shelf;
 use crate::intel::{self, Age};
@@ -40,7 +40,7 @@ const HEALTH_EVERY: Duration = Duration::from_secs(30);
 
 pub(super) struct Sealing {
     records: Receiver<Record>,
-    identity: Arc<Identity>,
+    identity: Arc<Holder>,
     lanes: Arc<Lanes>,
     sealer: Sealer,
     stats: Arc<Stats>,
@@ -194,6 +194,7 @@ impl Sealing {
     fn seal(&mut self) {
         self.due = None;
         let records = core::mem::take(&mut self.pending);
+        self.sealer.succeed(&self.identity.get().signer);
         let trouble = match self.sealer.seal(records, clock::now(), Mode::Live) {
             Ok(sealed) => {
                 self.dropped += sealed.dropped;
@@ -235,6 +236,7 @@ impl Sealing {
 
     fn measure(&mut self) -> Health {
         let mut counters = self.stats.counters();
+        counters.extend(self.identity.counters());
         counters.extend(self.intake.counters().map(|(name, count)| (name.to_owned(), count)));
         counters
             .extend([("seal.dropped".to_owned(), self.dropped), ("seal.failed".to_owned(), self.failures)]);
@@ -247,7 +249,7 @@ impl Sealing {
         health.policy_state = words.into();
         health.clock = self.stats.clock();
         health.intel_version = self.shelf.lists().version.as_str().into();
-        health.certificate_expires_at = self.identity.expires_at().unwrap_or_default();
+        health.certificate_expires_at = self.identity.get().expires_at().unwrap_or_default();
         self.guard_policy(&health);
         health
     }
@@ -303,15 +305,17 @@ impl Sealing {
     }
 
     fn write_status(&self, health: &Health) {
-        let shipping = self.stats.snapshot();
+        let (shipping, identity) = (self.stats.snapshot(), self.identity.get());
         let status = Status {
-            agent: self.identity.agent().to_string(),
-            name: self.identity.name.clone(),
-            body: self.identity.body.to_string(),
+            agent: identity.agent().to_string(),
+            name: identity.name.clone(),
+            body: identity.body.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             collector_trouble: shipping.last_error,
             disk_trouble: self.trouble.clone(),
+            identity_trouble: self.identity.trouble(),
+            certificate_expires_at: identity.expires_at().map(|at| at.to_string()),
             acknowledged_epoch: shipping.acked.epoch,
             acknowledged_seq: shipping.acked.seq,
             acknowledged_detail_epoch: shipping.acked_detail.epoch,

@@ -133,7 +133,7 @@ impl Reply {
 }
 
 struct Agent {
-    identity: Arc<Identity>,
+    identity: Arc<Holder>,
     lanes: Arc<Lanes>,
     sealer: Sealer,
     stats: Arc<Stats>,
@@ -150,9 +150,10 @@ const QUICK: Pace = Pace {
 impl Agent {
     fn new(identity: Identity) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let identity = Arc::new(identity);
+        let identity = Arc::new(Holder::new(identity));
         let lanes = Arc::new(Lanes::open(dir.path(), 64 << 20).unwrap());
-        let sealer = Sealer::open(Arc::clone(&identity.signer), Arc::clone(&lanes), Timestamp::ZERO).unwrap();
+        let sealer =
+            Sealer::open(Arc::clone(&identity.get().signer), Arc::clone(&lanes), Timestamp::ZERO).unwrap();
         Self { identity, lanes, sealer, stats: Arc::default(), _dir: dir }
     }
 
@@ -196,7 +197,7 @@ impl Agent {
 
     fn shipper(&self) -> Shipper {
         let (identity, lanes) = (Arc::clone(&self.identity), Arc::clone(&self.lanes));
-        Shipper::new(identity, lanes, &[], Arc::clone(&self.stats), QUICK).unwrap()
+        Shipper::new(identity, lanes, Vec::new(), Arc::clone(&self.stats), QUICK).unwrap()
     }
 }
 
@@ -288,7 +289,7 @@ async fn a_collector_that_was_set_back_is_noticed() {
     server.committed.lock().unwrap().batches.clear();
     agent.seal(1);
     let ack = Ack {
-        agent: agent.identity.agent(),
+        agent: agent.identity.get().agent(),
         lane: Lane::Urgent,
         epoch: 1,
         through: 1,
@@ -296,12 +297,13 @@ async fn a_collector_that_was_set_back_is_noticed() {
         at: Timestamp::ZERO,
         policy_version: 0,
     };
-    let ack =
-        Envelope::seal_ack(&ack, &server.authority.collector).verify_ack(&agent.identity.collector).unwrap();
+    let ack = Envelope::seal_ack(&ack, &server.authority.collector)
+        .verify_ack(server.authority.collector.verifying_key())
+        .unwrap();
     let (theirs, acked) = (Position { epoch: 1, seq: 1 }, Position { epoch: 1, seq: 2 });
     let judged = judge::judge(
         &ack,
-        (agent.identity.agent(), Lane::Urgent),
+        (agent.identity.get().agent(), Lane::Urgent),
         Position { epoch: 1, seq: 3 },
         agent.lanes.of_lane(Lane::Urgent),
     )

@@ -84,7 +84,7 @@ pub struct EnrollRequest {
 /// What it gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrollResponse {
-    /// Identity: SHA-256 of the signing key, hexadecimal.
+    /// Identity: SHA-256 of the agent's first signing key, hexadecimal.
     pub agent: String,
     /// The agent's certificate, PEM.
     pub certificate_pem: String,
@@ -92,6 +92,15 @@ pub struct EnrollResponse {
     pub ca_pem: String,
     /// Raw Ed25519 public key that signs acknowledgements, base64url.
     pub collector_key: String,
+    /// All keys that may sign acknowledgements from now on; empty: only that one.
+    #[serde(default)]
+    pub collector_keys: Vec<String>,
+    /// For how many seconds from now the certificate is good; 0: not told.
+    #[serde(default)]
+    pub life_seconds: u64,
+    /// Names what is to be trusted, as in [`RenewResponse::trust`](crate::renew::RenewResponse::trust).
+    #[serde(default)]
+    pub trust: String,
     /// 団体コード.
     pub body: String,
     /// The chain that the agent must start.
@@ -100,11 +109,20 @@ pub struct EnrollResponse {
     pub ingest_urls: Vec<String>,
 }
 
-/// Why enrolment was refused; the body of a 4xx answer.
+/// [`EnrollRefusal::kind`] of an enrolment that an operator of the collector must confirm: to be sent again as it was.
+pub const HELD: &str = "enroll.held";
+
+/// Why enrolment or renewal was refused; the body of a 4xx answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrollRefusal {
     /// For a person.
     pub error: String,
+    /// The stable identifier.
+    #[serde(default)]
+    pub kind: String,
+    /// When it makes sense to come again; 0: never.
+    #[serde(default)]
+    pub retry_after_seconds: u32,
 }
 
 #[cfg(test)]

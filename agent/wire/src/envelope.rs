@@ -159,19 +159,20 @@ impl Envelope {
         Digest::of(&self.payload)
     }
 
-    /// Who claims to have signed; a claim until verified.
+    /// The hash of the key that claims to have signed; a claim until verified. Of an agent with its first key: its identity.
     pub fn claimed_signer(&self) -> Option<AgentId> {
         AgentId::from_bytes(&self.signer)
     }
 
-    /// Verifies the signature and decodes the batch from the verified bytes.
+    /// Verifies the signature with a key of this agent, and decodes the batch from the verified bytes. Whether it was the
+    /// key's turn to sign only [`KeyRing::verify`](crate::keyring::KeyRing::verify) knows.
     ///
     /// # Errors
-    /// Wrong type, wrong signer, bad signature, or bytes that are no batch of that signer.
-    pub fn verify(&self, key: &VerifyingKey) -> Result<Verified<Batch>, VerifyError> {
+    /// Wrong type, wrong signer, bad signature, or bytes that are no batch of that agent.
+    pub fn verify(&self, agent: AgentId, key: &VerifyingKey) -> Result<Verified<Batch>, VerifyError> {
         self.check(BATCH_TYPE, key)?;
         let batch = codec::decode_batch(&self.payload)?;
-        if batch.agent != key.id() {
+        if batch.agent != agent {
             return Err(VerifyError::WrongSigner);
         }
         Ok(Verified { value: batch, digest: self.digest() })

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `limits`, `time`, `text`, `id`, `community`, `finding`, `exception`, `alert`, `record`,
-//! `batch`, (`codec`, `envelope`, `ack`, `policy`: one layer, they carry each other), `intel_bundle`, `enroll`.
+//! `batch`, (`codec`, `envelope`, `ack`, `policy`: one layer, they carry each other), `intel_bundle`, `keyring`, `enroll`, `renew`.
 //!
 //! Invariants: no IO, no clock, no threads, no chance; only [`Envelope::verify`](envelope::Envelope::verify) makes a
 //! [`Verified`](envelope::Verified); a signature covers the exact bytes stored and sent, never a re-encoding; decoding
@@ -24,6 +24,7 @@ pub mod exception;
 pub mod finding;
 pub mod id;
 pub mod intel_bundle;
+pub mod keyring;
 pub mod limits;
 #[expect(
     clippy::all,
@@ -37,6 +38,7 @@ pub mod limits;
 mod pb;
 pub mod policy;
 pub mod record;
+pub mod renew;
 pub mod text;
 pub mod time;
 

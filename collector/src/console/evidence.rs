@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sekimori_wire::batch::Batch;
-use sekimori_wire::envelope::{Envelope, Verified, VerifyingKey};
+use sekimori_wire::envelope::{Envelope, Verified};
 use sekimori_wire::id::Digest;
 use serde_json::Value;
 
@@ -90,13 +90,13 @@ pub enum Check {
 impl Check {
     /// Verifies the stored bytes; nothing remembered is believed.
     pub fn of(row: &BatchView) -> Self {
-        let Some(key) = VerifyingKey::from_bytes(&row.signing_key) else { return Self::BadSignature };
+        let Some(keys) = &row.keys else { return Self::BadSignature };
         let Some(batch) =
-            Envelope::from_bytes(&row.envelope).ok().and_then(|sealed| sealed.verify(&key).ok())
+            Envelope::from_bytes(&row.envelope).ok().and_then(|sealed| keys.verify(&sealed).ok())
         else {
             return Self::BadSignature;
         };
-        let same = key.id().to_string() == row.name.agent
+        let same = keys.agent().to_string() == row.name.agent
             && i64::from(batch.lane.number()) == row.name.lane
             && i64::try_from(batch.epoch) == Ok(row.name.epoch)
             && i64::try_from(batch.seq) == Ok(row.name.seq)

@@ -15,6 +15,7 @@ use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::envelope::{Envelope, SigningKey};
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Evidence, Finding, Severity};
 use sekimori_wire::id::{Digest, FindingId};
+use sekimori_wire::keyring::KeyRing;
 use sekimori_wire::record::{FlowSummary, Health, Interface, NamedCount, Record, Summary};
 use sekimori_wire::time::Timestamp;
 use serde_json::Value;
@@ -80,7 +81,7 @@ impl Bench {
         let from = Registered {
             agent: key.verifying_key().id(),
             body: "422011".parse().unwrap(),
-            key: *key.verifying_key(),
+            keys: Arc::new(KeyRing::new(*key.verifying_key())),
         };
         sqlx::query("INSERT INTO bodies (code, name) VALUES ('422011', $1)")
             .bind(format!("長崎市{HOSTILE}"))
@@ -93,7 +94,7 @@ impl Bench {
         )
         .bind(from.agent.to_string())
         .bind(format!("gw{HOSTILE}"))
-        .bind(from.key.as_bytes().as_slice())
+        .bind(key.verifying_key().as_bytes().as_slice())
         .bind(stored(now().plus(Duration::from_secs(80 * 86_400))))
         .bind(stored(now()))
         .execute(store.writer())
@@ -124,10 +125,10 @@ impl Bench {
             unknown_records: 0,
         };
         let envelope = Envelope::seal(&batch, &self.key).unwrap();
-        let verified = envelope.verify(&self.from.key).unwrap();
+        let verified = self.from.keys.verify(&envelope).unwrap();
         self.head = (batch.seq, verified.digest());
         let batches = vec![Received { batch: verified, envelope: envelope.to_bytes() }];
-        let outcome = self.writer.commit(Submission { from: self.from, batches }).await.unwrap();
+        let outcome = self.writer.commit(Submission { from: self.from.clone(), batches }).await.unwrap();
         assert!(matches!(outcome, Outcome::Through(_, _)), "{outcome:?}");
     }
 

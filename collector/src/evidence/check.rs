@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use sekimori_wire::envelope::{Envelope, VerifyingKey};
 use sekimori_wire::id::{AgentId, Digest};
+use sekimori_wire::keyring::KeyRing;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -51,6 +52,7 @@ pub struct BadBundle {
 enum Line {
     Bundle { format: u64, of: Of },
     Agent { id: String, key: String },
+    Key { agent: String, from_epoch: u64, key: String, voucher: String },
     Incident {},
     Change {},
     Batch { agent: String, lane: u64, epoch: u64, seq: u64, envelope: String },
@@ -81,7 +83,7 @@ struct Reader {
     digest: Context,
     /// Every chain must be there from its first batch on.
     complete: bool,
-    agents: HashMap<String, VerifyingKey>,
+    agents: HashMap<String, KeyRing>,
     last: Option<Last>,
     /// Ends of the chains that were read.
     ends: HashMap<(String, u64), (u64, u64, Digest)>,
@@ -151,6 +153,7 @@ impl Reader {
                 Err(self.bad(&format!("format {format} is not known to this version")))
             }
             Line::Agent { id, key } => self.agent(id, &key),
+            Line::Key { agent, from_epoch, key, voucher } => self.key(&agent, from_epoch, &key, &voucher),
             Line::Incident {} | Line::Change {} => Ok(()),
             Line::Batch { agent, lane, epoch, seq, envelope } => {
                 self.batch((agent, lane, epoch, seq), &envelope)
@@ -185,7 +188,7 @@ impl Reader {
     }
 
     fn agent(&mut self, id: String, key: &str) -> Result<(), BadBundle> {
-        let key = URL_SAFE_NO_PAD.decode(key).ok().and_then(|bytes| VerifyingKey::from_bytes(&bytes));
+        let key = decoded(key).and_then(|bytes| VerifyingKey::from_bytes(&bytes));
         // An identity is the hash of its key: nobody need be believed about whose key it is.
         let Some(key) = key.filter(|key| key.id().to_string() == id) else {
             return Err(self.bad(&format!("agent {id}: this is not its key")));
@@ -194,8 +197,16 @@ impl Reader {
             return Err(self.bad("more agents than a bundle may have"));
         }
         self.found.agents += 1;
-        self.agents.insert(id, key);
+        self.agents.insert(id, KeyRing::new(key));
         Ok(())
+    }
+
+    /// A later key of an agent, which the one before it must vouch for.
+    fn key(&mut self, agent: &str, from: u64, key: &str, voucher: &str) -> Result<(), BadBundle> {
+        let key = decoded(key).and_then(|bytes| VerifyingKey::from_bytes(&bytes));
+        let parts = key.zip(decoded(voucher)).zip(self.agents.get_mut(agent));
+        let vouched = parts.is_some_and(|((key, voucher), ring)| ring.vouch(from, key, &voucher).is_ok());
+        if vouched { Ok(()) } else { Err(self.bad(&format!("agent {agent}: nobody vouches for this key"))) }
     }
 
     fn batch(&mut self, place: Place, envelope: &str) -> Result<(), BadBundle> {
@@ -203,10 +214,10 @@ impl Reader {
         let name = format!("agent {agent} lane {lane} epoch {epoch} batch {seq}");
         let line = self.line;
         let bad = |why: &str| Err(BadBundle { line, why: format!("{name}: {why}") });
-        let Some(key) = self.agents.get(agent) else { return bad("its agent is not in the bundle") };
+        let Some(keys) = self.agents.get(agent) else { return bad("its agent is not in the bundle") };
         let envelope = STANDARD.decode(envelope).ok().and_then(|bytes| Envelope::from_bytes(&bytes).ok());
         let Some(envelope) = envelope else { return bad("not an envelope") };
-        let batch = match envelope.verify(key) {
+        let batch = match keys.verify(&envelope) {
             Ok(batch) => batch,
             Err(cause) => return bad(&cause.to_string()),
         };
@@ -249,10 +260,9 @@ impl Reader {
         if lines != self.line - 1 || sha256 != hexadecimal(digest.as_ref()) {
             return Err(self.bad("the lines are not those that were sealed"));
         }
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).ok();
-        let key = decode(key).and_then(|bytes| VerifyingKey::from_bytes(&bytes));
+        let key = decoded(key).and_then(|bytes| VerifyingKey::from_bytes(&bytes));
         let Some(key) = key else { return Err(self.bad("the collector's key is none")) };
-        let signed = decode(signature)
+        let signed = decoded(signature)
             .is_some_and(|signature| key.verifies_labelled(SEAL_LABEL, digest.as_ref(), &signature));
         if !signed {
             return Err(self.bad("the seal is not signed by the key that it names"));
@@ -261,6 +271,10 @@ impl Reader {
         self.found.collector = AgentId::of_public_key(key.as_bytes()).to_string();
         Ok(())
     }
+}
+
+fn decoded(base64url: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(base64url).ok()
 }
 
 /// Of a finding's JSON, whose fields come in order of their names.

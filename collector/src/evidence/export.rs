@@ -47,8 +47,9 @@ pub async fn incident(
     let mut tx = store.reader().begin().await.map_err(query("begin"))?;
     let mut out = Writer::new(to, key);
     out.line(&header(now, &json!({ "incident": id })))?;
-    let agents = format!("g.id IN (SELECT f.agent FROM findings f WHERE f.incident IN ({ABOUT}))");
-    copy(&mut tx, &mut out, &agents_where(&agents), Some(id), agent_line).await?;
+    let agents = format!("IN (SELECT f.agent FROM findings f WHERE f.incident IN ({ABOUT}))");
+    copy(&mut tx, &mut out, &agents_where(&format!("g.id {agents}")), Some(id), agent_line).await?;
+    copy(&mut tx, &mut out, &keys_where(&format!("agent {agents}")), Some(id), key_line).await?;
     let found = copy(
         &mut tx,
         &mut out,
@@ -91,6 +92,7 @@ pub async fn store(
     let mut out = Writer::new(to, key);
     out.line(&header(now, &json!({ "store": { "agent": agent } })))?;
     copy(&mut tx, &mut out, &agents_where("$1 IS NULL OR g.id = $1"), agent, agent_line).await?;
+    copy(&mut tx, &mut out, &keys_where("$1 IS NULL OR agent = $1"), agent, key_line).await?;
     copy(&mut tx, &mut out, &batches_where("$1 IS NULL OR agent = $1"), agent, batch_line).await?;
     let heads = "SELECT * FROM chains WHERE $1 IS NULL OR agent = $1 ORDER BY agent, lane";
     copy(&mut tx, &mut out, heads, agent, head_line).await?;
@@ -108,6 +110,11 @@ fn agents_where(condition: &str) -> String {
         "SELECT g.id, g.name, g.body, b.name AS body_name, g.signing_key, g.enrolled_at, g.revoked_at
          FROM agents g JOIN bodies b ON b.code = g.body WHERE {condition} ORDER BY g.id"
     )
+}
+
+/// The later keys of agents, each vouched for by the one before it.
+fn keys_where(condition: &str) -> String {
+    format!("SELECT * FROM agent_keys WHERE {condition} ORDER BY agent, from_epoch")
 }
 
 fn batches_where(condition: &str) -> String {
@@ -143,6 +150,16 @@ fn agent_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
         "key": URL_SAFE_NO_PAD.encode(row.try_get::<Vec<u8>, _>("signing_key")?),
         "enrolled_at": from_stored(row.try_get("enrolled_at")?),
         "revoked_at": row.try_get::<Option<i64>, _>("revoked_at")?.map(from_stored),
+    }))
+}
+
+fn key_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+    Ok(json!({
+        "type": "key",
+        "agent": row.try_get::<String, _>("agent")?,
+        "from_epoch": row.try_get::<i64, _>("from_epoch")?,
+        "key": URL_SAFE_NO_PAD.encode(row.try_get::<Vec<u8>, _>("key")?),
+        "voucher": URL_SAFE_NO_PAD.encode(row.try_get::<Vec<u8>, _>("voucher")?),
     }))
 }
 

@@ -1,6 +1,7 @@
 //! The collector's own certificate authority, its server certificate, and the key that signs acknowledgements.
 //!
-//! `ca/ca.pem`, `ca/ca.key.pem`, `keys/server.pem` (leaf, then CA), `keys/server.key.pem`, `keys/ack.pk8`; all 0600.
+//! `ca/ca.pem`, `ca/ca.key.pem`, `keys/server.pem` (leaf, then CA), `keys/server.key.pem`, `keys/ack.pk8`; all 0600. During a
+//! swap ([`swap`](super::swap)) their successors too: `ca/next.pem`, `ca/next.key.pem`, `keys/ack.next.pk8`.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,6 @@ const DAY: Duration = Duration::from_secs(86_400);
 const CA_LIFE: Duration = Duration::from_secs(3652 * 86_400);
 /// Long, because agents trust the CA; swapping it is a maintenance matter of its own.
 const SERVER_LIFE: Duration = Duration::from_secs(825 * 86_400);
-const AGENT_LIFE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Start of the URI that names an agent in its certificate; its identity follows.
 pub const AGENT_URN: &str = "urn:sekimori:agent:";
@@ -55,6 +55,26 @@ impl Paths {
     pub fn ack_key(&self) -> PathBuf {
         self.dir.join("keys/ack.pk8")
     }
+    /// During a swap: the certificate of the CA that comes. That it is there is the swap.
+    pub fn next_ca(&self) -> PathBuf {
+        self.dir.join("ca/next.pem")
+    }
+    /// Its key.
+    pub fn next_ca_key(&self) -> PathBuf {
+        self.dir.join("ca/next.key.pem")
+    }
+    /// The key for acknowledgements that comes.
+    pub fn next_ack_key(&self) -> PathBuf {
+        self.dir.join("keys/ack.next.pk8")
+    }
+    /// A finished swap that is being put in its places.
+    pub fn finished(&self) -> PathBuf {
+        self.dir.join("ca/finished")
+    }
+    /// Held by whoever reads or changes more than one of these files.
+    pub fn lock(&self) -> PathBuf {
+        self.dir.join("ca/lock")
+    }
 }
 
 /// What `init` writes: file name parts and their bytes, secrets among them.
@@ -71,14 +91,46 @@ pub struct NewAuthority {
 /// # Errors
 /// If a host is neither a name nor an address, or the system has no random source.
 pub fn make(paths: &Paths, hosts: &[String], now: Timestamp) -> Result<NewAuthority, AuthorityError> {
+    let (ca, ca_key_pem) = make_ca(now)?;
+    let (server_pem, server_key_pem) = make_server(&ca, &ca.pem(), hosts, now)?;
+    let (_key, ack_key) = SigningKey::generate().map_err(|cause| AuthorityError::Ack { cause })?;
+    Ok(NewAuthority {
+        ca_sha256: Digest::of(ca.der()),
+        files: vec![
+            (paths.ca(), ca.pem().into_bytes()),
+            (paths.ca_key(), ca_key_pem.into_bytes()),
+            (paths.server(), server_pem.into_bytes()),
+            (paths.server_key(), server_key_pem.into_bytes()),
+            (paths.ack_key(), ack_key),
+        ],
+    })
+}
+
+/// A CA with a name of its own (two of them are trusted during a swap), and its key.
+///
+/// # Errors
+/// If the system has no random source.
+pub fn make_ca(now: Timestamp) -> Result<(CertifiedIssuer<'static, KeyPair>, String), AuthorityError> {
     let ca_key = key_pair()?;
     let mut params = lifetime(now, CA_LIFE);
-    params.distinguished_name.push(DnType::CommonName, "Sekimori collector CA");
+    params.distinguished_name.push(DnType::CommonName, format!("Sekimori collector CA {}", now.secs()));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca_key_pem = ca_key.serialize_pem();
     let ca = CertifiedIssuer::self_signed(params, ca_key).map_err(|cause| AuthorityError::Issue { cause })?;
+    Ok((ca, ca_key_pem))
+}
 
+/// A server certificate for `hosts` (and the local host) with the CA's behind it, and its key.
+///
+/// # Errors
+/// As [`make`].
+pub fn make_server(
+    ca: &Issuer<'_, KeyPair>,
+    ca_pem: &str,
+    hosts: &[String],
+    now: Timestamp,
+) -> Result<(String, String), AuthorityError> {
     let mut params = lifetime(now, SERVER_LIFE);
     params.distinguished_name.push(DnType::CommonName, "Sekimori collector");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -94,18 +146,8 @@ pub fn make(paths: &Paths, hosts: &[String], now: Timestamp) -> Result<NewAuthor
         }
     }
     let server_key = key_pair()?;
-    let server = params.signed_by(&server_key, &ca).map_err(|cause| AuthorityError::Issue { cause })?;
-    let (_key, ack_key) = SigningKey::generate().map_err(|cause| AuthorityError::Ack { cause })?;
-    Ok(NewAuthority {
-        ca_sha256: Digest::of(ca.der()),
-        files: vec![
-            (paths.ca(), ca.pem().into_bytes()),
-            (paths.ca_key(), ca_key_pem.into_bytes()),
-            (paths.server(), [server.pem(), ca.pem()].concat().into_bytes()),
-            (paths.server_key(), server_key.serialize_pem().into_bytes()),
-            (paths.ack_key(), ack_key),
-        ],
-    })
+    let server = params.signed_by(&server_key, ca).map_err(|cause| AuthorityError::Issue { cause })?;
+    Ok((format!("{}{ca_pem}", server.pem()), server_key.serialize_pem()))
 }
 
 /// The CA with its key: it issues certificates to agents.
@@ -137,11 +179,31 @@ impl Authority {
     /// # Errors
     /// Names the file that cannot be used.
     pub fn load(paths: &Paths) -> Result<Self, AuthorityError> {
-        let ca_pem = read(&paths.ca())?;
-        let bad = |path: PathBuf| move |cause| AuthorityError::Content { path, cause };
-        let key = KeyPair::from_pem(&read(&paths.ca_key())?).map_err(bad(paths.ca_key()))?;
-        let issuer = Issuer::from_ca_cert_pem(&ca_pem, key).map_err(bad(paths.ca()))?;
+        Self::load_from(&paths.ca(), &paths.ca_key())
+    }
+
+    /// As [`Authority::load`], of the CA that a swap brings.
+    ///
+    /// # Errors
+    /// Names the file that cannot be used.
+    pub fn load_next(paths: &Paths) -> Result<Self, AuthorityError> {
+        Self::load_from(&paths.next_ca(), &paths.next_ca_key())
+    }
+
+    fn load_from(ca: &Path, key: &Path) -> Result<Self, AuthorityError> {
+        let ca_pem = read(ca)?;
+        let bad = |path: &Path| {
+            let path = path.to_owned();
+            move |cause| AuthorityError::Content { path, cause }
+        };
+        let key_pair = KeyPair::from_pem(&read(key)?).map_err(bad(key))?;
+        let issuer = Issuer::from_ca_cert_pem(&ca_pem, key_pair).map_err(bad(ca))?;
         Ok(Self { issuer, ca_pem })
+    }
+
+    /// Signs certificates.
+    pub const fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
     }
 
     /// The CA's certificate, PEM.
@@ -149,18 +211,23 @@ impl Authority {
         &self.ca_pem
     }
 
-    /// Certifies the public key of a request for `agent`. Of the request, only the key counts: names, usages and life
+    /// Certifies the public key of a request for `agent`, for so long from now. Of the request, only the key counts: names, usages and life
     /// are ours.
     ///
     /// # Errors
     /// If the request is not one, or not signed by its own key.
-    pub fn certify(&self, csr_pem: &str, agent: AgentId, now: Timestamp) -> Result<Issued, AuthorityError> {
+    pub fn certify(
+        &self,
+        csr_pem: &str,
+        agent: AgentId,
+        (now, life): (Timestamp, Duration),
+    ) -> Result<Issued, AuthorityError> {
         let mut request = CertificateSigningRequestParams::from_pem(csr_pem)
             .map_err(|cause| AuthorityError::Request { cause })?;
         let mut serial = [0; 16];
         aws_lc_rs::rand::fill(&mut serial).map_err(|_cause| AuthorityError::Random)?;
         serial[0] &= 0x7f; // RFC 5280, 4.1.2.2: positive.
-        let mut params = lifetime(now, AGENT_LIFE);
+        let mut params = lifetime(now, life);
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         params.distinguished_name.push(DnType::CommonName, agent.to_string());
         let urn = format!("{AGENT_URN}{agent}");
@@ -173,7 +240,7 @@ impl Authority {
         Ok(Issued {
             certificate_pem: certificate.pem(),
             serial: serial.iter().map(|byte| format!("{byte:02x}")).collect(),
-            expires_at: now.plus(AGENT_LIFE),
+            expires_at: now.plus(life),
         })
     }
 }
@@ -182,8 +249,7 @@ impl Authority {
 ///
 /// # Errors
 /// If there is none.
-pub fn load_ack_key(paths: &Paths) -> Result<SigningKey, AuthorityError> {
-    let path = paths.ack_key();
+pub fn load_ack_key(path: PathBuf) -> Result<SigningKey, AuthorityError> {
     let bytes = std::fs::read(&path).map_err(|cause| AuthorityError::Read { path, cause })?;
     SigningKey::from_pkcs8(&bytes).map_err(|cause| AuthorityError::Ack { cause })
 }

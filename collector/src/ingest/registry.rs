@@ -1,20 +1,23 @@
 //! Who may deliver batches: read from the store for every submission, so that a revocation acts at once.
 
-use sekimori_wire::envelope::VerifyingKey;
+use std::sync::Arc;
+
 use sekimori_wire::id::{AgentId, BodyCode};
+use sekimori_wire::keyring::KeyRing;
 use sqlx::Row as _;
 
+use crate::fleet::keys;
 use crate::store::{Store, StoreError, query};
 
 /// An agent that is enrolled and not revoked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Registered {
     /// Which agent.
     pub agent: AgentId,
     /// Whose network it watches, by enrolment; what a batch claims about it does not count.
     pub body: BodyCode,
     /// What its batches must be signed with.
-    pub key: VerifyingKey,
+    pub keys: Arc<KeyRing>,
 }
 
 /// The agent, if it is enrolled and not revoked.
@@ -30,9 +33,6 @@ pub async fn look_up(store: &Store, agent: AgentId) -> Result<Option<Registered>
     let Some(row) = row else { return Ok(None) };
     let body: String = row.try_get("body").map_err(query("look up an agent"))?;
     let key: Vec<u8> = row.try_get("signing_key").map_err(query("look up an agent"))?;
-    Ok(body.parse().ok().zip(VerifyingKey::from_bytes(&key)).map(|(body, key)| Registered {
-        agent,
-        body,
-        key,
-    }))
+    let keys = keys::of(store, agent, &key).await?;
+    Ok(body.parse().ok().zip(keys).map(|(body, keys)| Registered { agent, body, keys: Arc::new(keys) }))
 }

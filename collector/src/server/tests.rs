@@ -14,8 +14,8 @@ use rustls::{ClientConfig, RootCertStore};
 use sekimori_wire::ack::{Ack, Answer, RefusalKind, encode_submission};
 use sekimori_wire::alert::{AlertClass, AlertFormat, EndpointAlert, Intake as AlertIntake};
 use sekimori_wire::batch::{Batch, Lane, Mode};
-use sekimori_wire::enroll::{EnrollRequest, EnrollResponse, POSSESSION_LABEL, Token};
-use sekimori_wire::envelope::{Envelope, VerifyingKey};
+use sekimori_wire::enroll::{EnrollRefusal, EnrollRequest, EnrollResponse, POSSESSION_LABEL, Token};
+use sekimori_wire::envelope::{Envelope, SigningKey, VerifyingKey};
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Evidence, Finding, Severity};
 use sekimori_wire::id::{Digest, FindingId};
 use sekimori_wire::record::{Gap, Health, Record};
@@ -25,8 +25,11 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::AgentsOwn;
+use crate::fleet::authority::{Authority, Paths};
 use crate::status::{self, Status};
 use crate::{clock, init, verify};
+
+mod identity;
 
 struct Collector {
     holder: tempfile::TempDir,
@@ -69,6 +72,7 @@ impl Collector {
             body_name: Some(format!("団体 {body}")),
             name: String::new(),
             ttl: Duration::from_secs(ttl_seconds),
+            replaces: None,
         };
         fleet::new_token(&self.store().await, &self.config, &order).await.unwrap()
     }
@@ -99,7 +103,14 @@ impl Collector {
     }
 
     async fn enroll(&self, token: &Token) -> Result<Agent, u16> {
-        let (key, _pkcs8) = SigningKey::generate().unwrap();
+        let (_key, pkcs8) = SigningKey::generate().unwrap();
+        self.enroll_with(token, &pkcs8)
+            .await
+            .map_err(|refusal| if refusal.kind == "enroll.token" { 403 } else { panic!("{refusal:?}") })
+    }
+
+    async fn enroll_with(&self, token: &Token, pkcs8: &[u8]) -> Result<Agent, EnrollRefusal> {
+        let key = SigningKey::from_pkcs8(pkcs8).unwrap();
         let tls_key = KeyPair::generate().unwrap();
         let csr_pem = CertificateParams::default().serialize_request(&tls_key).unwrap().pem().unwrap();
         let request = EnrollRequest {
@@ -112,7 +123,7 @@ impl Collector {
         let body = serde_json::to_vec(&request).unwrap();
         let (status, answer) = post(self.config.enroll, self.tls(None), "/v1/enroll", body).await.unwrap();
         if status != 200 {
-            return Err(status);
+            return Err(serde_json::from_slice(&answer).unwrap());
         }
         let response: EnrollResponse = serde_json::from_slice(&answer).unwrap();
         let collector = URL_SAFE_NO_PAD.decode(&response.collector_key).unwrap();
@@ -121,6 +132,7 @@ impl Collector {
             ingest: self.config.ingest,
             collector: VerifyingKey::from_bytes(&collector).unwrap(),
             epoch: response.epoch,
+            pkcs8: pkcs8.to_vec(),
             key,
         })
     }
@@ -140,6 +152,7 @@ struct Agent {
     ingest: SocketAddr,
     collector: VerifyingKey,
     epoch: u64,
+    pkcs8: Vec<u8>,
     key: SigningKey,
 }
 
@@ -374,7 +387,9 @@ async fn a_stranger_gets_a_tls_alert_and_is_counted() {
     let key = KeyPair::generate().unwrap();
     let authority = Authority::load(&Paths::of(&elsewhere.dir)).unwrap();
     let csr = CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
-    let issued = authority.certify(&csr, foreign.key.verifying_key().id(), clock::now()).unwrap();
+    let issued = authority
+        .certify(&csr, foreign.key.verifying_key().id(), (clock::now(), Duration::from_secs(60)))
+        .unwrap();
     let tls = collector.tls(Some((issued.certificate_pem, key.serialize_pem())));
     post(collector.config.ingest, tls, "/v1/batches", Vec::new()).await.unwrap_err();
     elsewhere.end(0).await;

@@ -270,7 +270,7 @@ async fn was_told(tx: &mut SqliteConnection, from: &Registered, batch: &Batch) -
     .fetch_all(tx)
     .await
     .map_err(query("look for a batch that was sealed again"))?;
-    let read = |raw: &Vec<u8>| Envelope::from_bytes(raw).ok()?.verify(&from.key).ok();
+    let read = |raw: &Vec<u8>| from.keys.verify(&Envelope::from_bytes(raw).ok()?).ok();
     let same = |other: Verified<Batch>| other.mode == batch.mode && other.records == batch.records;
     Ok(others.iter().filter_map(read).any(same))
 }

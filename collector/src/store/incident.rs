@@ -15,7 +15,10 @@ use crate::correlate::window::{self, Open};
 use crate::incident::{IncidentCategory, IncidentState, name_prefix};
 use crate::ingest::registry::Registered;
 
+mod ending;
 pub mod sensor;
+
+pub use ending::{CERTIFICATE_EXPIRING, Ending, certificate_expiring};
 
 /// Incidents of one key that are looked at; nearer ones first.
 const CANDIDATES_MAX: i64 = 16;

@@ -48,7 +48,7 @@ impl Collector {
     fn take_lane(&mut self, lane: Lane, spool: &Spool, max: usize) {
         let Ok(batches) = spool.oldest_unacked(max, usize::MAX) else { return };
         for (at, envelope) in batches {
-            let batch = envelope.verify(self.signer.key.verifying_key()).unwrap();
+            let batch = self.signer.keys.verify(&envelope).unwrap();
             assert_eq!((batch.lane, batch.epoch, batch.seq), (lane, at.epoch, at.seq));
             let known = self.bytes.insert((lane, at.epoch, at.seq), batch.digest());
             assert!(known.is_none_or(|known| known == batch.digest()), "{at:?} was reused for other bytes");
@@ -106,7 +106,7 @@ fn summary(names: u64) -> Record {
 
 fn signer() -> Arc<Signer> {
     let key = SigningKey::generate().unwrap().0;
-    Arc::new(Signer { agent: key.verifying_key().id(), epoch: 1, key })
+    Arc::new(Signer::first(1, key))
 }
 
 /// Small files and a small quota, so that both ends of the spool move.
@@ -369,4 +369,60 @@ fn another_agents_spool_is_refused() {
     sealer.seal(vec![label(0)], AT, Mode::Live).unwrap();
     drop((sealer, spool));
     assert!(matches!(open(&signer(), dir.path()), Err(SealerError::OtherAgent)));
+}
+
+fn successor(signer: &Signer, epoch: u64) -> Arc<Signer> {
+    let key = SigningKey::generate().unwrap().0;
+    let next = *key.verifying_key();
+    let mut keys = signer.keys.clone();
+    let voucher = sekimori_wire::keyring::voucher(&signer.key, signer.agent, &next, epoch);
+    keys.vouch(epoch, next, &voucher).unwrap();
+    Arc::new(Signer { agent: signer.agent, epoch, key, keys })
+}
+
+#[test]
+fn another_key_begins_with_its_epoch_wherever_the_process_dies() {
+    for steps in 0..40 {
+        let (first, dir) = (signer(), scratch());
+        let second = successor(&first, 7);
+        let disk = Disk::mount(dir.path());
+        let (mut sealer, spool) = open(&first, dir.path()).unwrap();
+        sealer.seal(vec![labelled(0), labelled(1)], AT, Mode::Live).unwrap();
+        disk.crash_after(steps, false);
+        sealer.succeed(&second);
+        let turned = sealer.seal(vec![labelled(2), labelled(3)], AT, Mode::Live);
+        let crashed = disk.crashed();
+        drop((sealer, spool));
+        disk.lose_power(|below| usize::from(below == 2 && steps % 2 == 0));
+        // The identity of the second key was durable before it took over.
+        let (mut sealer, spool) = open(&second, dir.path()).unwrap();
+        sealer.seal(vec![labelled(4), labelled(5)], AT, Mode::Live).unwrap();
+        let mut collector = Collector::new(Arc::clone(&second));
+        collector.take_all(&spool);
+        assert!(collector.labels.contains(&0) && collector.labels.contains(&4), "after {steps} steps");
+        if !crashed {
+            assert_eq!(turned.unwrap().waiting, 0);
+            assert!(collector.heads.keys().all(|(_, epoch)| [1, 7].contains(epoch)), "{:?}", collector.heads);
+            assert_eq!(collector.labels.iter().copied().collect::<BTreeSet<_>>(), (0..6).collect());
+        }
+    }
+}
+
+#[test]
+fn nothing_is_sealed_with_a_key_whose_epoch_could_not_begin() {
+    let (first, dir) = (signer(), scratch());
+    let second = successor(&first, 2);
+    let disk = Disk::mount(dir.path());
+    let (mut sealer, spool) = open(&first, dir.path()).unwrap();
+    sealer.seal(vec![label(0)], AT, Mode::Live).unwrap();
+    disk.set_full(true);
+    sealer.succeed(&second);
+    sealer.succeed(&first);
+    sealer.seal(vec![label(1)], AT, Mode::Live).unwrap_err();
+    disk.set_full(false);
+    assert_eq!(sealer.seal(vec![], AT, Mode::Live).unwrap().waiting, 0);
+    let mut collector = Collector::new(second);
+    collector.take_all(&spool);
+    assert_eq!(collector.labels, [0, 1]);
+    assert_eq!(spool.of_lane(Lane::Urgent).head().at, Position { epoch: 2, seq: 1 });
 }

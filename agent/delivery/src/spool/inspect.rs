@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sekimori_wire::envelope::{Envelope, VerifyingKey};
+use sekimori_wire::envelope::Envelope;
 use sekimori_wire::id::Digest;
+use sekimori_wire::keyring::KeyRing;
 use serde::Serialize;
 
 use super::chain::{Chain, Position};
@@ -61,12 +62,12 @@ pub struct Problem {
     pub what: &'static str,
 }
 
-/// Reads every record of the spool in `dir` and changes nothing. With the agent's key, signatures and the chain are
+/// Reads every record of the spool in `dir` and changes nothing. With the agent's keys, signatures and the chain are
 /// verified too. Beside a running agent, the end of the last file may look torn for a moment.
 ///
 /// # Errors
 /// If the folder or a file cannot be read.
-pub fn inspect(dir: &Path, key: Option<&VerifyingKey>) -> Result<Inspection, SpoolError> {
+pub fn inspect(dir: &Path, keys: Option<&KeyRing>) -> Result<Inspection, SpoolError> {
     let chain = Chain::read(&chain_path(dir))?.unwrap_or_default();
     let mut inspection = Inspection { head: chain.head.at, acked: chain.acked, ..Inspection::default() };
     let mut before = None;
@@ -89,7 +90,7 @@ pub fn inspect(dir: &Path, key: Option<&VerifyingKey>) -> Result<Inspection, Spo
         if scan.end < bytes.len() {
             inspection.problem(&path, scan.end, "the end is torn off");
         }
-        inspection.check(&path, epoch, (&bytes, &scan), key, &mut before);
+        inspection.check(&path, epoch, (&bytes, &scan), keys, &mut before);
     }
     if let Some((last, _)) = before
         && last < chain.head.at
@@ -106,7 +107,7 @@ impl Inspection {
         path: &Path,
         epoch: u64,
         (bytes, scan): (&[u8], &Scan),
-        key: Option<&VerifyingKey>,
+        keys: Option<&KeyRing>,
         before: &mut Option<(Position, Digest)>,
     ) {
         for found in &scan.records {
@@ -122,8 +123,8 @@ impl Inspection {
             if !follows {
                 self.problem(path, found.envelope.start, "batches before this one are missing");
             }
-            let Some(key) = key else { continue };
-            match envelope.map(|envelope| envelope.verify(key)) {
+            let Some(keys) = keys else { continue };
+            match envelope.map(|envelope| keys.verify(&envelope)) {
                 None => self.problem(path, found.envelope.start, "not an envelope"),
                 Some(Err(_)) => self.problem(path, found.envelope.start, "not signed by this agent's key"),
                 Some(Ok(batch)) if (batch.epoch, batch.seq) != (epoch, found.seq) => {

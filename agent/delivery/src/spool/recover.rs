@@ -218,7 +218,7 @@ pub struct Renewal<'a> {
 }
 
 impl<'a> Renewal<'a> {
-    pub(super) fn begin(spool: &'a Spool) -> Option<Self> {
+    pub(super) fn begin(spool: &'a Spool, epoch: u64) -> Option<Self> {
         let state = spool.state();
         let broken = state.broken.clone()?;
         let stranded: Vec<_> = state
@@ -230,8 +230,8 @@ impl<'a> Renewal<'a> {
                 (segment.last > keep.seq).then(|| (segment.clone(), keep.seq))
             })
             .collect();
-        let head =
-            Head { at: Position { epoch: state.chain.head.at.epoch + 1, seq: 0 }, digest: Digest::ZERO };
+        let epoch = epoch.max(state.chain.head.at.epoch + 1);
+        let head = Head { at: Position { epoch, seq: 0 }, digest: Digest::ZERO };
         let files = state.files.successor();
         Some(Self { spool, state, broken, files, head, stranded: stranded.into_iter() })
     }

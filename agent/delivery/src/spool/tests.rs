@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::envelope::SigningKey;
+use sekimori_wire::keyring::KeyRing;
 use sekimori_wire::record::{Gap, Record};
 use sekimori_wire::time::Timestamp;
 
@@ -153,7 +154,7 @@ proptest! {
             }
             prop_assert_eq!(spool.digest_of(Position { epoch: 1, seq: next }).unwrap(), None);
         }
-        let found = inspect(dir.path(), Some(key().verifying_key())).unwrap();
+        let found = inspect(dir.path(), Some(&KeyRing::new(*key().verifying_key()))).unwrap();
         prop_assert_eq!((found.pending, found.problems), (model.len() as u64, vec![]));
     }
 }
@@ -215,5 +216,5 @@ fn damage_is_named_and_nothing_is_delivered_past_it() {
     let spool = open(dir.path());
     assert_eq!((spool.recovery().damaged_places, spool.recovery().lost_batches), (1, 1));
     assert!(matches!(spool.oldest_unacked(9, 9), Err(SpoolError::Broken { batches: 1 })));
-    assert_eq!(spool.renewal().unwrap().lost_batches(), 1);
+    assert_eq!(spool.renewal(1).unwrap().lost_batches(), 1);
 }

@@ -160,7 +160,7 @@ fn a_batch_survives_the_journey_unchanged() {
     let batch = batch(&key);
     let envelope = Envelope::seal(&batch, &key).unwrap();
     let received = Envelope::from_bytes(&envelope.to_bytes()).unwrap();
-    let verified = received.verify(key.verifying_key()).unwrap();
+    let verified = received.verify(batch.agent, key.verifying_key()).unwrap();
     assert_eq!(*verified, batch);
     assert_eq!(verified.digest(), envelope.digest());
     assert_eq!(decode_submission(&encode_submission(std::slice::from_ref(&envelope))), Ok(vec![envelope]));
@@ -176,7 +176,8 @@ fn every_changed_byte_of_an_envelope_is_noticed() {
         changed[at] ^= 1;
         let believed = Envelope::from_bytes(&changed).is_ok_and(|other| {
             // A change in the framing alone (an unknown field) leaves the signed bytes as they were.
-            other.verify(key.verifying_key()).is_ok() && other.digest() != envelope.digest()
+            other.verify(key.verifying_key().id(), key.verifying_key()).is_ok()
+                && other.digest() != envelope.digest()
         });
         assert!(!believed, "byte {at}");
     }
@@ -188,9 +189,11 @@ fn another_key_another_agent_or_another_type_is_refused() {
     let (other, _) = SigningKey::generate().unwrap();
     let good = batch(&key);
     let envelope = Envelope::seal(&good, &key).unwrap();
-    assert_eq!(envelope.verify(other.verifying_key()), Err(VerifyError::WrongSigner));
+    assert_eq!(envelope.verify(good.agent, other.verifying_key()), Err(VerifyError::WrongSigner));
     let impostor = Envelope::seal(&good, &other).unwrap();
-    assert_eq!(impostor.verify(other.verifying_key()), Err(VerifyError::WrongSigner));
+    let other_id = other.verifying_key().id();
+    assert_eq!(impostor.verify(other_id, other.verifying_key()), Err(VerifyError::WrongSigner));
+    assert_eq!(envelope.verify(other_id, key.verifying_key()), Err(VerifyError::WrongSigner));
     let ack = Ack {
         agent: good.agent,
         lane: Lane::Urgent,
@@ -201,7 +204,7 @@ fn another_key_another_agent_or_another_type_is_refused() {
         policy_version: 7,
     };
     let ack_envelope = Envelope::seal_ack(&ack, &key);
-    assert_eq!(ack_envelope.verify(key.verifying_key()), Err(VerifyError::WrongType));
+    assert_eq!(ack_envelope.verify(good.agent, key.verifying_key()), Err(VerifyError::WrongType));
     assert_eq!(ack_envelope.verify_ack(key.verifying_key()).map(|ack| ack.into_inner()), Ok(ack));
 }
 

@@ -66,7 +66,7 @@ fn nobody(scope: Scope) -> PolicyError {
 /// # Errors
 /// Names the agent that could not.
 pub async fn set(store: &Store, config: &Config, policy: &PolicyFile) -> anyhow::Result<u64> {
-    let key = authority::load_ack_key(&Paths::of(&config.dir))?;
+    let key = authority::load_ack_key(Paths::of(&config.dir).ack_key())?;
     let agents = store.agents().await?;
     must_exist(store, policy.scope, &agents).await?;
     let kept = store.policies().await?;

@@ -23,11 +23,10 @@ struct Have {
 }
 
 /// The two routes.
-pub fn router(state: Intake) -> Router {
+pub fn router() -> Router<Intake> {
     Router::new()
         .route("/v1/policy", routing::get(policy))
         .route("/v1/intel/{digest}", routing::get(intel))
-        .with_state(state)
 }
 
 /// 204: what the agent has is what holds.
@@ -42,7 +41,7 @@ async fn policy(
     };
     match of_agent(from.agent, &kept) {
         Ok(Some(policy)) if policy.version > asked.have => {
-            match Envelope::seal_policy(&policy, &state.ack_key) {
+            match Envelope::seal_policy(&policy, &state.trust.get().ack_key) {
                 Ok(envelope) => bytes(envelope.to_bytes()),
                 Err(error) => failed(&error),
             }

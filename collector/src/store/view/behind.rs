@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use sekimori_wire::keyring::KeyRing;
 use sekimori_wire::time::Timestamp;
 use serde_json::Value;
 use sqlx::FromRow;
 
 use super::{DETAIL_ROWS, IncidentView, value};
 use crate::clock::{from_stored, stored};
+use crate::fleet::keys;
 use crate::store::{Store, StoreError, query};
 
 /// Flows shown around one incident.
@@ -79,8 +81,9 @@ pub struct BatchView {
     pub received_at: i64,
     /// The exact bytes.
     pub envelope: Vec<u8>,
-    /// The agent's key as enrolled.
-    pub signing_key: Vec<u8>,
+    /// The agent's keys; none if its first key does not give its identity.
+    #[sqlx(skip)]
+    pub keys: Option<KeyRing>,
 }
 
 /// A flow near an incident.
@@ -214,9 +217,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn batches_of(&self, incident: &str) -> Result<Vec<BatchView>, StoreError> {
-        sqlx::query_as(
+        let mut batches: Vec<BatchView> = sqlx::query_as(
             "SELECT s.agent, s.lane, s.epoch, s.seq, g.name AS agent_name, s.digest, s.prev, s.received_at, s.envelope,
-             g.signing_key, (SELECT p.digest FROM batches p
+             (SELECT p.digest FROM batches p
                 WHERE p.agent = s.agent AND p.lane = s.lane AND p.epoch = s.epoch AND p.seq = s.seq - 1) AS before
              FROM batches s JOIN agents g ON g.id = s.agent
              WHERE (s.agent, s.lane, s.epoch, s.seq) IN (SELECT f.agent, f.lane, f.epoch, f.seq FROM findings f
@@ -227,6 +230,11 @@ impl Store {
         .bind(BATCH_ROWS)
         .fetch_all(self.reader())
         .await
-        .map_err(query("read the batches behind an incident"))
+        .map_err(query("read the batches behind an incident"))?;
+        let keys = keys::all(self).await?;
+        for batch in &mut batches {
+            batch.keys = keys.get(&batch.name.agent).cloned();
+        }
+        Ok(batches)
     }
 }

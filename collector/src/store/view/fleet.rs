@@ -8,6 +8,7 @@ use crate::store::{Store, StoreError, query};
 const REJECTION_ROWS: i64 = 100;
 const AGENT: &str =
     "SELECT g.id, g.name, g.body, b.name AS body_name, g.enrolled_at, g.revoked_at, g.cert_expires_at,
+    (SELECT count(*) FROM agent_keys k WHERE k.agent = g.id) + 1 AS keys,
     g.last_seen, coalesce(u.epoch, 0) AS epoch, coalesce(u.through, 0) AS through, u.head,
     coalesce(d.epoch, 0) AS detail_epoch, coalesce(d.through, 0) AS detail_through, d.head AS detail_head,
     max(coalesce(u.sealed_at, d.sealed_at), coalesce(d.sealed_at, u.sealed_at)) AS sealed_at,
@@ -33,6 +34,8 @@ pub struct AgentView {
     pub enrolled_at: i64,
     /// Nanoseconds.
     pub revoked_at: Option<i64>,
+    /// How many signing keys it has had.
+    pub keys: i64,
     /// Nanoseconds.
     pub cert_expires_at: i64,
     /// Nanoseconds.
