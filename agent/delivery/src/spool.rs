@@ -10,7 +10,8 @@
 //! 1. `append` writes the records and syncs the segment (and the folder, for a new file). A crash before that leaves a
 //!    torn end that `open` cuts, or whole records that it keeps: nobody has seen their numbers yet.
 //! 2. It then writes `chain`. A crash before that leaves the segments ahead of `chain`; `open` believes the segments.
-//! 3. Only then can `oldest_unacked` see the records, so whatever was sent is known to `chain`. Where `chain` is ahead of
+//! 3. Only then can `oldest_unacked` see the records, so whatever was sent is known to `chain` (unless a full disk had no
+//!    room for it: delivering goes on, since that may make room). Where `chain` is ahead of
 //!    the segments, the disk has lost what it had promised: the numbers are not used again; [`Renewal`] starts a new epoch.
 //! 4. `acknowledge` writes `chain`, then removes files. A crash before either sends again what the collector has, and it
 //!    acknowledges again. The name of the first file tells what was removed, should `chain` be older.

@@ -163,6 +163,6 @@ mod tests {
         let (key, _) = SigningKey::generate().unwrap();
         let reason = "x".repeat(PAYLOAD_BYTES_MAX);
         let policy = policy(rules(&[("EX-1", &reason)], Settings::default()));
-        assert!(Envelope::seal_policy(&policy, &key).is_err());
+        Envelope::seal_policy(&policy, &key).unwrap_err();
     }
 }

@@ -90,10 +90,11 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
     recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
     // Where something is lost, the names of the files are what tells so, until the chain is renewed.
     if broken.is_none() {
-        // Without the file: now the end is known; after the next crash it might not be.
+        // What was found beyond the file can be sent from now on, and whatever is sent must be known to it.
         let is_known = match &known {
-            Some(known) => known.acked >= chain.acked,
-            None => files.list.is_empty() || chain.write(&chain_path(dir)).is_ok(),
+            None if files.list.is_empty() => true,
+            Some(known) if *known == chain => true,
+            Some(_) | None => chain.write(&chain_path(dir)).is_ok(),
         };
         files.remove_through(chain.acked, is_known);
     }
