@@ -114,13 +114,9 @@ impl Config {
             10_000,
             "is 1 to 10000",
         )?;
-        let bytes = within(
-            "limits.agent_bytes_per_second",
-            limits.agent_bytes_per_second,
-            16_384,
-            1 << 30,
-            "is 16384 to 1073741824",
-        )?;
+        let bytes = limits.agent_bytes_per_second;
+        let bytes =
+            within("limits.agent_bytes_per_second", bytes, 16_384, 1 << 30, "is 16384 to 1073741824")?;
         let rate = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         let silent = within("fleet.silent_seconds", file.fleet.silent_seconds, 4, 86_400, "is 4 to 86400")?;
         let skew = within("fleet.skew_seconds", file.fleet.skew_seconds, 2, 86_400, "is 2 to 86400")?;

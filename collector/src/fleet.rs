@@ -35,12 +35,12 @@ use watch::Facts;
 
 pub mod admission;
 pub mod authority;
-pub mod policy;
-pub mod watch;
 pub mod keys;
+pub mod policy;
 pub mod renew;
 pub mod swap;
 pub mod trust;
+pub mod watch;
 
 /// Body of `POST /v1/enroll` and `POST /v1/renew`.
 pub const REQUEST_BYTES_MAX: usize = 64 * 1024;

@@ -113,9 +113,12 @@ async fn receive(
     // An agent that is told of no policy keeps the one that it has.
     let policy_version = state.store.policy_version(&peer.agent().to_string()).await.unwrap_or_default();
     let answer = match outcome {
-        Outcome::Through(lane, head) => {
-            Answer::Ack(acknowledge(peer.agent(), (lane, &head), (clock::now(), policy_version), &state.trust.get().ack_key))
-        }
+        Outcome::Through(lane, head) => Answer::Ack(acknowledge(
+            peer.agent(),
+            (lane, &head),
+            (clock::now(), policy_version),
+            &state.trust.get().ack_key,
+        )),
         Outcome::Refused(refusal) => {
             state.writer.reject(&peer.agent().to_string(), refusal.kind.as_str(), &refusal.detail);
             if refusal.kind != RefusalKind::Busy {

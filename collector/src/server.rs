@@ -24,10 +24,10 @@ use tower::ServiceExt as _;
 
 use crate::config::Config;
 use crate::exceptions::InForce;
-use crate::fleet::{error_chain, watch as sensors};
 use crate::fleet::renew::Followers;
 use crate::fleet::swap::SwapError;
 use crate::fleet::trust::{self, Entrance, Present};
+use crate::fleet::{error_chain, watch as sensors};
 use crate::ingest::Turns;
 use crate::store::commit::Ledger;
 use crate::store::expiring;

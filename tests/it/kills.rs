@@ -90,7 +90,7 @@ fn sealed(agent: &Agent, key: &VerifyingKey, numbers: &mut BTreeMap<u32, u32>) {
         let spool = lanes.of_lane(lane);
         assert_eq!(spool.recovery().lost_batches, 0, "nothing sealed is lost by a kill");
         for (_, envelope) in spool.oldest_unacked(usize::MAX, usize::MAX).expect("a readable spool") {
-            count(&envelope.verify(key).expect("sealed by this agent"), numbers);
+            count(&envelope.verify(key.id(), key).expect("sealed by this agent"), numbers);
         }
     }
 }
@@ -146,7 +146,7 @@ fn whatever_was_sealed_is_stored_once_however_often_both_are_killed() {
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock").subsec_nanos();
         std::thread::sleep(Duration::from_millis((chance / 1000 % 1500).into()));
         // The agent lives long enough to seal, most of the time.
-        let agent_dies = chance / 7 % 3 == 0;
+        let agent_dies = (chance / 7).is_multiple_of(3);
         if agent_dies {
             of_agent += 1;
             running.kill_hard();
@@ -169,7 +169,7 @@ fn whatever_was_sealed_is_stored_once_however_often_both_are_killed() {
     let mut stored = BTreeMap::new();
     for row in ledger.rows("SELECT envelope FROM batches") {
         let envelope = Envelope::from_bytes(&row.get::<Vec<u8>, _>(0)).expect("an envelope");
-        count(&envelope.verify(&key).expect("signed by the agent"), &mut stored);
+        count(&envelope.verify(key.id(), &key).expect("signed by the agent"), &mut stored);
     }
     let lost: Vec<&u32> = promised.keys().filter(|number| !stored.contains_key(*number)).collect();
     assert!(lost.is_empty(), "sealed, and not stored: {lost:?}");

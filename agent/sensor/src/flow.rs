@@ -328,7 +328,8 @@ impl Flow {
     fn history(&self) -> History {
         let long = self.more.as_ref().filter(|_more| self.facts.has(LONG_HISTORY));
         let in_talk = |more: &More| more.talk.as_ref().map(|talk| talk.history);
-        let long = long.and_then(|more| in_talk(more).or_else(|| more.rare.as_ref().map(|rare| rare.history)));
+        let long =
+            long.and_then(|more| in_talk(more).or_else(|| more.rare.as_ref().map(|rare| rare.history)));
         long.unwrap_or_else(|| self.brief_history())
     }
 

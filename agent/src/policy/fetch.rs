@@ -110,7 +110,8 @@ impl Fetcher {
         }
         let envelope = Envelope::from_bytes(&body)?;
         let identity = self.identity.get();
-        let key = *identity.collector_key(&envelope).ok_or(PolicyError::Signature(VerifyError::WrongSigner))?;
+        let key =
+            *identity.collector_key(&envelope).ok_or(PolicyError::Signature(VerifyError::WrongSigner))?;
         let policy = verified(&envelope, &key, identity.agent(), have)?;
         self.bundles(&mut connection, &policy).await?;
         let (settled, done) = oneshot::channel();

@@ -246,7 +246,8 @@ impl Reloader {
                     reason,
                     "the agent is worse off with this policy: the one before is in force again"
                 );
-                self.record.current = before.as_ref().and(self.record.previous.take());
+                let previous = self.record.previous.take();
+                self.record.current = previous.filter(|_| before.is_some());
                 self.record.on_trial = false;
                 self.policy = before;
                 self.put(lists, standing);

@@ -95,7 +95,8 @@ impl Trust {
         let mut named: Vec<String> = cas.iter().map(|ca| Digest::of(ca).to_string()).collect();
         named.extend(collector_keys.iter().chain(&ingest_urls).cloned());
         let name = Digest::of(named.join("\n").as_bytes()).to_string().chars().take(16).collect();
-        let (mutual, server_only) = (tls::mutual(&paths, cas, config.require_post_quantum)?, tls::server_only(&paths)?);
+        let (mutual, server_only) =
+            (tls::mutual(&paths, cas, config.require_post_quantum)?, tls::server_only(&paths)?);
         Ok(Self {
             authority,
             ack_key,

@@ -176,7 +176,7 @@ fn look<'a>(
     let row = rows.get(&(agent.id.clone(), SILENT.to_owned()));
     let verdict = match silence(limits.silent, last_seen, listening, now) {
         Verdict::Good if row.is_some_and(|row| row.since == last_seen) => Verdict::Open,
-        verdict => verdict,
+        verdict @ (Verdict::Bad(..) | Verdict::Good | Verdict::Open) => verdict,
     };
     judge(told, verdict, limits.silent, Duration::ZERO);
     let health = agent.health_json.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());

@@ -62,7 +62,7 @@ impl Account {
                 if self.batches.contains_key(&(lane, at)) {
                     continue;
                 }
-                let Ok(batch) = envelope.verify(signer.key.verifying_key()) else { continue };
+                let Ok(batch) = signer.keys.verify(&envelope) else { continue };
                 let health = batch.records.iter().filter(|one| matches!(one, Record::Health(_)));
                 self.health.extend(health.filter_map(label::label_of));
                 let own: Vec<u64> = batch.records.iter().filter_map(label::label_of).collect();

@@ -86,7 +86,7 @@ impl Agent {
         std::fs::create_dir_all(&dir)?;
         let key = key(seed, index + 1)?;
         Ok(Self {
-            signer: Arc::new(Signer { agent: key.verifying_key().id(), epoch: 1, key }),
+            signer: Arc::new(Signer::first(1, key)),
             account: Account::default(),
             disk: Disk::mount(&dir),
             process: None,

@@ -96,7 +96,7 @@ async fn batches(store: &Store, agent: &Agent) -> anyhow::Result<Batches> {
             seq: u64::try_from(row.try_get::<i64, _>("seq")?)?,
         };
         let envelope = Envelope::from_bytes(&row.try_get::<Vec<u8>, _>("envelope")?)?;
-        let batch = envelope.verify(agent.signer.key.verifying_key())?;
+        let batch = agent.signer.keys.verify(&envelope)?;
         let labels = batch.records.iter().filter_map(label::label_of).collect();
         out.insert((lane, at), Stored { digest: batch.digest(), labels });
     }

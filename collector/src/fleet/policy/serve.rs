@@ -24,9 +24,7 @@ struct Have {
 
 /// The two routes.
 pub fn router() -> Router<Intake> {
-    Router::new()
-        .route("/v1/policy", routing::get(policy))
-        .route("/v1/intel/{digest}", routing::get(intel))
+    Router::new().route("/v1/policy", routing::get(policy)).route("/v1/intel/{digest}", routing::get(intel))
 }
 
 /// 204: what the agent has is what holds.
