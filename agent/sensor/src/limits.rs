@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::flow::table::Table;
+/// What the timers of a flow table take, beside the heap of what is due next; `flow::timers` asserts it.
+pub(crate) const TIMERS_BYTES: usize = 16_896;
 
 /// Bounds of one sensor. Sizes are numbers of entries.
 #[derive(Clone, Debug)]
@@ -122,6 +123,13 @@ impl Limits {
         limits
     }
 
+    /// Bytes that the index of a flow table takes and its entries may.
+    const fn flow_table_bytes(&self) -> usize {
+        let places = (self.flows.saturating_mul(8) / 7).next_power_of_two();
+        let index = places.saturating_mul(size_of::<u32>() + 1);
+        self.flow_bytes.saturating_add(index).saturating_add(TIMERS_BYTES)
+    }
+
     /// What all tables take when they are full at once: their entries and indexes, and the bytes kept for parsers and
     /// fragments. Not in it: what detectors' entries own beyond a first value (bounded by [`Self::distinct_per_entry`] and
     /// [`Self::dns_names`]; a source has to earn it), parsers ([`Self::parser_bytes`]), records nobody has taken yet.
@@ -130,7 +138,7 @@ impl Limits {
             all.iter().fold(0_usize, |sum, (count, bytes)| sum.saturating_add(count.saturating_mul(*bytes)))
         };
         sum(&[
-            (1, Table::bytes_max(self)),
+            (1, self.flow_table_bytes()),
             (self.prefixes, self.prefix_bytes.saturating_mul(2)),
             (1, self.datagram_bytes),
             (self.datagrams, DATAGRAM_BYTES),

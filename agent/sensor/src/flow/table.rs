@@ -150,13 +150,6 @@ impl Table {
         }
     }
 
-    /// Bytes that the index of a table takes and its entries may.
-    pub(crate) fn bytes_max(limits: &Limits) -> usize {
-        let places = (limits.flows.saturating_mul(8) / 7).next_power_of_two();
-        let index = places.saturating_mul(size_of::<u32>() + 1);
-        limits.flow_bytes.saturating_add(index).saturating_add(Timers::BYTES)
-    }
-
     /// The time of what is due for the flow may have come nearer.
     pub(crate) fn arm(&mut self, slot: u32) {
         if self.flow(slot).is_some() {

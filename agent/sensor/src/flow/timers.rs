@@ -11,6 +11,7 @@ use sekimori_wire::time::Timestamp;
 
 use super::pages::mark;
 use super::queues::usize_of;
+use crate::limits::TIMERS_BYTES;
 
 /// Length of a slice: some eight a second, so that few flows are due in each even in a flood.
 const SLICE_NS_LOG2: u32 = 27;
@@ -65,9 +66,11 @@ pub(super) struct Timers {
     len: usize,
 }
 
+const _: () = assert!(Timers::BYTES <= TIMERS_BYTES, "what the bounds reckon with");
+
 impl Timers {
     /// What it takes, beside the heap of what is due next.
-    pub(super) const BYTES: usize = usize_of(SLICES) * size_of::<u32>() + usize_of(SLICES) / 8;
+    const BYTES: usize = usize_of(SLICES) * size_of::<u32>() + usize_of(SLICES) / 8;
 
     pub(super) fn new() -> Self {
         Self {
