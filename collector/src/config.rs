@@ -179,6 +179,7 @@ struct File {
     tls: TlsFile,
     #[serde(default)]
     fleet: FleetFile,
+    #[serde(default)]
     identity: IdentityFile,
 }
 

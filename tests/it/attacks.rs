@@ -524,10 +524,17 @@ fn what_is_too_much_too_slow_or_no_http_is_cut_off() {
     range.refused(RefusalKind::Busy, || (0..400).find_map(|_| agent.refusal(&encode_submission(&[]))));
     // 41: more connections than an address may have; they time out, and the place is free again.
     range.counted("refused.connections", || {
-        let held: Vec<TcpStream> =
-            (0..64).map(|_| TcpStream::connect(range.collector.ingest).expect("it listens")).collect();
-        std::thread::sleep(Duration::from_millis(300));
-        drop(held);
+        // From an address of their own: who shares it shares the fate.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut held = Vec::new();
+            for _ in 0..64 {
+                let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+                socket.bind("127.0.0.2:0".parse().expect("an address")).expect("a local address");
+                held.push(socket.connect(range.collector.ingest).await.expect("it listens"));
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        });
     });
     range.finish(0);
 }

@@ -164,8 +164,8 @@ impl Crew {
 
 impl Many {
     fn new(config: SensorConfig, workers: usize) -> Self {
-        let limits = config.limits.share(workers);
-        let observers = (0..workers).map(|_| Observer::new(&limits, config.observe, config.seed));
+        // Each has all the bounds: one pair of hosts is one worker's alone, and must be seen as if there were no others.
+        let observers = (0..workers).map(|_| Observer::new(&config.limits, config.observe, config.seed));
         let (hands, lanes) = observers.map(Hand::start).unzip();
         let steer = Steer::new(workers, config.seed);
         let stage = Arc::new(Mutex::new(Stage::new(config)));
