@@ -1,4 +1,4 @@
-//! `collector.toml`: as written ([`File`], unknown keys are errors), then checked ([`Config`], units in types).
+//! `collector.toml`: as written (`File`, unknown keys are errors), then checked ([`Config`], units in types).
 //!
 //! Everything else lies at fixed places beside it: `ca/`, `keys/`, `store/`.
 

@@ -1,6 +1,6 @@
 //! From records to signed, numbered, chained envelopes in the spool.
 //!
-//! Numbers and digests come from the spool alone ([`Spool::head`]), which is what makes them survive a crash; see
+//! Numbers and digests come from the spool alone ([`Spool::head`](crate::spool::Spool::head)), which is what makes them survive a crash; see
 //! `spool` for the order. Records that do not fit wait here, summaries and health are dropped first, and every loss is declared: the
 //! first batch after it begins with a [`Record::Gap`], which a restart does not forget.
 

@@ -1,7 +1,7 @@
 //! `POST /v1/renew` on the ingest listener: another certificate, and another signing key if the agent asks for it.
 //!
 //! And the header by which agents and collector tell each other which CAs and keys they go by
-//! ([`TRUST_HEADER`](sekimori_wire::renew::TRUST_HEADER)), on every exchange there.
+//! ([`TRUST_HEADER`]), on every exchange there.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -28,7 +28,7 @@ pub struct Inspection {
     pub bytes: u64,
     /// The files.
     pub segments: Vec<SegmentInfo>,
-    /// What is wrong; the first [`PROBLEMS_MAX`].
+    /// What is wrong; the first 64.
     pub problems: Vec<Problem>,
     /// How much is wrong.
     pub problems_count: u64,
