@@ -9,6 +9,7 @@
 
 pub mod api;
 pub mod auth;
+pub mod beside;
 pub mod cli;
 pub mod clock;
 pub mod config;

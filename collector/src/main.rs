@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 use sekimori_collector::auth::UserName;
 use sekimori_collector::auth::password::hash_password;
 use sekimori_collector::auth::role::Role;
+use sekimori_collector::beside::{open, read_only};
 use sekimori_collector::cli::{AgentCommand, Cli, Command, Init, UserCommand, Verify};
 use sekimori_collector::config::{Config, ConfigError};
 use sekimori_collector::exceptions::InForce;
@@ -28,7 +29,6 @@ use sekimori_collector::fleet::authority::{self, Paths};
 use sekimori_collector::fleet::policy::PolicyError;
 use sekimori_collector::fleet::policy::file::PolicyFileError;
 use sekimori_collector::server::Server;
-use sekimori_collector::store::Store;
 use sekimori_collector::{clock, evidence, fleet, init, status, verify};
 use sekimori_wire::text::BoundedText;
 
@@ -329,16 +329,6 @@ fn first_line() -> anyhow::Result<String> {
         return Err(Usage("the first line of standard input is the password; it is empty".to_owned()).into());
     }
     Ok(password.to_owned())
-}
-
-async fn open(path: &Path) -> anyhow::Result<(Config, Store)> {
-    let config = Config::load(path)?;
-    let store = Store::open(&config.store_path()).await?;
-    Ok((config, store))
-}
-
-async fn read_only(path: &Path) -> anyhow::Result<Store> {
-    Ok(Store::open_read_only(&Config::load(path)?.store_path()).await?)
 }
 
 fn print(line: &str) -> anyhow::Result<()> {

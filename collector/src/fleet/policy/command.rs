@@ -1,7 +1,6 @@
 //! `policy set|show|list|withdraw`: what they do and print.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use sekimori_wire::id::AgentId;
 use sekimori_wire::policy::{Policy, merged};
@@ -10,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::file::{self, PolicyFile};
 use super::{PolicyError, Scope, check_merged, of_agent};
+use crate::beside::{open, read_only};
 use crate::cli::PolicyCommand;
 use crate::clock;
 use crate::config::Config;
@@ -45,16 +45,6 @@ pub async fn run(command: &PolicyCommand) -> anyhow::Result<String> {
             if *json { Ok(list.to_string()) } else { Ok(table(&list)) }
         }
     }
-}
-
-async fn open(path: &Path) -> anyhow::Result<(Config, Store)> {
-    let config = Config::load(path)?;
-    let store = Store::open(&config.store_path()).await?;
-    Ok((config, store))
-}
-
-async fn read_only(path: &Path) -> anyhow::Result<Store> {
-    Ok(Store::open_read_only(&Config::load(path)?.store_path()).await?)
 }
 
 fn nobody(scope: Scope) -> PolicyError {
