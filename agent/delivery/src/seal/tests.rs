@@ -271,6 +271,25 @@ fn a_repair_can_be_interrupted_at_any_step() {
     }
 }
 
+/// Records that were dropped and batches that were damaged are never one sum.
+#[test]
+fn drops_and_damage_are_declared_apart() {
+    let signer = signer();
+    let dir = scratch();
+    let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
+    while sealer.seal(vec![label(0)], AT, Mode::Live).unwrap().waiting == 0 {}
+    while sealer.seal(vec![summary(10)], AT, Mode::Live).unwrap().dropped == 0 {}
+    drop((sealer, spool));
+    assert!(flip(dir.path(), 500, 3));
+    let (mut sealer, spool) = open(&signer, dir.path()).unwrap();
+    sealer.seal(vec![], AT, Mode::Live).unwrap();
+    let mut collector = Collector::new(Arc::clone(&signer));
+    collector.take_all(&spool);
+    let mut gaps: Vec<_> = collector.gaps.iter().map(|gap| (gap.records, gap.reason.to_string())).collect();
+    gaps.sort();
+    assert_eq!(gaps, [(1, "batches damaged in the spool".to_owned()), (1, NO_ROOM.to_owned())]);
+}
+
 #[test]
 fn a_loss_is_declared_once_whenever_the_power_goes() {
     let signer = signer();
