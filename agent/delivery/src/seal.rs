@@ -170,10 +170,11 @@ impl Sealer {
         Ok(())
     }
 
-    /// Gives up what waits, so that the next start declares it. For the very end, after a last [`Sealer::seal`].
+    /// Gives up what waits, so that the next start declares it, and what was dropped while the disk could not take it
+    /// down. For the very end, after a last [`Sealer::seal`].
     pub fn close(mut self, now: Timestamp) -> u64 {
         let dropped = self.drop_waiting(now, |_| true);
-        if dropped > 0 {
+        if self.undeclared.declaration().is_some() {
             self.lanes.of_lane(Lane::Urgent).set_undeclared(self.undeclared.clone());
         }
         dropped

@@ -215,22 +215,20 @@ impl Files {
 
     /// Removes whole files up to `position`; the last that holds anything stays, so that the end of the chain can be read
     /// from it. (A later one may be empty: what an append for which there was no room has left.)
-    /// Unless `position` is `known` to the chain file, each is gone for good before the next goes: what is left then is
-    /// never more than an end of the chain, whose first name tells what was removed.
+    /// Unless `position` is `known` to the chain file, what went before is gone for good before the next goes, also what an
+    /// earlier call removed: what is left then is never more than an end of the chain, whose first name tells what was
+    /// removed.
     pub(super) fn remove_through(&mut self, position: Position, known: bool) {
         while let [first, later @ ..] = self.list.as_slice() {
             if first.end() > position || later.iter().all(|segment| segment.last < segment.first) {
                 break;
             }
-            if let Err(error) = disk::remove(&first.path) {
+            let before = if known { Ok(()) } else { disk::sync_dir(&self.dir) };
+            if let Err(error) = before.and_then(|()| disk::remove(&first.path)) {
                 tracing::warn!(error = &error as &dyn std::error::Error, "an acknowledged segment stays");
                 break;
             }
             self.list.remove(0);
-            if !known && let Err(error) = disk::sync_dir(&self.dir) {
-                tracing::warn!(error = &error as &dyn std::error::Error, "acknowledged segments stay");
-                break;
-            }
         }
     }
 
