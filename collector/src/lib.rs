@@ -22,6 +22,7 @@ pub mod i18n;
 pub mod incident;
 pub mod ingest;
 pub mod init;
+pub mod query;
 pub mod server;
 pub mod status;
 pub mod store;
