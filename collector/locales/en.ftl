@@ -233,6 +233,7 @@ change-raised = Severity raised
 change-excepted = A finding came under an exception (nothing changed)
 change-linked = Joined a wide-area incident
 change-child = Incident of a body joined
+change-related = Linked with another incident
 change-certificate = A certificate comes closer to its end
 change-acknowledged = Acknowledged
 

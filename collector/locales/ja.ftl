@@ -226,6 +226,7 @@ change-raised = 重大度を引き上げ
 change-excepted = 検知事象が例外に該当(変更なし)
 change-linked = 広域インシデントに統合
 change-child = 団体のインシデントを追加
+change-related = 別のインシデントと関連付け
 change-certificate = 証明書の期限が近づいた
 change-acknowledged = 受付
 

@@ -6,6 +6,7 @@
 //!                     └─ Indicators ─ wide ─► a wide-area parent: joined or opened
 //! ```
 
+pub mod pattern;
 pub mod rule;
 pub mod wide;
 pub mod window;

@@ -8,6 +8,7 @@ use sekimori_wire::id::Host;
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 
+use super::pattern::Source;
 use crate::incident::IncidentCategory;
 
 /// What a finding is about.
@@ -73,6 +74,12 @@ pub struct Claim {
     pub end: Timestamp,
     /// What other bodies could see too.
     pub indicators: Vec<Indicator>,
+    /// Hosts that it speaks of.
+    pub hosts: Vec<String>,
+    /// What saw it.
+    pub source: Source,
+    /// The product that saw it says that it contained it.
+    pub contained: bool,
 }
 
 /// Something that can be the same in several bodies.
@@ -140,6 +147,9 @@ pub fn claim(finding: &Finding, class: Option<AlertClass>) -> Claim {
         time: finding.time,
         end: finding.end.max(finding.time),
         indicators: indicators(finding, subject),
+        hosts: hosts(finding),
+        source: if class.is_some() { Source::Endpoint } else { Source::Network },
+        contained: class.is_some() && input(finding, "action").is_some_and(|action| is_containing(&action)),
     }
 }
 
@@ -186,6 +196,37 @@ fn indicators(finding: &Finding, subject: Subject) -> Vec<Indicator> {
     all.sort();
     all.dedup();
     all
+}
+
+/// Hosts of a finding: both ends, or the one that an endpoint product protects.
+fn hosts(finding: &Finding) -> Vec<String> {
+    let other = finding.responder.filter(|_| finding.category != Category::EndpointAlert);
+    let ends = [finding.originator, other];
+    let is_one = |host: &Host| match host {
+        Host::Mac(_) => true,
+        Host::Ip(address) => !(address.is_multicast() || address.is_unspecified() || address.is_loopback()),
+    };
+    ends.into_iter().flatten().filter(is_one).map(|host| host.to_string()).collect()
+}
+
+/// Words of endpoint products for a threat that is held.
+fn is_containing(action: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "block",
+        "quarantin",
+        "clean",
+        "remov",
+        "contain",
+        "isolat",
+        "prevent",
+        "kill",
+        "隔離",
+        "駆除",
+        "遮断",
+    ];
+    let action = action.to_lowercase();
+    let is_denied = ["not ", "un", "fail", "no "].iter().any(|word| action.contains(word));
+    !is_denied && WORDS.iter().any(|word| action.contains(word))
 }
 
 /// A text among the measured values, if it is there and not empty.

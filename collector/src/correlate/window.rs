@@ -35,6 +35,7 @@ fn silence(incident: &Open, claim: &Claim) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::correlate::pattern::Source;
     use crate::incident::IncidentCategory;
     use sekimori_wire::finding::Severity;
 
@@ -69,6 +70,9 @@ mod tests {
                 time: at(*time),
                 end: at(*end),
                 indicators: Vec::new(),
+                hosts: Vec::new(),
+                source: Source::Network,
+                contained: false,
             };
             let open = open(spans);
             let chosen = choose(&open, &claim, Duration::from_secs(30 * 60)).map(|one| one.id.as_str());

@@ -28,6 +28,16 @@ pub struct Field {
     pub(super) column: &'static str,
 }
 
+impl Field {
+    /// The column of its keys, if it is an address that has one.
+    pub(super) const fn key(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Address { key } => key,
+            Kind::Text | Kind::Word(_) | Kind::Number | Kind::Severity | Kind::Time | Kind::Protocol => None,
+        }
+    }
+}
+
 /// What a field's values are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -96,8 +96,12 @@ impl<'a> Parser<'a> {
         };
         self.at += 1;
         let compare = self.peek().and_then(|token| match token.kind {
-            TokenKind::Compare(compare) if token.joined && !quoted => Some(compare),
-            _ => None,
+            TokenKind::Compare(compare) => Some(compare).filter(|_| token.joined && !quoted),
+            TokenKind::Open
+            | TokenKind::Close
+            | TokenKind::Comma
+            | TokenKind::Minus
+            | TokenKind::Text { .. } => None,
         });
         let Some(mut compare) = compare else { return Ok(Expr::Words(text.clone())) };
         self.at += 1;
@@ -196,10 +200,7 @@ impl<'a> Parser<'a> {
 }
 
 fn is_word(token: &Token, words: &[&str]) -> bool {
-    match &token.kind {
-        TokenKind::Text { text, quoted: false } => words.contains(&text.as_str()),
-        _ => false,
-    }
+    matches!(&token.kind, TokenKind::Text { text, quoted: false } if words.contains(&text.as_str()))
 }
 
 /// A value or `first..last` of something that has an order, as one range.

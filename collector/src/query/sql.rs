@@ -1,7 +1,5 @@
 //! From a tree to a condition in SQL. Only names of columns that are written in `field` get into its text.
 
-use std::fmt::Write as _;
-
 use super::field::{Entity, Field, Kind};
 use super::{Expr, Match, value};
 
@@ -40,9 +38,13 @@ struct Writer {
 }
 
 impl Writer {
+    fn text(&mut self, parts: &[&str]) {
+        self.sql.extend(parts.iter().copied());
+    }
+
     fn bind(&mut self, param: Param) {
-        // Writing to a string cannot fail.
-        let _ = write!(self.sql, "${}", self.first + self.params.len());
+        let number = (self.first + self.params.len()).to_string();
+        self.text(&["$", &number]);
         self.params.push(param);
     }
 
@@ -71,19 +73,20 @@ impl Writer {
                 self.joined(matches, " OR ", |writer, one| writer.comparison(field, one));
             }
             Expr::Present(field) => {
-                let _ = match field.kind {
+                let column = field.column;
+                match field.kind {
                     Kind::Text | Kind::Word(_) | Kind::Address { .. } => {
-                        write!(self.sql, "({0} IS NOT NULL AND {0} <> '')", field.column)
+                        self.text(&["(", column, " IS NOT NULL AND ", column, " <> '')"]);
                     }
                     Kind::Number | Kind::Severity | Kind::Time | Kind::Protocol => {
-                        write!(self.sql, "{} IS NOT NULL", field.column)
+                        self.text(&[column, " IS NOT NULL"]);
                     }
-                };
+                }
             }
             Expr::Words(text) => {
                 let pattern = format!("%{}%", value::pattern(text, false));
                 self.joined(self.entity.texts(), " OR ", |writer, column| {
-                    let _ = write!(writer.sql, "lower({column}) LIKE ");
+                    writer.text(&["lower(", column, ") LIKE "]);
                     writer.bind(Param::Text(pattern.clone()));
                     writer.sql.push_str(" ESCAPE '!'");
                 });
@@ -95,7 +98,7 @@ impl Writer {
         let column = field.column;
         match one {
             Match::Between(Some(low), Some(high)) if low == high => {
-                let _ = write!(self.sql, "{column} = ");
+                self.text(&[column, " = "]);
                 self.bind(Param::Int(*low));
             }
             Match::Between(low, high) => {
@@ -113,20 +116,16 @@ impl Writer {
                 });
             }
             Match::Text(text) => {
-                let _ = write!(self.sql, "{column} = ");
+                self.text(&[column, " = "]);
                 self.bind(Param::Text(text.clone()));
             }
             Match::Like(pattern) => {
-                let _ = write!(self.sql, "lower({column}) LIKE ");
+                self.text(&["lower(", column, ") LIKE "]);
                 self.bind(Param::Text(pattern.clone()));
                 self.sql.push_str(" ESCAPE '!'");
             }
             Match::Addresses(low, high) => {
-                let key = match field.kind {
-                    Kind::Address { key: Some(key) } => key,
-                    _ => column,
-                };
-                let _ = write!(self.sql, "{key} BETWEEN ");
+                self.text(&[field.key().unwrap_or(column), " BETWEEN "]);
                 self.bind(Param::Text(low.clone()));
                 self.sql.push_str(" AND ");
                 self.bind(Param::Text(high.clone()));

@@ -188,7 +188,7 @@ proptest! {
             if let Ok(query) = Query::parse(&text, *entity, now()) {
                 let found = query.condition(3);
                 for number in 3..3 + found.params.len() {
-                    let dollar = format!("${}", number);
+                    let dollar = format!("${number}");
                     prop_assert!(found.sql.contains(&dollar));
                 }
             }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::commit::{Ledger, Origin};
 use super::{StoreError, query};
 use crate::clock::{from_stored, stored};
+use crate::correlate::pattern::Source;
 use crate::correlate::rule::{Claim, Indicator};
 use crate::correlate::wide::{self, Sighting, Wide};
 use crate::correlate::window::{self, Open};
@@ -16,6 +17,7 @@ use crate::incident::{IncidentCategory, IncidentState, name_prefix};
 use crate::ingest::registry::Registered;
 
 mod ending;
+pub mod hosts;
 pub mod sensor;
 
 pub use ending::{CERTIFICATE_EXPIRING, Ending, certificate_expiring};
@@ -24,6 +26,8 @@ pub use ending::{CERTIFICATE_EXPIRING, Ending, certificate_expiring};
 const CANDIDATES_MAX: i64 = 16;
 /// Incidents with the same indicator that are looked at.
 const SIGHTINGS_MAX: i64 = 4096;
+/// Same body, subject and category, and no long silence between.
+const WINDOW_RULE: &str = "correlate.window/1";
 /// A finding below this opens no incident of its own.
 const OPENS_FROM: Severity = Severity::LOW;
 
@@ -63,9 +67,13 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
     let body = &link.origin.body;
     let open = candidates(tx, ledger, body, link.claim).await?;
     let gap = ledger.correlation.gap;
-    let (incident, how) = match window::choose(&open, link.claim, gap) {
-        Some(incident) => (incident.id.clone(), "joined"),
-        None if link.claim.severity < OPENS_FROM => return Ok(()),
+    let verdicts = hosts::judge(tx, link, None).await?;
+    let by_rule = verdicts.iter().find_map(|verdict| Some((verdict.join.clone()?, verdict.rule.as_str())));
+    let worst = verdicts.iter().map(|verdict| verdict.severity).max().unwrap_or_default();
+    let near = window::choose(&open, link.claim, gap).map(|incident| (incident.id.clone(), WINDOW_RULE));
+    let (incident, how, rule) = match near.or(by_rule) {
+        Some((incident, rule)) => (incident, "joined", rule),
+        None if link.claim.severity.max(worst) < OPENS_FROM => return hosts::note(tx, link, None).await,
         None => {
             let opening = Opening {
                 body: Some(body),
@@ -78,11 +86,11 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
                 title: title(link.claim.category, &link.claim.subject),
                 reason: &reason_of(link.finding),
             };
-            (open_incident(tx, ledger, &opening).await?, "opened")
+            (open_incident(tx, ledger, &opening).await?, "opened", WINDOW_RULE)
         }
     };
     let why = json!({
-        "rule": "correlate.window/1",
+        "rule": rule,
         "how": how,
         "inputs": {
             "body": body,
@@ -101,7 +109,9 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
         .execute(&mut *tx)
         .await
         .map_err(query("link a finding"))?;
-    apply(tx, ledger, link, &incident, 1).await
+    apply(tx, ledger, link, &incident, 1).await?;
+    hosts::apply(tx, ledger, &incident, &verdicts).await?;
+    hosts::note(tx, link, Some(&incident)).await
 }
 
 /// A later revision of a finding that is linked already.
@@ -114,7 +124,10 @@ pub async fn grow(
     link: &Link<'_>,
     incident: &str,
 ) -> Result<(), StoreError> {
-    apply(tx, ledger, link, incident, 0).await
+    apply(tx, ledger, link, incident, 0).await?;
+    let verdicts = hosts::judge(tx, link, Some(incident)).await?;
+    hosts::apply(tx, ledger, incident, &verdicts).await?;
+    hosts::note(tx, link, Some(incident)).await
 }
 
 /// A finding of the incident came under an exception: the incident stays as it is, and its history says so.
@@ -152,6 +165,9 @@ pub async fn sensor_tampered(
         time: ledger.now,
         end: ledger.now,
         indicators: Vec::new(),
+        hosts: Vec::new(),
+        source: Source::Network,
+        contained: false,
     };
     let open = candidates(tx, ledger, &from.body, &claim).await?;
     if let Some(incident) = window::choose(&open, &claim, ledger.correlation.gap) {

@@ -78,6 +78,7 @@ impl Store {
         for agent in &agents {
             keep_sample(&mut tx, agent).await?;
         }
+        super::incident::hosts::overdue(&mut tx, &mut ledger).await?;
         db::query(
             "INSERT INTO watch_clock (one, at, listening_since) VALUES (1, $1, $2)
              ON CONFLICT (one) DO UPDATE SET at = excluded.at, listening_since = excluded.listening_since",

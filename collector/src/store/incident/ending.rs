@@ -7,6 +7,7 @@ use sekimori_wire::time::Timestamp;
 use serde_json::Value;
 
 use super::{Opening, change, extend, open_incident};
+use crate::correlate::pattern::Source;
 use crate::correlate::rule::Claim;
 use crate::incident::IncidentCategory;
 use crate::store::commit::Ledger;
@@ -59,6 +60,9 @@ pub async fn certificate_expiring(
             time: ledger.now,
             end: ledger.now,
             indicators: Vec::new(),
+            hosts: Vec::new(),
+            source: Source::Network,
+            contained: false,
         };
         return extend(tx, ledger, &claim, &incident, 0).await.map(drop);
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Opening, change, extend, open_incident};
 use crate::clock::stored;
+use crate::correlate::pattern::Source;
 use crate::correlate::rule::Claim;
 use crate::fleet::watch::SILENT;
 use crate::incident::IncidentCategory;
@@ -68,6 +69,9 @@ pub async fn tell(
         time: since,
         end: ledger.now,
         indicators: Vec::new(),
+        hosts: Vec::new(),
+        source: Source::Network,
+        contained: false,
     };
     let reason = json!({
         "rule": told.rule(),
