@@ -322,7 +322,7 @@ async fn a_store_of_before_keeps_what_agents_said() {
     pool.script(include_str!("../store/schema/sqlite/0001_first.sql")).await.unwrap();
     for (id, json) in [("a", r#"{"excepted_by":"EX-9"}"#), ("b", r#"{"excepted_by":null}"#), ("c", "{}")] {
         db::query(
-            "INSERT INTO findings (id, body, revision, time, end, category, severity, json, agent, epoch, seq, mode)
+            "INSERT INTO findings (id, body, revision, time, \"end\", category, severity, json, agent, epoch, seq, mode)
              VALUES ($1, '422011', 1, 1, 1, 'scan.port', 1, $2, 'x', 1, 1, 'live')",
         )
         .bind(id)

@@ -57,7 +57,7 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(query(failed))?;
-        db::query("DELETE FROM sessions WHERE user = $1")
+        db::query("DELETE FROM sessions WHERE \"user\" = $1")
             .bind(name.as_str())
             .execute(&mut *transaction)
             .await
@@ -122,15 +122,15 @@ impl Store {
             .await
             .map_err(query(failed))?;
         db::query(
-            "DELETE FROM sessions WHERE user = $1 AND token_hash NOT IN
-             (SELECT token_hash FROM sessions WHERE user = $1 ORDER BY used_at DESC LIMIT $2)",
+            "DELETE FROM sessions WHERE \"user\" = $1 AND token_hash NOT IN
+             (SELECT token_hash FROM sessions WHERE \"user\" = $1 ORDER BY used_at DESC LIMIT $2)",
         )
         .bind(user.name.as_str())
         .bind(SESSIONS_PER_USER_MAX - 1)
         .execute(&mut *transaction)
         .await
         .map_err(query(failed))?;
-        db::query("INSERT INTO sessions (token_hash, user, created_at, used_at) VALUES ($1, $2, $3, $3)")
+        db::query("INSERT INTO sessions (token_hash, \"user\", created_at, used_at) VALUES ($1, $2, $3, $3)")
             .bind(token.digest().as_bytes().as_slice())
             .bind(user.name.as_str())
             .bind(stored(now))

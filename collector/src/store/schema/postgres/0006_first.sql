@@ -221,8 +221,15 @@ CREATE TABLE incident_numbers (
 
 -- Append only: the change feed of live updates and of all that follows an incident. A transaction that adds to it holds the
 -- feed's row until it ends, so that numbers become visible in their order and whoever follows them misses none.
+CREATE TABLE incident_feed (
+    one BIGINT PRIMARY KEY NOT NULL CHECK (one = 1),
+    last BIGINT NOT NULL
+);
+INSERT INTO incident_feed (one, last) VALUES (1, 0);
+CREATE FUNCTION next_change() RETURNS BIGINT LANGUAGE sql VOLATILE
+    AS $$ UPDATE incident_feed SET last = last + 1 RETURNING last $$;
 CREATE TABLE incident_changes (
-    seq BIGINT PRIMARY KEY NOT NULL,
+    seq BIGINT PRIMARY KEY NOT NULL DEFAULT next_change(),
     at BIGINT NOT NULL,
     incident TEXT NOT NULL,
     kind TEXT NOT NULL,
