@@ -30,6 +30,10 @@ pub mod policy;
 mod postgres;
 mod schema;
 pub mod sensor_watch;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod testserver;
 pub mod writer;
 
 /// Connections that read.

@@ -74,7 +74,7 @@ impl Bench {
 
     async fn with(exceptions: InForce) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         for (name, role) in [("monitor", Role::Monitor), ("auditor", Role::Auditor)] {
             store.put_user(&name.into(), role, &hash_password(PASSWORD).unwrap(), now()).await.unwrap();
         }

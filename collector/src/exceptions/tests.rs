@@ -152,7 +152,7 @@ struct Bench {
 impl Bench {
     async fn new(exceptions: Exceptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let correlation = Correlation {
             gap: std::time::Duration::from_secs(1_800),
             wide_area_bodies: 3,

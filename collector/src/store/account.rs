@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn sessions_live_until_they_idle_age_or_end() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let at = Timestamp::from_secs(1_800_000_000);
         let user = User { name: "監視".into(), role: Role::Monitor };
         store.put_user(&user.name, user.role, "hash", at).await.unwrap();
@@ -253,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn a_user_has_a_bounded_number_of_sessions() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let user = User { name: "a".into(), role: Role::Monitor };
         let at = Timestamp::from_secs(1_800_000_000);
         store.put_user(&user.name, user.role, "hash", at).await.unwrap();

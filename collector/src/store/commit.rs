@@ -392,17 +392,19 @@ async fn store_health(
 }
 
 async fn store_gap(tx: &mut Conn, origin: &Origin, gap: &Gap) -> Result<(), StoreError> {
-    db::query("INSERT INTO gaps (agent, start, \"end\", reason, records, bytes) VALUES ($1, $2, $3, $4, $5, $6)")
-        .bind(&origin.agent)
-        .bind(stored(gap.from))
-        .bind(stored(gap.until))
-        .bind(gap.reason.as_str())
-        .bind(integer(gap.records))
-        .bind(integer(gap.bytes))
-        .execute(tx)
-        .await
-        .map(drop)
-        .map_err(query("store a gap"))
+    db::query(
+        "INSERT INTO gaps (agent, start, \"end\", reason, records, bytes) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(&origin.agent)
+    .bind(stored(gap.from))
+    .bind(stored(gap.until))
+    .bind(gap.reason.as_str())
+    .bind(integer(gap.records))
+    .bind(integer(gap.bytes))
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(query("store a gap"))
 }
 
 /// Another history of an agent exists: somebody copied its state, or tampers with it.

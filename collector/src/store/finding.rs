@@ -33,6 +33,7 @@ pub async fn store(
     }
     finding.body = Some(origin.body);
     let id = finding.id.to_string();
+    tx.lock_feed().await?;
     let row =
         db::query("SELECT n, revision, incident, excepted_by FROM findings WHERE body = $1 AND id = $2")
             .bind(origin.body.as_str())

@@ -49,19 +49,30 @@ impl fmt::Display for Place {
 }
 
 /// The addresses of one URL.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Servers(pub(super) Vec<Server>);
 
 /// One address. Shows neither name nor password.
 #[derive(Clone)]
-pub(super) struct Server(pub(super) PgConnectOptions);
+pub(super) struct Server {
+    pub(super) options: PgConnectOptions,
+    url: String,
+}
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        self.url == other.url
+    }
+}
+
+impl Eq for Server {}
 
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let database = self.0.get_database().unwrap_or_else(|| self.0.get_username());
-        match self.0.get_socket() {
-            Some(folder) => write!(f, "{}:{}/{database}", folder.display(), self.0.get_port()),
-            None => write!(f, "{}:{}/{database}", self.0.get_host(), self.0.get_port()),
+        let database = self.options.get_database().unwrap_or_else(|| self.options.get_username());
+        match self.options.get_socket() {
+            Some(folder) => write!(f, "{}:{}/{database}", folder.display(), self.options.get_port()),
+            None => write!(f, "{}:{}/{database}", self.options.get_host(), self.options.get_port()),
         }
     }
 }
@@ -87,10 +98,11 @@ impl Servers {
         let (user, hosts) = authority.rsplit_once('@').map_or(("", authority), |(user, hosts)| (user, hosts));
         let at = if user.is_empty() { "" } else { "@" };
         let servers = hosts.split(',').map(|host| {
-            let one = format!("postgres://{user}{at}{host}{path}");
-            PgConnectOptions::from_str(&one).map(|options| Server(options.application_name("sekimori")))
+            let url = format!("postgres://{user}{at}{host}{path}");
+            let options = PgConnectOptions::from_str(&url)?.application_name("sekimori");
+            Ok(Server { options, url })
         });
-        let servers = servers.collect::<Result<Vec<_>, _>>().map_err(|_cause| FORM)?;
+        let servers = servers.collect::<Result<Vec<_>, sqlx::Error>>().map_err(|_cause| FORM)?;
         if servers.len() > ADDRESSES_MAX {
             return Err("names at most 8 addresses");
         }
@@ -104,7 +116,8 @@ mod tests {
 
     #[test]
     fn several_addresses_are_one_store_and_nothing_shows_the_password() {
-        let servers = Servers::parse("postgres://me:s3cret@db1:6432,db2,[::1]:7/sekimori?sslmode=require").unwrap();
+        let servers =
+            Servers::parse("postgres://me:s3cret@db1:6432,db2,[::1]:7/sekimori?sslmode=require").unwrap();
         let place = Place::Servers(servers);
         assert_eq!(place.to_string(), "db1:6432/sekimori, db2:5432/sekimori, [::1]:7/sekimori");
         assert!(!format!("{place:?}").contains("s3cret"));

@@ -25,25 +25,31 @@ const WAITS: [(&str, &str); 2] = [("lock_timeout", "20s"), ("idle_in_transaction
 /// Connections that read and that write, to whichever address takes writes.
 #[derive(Clone, Debug)]
 pub(super) struct Pools {
-    pub read: PgPool,
-    pub write: PgPool,
+    pub(super) read: PgPool,
+    pub(super) write: PgPool,
     servers: Servers,
 }
 
 impl Pools {
     /// Finds the address that takes writes.
-    pub async fn connect(servers: &Servers) -> Result<Self, StoreError> {
-        let options = writable(servers).await?;
+    pub(super) async fn connect(servers: &Servers) -> Result<Self, StoreError> {
+        let options = writable(servers).await?.options;
         let pool = |most: u32| {
             PgPoolOptions::new()
                 .max_connections(most)
                 .acquire_timeout(ACQUIRE_MAX)
                 .test_before_acquire(false)
                 // A server that another has taken over from still answers: leave it, whether the connection is old or new.
-                .before_acquire(|connection, _meta| Box::pin(async move { Ok(takes_writes(connection).await.unwrap_or(false)) }))
+                .before_acquire(|connection, _meta| {
+                    Box::pin(async move { Ok(takes_writes(connection).await.unwrap_or(false)) })
+                })
                 .after_connect(|connection, _meta| {
                     Box::pin(async move {
-                        if takes_writes(connection).await? { Ok(()) } else { Err(Error::Protocol(STANDBY.to_owned())) }
+                        if takes_writes(connection).await? {
+                            Ok(())
+                        } else {
+                            Err(Error::Protocol(STANDBY.to_owned()))
+                        }
                     })
                 })
         };
@@ -54,7 +60,7 @@ impl Pools {
 
     /// Tells of changes that others commit, and moves to another address when this one no longer takes writes. Ends when
     /// the store is dropped or closed.
-    pub async fn follow(self, changes: Weak<watch::Sender<i64>>) {
+    pub(super) async fn follow(self, changes: Weak<watch::Sender<i64>>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             if self.read.is_closed() {
@@ -72,12 +78,14 @@ impl Pools {
 
     async fn move_on(&self) {
         match writable(&self.servers).await {
-            Ok(options) => {
-                self.write.set_connect_options(writing(&options));
-                self.read.set_connect_options(reading(&options));
-                tracing::warn!(server = %Server(options), "lost the database; going on with this server");
+            Ok(server) => {
+                self.write.set_connect_options(writing(&server.options));
+                self.read.set_connect_options(reading(&server.options));
+                tracing::warn!(%server, "lost the database; going on with this server");
             }
-            Err(error) => tracing::error!(error = crate::fleet::error_chain(&error), "no database takes writes"),
+            Err(error) => {
+                tracing::error!(error = crate::fleet::error_chain(&error), "no database takes writes")
+            }
         }
     }
 }
@@ -101,18 +109,18 @@ async fn takes_writes(connection: &mut PgConnection) -> Result<bool, Error> {
 }
 
 /// The first address that takes writes; what each of the others said if there is none.
-async fn writable(servers: &Servers) -> Result<PgConnectOptions, StoreError> {
+async fn writable(servers: &Servers) -> Result<Server, StoreError> {
     let mut said = Vec::new();
     for server in &servers.0 {
         let ask = async {
-            let mut connection = PgConnection::connect_with(&server.0).await?;
+            let mut connection = PgConnection::connect_with(&server.options).await?;
             let answer = takes_writes(&mut connection).await;
             // It has answered; how it parts does not matter.
             connection.close().await.unwrap_or_default();
             answer
         };
         match tokio::time::timeout(ANSWER_MAX, ask).await {
-            Ok(Ok(true)) => return Ok(server.0.clone()),
+            Ok(Ok(true)) => return Ok(server.clone()),
             Ok(Ok(false)) => said.push(format!("{server}: {STANDBY}")),
             Ok(Err(cause)) => said.push(format!("{server}: {cause}")),
             Err(_elapsed) => said.push(format!("{server}: no answer within {} s", ANSWER_MAX.as_secs())),

@@ -61,7 +61,7 @@ fn an_error_names_file_line_and_key() {
 }
 
 async fn bench(folder: &Path) -> Store {
-    let store = Store::create(&folder.join("s.db")).await.unwrap();
+    let store = crate::store::testing::store(&folder.join("s.db")).await;
     let id = AgentId::from_bytes(&[1; 32]).unwrap();
     db::query("INSERT INTO bodies VALUES ('422011', 'x')").execute(store.writer()).await.unwrap();
     db::query(

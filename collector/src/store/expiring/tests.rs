@@ -16,7 +16,7 @@ impl Bench {
     /// With an agent whose certificate is good for so many days.
     async fn new(days: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         db::query("INSERT INTO bodies (code, name) VALUES ('422011', '長崎市')")
             .execute(store.writer())
             .await

@@ -4,6 +4,12 @@
 CREATE FUNCTION json_extract(document TEXT, path TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE
     AS $$ SELECT document::json #>> string_to_array(substr(path, 3), '.') $$;
 
+-- As SQLite has them.
+CREATE FUNCTION max(a BIGINT, b BIGINT) RETURNS BIGINT LANGUAGE sql IMMUTABLE
+    AS $$ SELECT CASE WHEN a > b THEN a WHEN b IS NOT NULL AND a IS NOT NULL THEN b END $$;
+CREATE FUNCTION min(a BIGINT, b BIGINT) RETURNS BIGINT LANGUAGE sql IMMUTABLE
+    AS $$ SELECT CASE WHEN a < b THEN a WHEN b IS NOT NULL AND a IS NOT NULL THEN b END $$;
+
 CREATE TABLE bodies (
     code TEXT PRIMARY KEY NOT NULL,             -- 団体コード
     name TEXT NOT NULL
