@@ -428,7 +428,7 @@ async fn verify_names_the_first_batch_that_is_not_good() {
             format!("agent {id} lane 0 epoch 1 batch 3: the end of the chain is missing"),
         ),
         (
-            "UPDATE batches SET envelope = CAST(replace(hex(envelope), 'a', 'b') AS BLOB) WHERE seq = 2",
+            "UPDATE batches SET envelope = digest WHERE seq = 2",
             format!("agent {id} lane 0 epoch 1 batch 2: "),
         ),
         ("DELETE FROM batches WHERE seq = 1", format!("agent {id} lane 0 epoch 1 batch 2: ")),

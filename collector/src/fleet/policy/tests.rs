@@ -66,9 +66,10 @@ async fn bench(folder: &Path) -> Store {
     db::query("INSERT INTO bodies VALUES ('422011', 'x')").execute(store.writer()).await.unwrap();
     db::query(
         "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
-         VALUES ($1, 'gw', '422011', x'00', '1', 0, 0)",
+         VALUES ($1, 'gw', '422011', $2, '1', 0, 0)",
     )
     .bind(id.to_string())
+    .bind(vec![0_u8])
     .execute(store.writer())
     .await
     .unwrap();

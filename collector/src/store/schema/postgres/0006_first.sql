@@ -4,6 +4,8 @@
 CREATE FUNCTION json_extract(document TEXT, path TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE
     AS $$ SELECT document::json #>> string_to_array(substr(path, 3), '.') $$;
 
+CREATE FUNCTION json_each(document TEXT) RETURNS TABLE (value TEXT) LANGUAGE sql IMMUTABLE
+    AS $$ SELECT json_array_elements_text(document::json) $$;
 -- As SQLite has them.
 CREATE FUNCTION max(a BIGINT, b BIGINT) RETURNS BIGINT LANGUAGE sql IMMUTABLE
     AS $$ SELECT CASE WHEN a > b THEN a WHEN b IS NOT NULL AND a IS NOT NULL THEN b END $$;
