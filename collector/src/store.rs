@@ -20,6 +20,8 @@ use self::db::Tx;
 pub use self::place::{Place, Servers};
 
 pub mod commit;
+#[cfg(test)]
+mod conformance;
 pub mod db;
 pub mod exception;
 pub mod expiring;
