@@ -13,14 +13,10 @@ use crate::auth::role::Role;
 /// Something to do with an incident.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one lives for the time of a request; boxes would be in every test"
-)]
 pub enum Action {
-    /// detected → received.
+    /// `detected` → `received`.
     Acknowledge,
-    /// received → triaged; in a later state: assess again, and the state stays.
+    /// `received` → `triaged`; in a later state: assess again, and the state stays.
     Triage {
         /// All of it.
         triage: Triage,
@@ -38,21 +34,21 @@ pub enum Action {
         /// Who.
         owner: String,
     },
-    /// triaged → containing.
+    /// `triaged` → `containing`.
     Start,
-    /// containing → investigating.
+    /// `containing` → `investigating`.
     Investigate,
-    /// investigating → notifying.
+    /// `investigating` → `notifying`.
     Notify,
-    /// notifying → recovering; investigating → recovering where nothing must be reported.
+    /// `notifying` → `recovering`; investigating → recovering where nothing must be reported.
     Recover,
-    /// recovering → post_review.
+    /// `recovering` → `post_review`.
     Finish,
-    /// post_review → closed.
+    /// `post_review` → `closed`.
     Close,
-    /// observing → closed, when a week has passed.
+    /// `observing` → `closed`, when a week has passed.
     Expire,
-    /// closed, recovering or post_review → investigating.
+    /// `closed`, `recovering` or `post_review` → `investigating`.
     Reopen {
         /// Why.
         reason: String,
@@ -64,24 +60,24 @@ pub enum Action {
         /// Why.
         reason: String,
     },
-    /// → observing.
+    /// → `observing`.
     Observe {
         /// Why.
         reason: String,
     },
-    /// observing → received.
+    /// `observing` → `received`.
     Recur {
         /// What was seen.
         reason: String,
     },
-    /// → false_positive.
+    /// → `false_positive`.
     FalsePositive {
         /// Why, in one word.
         code: FalsePositiveReason,
         /// Why, in a sentence.
         reason: String,
     },
-    /// → merged.
+    /// → `merged`.
     Merge {
         /// Into which incident.
         into: String,

@@ -111,7 +111,7 @@ pub struct Work {
 impl Work {
     /// Another incident was merged into this one: its level from now on.
     pub fn absorb(&mut self, current: Severity, source: Severity) -> Severity {
-        self.own_level.get_or_insert(current.level());
+        self.own_level.get_or_insert_with(|| current.level());
         current.max(source)
     }
 

@@ -10,17 +10,17 @@ closed_words! {
     Permission {
         /// Open an incident by hand.
         Open "open" "起票" "Open",
-        /// detected → received.
+        /// `detected` → `received`.
         Acknowledge "acknowledge" "受付" "Acknowledge",
-        /// received → triaged.
+        /// `received` → `triaged`.
         Triage "triage" "トリアージ" "Triage",
         /// Another level.
         Level "level" "重大度の変更" "Change the level",
-        /// triaged → containing.
+        /// `triaged` → `containing`.
         Start "start" "初動開始" "Start the first response",
-        /// containing → investigating.
+        /// `containing` → `investigating`.
         Investigate "investigate" "調査へ" "Go on to the investigation",
-        /// investigating → notifying.
+        /// `investigating` → `notifying`.
         Notify "notify" "通知・報告へ" "Go on to notices and reports",
         /// File an obligation.
         ObligationFile "obligation_file" "法定報告の提出" "File an obligation",
@@ -28,13 +28,13 @@ closed_words! {
         ObligationNotApplicable "obligation_not_applicable" "法定報告の非該当" "Rule an obligation out",
         /// Approve what is published.
         PublicationApprove "publication_approve" "公表の承認" "Approve the publication",
-        /// notifying → recovering, investigating → recovering.
+        /// `notifying` → `recovering`, investigating → recovering.
         Recover "recover" "復旧へ" "Go on to recovery",
-        /// recovering → post_review.
+        /// `recovering` → `post_review`.
         Finish "finish" "復旧の確認" "Confirm the recovery",
-        /// post_review → closed.
+        /// `post_review` → `closed`.
         Close "close" "完了" "Close",
-        /// closed → investigating.
+        /// `closed` → `investigating`.
         Reopen "reopen" "再開" "Reopen",
         /// Nothing happened.
         FalsePositive "false_positive" "誤検知とする" "False positive",
@@ -152,7 +152,7 @@ const M: Cell = Cell::May;
 const P: Cell = Cell::Propose;
 const N: Cell = Cell::No;
 
-/// Columns: reception, monitor, tech_support, control, body_officer, body_ciso, pref_csirt, system. An auditor and an
+/// Columns: `reception`, `monitor`, `tech_support`, `control`, `body_officer`, `body_ciso`, `pref_csirt`, `system`. An auditor and an
 /// administrator have no column: they may do nothing here.
 const MATRIX: &[(Permission, [Cell; 8])] = {
     use Permission as R;

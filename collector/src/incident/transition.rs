@@ -151,7 +151,7 @@ pub enum Effect {
     /// These findings become an incident of their own.
     SplitOff(Vec<String>),
     /// Something outside of the incident may be done now.
-    Granted(Action),
+    Granted(Box<Action>),
     /// Somebody wants something that another person must approve.
     Proposed(u32),
 }
@@ -202,15 +202,16 @@ pub fn apply(
         return Err(Refused::OutOfScope);
     }
     let mut draft = Draft { facts: facts.clone(), effects: Vec::new(), actor, now };
-    let (action, reason) = match &asked.action {
-        Action::Approve { proposal } => (draft.approve(*proposal, asked.version)?, ""),
-        Action::Reject { proposal, reason } => {
-            (draft.reject(*proposal, asked.version, reason)?, reason.as_str())
-        }
-        action => (draft.ask(action, asked.version)?, action.reason()),
+    let action = if let Action::Approve { proposal } = &asked.action {
+        draft.approve(*proposal, asked.version)?
+    } else if let Action::Reject { proposal, reason } = &asked.action {
+        draft.reject(*proposal, asked.version, reason)?
+    } else {
+        draft.ask(&asked.action, asked.version)?
     };
     draft.facts.version = facts.version.saturating_add(1);
-    let line = Line { action, from: facts.state, to: draft.facts.state, reason: reason.to_owned() };
+    let reason = asked.action.reason().to_owned();
+    let line = Line { action, from: facts.state, to: draft.facts.state, reason };
     Ok(Changes { facts: draft.facts, effects: draft.effects, line })
 }
 

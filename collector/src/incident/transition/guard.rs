@@ -36,12 +36,12 @@ pub(super) fn all(missing: Vec<String>) -> Result<(), Refused> {
     if missing.is_empty() { Ok(()) } else { Err(Refused::Guard(missing)) }
 }
 
-/// triaged → containing.
+/// `triaged` → `containing`.
 pub(super) fn start(facts: &IncidentFacts) -> Vec<String> {
     if facts.work.playbooks.is_empty() { vec!["playbook".to_owned()] } else { Vec::new() }
 }
 
-/// containing → investigating.
+/// `containing` → `investigating`.
 pub(super) fn investigate(facts: &IncidentFacts) -> Vec<String> {
     let mut missing = tasks(facts, Phase::Respond);
     if facts.work.evidence.is_none() {
@@ -50,14 +50,14 @@ pub(super) fn investigate(facts: &IncidentFacts) -> Vec<String> {
     missing
 }
 
-/// investigating → notifying.
+/// `investigating` → `notifying`.
 pub(super) fn notify(facts: &IncidentFacts) -> Vec<String> {
     let form = &facts.work.investigation;
     let items = form.missing().into_iter().map(|name| format!("investigation.{name}"));
     items.chain(tasks(facts, Phase::Investigate)).collect()
 }
 
-/// notifying → recovering.
+/// `notifying` → `recovering`.
 pub(super) fn recover(facts: &IncidentFacts) -> Vec<String> {
     let mut missing = open_obligations(facts, ObligationState::lets_recovery_begin);
     missing.extend(tasks(facts, Phase::Notify));
@@ -65,7 +65,7 @@ pub(super) fn recover(facts: &IncidentFacts) -> Vec<String> {
     missing
 }
 
-/// investigating → recovering: nothing is to be reported at all.
+/// `investigating` → `recovering`: nothing is to be reported at all.
 pub(super) fn recover_at_once(facts: &IncidentFacts) -> Vec<String> {
     let mut missing = open_obligations(facts, |state| state == ObligationState::NotApplicable);
     let form = &facts.work.investigation;
@@ -75,7 +75,7 @@ pub(super) fn recover_at_once(facts: &IncidentFacts) -> Vec<String> {
     missing
 }
 
-/// recovering → post_review.
+/// `recovering` → `post_review`.
 pub(super) fn finish(facts: &IncidentFacts, now: Timestamp) -> Vec<String> {
     let mut missing = tasks(facts, Phase::Recover);
     if facts.work.etas.is_empty() {
@@ -91,7 +91,7 @@ pub(super) fn finish(facts: &IncidentFacts, now: Timestamp) -> Vec<String> {
     missing
 }
 
-/// post_review → closed.
+/// `post_review` → `closed`.
 pub(super) fn close(facts: &IncidentFacts) -> Vec<String> {
     let mut missing = open_obligations(facts, ObligationState::is_terminal);
     missing.extend(tasks(facts, Phase::Review));
@@ -102,7 +102,7 @@ pub(super) fn close(facts: &IncidentFacts) -> Vec<String> {
     missing
 }
 
-/// observing → closed.
+/// `observing` → `closed`.
 pub(super) fn expire(facts: &IncidentFacts, now: Timestamp) -> Vec<String> {
     let since = facts.work.observing_since.unwrap_or(now);
     [
@@ -110,7 +110,8 @@ pub(super) fn expire(facts: &IncidentFacts, now: Timestamp) -> Vec<String> {
         ("level_below_medium", facts.severity >= Severity::MEDIUM),
     ]
     .into_iter()
-    .filter_map(|(name, missing)| missing.then(|| name.to_owned()))
+    .filter(|(_, missing)| *missing)
+    .map(|(name, _)| name.to_owned())
     .collect()
 }
 

@@ -19,6 +19,7 @@ const TLP: &[&str] = &["RED", "AMBER+STRICT", "AMBER", "GREEN", "CLEAR"];
 
 impl Draft<'_> {
     /// Actions that move nothing, on an incident that is not over.
+    #[expect(clippy::too_many_lines, reason = "one arm for each action, and the list of those that are none")]
     pub(super) fn record(&mut self, action: &Action) -> Result<(), Refused> {
         match action {
             Action::SetLevel { level, reason } => self.set_level(*level, reason),
@@ -222,7 +223,7 @@ impl Draft<'_> {
 
     fn grant_outside(&mut self, action: &Action) -> Result<(), Refused> {
         guard::reason(action.reason())?;
-        self.effects.push(Effect::Granted(action.clone()));
+        self.effects.push(Effect::Granted(Box::new(action.clone())));
         Ok(())
     }
 }
@@ -239,7 +240,8 @@ fn publication(before: Option<&Publication>, form: &Publication, text: &str) -> 
             ("media", !form.media.iter().any(|one| said(one))),
             ("spokesperson", !said(&form.spokesperson)),
         ];
-        let missing = missing.into_iter().filter_map(|(name, is)| is.then(|| format!("publication.{name}")));
+        let missing =
+            missing.into_iter().filter(|(_, is)| *is).map(|(name, _)| format!("publication.{name}"));
         guard::all(missing.collect())?;
     } else {
         guard::text_of("publication.reason", &form.reason)?;

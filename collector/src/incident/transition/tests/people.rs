@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn propose(facts: &IncidentFacts, who: &Actor, action: Action) -> IncidentFacts {
+fn propose(facts: &IncidentFacts, who: &Actor, action: &Action) -> IncidentFacts {
     let changes = ask(facts, who, action.clone()).unwrap();
     assert_eq!(changes.line.action, format!("propose:{}", action.name()));
     assert_eq!(changes.facts.state, facts.state, "a proposal changes nothing");
@@ -54,7 +54,7 @@ fn auditor_and_administrator_change_nothing_at_all() {
             assert!(matches!(ask(&facts, &actor(role), action), Err(Refused::NotAllowed { .. })), "{role}");
         }
         let proposed =
-            propose(&complete(S::Received), &actor(Role::Reception), Action::Observe { reason: why() });
+            propose(&complete(S::Received), &actor(Role::Reception), &Action::Observe { reason: why() });
         for decision in [Action::Approve { proposal: 1 }, Action::Reject { proposal: 1, reason: why() }] {
             assert!(matches!(ask(&proposed, &actor(role), decision), Err(Refused::NotAllowed { .. })));
         }
@@ -65,7 +65,7 @@ fn auditor_and_administrator_change_nothing_at_all() {
 #[test]
 fn a_proposal_is_done_when_another_person_who_may_approves() {
     let action = Action::Observe { reason: why() };
-    let proposed = propose(&complete(S::Received), &actor(Role::Reception), action.clone());
+    let proposed = propose(&complete(S::Received), &actor(Role::Reception), &action);
     // Its author, even in a role that may; somebody who may only propose, too.
     let same = Actor { name: "reception".to_owned(), ..actor(Role::Control) };
     for (who, refused) in [
@@ -95,13 +95,13 @@ fn a_proposal_is_done_when_another_person_who_may_approves() {
 #[test]
 fn a_proposal_can_be_refused_or_taken_back() {
     let proposed =
-        propose(&complete(S::Received), &actor(Role::Reception), Action::Observe { reason: why() });
+        propose(&complete(S::Received), &actor(Role::Reception), &Action::Observe { reason: why() });
     let reject = |reason: &str| Action::Reject { proposal: 1, reason: reason.to_owned() };
     assert_eq!(
         ask(&proposed, &actor(Role::Control), reject("")).unwrap_err(),
         Refused::Guard(vec!["reason".to_owned()])
     );
-    assert!(ask(&proposed, &actor(Role::BodyOfficer), reject(WHY)).is_err());
+    ask(&proposed, &actor(Role::BodyOfficer), reject(WHY)).unwrap_err();
     for (who, reason) in [(actor(Role::Control), WHY), (actor(Role::Reception), "")] {
         let after = ask(&proposed, &who, reject(reason)).unwrap();
         assert_eq!(after.facts.proposals[0].state, ProposalState::Rejected);
@@ -111,7 +111,7 @@ fn a_proposal_can_be_refused_or_taken_back() {
 
 #[test]
 fn what_is_approved_must_still_be_possible() {
-    let mut proposed = propose(&complete(S::PostReview), &actor(Role::TechSupport), Action::Close);
+    let mut proposed = propose(&complete(S::PostReview), &actor(Role::TechSupport), &Action::Close);
     proposed.obligations[0].state = ObligationState::Applicable;
     let refused = ask(&proposed, &actor(Role::Control), Action::Approve { proposal: 1 }).unwrap_err();
     assert_eq!(refused, Refused::Guard(vec!["obligation:ppc_prelim".to_owned()]));
@@ -135,7 +135,7 @@ fn nobody_calls_a_high_one_a_false_positive_alone() {
                 assert_eq!(ask(&facts, &actor(role), action.clone()).unwrap().facts.state, S::FalsePositive);
                 continue;
             }
-            let proposed = propose(&facts, &actor(role), action.clone());
+            let proposed = propose(&facts, &actor(role), &action);
             assert_eq!(
                 ask(
                     &proposed,
@@ -160,9 +160,9 @@ fn nobody_calls_a_high_one_a_false_positive_alone() {
 #[test]
 fn unmasking_takes_two_and_one_of_the_body() {
     let action = Action::Unmask { what: "10.0.0.5".to_owned(), reason: why() };
-    let granted = Effect::Granted(action.clone());
+    let granted = Effect::Granted(Box::new(action.clone()));
     for author in [Role::Monitor, Role::Control, Role::BodyOfficer, Role::BodyCiso] {
-        let proposed = propose(&complete(S::Investigating), &actor(author), action.clone());
+        let proposed = propose(&complete(S::Investigating), &actor(author), &action);
         for (approver, may) in [
             (Role::Control, false),
             (Role::TechSupport, false),
@@ -174,7 +174,7 @@ fn unmasking_takes_two_and_one_of_the_body() {
             assert_eq!(result.is_ok(), may, "{author} {approver}");
             assert!(result.is_err() || result.unwrap().effects.contains(&granted));
         }
-        assert!(ask(&proposed, &actor(author), Action::Approve { proposal: 1 }).is_err());
+        ask(&proposed, &actor(author), Action::Approve { proposal: 1 }).unwrap_err();
     }
 }
 
@@ -182,12 +182,12 @@ fn unmasking_takes_two_and_one_of_the_body() {
 fn what_is_shared_is_signed_by_control_and_the_ciso() {
     let action = Action::Share { recipient: "JPCERT/CC".to_owned(), tlp: "AMBER".to_owned(), reason: why() };
     for author in [Role::TechSupport, Role::Control, Role::BodyOfficer, Role::BodyCiso, Role::PrefCsirt] {
-        let mut facts = propose(&complete(S::Investigating), &actor(author), action.clone());
+        let mut facts = propose(&complete(S::Investigating), &actor(author), &action);
         let needed = [Role::Control, Role::BodyCiso].into_iter().filter(|role| *role != author);
         let last = needed.clone().next_back().unwrap();
         for role in needed {
             let changes = ask(&facts, &actor(role), Action::Approve { proposal: 1 }).unwrap();
-            let done = changes.effects.contains(&Effect::Granted(action.clone()));
+            let done = changes.effects.contains(&Effect::Granted(Box::new(action.clone())));
             assert_eq!(done, role == last, "{author} {role}");
             facts = changes.facts;
         }
