@@ -31,10 +31,7 @@ pub fn router() -> Router<Console> {
         .route("/incidents", get(incidents).post(work::open))
         .route("/incidents/{id}", get(incident))
         .route("/incidents/{id}/acknowledge", post(work::acknowledge))
-        .route(
-            "/incidents/{id}/actions",
-            post(work::action).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)),
-        )
+        .route("/incidents/{id}/actions", post(work::action).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
         .route("/agents", get(agents))
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))

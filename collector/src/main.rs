@@ -21,7 +21,7 @@ use sekimori_collector::auth::UserName;
 use sekimori_collector::auth::password::hash_password;
 use sekimori_collector::auth::role::Role;
 use sekimori_collector::beside::{open, read_only};
-use sekimori_collector::cli::{AgentCommand, Cli, Command, Init, UserCommand, Verify};
+use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Init, UserCommand, Verify};
 use sekimori_collector::config::{Config, ConfigError};
 use sekimori_collector::exceptions::InForce;
 use sekimori_collector::exceptions::file::FileError;
@@ -85,6 +85,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Verify(args) => return verify(args).await,
+        Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
             let mut file = BundleFile::create(args.output)?;
@@ -100,6 +101,20 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn audit(config: &Path) -> anyhow::Result<ExitCode> {
+    let audited = read_only(config).await?.verify_audit().await?;
+    match audited.broken {
+        None => {
+            print(&format!("{} lines: whole and in order; head {}", audited.lines, audited.head))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(broken) => {
+            print(&format!("{broken}; {} lines before it are good", audited.lines))?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 async fn verify(args: Verify) -> anyhow::Result<ExitCode> {

@@ -4,7 +4,7 @@
 //! (WAL, `synchronous = FULL`). The command line works on the same file beside a running collector.
 
 pub mod account;
-pub mod acknowledge;
+pub mod audit;
 pub mod view;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +24,7 @@ pub mod finding;
 pub mod incident;
 pub mod policy;
 pub mod sensor_watch;
+pub mod work;
 pub mod writer;
 
 /// Connections that read.

@@ -69,7 +69,9 @@ impl ApiError {
                 (StatusCode::NOT_FOUND, "not-found", "Not found")
             }
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Not understood"),
-            Self::Refused(Refused::NotAllowed { .. }) => (StatusCode::FORBIDDEN, "role", "Not with this role"),
+            Self::Refused(Refused::NotAllowed { .. }) => {
+                (StatusCode::FORBIDDEN, "role", "Not with this role")
+            }
             Self::Refused(Refused::SamePerson) => {
                 (StatusCode::FORBIDDEN, "same-person", "Another person must decide")
             }

@@ -14,8 +14,8 @@ use crate::incident::similar::Similar;
 use crate::incident::taxonomy::elsewhere;
 use crate::incident::transition::Offer;
 use crate::store::exception::{ExceptionView, UnknownView};
-use crate::store::work::{NoteView, WorkView};
 use crate::store::view::{AgentView, BatchView, ChangeView, FindingView, IncidentView, RejectionView};
+use crate::store::work::{NoteView, WorkView};
 
 /// An incident, as in lists.
 pub(super) fn incident(view: &IncidentView) -> Value {
@@ -46,8 +46,10 @@ pub(super) fn incident(view: &IncidentView) -> Value {
 pub(super) fn work(view: &WorkView, offers: &[Offer], similar: &[Similar<'_>]) -> Value {
     let facts = &view.facts;
     let others = elsewhere(facts.category);
-    let offer = |one: &Offer| json!({ "action": one.action, "proposes": one.proposes, "missing": one.missing });
-    let note = |one: &NoteView| json!({ "at": one.at, "author": one.author, "role": one.role, "text": one.text });
+    let offer =
+        |one: &Offer| json!({ "action": one.action, "proposes": one.proposes, "missing": one.missing });
+    let note =
+        |one: &NoteView| json!({ "at": one.at, "author": one.author, "role": one.role, "text": one.text });
     let resembles = |one: &Similar<'_>| {
         json!({
             "id": one.past.id, "score": one.score, "because": one.because,

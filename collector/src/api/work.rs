@@ -74,8 +74,10 @@ pub(super) async fn action(
 ) -> Result<Json<Value>, ApiError> {
     authorised(&caller, &headers)?;
     let mut asked = body(asked)?;
-    let version = asked.as_object_mut().and_then(|fields| fields.remove("version")).and_then(|one| one.as_i64());
-    let version = version.ok_or_else(|| ApiError::BadRequest("a whole number \"version\" is needed".to_owned()))?;
+    let version =
+        asked.as_object_mut().and_then(|fields| fields.remove("version")).and_then(|one| one.as_i64());
+    let version =
+        version.ok_or_else(|| ApiError::BadRequest("a whole number \"version\" is needed".to_owned()))?;
     let action = serde_json::from_value(asked).map_err(|cause| ApiError::BadRequest(cause.to_string()))?;
     act(&console, &caller, &id, &Asked { version, action }).await
 }
@@ -86,9 +88,10 @@ async fn act(console: &Console, caller: &Caller, id: &str, asked: &Asked) -> Res
         Acted::Refused(refused) => return Err(ApiError::Refused(refused)),
         Acted::NotFound => return Err(ApiError::NotFound),
     };
-    let proposal = changes.effects.iter().find_map(|effect| {
-        if let Effect::Proposed(n) = effect { Some(*n) } else { None }
-    });
+    let proposal = changes
+        .effects
+        .iter()
+        .find_map(|effect| if let Effect::Proposed(n) = effect { Some(*n) } else { None });
     let view = console.store.incident(id).await?.ok_or(ApiError::NotFound)?;
     let mut out = shape::incident(&view);
     if let Some(fields) = out.as_object_mut() {

@@ -5,8 +5,6 @@ mod effect;
 mod load;
 mod open;
 mod read;
-#[cfg(test)]
-mod tests;
 
 use sekimori_wire::time::Timestamp;
 use serde_json::{Value, json};

@@ -73,7 +73,8 @@ async fn unmerged(tx: &mut Conn, seen: Seen<'_>, from: &str) -> Result<(), Store
             .await
             .map_err(query("move the children of an incident"))?;
     }
-    touch(tx, seen, (from, "released"), |work, level, evidence, stay| work.release(level, stay, evidence)).await
+    touch(tx, seen, (from, "released"), |work, level, evidence, stay| work.release(level, stay, evidence))
+        .await
 }
 
 /// Changes the other incident of a merge: its level by `level`, with a line in both histories.
@@ -85,7 +86,8 @@ async fn touch(
 ) -> Result<(), StoreError> {
     let Some(mut other) = load::facts(tx, id, None).await? else { return Ok(()) };
     let worst = |sql: &'static str| db::query_scalar::<Option<i64>>(sql).bind(id);
-    let level_of = |level: Option<i64>| level.and_then(|level| u8::try_from(level).ok()).and_then(Severity::new);
+    let level_of =
+        |level: Option<i64>| level.and_then(|level| u8::try_from(level).ok()).and_then(Severity::new);
     let failed = "read levels";
     let evidence = worst("SELECT max(severity) FROM findings WHERE incident = $1").fetch_one(&mut *tx).await;
     let stay = worst("SELECT max(severity) FROM incidents WHERE merged_into = $1").fetch_one(&mut *tx).await;

@@ -17,20 +17,18 @@ const ROWS_MAX: i64 = 10_000;
 const SEGMENTS_FROM: i64 = 200;
 
 /// The other incident that an action is about, or that the proposal which it decides is about.
-pub(super) async fn other_of(
-    tx: &mut Conn,
-    id: &str,
-    action: &Action,
-) -> Result<Option<String>, StoreError> {
+pub(super) async fn other_of(tx: &mut Conn, id: &str, action: &Action) -> Result<Option<String>, StoreError> {
     if let Action::Merge { into, .. } = action {
         return Ok(Some(into.clone()));
     }
     if let Action::Unmerge { .. } = action {
-        return db::query_scalar("SELECT merged_into FROM incidents WHERE id = $1 AND merged_into IS NOT NULL")
-            .bind(id)
-            .fetch_optional(tx)
-            .await
-            .map_err(query("read an incident"));
+        return db::query_scalar(
+            "SELECT merged_into FROM incidents WHERE id = $1 AND merged_into IS NOT NULL",
+        )
+        .bind(id)
+        .fetch_optional(tx)
+        .await
+        .map_err(query("read an incident"));
     }
     let Action::Approve { proposal } = action else { return Ok(None) };
     let json: Option<String> =
@@ -43,7 +41,11 @@ pub(super) async fn other_of(
     let Some(json) = json else { return Ok(None) };
     let proposed: Proposal = parsed(&json)?;
     // A proposal never holds a decision about a proposal: this ends.
-    if let Action::Approve { .. } = proposed.action { Ok(None) } else { Box::pin(other_of(tx, id, &proposed.action)).await }
+    if let Action::Approve { .. } = proposed.action {
+        Ok(None)
+    } else {
+        Box::pin(other_of(tx, id, &proposed.action)).await
+    }
 }
 
 /// Locks the rows in the order of their names, so that two who merge in opposite directions wait and do not collide.

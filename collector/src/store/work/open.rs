@@ -66,7 +66,7 @@ pub enum Reporter {
         name: String,
     },
     /// Somebody who gives no name: none is kept.
-    Anonymous,
+    Anonymous {},
 }
 
 impl Reporter {
@@ -74,7 +74,7 @@ impl Reporter {
         match self {
             Self::Staff { name } => json!({ "kind": "staff", "name": name }),
             Self::Outside { name } => json!({ "kind": "outside", "name": name }),
-            Self::Anonymous => json!({ "kind": "anonymous" }),
+            Self::Anonymous {} => json!({ "kind": "anonymous" }),
         }
     }
 }
@@ -99,7 +99,7 @@ impl Intake {
         let long = |text: &str, most: usize| text.chars().nth(most).is_some();
         let nameless = match &self.reporter {
             Reporter::Staff { name } | Reporter::Outside { name } => !said(name) || long(name, TITLE_MAX),
-            Reporter::Anonymous => false,
+            Reporter::Anonymous {} => false,
         };
         [
             ("title", !said(&self.title) || long(&self.title, TITLE_MAX)),
@@ -251,11 +251,7 @@ async fn insert(tx: &mut Conn, new: &New<'_>, now: Timestamp) -> Result<String, 
 }
 
 /// Findings leave for an incident of their own, which somebody has seen: it starts as received.
-pub(super) async fn split_off(
-    tx: &mut Conn,
-    seen: Seen<'_>,
-    findings: &[String],
-) -> Result<(), StoreError> {
+pub(super) async fn split_off(tx: &mut Conn, seen: Seen<'_>, findings: &[String]) -> Result<(), StoreError> {
     let facts = &seen.changes.facts;
     let failed = "split an incident";
     let (subject, title, mode): (String, String, String) =
