@@ -88,6 +88,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
+            exported(&args.config, "export:evidence", &args.incident).await?;
             let mut file = BundleFile::create(args.output)?;
             let lines = evidence::incident(&store, &args.incident, &key, now, &mut file.file).await?;
             file.keep(lines)?;
@@ -95,12 +96,27 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
             let agent = args.agent.map(|agent| agent.to_string());
+            exported(&args.config, "export:batches", "").await?;
             let mut file = BundleFile::create(args.output)?;
             let lines = evidence::store(&store, agent.as_deref(), &key, now, &mut file.file).await?;
             file.keep(lines)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Somebody on the command line takes something out: written down before it is.
+async fn exported(config: &Path, action: &str, incident: &str) -> anyhow::Result<()> {
+    let (_config, store) = open(config).await?;
+    let entry = sekimori_collector::audit::Entry {
+        at: clock::now(),
+        actor: "command line".to_owned(),
+        role: "admin".to_owned(),
+        incident: incident.to_owned(),
+        action: action.to_owned(),
+        ..Default::default()
+    };
+    Ok(store.audit(entry).await?)
 }
 
 async fn audit(config: &Path) -> anyhow::Result<ExitCode> {

@@ -152,7 +152,7 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Response {
-    match read(&console, &visitor, &id, Vec::new()).await {
+    match read(&console, &visitor, &id, &[]).await {
         Ok(Some(page)) => render(&page),
         Ok(None) => error(visitor.lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(visitor.lang, &cause),
@@ -190,7 +190,7 @@ pub(super) async fn read(
     console: &Console,
     visitor: &Visitor,
     id: &str,
-    refused: Vec<String>,
+    refused: &[String],
 ) -> Result<Option<IncidentPage>, StoreError> {
     let page = Page::new(console, visitor, "incidents");
     let lang = page.lang;

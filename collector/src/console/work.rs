@@ -36,9 +36,8 @@ pub(super) struct Panel {
     pub(super) triage: Option<TriageForm>,
     pub(super) investigation: Vec<AnswerRow>,
     pub(super) percent: u8,
-    pub(super) can_record: bool,
-    pub(super) can_work: bool,
-    pub(super) can_waive: bool,
+    /// What this person may do here alone.
+    pub(super) may: Vec<Permission>,
     pub(super) review: ReviewForm,
     pub(super) eta: Option<When>,
     pub(super) evidence: String,
@@ -151,7 +150,7 @@ pub(super) async fn panel(
     console: &Console,
     visitor: &Visitor,
     id: &str,
-    refused: Vec<String>,
+    refused: &[String],
 ) -> Result<Option<Panel>, StoreError> {
     let Some(view) = console.store.work_of(id).await? else { return Ok(None) };
     let compared = console.store.traits_of(id).await?;
@@ -169,7 +168,12 @@ pub(super) async fn panel(
 }
 
 impl Panel {
-    fn new(lang: Lang, visitor: &Visitor, view: &WorkView, refused: Vec<String>) -> Self {
+    /// Whether this person may do it alone.
+    pub(super) fn can(&self, permission: &str) -> bool {
+        self.may.iter().any(|one| one.as_str() == permission)
+    }
+
+    fn new(lang: Lang, visitor: &Visitor, view: &WorkView, refused: &[String]) -> Self {
         let facts = &view.facts;
         let offered = offers(facts, &visitor.user.actor(), now());
         let may = |permission| granted(visitor, facts, permission) == Grant::May;
@@ -206,9 +210,10 @@ impl Panel {
                 })
                 .into(),
             percent: work.investigation.completeness(),
-            can_record: open && may(Permission::Record),
-            can_work: open && may(Permission::Work),
-            can_waive: open && may(Permission::Waive),
+            may: [Permission::Record, Permission::Work, Permission::Waive]
+                .into_iter()
+                .filter(|permission| open && may(*permission))
+                .collect(),
             review: ReviewForm::new(facts),
             eta: work.etas.last().map(|eta| When::from(eta.until)),
             evidence: work.evidence.as_ref().map(|one| shown(&one.what)).unwrap_or_default(),
@@ -390,7 +395,7 @@ pub(super) async fn act(
 
 /// The page again, saying what is missing.
 async fn again(console: &Console, visitor: &Visitor, id: &str, missing: Vec<String>) -> Response {
-    match read(console, visitor, id, missing).await {
+    match read(console, visitor, id, &missing).await {
         Ok(Some(page)) => (StatusCode::UNPROCESSABLE_ENTITY, render(&page)).into_response(),
         Ok(None) => error(visitor.lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(visitor.lang, &cause),

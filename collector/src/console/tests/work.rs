@@ -362,3 +362,92 @@ async fn the_page_has_the_forms_that_the_person_may_send() {
     let english = people.bench.get(&page, &format!("{monitor}; sekimori-lang=en")).await.text;
     assert!(english.contains("Start the first response") && !english.contains('⟦'));
 }
+
+/// A finding of the same attacker, told now.
+fn again(n: u8) -> Record {
+    Record::Finding(Box::new(finding(n)))
+}
+
+#[tokio::test]
+async fn what_is_only_watched_recurs_with_a_new_finding() {
+    let (bench, id) = Bench::filled().await;
+    let mut people = People::of(bench).await;
+    people.must(Role::Monitor, &id, json!({ "action": "observe", "reason": "様子を見る" })).await;
+    people.bench.deliver(vec![again(2)]).await;
+    let after = people.read(&id).await;
+    assert_eq!((&after["state"], &after["findings"]), (&json!("received"), &json!(2)));
+    let line = people.bench.store.audit_of(&id, 1).await.unwrap().remove(0);
+    assert_eq!((line.entry.actor.as_str(), line.entry.action.as_str()), ("system", "recur"));
+    // Once is enough: what is received already stays so.
+    people.bench.deliver(vec![again(3)]).await;
+    assert_eq!(people.read(&id).await["version"], after["version"], "findings alone change no version");
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_merged_incident_joins_the_other() {
+    let (bench, id) = Bench::filled().await;
+    let mut people = People::of(bench).await;
+    let other = people.open(IncidentCategory::ExploitAttempt).await;
+    people.must(Role::Control, &id, json!({ "action": "merge", "into": other, "reason": "同じ攻撃" })).await;
+    people.bench.deliver(vec![again(2)]).await;
+    assert_eq!(people.read(&other).await["findings"], 1);
+    let (open, _) = people.bench.store.incidents(&IncidentFilter::default()).await.unwrap();
+    assert!(open.iter().all(|one| one.category.as_str() != "scan"), "no third one was opened");
+}
+
+#[tokio::test]
+async fn findings_can_leave_for_an_incident_of_their_own() {
+    let (bench, id) = Bench::filled().await;
+    let mut people = People::of(bench).await;
+    people.bench.deliver(vec![again(2)]).await;
+    let ids = people.read(&id).await["findings_detail"].clone();
+    let leaving = ids[0]["finding"]["id"].clone();
+    let action = json!({ "action": "split", "findings": [leaving], "reason": "別の攻撃者" });
+    assert_eq!(people.must(Role::Control, &id, action).await["findings"], 1);
+    let (all, _) = people.bench.store.incidents(&IncidentFilter::default()).await.unwrap();
+    let new = all.iter().find(|one| one.category.as_str() == "scan" && one.id != id).unwrap();
+    let new = people.read(&new.id).await;
+    assert_eq!((&new["state"], &new["findings"]), (&json!("received"), &json!(1)));
+    assert_eq!(new["findings_detail"][0]["finding"]["id"], leaving);
+    assert_eq!(new["work"]["facts"]["split_from"], id);
+    let unknown = json!({ "action": "split", "findings": ["nothing"], "reason": "x" });
+    assert_eq!(people.act(Role::Control, &id, unknown).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn what_comes_again_is_promoted() {
+    let mut bench = Bench::new().await;
+    let small = |n: u8| {
+        let small = Finding { category: Category::C2Beacon, severity: Severity::INFORMATIONAL, ..finding(n) };
+        Record::Finding(Box::new(small))
+    };
+    for n in [1, 2, 2] {
+        bench.deliver(vec![small(n)]).await;
+        assert_eq!(bench.store.incidents(&IncidentFilter::default()).await.unwrap().1, 0, "{n}");
+    }
+    bench.deliver(vec![small(3)]).await;
+    let (opened, _) = bench.store.incidents(&IncidentFilter::default()).await.unwrap();
+    assert_eq!((opened.len(), opened[0].findings, opened[0].severity), (1, 3, Severity::LOW));
+    assert_eq!(opened[0].reason["rule"], "precursor.repeated/1");
+    // The fourth joins what is open.
+    bench.deliver(vec![small(4)]).await;
+    let (opened, _) = bench.store.incidents(&IncidentFilter::default()).await.unwrap();
+    assert_eq!((opened.len(), opened[0].findings), (1, 4));
+}
+
+#[tokio::test]
+async fn a_high_one_is_called_a_false_positive_by_two_persons() {
+    let (bench, id) = Bench::filled().await;
+    let people = People::of(bench).await;
+    let action = json!({ "action": "false_positive", "code": "agreed_test", "reason": "脆弱性診断" });
+    let proposed = people.must(Role::Control, &id, action).await;
+    assert_eq!((&proposed["outcome"], &proposed["state"]), (&json!("proposed"), &json!("detected")));
+    let approve = json!({ "action": "approve", "proposal": 1 });
+    let same = people.act(Role::Control, &id, approve.clone()).await;
+    assert_eq!(same.json()["type"], "urn:sekimori:problem:same-person");
+    assert_eq!(people.act(Role::Monitor, &id, approve.clone()).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(people.must(Role::PrefCsirt, &id, approve).await["state"], "false_positive");
+    let lines = people.bench.store.audit_of(&id, 10).await.unwrap();
+    let actions: Vec<&str> = lines.iter().map(|line| line.entry.action.as_str()).collect();
+    assert_eq!(actions, ["approve:false_positive", "propose:false_positive"]);
+}

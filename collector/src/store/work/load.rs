@@ -115,7 +115,6 @@ pub(super) async fn facts(
 ///
 /// # Errors
 /// If the store fails.
-#[expect(clippy::unused_async, reason = "what must be reported is kept by another part, which reads it here")]
 pub async fn obligations_of(_tx: &mut Conn, _incident: &str) -> Result<Vec<Obligation>, StoreError> {
     Ok(Vec::new())
 }
