@@ -10,6 +10,7 @@
 pub mod api;
 pub mod auth;
 pub mod beside;
+pub mod carry;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -13,6 +13,7 @@
 mod attacks;
 mod benign;
 mod captures;
+mod carry;
 mod console;
 mod corpora;
 mod crash;

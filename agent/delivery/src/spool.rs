@@ -32,12 +32,14 @@ use crate::lanes::Waiting;
 
 use crate::disk::{self, DiskError};
 
+mod carry;
 mod chain;
 mod files;
 mod inspect;
 mod recover;
 mod segment;
 
+pub use carry::waiting;
 pub use chain::{Head, Position, Undeclared};
 pub use inspect::{Inspection, Problem, SegmentInfo, inspect};
 pub use recover::{Recovery, Renewal};

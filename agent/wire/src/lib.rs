@@ -16,6 +16,7 @@
 pub mod ack;
 pub mod alert;
 pub mod batch;
+pub mod bundle;
 mod codec;
 pub mod community;
 pub mod enroll;

@@ -128,7 +128,11 @@ impl Bench {
         let verified = self.from.keys.verify(&envelope).unwrap();
         self.head = (batch.seq, verified.digest());
         let batches = vec![Received { batch: verified, envelope: envelope.to_bytes() }];
-        let outcome = self.writer.commit(Submission { from: self.from.clone(), batches }).await.unwrap();
+        let outcome = self
+            .writer
+            .commit(Submission { from: self.from.clone(), batches, carried: false })
+            .await
+            .unwrap();
         assert!(matches!(outcome, Outcome::Through(_, _)), "{outcome:?}");
     }
 

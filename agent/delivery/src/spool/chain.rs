@@ -113,6 +113,11 @@ impl Chain {
         disk::write_atomic(path, self.to_text().as_bytes())
     }
 
+    /// Where an epoch ends that was given up because of damage.
+    pub(super) fn end_of(&self, epoch: u64) -> Option<u64> {
+        self.cuts.iter().find(|cut| cut.epoch == epoch).map(|cut| cut.seq)
+    }
+
     fn to_text(&self) -> String {
         let file = File {
             head: self.head.at,
