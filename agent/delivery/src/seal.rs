@@ -337,10 +337,11 @@ fn renew(signer: &Signer, lane: Lane, mut renewal: Renewal<'_>, now: Timestamp) 
         epoch = head.at.epoch,
         "batches are damaged on disk: a new epoch declares them"
     );
-    let mut undeclared = renewal.undeclared();
-    undeclared.add(now, "batches damaged in the spool", lost.max(1), bytes);
+    let mut damaged = Undeclared::default();
+    damaged.add(now, "batches damaged in the spool", lost.max(1), bytes);
+    let declared = [renewal.undeclared(), damaged];
     let mut chain = Chain::new(signer, lane, head, (now, Mode::Live));
-    chain.split(undeclared.declaration().into_iter().collect())?;
+    chain.split(declared.iter().filter_map(Undeclared::declaration).collect())?;
     renewal.append(chain.first(), &chain.envelopes)?;
     head = chain.head;
     while let Some(envelopes) = renewal.next_stranded()? {
