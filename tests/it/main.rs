@@ -14,6 +14,7 @@ mod attacks;
 mod benign;
 mod captures;
 mod carry;
+mod catchup;
 mod console;
 mod corpora;
 mod crash;
