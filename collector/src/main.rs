@@ -29,6 +29,7 @@ use sekimori_collector::exceptions::file::FileError;
 use sekimori_collector::fleet::authority::{self, Paths};
 use sekimori_collector::fleet::policy::PolicyError;
 use sekimori_collector::fleet::policy::file::PolicyFileError;
+use sekimori_collector::fleet::trust::Trust;
 use sekimori_collector::server::Server;
 use sekimori_collector::store::writer::Committer;
 use sekimori_collector::{carry, clock, evidence, fleet, init, status, verify};
@@ -79,7 +80,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(fleet::policy::command::run(&command).await?.trim_end())?;
         }
         Command::Status(args) => {
-            let status = status::read(&read_only(&args.config).await?).await?;
+            let trust = to_follow(&Config::load(&args.config)?)?;
+            let status = status::read(&read_only(&args.config).await?, trust.as_deref()).await?;
             if args.json {
                 print(&serde_json::to_string(&status)?)?;
             } else {
@@ -129,6 +131,15 @@ async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
     let Some(bad) = bad else { return Ok(ExitCode::SUCCESS) };
     print(&bad)?;
     Ok(ExitCode::FAILURE)
+}
+
+/// What agents are to follow, while a swap of the CA goes on.
+fn to_follow(config: &Config) -> anyhow::Result<Option<String>> {
+    if !Paths::of(&config.dir).next_ca().exists() {
+        return Ok(None);
+    }
+    let trust = Trust::load(config)?;
+    Ok(trust.swapping.then_some(trust.name))
 }
 
 /// What a good bundle holds.

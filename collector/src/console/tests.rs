@@ -75,7 +75,9 @@ impl Bench {
     async fn with(exceptions: InForce) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(&dir.path().join("s.db")).await.unwrap();
-        for (name, role) in [("monitor", Role::Monitor), ("auditor", Role::Auditor)] {
+        for (name, role) in
+            [("monitor", Role::Monitor), ("auditor", Role::Auditor), ("control", Role::Control)]
+        {
             store.put_user(&name.into(), role, &hash_password(PASSWORD).unwrap(), now()).await.unwrap();
         }
         let (key, _) = SigningKey::generate().unwrap();
@@ -107,7 +109,7 @@ impl Bench {
             wide_area_window: Duration::from_secs(86_400),
         };
         let (writer, _task) = Writer::start(store.clone(), correlation, exceptions);
-        let router = super::router_of(store.clone());
+        let router = super::router_of(store.clone(), None);
         Self { _dir: dir, store, router, writer, key, from, head: (0, Digest::ZERO) }
     }
 
@@ -567,6 +569,7 @@ async fn programs_read_and_acknowledge() {
 async fn streams_are_bounded() {
     let bench = Bench::new().await;
     let console = super::Console {
+        trust: None,
         store: bench.store.clone(),
         guard: Arc::default(),
         streams: Arc::new(tokio::sync::Semaphore::new(0)),
