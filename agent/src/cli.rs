@@ -283,6 +283,14 @@ pub(crate) enum SpoolCommand {
     },
     /// Whether all of it is whole, in order and signed by this agent.
     Verify(StateArg),
+    /// Write what waits in it to a file that `sekimori-collector import` takes in; the running agent may go on.
+    Export {
+        #[command(flatten)]
+        state: StateArg,
+        /// File to write.
+        #[arg(long)]
+        output: PathBuf,
+    },
 }
 
 /// Formats of `replay`.

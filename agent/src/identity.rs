@@ -35,7 +35,8 @@ pub(crate) use enroll::enroll;
 pub(crate) use holder::Holder;
 pub(crate) use renew::{ask_for_rotation, keep_fresh};
 
-use files::{CA, CERTIFICATE, ENROLMENT, Files, Key, SIGNING_KEY, TLS_KEY};
+pub(crate) use files::Key;
+use files::{CA, CERTIFICATE, ENROLMENT, Files, SIGNING_KEY, TLS_KEY};
 
 /// An enrolled agent.
 #[derive(Debug)]
@@ -111,6 +112,22 @@ impl Identity {
             life: Duration::from_secs(enrolment.life_seconds),
             user_key,
         })
+    }
+
+    /// The public keys of a state folder, oldest first, base64url: each with the epoch from which it signs and the voucher
+    /// of the one before it.
+    ///
+    /// # Errors
+    /// As [`Identity::load`].
+    pub(crate) fn public_keys(state: &Path) -> Result<Vec<Key>, IdentityError> {
+        let dir = folder(state);
+        let files = Files::read(&dir)?;
+        let signing = Self::of(&files, &dir)?;
+        if !files.enrolment.keys.is_empty() {
+            return Ok(files.enrolment.keys);
+        }
+        let key = URL_SAFE_NO_PAD.encode(signing.signer.key.verifying_key().as_bytes());
+        Ok(vec![Key { key, from_epoch: 0, voucher: String::new() }])
     }
 
     /// Which agent: the hash of the key that it enrolled with.

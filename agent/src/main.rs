@@ -10,6 +10,7 @@
 
 mod baseline;
 mod capture;
+mod carry;
 mod cli;
 mod clock;
 mod config;
@@ -101,6 +102,9 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Intel(command) => print(&intel::command::run(&command)?)?,
         Command::Exceptions(command) => print(&exceptions::run(&command)?)?,
         Command::Spool(SpoolCommand::Verify(state)) => print(&inspect::spool_verify(&state.state)?)?,
+        Command::Spool(SpoolCommand::Export { state, output }) => {
+            print(&carry::export(&state.state, &output)?)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

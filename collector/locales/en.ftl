@@ -239,6 +239,24 @@ change-acknowledged = Acknowledged
 
 agent = Agent
 agents-none = No agents enrolled
+held = Enrolments that wait
+held-sub = Compare the identifier with the one that the gateway shows, then confirm
+held-follows = Would follow
+held-itself = itself: it has delivered before
+held-ends = which is revoked then
+held-since = Asked first
+held-confirmed = Confirmed; it has not come back yet
+held-confirm = Confirm
+held-waits = Waits for confirmation
+swap = Exchange of the CA and the key for acknowledgements
+swap-followed = { $n ->
+    [one] { $n } agent follows
+   *[other] { $n } agents follow
+}
+swap-behind = Not followed yet
+swap-all = Every agent follows: the exchange can be finished
+renewals-due = Certificates that should have been renewed
+renewals-due-sub = Agents renew theirs before two thirds of its life are over
 agent-state = State
 agent-identity = Identity
 agent-id = Identifier (hash of its key)

@@ -48,6 +48,14 @@ pub enum Command {
     Audit(AuditCommand),
     /// Write what is stored of one incident as a bundle of evidence that `verify` can check without this collector.
     Evidence(Evidence),
+    /// Take in what an agent took out of its spool (`sekimori-agent spool export`), as if it had been delivered.
+    Import {
+        /// Configuration file, as `init` makes it.
+        #[arg(long)]
+        config: PathBuf,
+        /// The file that was carried here.
+        file: PathBuf,
+    },
     /// Write every stored batch as a bundle that `verify` can check without this collector.
     Export(Export),
 }
@@ -101,7 +109,7 @@ pub struct Verify {
     /// Configuration file, as `init` makes it: check the store.
     #[arg(long)]
     pub config: Option<PathBuf>,
-    /// A bundle, as `evidence` and `export` make them.
+    /// A bundle, as `evidence` and `export` make them, or what was carried from an agent's spool.
     pub bundle: Option<PathBuf>,
 }
 

@@ -44,6 +44,7 @@ use crate::api;
 use crate::auth::session::SessionToken;
 use crate::auth::{Guard, LoginError, User};
 use crate::clock::now;
+use crate::fleet::trust::Present;
 use crate::i18n::Lang;
 use crate::server::AppState;
 use crate::store::account::Touch;
@@ -63,17 +64,20 @@ const LIVE_HEADER: HeaderName = HeaderName::from_static("sekimori-live");
 pub struct Console {
     /// Where everything is.
     pub store: Store,
+    /// What the collector trusts; none where nobody renews.
+    trust: Option<Present>,
     guard: Arc<Guard>,
     streams: Arc<Semaphore>,
 }
 
 /// Every route of the console and the API.
 pub fn router(state: AppState) -> Router {
-    router_of(state.store)
+    router_of(state.store, Some(state.trust))
 }
 
-fn router_of(store: Store) -> Router {
-    let console = Console { store, guard: Arc::default(), streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
+fn router_of(store: Store, trust: Option<Present>) -> Router {
+    let console =
+        Console { store, trust, guard: Arc::default(), streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
     Router::new()
         .route("/", get(overview::overview))
         .route("/login", get(login::form).post(login::login))
@@ -85,6 +89,7 @@ fn router_of(store: Store) -> Router {
         .route("/incidents/{id}/act", post(work::act).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
         .route("/agents", get(agents::list))
         .route("/agents/{id}", get(agents::show))
+        .route("/agents/{id}/confirm", post(agents::confirm))
         .route("/intake", get(intake::show))
         .route("/exceptions", get(exceptions::show))
         .route("/policies", get(policies::show))

@@ -13,6 +13,7 @@
 //! | `finding` | a finding or endpoint alert of the incident and the batch that it must be in |
 //! | `head` | of a whole store: where a chain must end |
 //! | `seal` | last: how many lines came before, their SHA-256, the collector's signature over it, and its key |
+//! | `carried` | last, of an agent's spool (`sekimori-agent spool export`): the same, signed by that agent |
 //!
 //! What an agent said is proved by its own signature: its identity is the hash of its key. What the collector says (whose
 //! network an agent watches, when a batch came, the history) is proved by the seal. Whoever checks a bundle compares the
@@ -27,18 +28,14 @@ use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekimori_wire::batch::Batch;
+use sekimori_wire::bundle::{FORMAT, SEAL_LABEL};
 use sekimori_wire::envelope::SigningKey;
 use sekimori_wire::id::Digest;
 use sekimori_wire::record::Record;
 use serde_json::{Value, json};
 
-pub use check::{BadBundle, Checked, check};
+pub use check::{BadBundle, Checked, Sealed, check, check_carried};
 pub use export::{ExportError, incident, store};
-
-/// Of the lines and their meaning; a reader refuses others.
-const FORMAT: u64 = 1;
-/// Label under which the collector signs the digest of a bundle.
-const SEAL_LABEL: &str = "sekimori.evidence.v1";
 
 /// Writes lines and seals them.
 struct Writer<'a, W: Write> {

@@ -39,6 +39,7 @@ pub mod authority;
 pub mod keys;
 pub mod policy;
 pub mod renew;
+pub mod standing;
 pub mod swap;
 pub mod trust;
 pub mod watch;

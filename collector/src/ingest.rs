@@ -62,6 +62,8 @@ pub struct Submission {
     pub from: Registered,
     /// What.
     pub batches: Vec<Received>,
+    /// By hand, in a file: nobody has heard of the agent by that.
+    pub carried: bool,
 }
 
 /// What the writer did with a submission.
@@ -254,7 +256,7 @@ pub fn open(bytes: &[u8], from: Registered) -> Result<Submission, Refusal> {
             Err(_) => break,
         }
     }
-    Ok(Submission { from, batches })
+    Ok(Submission { from, batches, carried: false })
 }
 
 fn verify(envelope: &Envelope, from: &Registered) -> Result<Verified<Batch>, Refusal> {

@@ -11,6 +11,7 @@ pub mod api;
 pub mod audit;
 pub mod auth;
 pub mod beside;
+pub mod carry;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -23,13 +23,16 @@ use sekimori_collector::auth::role::Role;
 use sekimori_collector::beside::{open, read_only};
 use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Init, UserCommand, Verify};
 use sekimori_collector::config::{Config, ConfigError};
+use sekimori_collector::evidence::{Checked, Sealed};
 use sekimori_collector::exceptions::InForce;
 use sekimori_collector::exceptions::file::FileError;
 use sekimori_collector::fleet::authority::{self, Paths};
 use sekimori_collector::fleet::policy::PolicyError;
 use sekimori_collector::fleet::policy::file::PolicyFileError;
+use sekimori_collector::fleet::trust::Trust;
 use sekimori_collector::server::Server;
-use sekimori_collector::{clock, evidence, fleet, init, status, verify};
+use sekimori_collector::store::writer::Committer;
+use sekimori_collector::{carry, clock, evidence, fleet, init, status, verify};
 use sekimori_wire::text::BoundedText;
 
 mod ca;
@@ -77,7 +80,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(fleet::policy::command::run(&command).await?.trim_end())?;
         }
         Command::Status(args) => {
-            let status = status::read(&read_only(&args.config).await?).await?;
+            let trust = to_follow(&Config::load(&args.config)?)?;
+            let status = status::read(&read_only(&args.config).await?, trust.as_deref()).await?;
             if args.json {
                 print(&serde_json::to_string(&status)?)?;
             } else {
@@ -86,6 +90,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Verify(args) => return verify(args).await,
         Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
+        Command::Import { config, file } => import(&config, &file).await?,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
             exported(&args.config, "export:evidence", &args.incident).await?;
@@ -146,11 +151,7 @@ async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
             let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
             match evidence::check(BufReader::new(file)) {
                 Ok(found) => {
-                    print(&format!(
-                        "{} batches of {} agents: whole, in order, signed; {} findings are in their batches; {} chains complete\n\
-                         sealed by the collector's key {}: compare it with the one that you know",
-                        found.batches, found.agents, found.findings, found.chains, found.collector,
-                    ))?;
+                    print(&told(&found))?;
                     None
                 }
                 Err(bad) => Some(bad.to_string()),
@@ -161,6 +162,48 @@ async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
     let Some(bad) = bad else { return Ok(ExitCode::SUCCESS) };
     print(&bad)?;
     Ok(ExitCode::FAILURE)
+}
+
+/// What agents are to follow, while a swap of the CA goes on.
+fn to_follow(config: &Config) -> anyhow::Result<Option<String>> {
+    if !Paths::of(&config.dir).next_ca().exists() {
+        return Ok(None);
+    }
+    let trust = Trust::load(config)?;
+    Ok(trust.swapping.then_some(trust.name))
+}
+
+/// What a good bundle holds.
+fn told(found: &Checked) -> String {
+    let batches = format!("{} batches of {} agents: whole, in order, signed", found.batches, found.agents);
+    match &found.sealed {
+        Sealed::Not => batches,
+        Sealed::Agent(agent) => format!("{batches}; taken from its spool by agent {agent}"),
+        Sealed::Collector(key) => format!(
+            "{batches}; {} findings are in their batches; {} chains complete\n\
+             sealed by the collector's key {key}: compare it with the one that you know",
+            found.findings, found.chains,
+        ),
+    }
+}
+
+/// Takes in what was carried here.
+async fn import(config: &Path, file: &Path) -> anyhow::Result<()> {
+    let (config, store) = open(config).await?;
+    let exceptions = InForce::load(&config.exceptions, config.agents_own)?;
+    let committer = Committer::new(store.clone(), config.correlation, exceptions);
+    let imported = carry::import(&store, &committer, file).await;
+    store.close().await;
+    let imported = imported?;
+    let agent = imported.agent.map(|agent| agent.to_string()).unwrap_or_default();
+    print(&format!(
+        "{} batches of agent {agent}: {} stored, {} were here already",
+        imported.batches, imported.stored, imported.known
+    ))?;
+    for (lane, head) in imported.heads {
+        print(&format!("{lane}: through {}/{}", head.epoch, head.through))?;
+    }
+    Ok(())
 }
 
 /// The key that signs acknowledgements seals bundles too.

@@ -58,6 +58,8 @@ pub struct AppState {
     pub store: Store,
     /// What the collector runs with.
     pub config: Arc<Config>,
+    /// What it shows, signs and trusts.
+    pub trust: Present,
 }
 
 /// What ingest and enrolment get; cheap to clone.
@@ -147,7 +149,11 @@ impl Server {
                 self.console,
                 door(
                     Entrance::ServerOnly,
-                    console::router(AppState { store: store.clone(), config: Arc::clone(&config) }),
+                    console::router(AppState {
+                        store: store.clone(),
+                        config: Arc::clone(&config),
+                        trust: present.clone(),
+                    }),
                 ),
             ),
         ];

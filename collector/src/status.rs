@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::clock::{self, from_stored};
 use crate::exceptions::{days_left, ending_within};
 use crate::fleet;
+use crate::fleet::standing::{Standing, standing};
 use crate::store::exception::{ExceptionView, UnknownView};
 use crate::store::{Store, StoreError, query};
 use crate::verify;
@@ -30,6 +31,8 @@ pub struct Status {
     pub exceptions_unknown: Vec<UnknownStatus>,
     /// Why the files of exceptions were not taken when they were read last.
     pub exceptions_error: Option<String>,
+    /// Enrolments to confirm, followers of a swap, certificates that should have been renewed.
+    pub fleet: Standing,
     /// Every counter.
     pub counters: BTreeMap<String, i64>,
 }
@@ -110,11 +113,11 @@ pub struct AgentStatus {
     pub through: i64,
 }
 
-/// Reads everything.
+/// Reads everything; `trust` names what agents are to follow while a swap of the CA goes on.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub async fn read(store: &Store) -> Result<Status, StoreError> {
+pub async fn read(store: &Store, trust: Option<&str>) -> Result<Status, StoreError> {
     let mut incidents = incidents(store).await?;
     let verified = verify::incidents(store, incidents.iter().map(|one| one.id.as_str())).await?;
     for (incident, verified) in incidents.iter_mut().zip(verified) {
@@ -137,6 +140,7 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
         exceptions: exceptions(store).await?,
         exceptions_unknown: unknown(store).await?,
         exceptions_error: store.exceptions_read().await?.and_then(|read| read.error),
+        fleet: standing(store, trust, clock::now()).await?,
         counters: counters.into_iter().collect(),
     })
 }
@@ -183,6 +187,7 @@ impl std::fmt::Display for Status {
             let name = BoundedText::<256>::new(&one.name);
             writeln!(f, "  {}  {}  {name}  last seen {seen}, batch {}", one.id, one.body, one.through)?;
         }
+        self.fmt_fleet(f)?;
         self.fmt_exceptions(f)?;
         writeln!(f, "counters:")?;
         self.counters.iter().try_for_each(|(name, value)| writeln!(f, "  {name} {value}"))
@@ -190,6 +195,26 @@ impl std::fmt::Display for Status {
 }
 
 impl Status {
+    fn fmt_fleet(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = BoundedText::<64>::new;
+        for one in &self.fleet.held {
+            let state = if one.confirmed { "confirmed" } else { "WAITS FOR `agent confirm`" };
+            let (agent, body, name) = (&one.agent, &one.body, shown(&one.name));
+            writeln!(f, "  held  {agent}  {body}  {name}  {state}, would follow {}", one.replaces)?;
+        }
+        if let Some(swap) = &self.fleet.swap {
+            writeln!(f, "swap of the CA: {} agents follow, {} do not yet", swap.followed, swap.behind.len())?;
+            for one in &swap.behind {
+                writeln!(f, "  not followed  {}  {}  {}", one.id, one.body, shown(&one.name))?;
+            }
+        }
+        for one in &self.fleet.renewals_due {
+            let (id, body, name) = (&one.id, &one.body, shown(&one.name));
+            writeln!(f, "  NOT RENEWED  {id}  {body}  {name}  certificate until {}", one.expires)?;
+        }
+        Ok(())
+    }
+
     fn fmt_exceptions(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shown = BoundedText::<1024>::new;
         writeln!(f, "exceptions: {}", self.exceptions.len())?;

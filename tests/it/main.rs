@@ -13,6 +13,8 @@
 mod attacks;
 mod benign;
 mod captures;
+mod carry;
+mod catchup;
 mod console;
 mod corpora;
 mod crash;

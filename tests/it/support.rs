@@ -120,6 +120,13 @@ impl Running {
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
+    /// Memory that is no file's, in KiB; `None` once it has ended.
+    pub(crate) fn anonymous_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+
     pub(crate) fn has_ended(&mut self) -> bool {
         self.0.try_wait().expect("our own child").is_some()
     }
@@ -198,6 +205,10 @@ impl Collector {
 
     pub(crate) fn kill_hard(&mut self) {
         self.running.take().expect("it runs").kill_hard();
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().expect("it runs")
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -292,7 +303,7 @@ impl Agent {
         ["urgent", "detail"].iter().filter_map(|lane| spool[lane]["pending_batches"].as_u64()).sum()
     }
 
-    fn spool(&self) -> Value {
+    pub(crate) fn spool(&self) -> Value {
         let mut command = Command::new(program("sekimori-agent"));
         command.args(["spool", "inspect", "--json", "--state"]).arg(&self.state);
         serde_json::from_str(&run_ok(&mut command)).expect("JSON from spool inspect")

@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod bench;
+mod catchup;
 mod check;
 mod command;
 mod conformance;
@@ -35,6 +36,8 @@ cargo xtask <command>
   sim [--runs N] [--seed S] [--mistake M]
                     delivery under simulated disks, networks and clocks: on from the last seed, or one seed; a mistake must be found
   kills [--runs N]  kill -9 of agent and collector under load, N times; then every alert is there once
+  catchup [--hours N]
+                    a collector away for a week of event time, then back: order, rate and memory, with tests/catchup.tsv
   bench [--peers] [--rounds N] [--packets N] [--file PCAP]... [--only NAME]... [--agent FILE] [--json FILE] [--check]
                     what a packet costs in replay, beside the peers that are installed (--peers installs them)
   bench --live [--file PCAP]...
@@ -87,6 +90,11 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["kills", rest @ ..] => match kills::Options::parse(rest) {
             Some(options) if kills::run(&root, &options)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["catchup", rest @ ..] => match catchup::Options::parse(rest) {
+            Some(options) if catchup::run(&root, &options)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),
             None => return Ok(usage()),
         },

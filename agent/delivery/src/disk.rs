@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// What could not be done to which file.
@@ -64,6 +64,13 @@ pub fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), DiskErro
     at("write", path, before(Step::Content, path).and_then(|()| file.write_all(bytes)))
 }
 
+/// Writes over bytes that the file has: a full disk has room for that (one that copies on write may not).
+pub fn overwrite(file: &File, path: &Path, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+    #[cfg(any(test, feature = "fault"))]
+    fault::tear_over(file, path, offset, bytes);
+    at("write", path, before(Step::Overwrite, path).and_then(|()| file.write_all_at(bytes, offset)))
+}
+
 /// Cuts a file.
 pub fn truncate(file: &File, path: &Path, bytes: u64) -> Result<(), DiskError> {
     at("cut", path, before(Step::Cut, path).and_then(|()| file.set_len(bytes)))
@@ -90,6 +97,7 @@ pub fn sync_dir(path: &Path) -> Result<(), DiskError> {
 enum Step {
     Create,
     Content,
+    Overwrite,
     Cut,
     Sync,
     Rename,

@@ -12,7 +12,7 @@ use sekimori_wire::batch::Lane;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::spool::{self, Inspection, Spool, SpoolError};
+use crate::spool::{self, Inspection, Position, Spool, SpoolError};
 use sekimori_wire::keyring::KeyRing;
 
 /// Folder of the detail lane within that of the urgent one.
@@ -137,6 +137,22 @@ impl Inspected {
     pub const fn all(&self) -> [(Lane, &Inspection); 2] {
         [(Lane::Urgent, &self.urgent), (Lane::Detail, &self.detail)]
     }
+}
+
+/// Hands every batch that waits to `take`, in the order of delivery, and changes nothing. See [`spool::waiting`].
+///
+/// # Errors
+/// As [`spool::waiting`].
+pub fn waiting<E: From<SpoolError>>(
+    dir: &Path,
+    mut take: impl FnMut(Lane, Position, &[u8]) -> Result<(), E>,
+) -> Result<u64, E> {
+    let urgent = spool::waiting(dir, |at, raw| take(Lane::Urgent, at, raw))?;
+    let detail = dir.join(DETAIL);
+    if !detail.is_dir() {
+        return Ok(urgent);
+    }
+    Ok(urgent + spool::waiting(&detail, |at, raw| take(Lane::Detail, at, raw))?)
 }
 
 /// Reads every record of both spools in `dir` and changes nothing. See [`spool::inspect`].

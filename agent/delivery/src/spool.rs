@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/<epoch>-<first number>.seg   append-only records (segment), in order; whole files go when acknowledged
-//! DIR/chain                        how far was sealed and acknowledged, what is still to be declared (chain)
+//! DIR/chain                        how far was sealed and acknowledged, what is still to be declared: written in place (chain)
 //! DIR/lock                         held by the one process that may write
 //! ```
 //!
@@ -10,9 +10,9 @@
 //! 1. `append` writes the records and syncs the segment (and the folder, for a new file). A crash before that leaves a
 //!    torn end that `open` cuts, or whole records that it keeps: nobody has seen their numbers yet.
 //! 2. It then writes `chain`. A crash before that leaves the segments ahead of `chain`; `open` believes the segments.
-//! 3. Only then can `oldest_unacked` see the records, so whatever was sent is known to `chain` (unless a full disk had no
-//!    room for it: delivering goes on, since that may make room). Where `chain` is ahead of
-//!    the segments, the disk has lost what it had promised: the numbers are not used again; [`Renewal`] starts a new epoch.
+//! 3. Only then can `oldest_unacked` see the records, so whatever was sent is known to `chain`, which needs no room for it.
+//!    Where `chain` is ahead of the segments, the disk has lost what it had promised: the numbers are not used again;
+//!    [`Renewal`] starts a new epoch.
 //! 4. `acknowledge` writes `chain`, then removes files. A crash before either sends again what the collector has, and it
 //!    acknowledges again. The name of the first file tells what was removed, should `chain` be older.
 //!
@@ -32,17 +32,19 @@ use crate::lanes::Waiting;
 
 use crate::disk::{self, DiskError};
 
+mod carry;
 mod chain;
 mod files;
 mod inspect;
 mod recover;
 mod segment;
 
+pub use carry::waiting;
 pub use chain::{Head, Position, Undeclared};
 pub use inspect::{Inspection, Problem, SegmentInfo, inspect};
 pub use recover::{Recovery, Renewal};
 
-use chain::Chain;
+use chain::{Chain, ChainFile};
 use files::Files;
 
 /// A file is ended at this size, so that what is acknowledged can be removed piece by piece.
@@ -51,7 +53,6 @@ const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 /// The spool of one agent. All methods block on the disk.
 #[derive(Debug)]
 pub struct Spool {
-    dir: PathBuf,
     max_bytes: AtomicU64,
     state: Mutex<State>,
     /// Told how many batches wait, as this lane.
@@ -63,6 +64,7 @@ pub struct Spool {
 #[derive(Debug)]
 struct State {
     chain: Chain,
+    file: ChainFile,
     files: Files,
     /// Where the chain is broken; `None` once renewed.
     broken: Option<recover::Broken>,
@@ -72,6 +74,27 @@ impl State {
     fn pending(&self) -> u64 {
         self.files.count_after(self.chain.acked)
     }
+
+    /// After the fact: the segments alone would tell the same after a crash, less sure about damage. So a disk that cannot write
+    /// this file is no reason to fail. Says whether it was written.
+    fn write_chain(&mut self) -> bool {
+        told(self.file.write(&self.chain))
+    }
+
+    /// What was read back is not what was written: the next opening looks at everything.
+    fn suspect(&mut self, error: &SpoolError) {
+        if matches!(error, SpoolError::Damaged { .. }) && !self.chain.suspect {
+            self.chain.suspect = true;
+            told(self.file.write_both(&self.chain));
+        }
+    }
+}
+
+fn told(written: Result<(), DiskError>) -> bool {
+    if let Err(error) = &written {
+        tracing::warn!(error = error as &dyn std::error::Error, "the chain file stays behind");
+    }
+    written.is_ok()
 }
 
 impl Spool {
@@ -103,7 +126,6 @@ impl Spool {
         }
         let (state, recovery) = recover::recover(dir, segment_bytes)?;
         Ok(Self {
-            dir: dir.to_owned(),
             max_bytes: AtomicU64::new(max_bytes),
             state: Mutex::new(state),
             told: None,
@@ -137,8 +159,8 @@ impl Spool {
             return Ok(());
         }
         let mut chain = state.chain.clone();
-        chain.head = Head { at: Position { epoch, seq: 0 }, digest: Digest::ZERO };
-        chain.write(&self.chain_path())?;
+        chain.begin(epoch);
+        state.file.write(&chain)?;
         state.chain = chain;
         Ok(())
     }
@@ -165,7 +187,8 @@ impl Spool {
         let last = Position { epoch: first.epoch, seq: first.seq + envelopes.len() as u64 - 1 };
         chain.head = Head { at: last, digest: newest.digest() };
         chain.undeclared = Undeclared::default();
-        let known = self.write_chain(chain);
+        let known = state.write_chain();
+        let State { chain, files, .. } = &mut *state;
         files.remove_through(chain.acked, known);
         self.tell_pending(&state);
         Ok(())
@@ -181,11 +204,12 @@ impl Spool {
         max_envelopes: usize,
         max_bytes: usize,
     ) -> Result<Vec<(Position, Envelope)>, SpoolError> {
-        let state = self.state();
+        let mut state = self.state();
         if let Some(broken) = &state.broken {
             return Err(SpoolError::Broken { batches: broken.lost_batches });
         }
-        state.files.read_after(state.chain.acked, max_envelopes, max_bytes)
+        let read = state.files.read_after(state.chain.acked, max_envelopes, max_bytes);
+        read.inspect_err(|error| state.suspect(error))
     }
 
     /// The digest of a batch that is still here.
@@ -193,14 +217,15 @@ impl Spool {
     /// # Errors
     /// If the disk fails.
     pub fn digest_of(&self, at: Position) -> Result<Option<Digest>, SpoolError> {
-        let state = self.state();
+        let mut state = self.state();
         if at == state.chain.head.at {
             return Ok(Some(state.chain.head.digest));
         }
         if at.seq == 0 || !state.files.holds(at) {
             return Ok(None);
         }
-        let found = state.files.read_after(Position { seq: at.seq - 1, ..at }, 1, 1)?;
+        let found = state.files.read_after(Position { seq: at.seq - 1, ..at }, 1, 1);
+        let found = found.inspect_err(|error| state.suspect(error))?;
         Ok(found.first().filter(|(position, _)| *position == at).map(|(_, envelope)| envelope.digest()))
     }
 
@@ -214,13 +239,14 @@ impl Spool {
     /// Everything up to and including `through` is committed by the collector: whole files of it are removed.
     pub fn acknowledge(&self, through: Position) {
         let mut state = self.state();
-        let State { chain, files, .. } = &mut *state;
+        let chain = &mut state.chain;
         if through <= chain.acked || through > chain.head.at {
             return;
         }
         chain.acked = through;
-        let known = self.write_chain(chain);
-        files.remove_through(through, known);
+        chain.forget();
+        let known = state.write_chain();
+        state.files.remove_through(through, known);
         self.tell_pending(&state);
     }
 
@@ -232,8 +258,9 @@ impl Spool {
     /// Remembers losses until the next append declares them.
     pub fn set_undeclared(&self, undeclared: Undeclared) {
         let mut state = self.state();
-        state.chain.undeclared = undeclared;
-        self.write_chain(&state.chain);
+        let State { chain, file, .. } = &mut *state;
+        chain.undeclared = undeclared;
+        told(file.write_both(chain));
     }
 
     /// Batches that are not acknowledged.
@@ -284,21 +311,6 @@ impl Spool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn chain_path(&self) -> PathBuf {
-        chain_path(&self.dir)
-    }
-
-    /// After the fact: the segments alone would tell the same after a crash, less sure about damage. So a disk that has no
-    /// room for this file (and may get some by what follows) is no reason to fail.
-    /// Says whether it was written.
-    fn write_chain(&self, chain: &Chain) -> bool {
-        let written = chain.write(&self.chain_path());
-        if let Err(error) = &written {
-            tracing::warn!(error = error as &dyn std::error::Error, "the chain file stays behind");
-        }
-        written.is_ok()
     }
 }
 

@@ -56,11 +56,11 @@ pub(super) struct Enrolment {
 
 /// One of the agent's public keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Key {
-    pub(super) key: String,
-    pub(super) from_epoch: u64,
+pub(crate) struct Key {
+    pub(crate) key: String,
+    pub(crate) from_epoch: u64,
     /// Of the key before it; empty for the first.
-    pub(super) voucher: String,
+    pub(crate) voucher: String,
 }
 
 /// What renewals change.

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `limits`, `time`, `text`, `id`, `community`, `finding`, `exception`, `alert`, `record`,
-//! `batch`, (`codec`, `envelope`, `ack`, `policy`: one layer, they carry each other), `intel_bundle`, `keyring`, `enroll`, `renew`.
+//! `batch`, (`codec`, `envelope`, `ack`, `policy`: one layer, they carry each other), `bundle`, `intel_bundle`, `keyring`, `enroll`,
+//! `renew`.
 //!
 //! Invariants: no IO, no clock, no threads, no chance; only [`Envelope::verify`](envelope::Envelope::verify) makes a
 //! [`Verified`](envelope::Verified); a signature covers the exact bytes stored and sent, never a re-encoding; decoding
@@ -16,6 +17,7 @@
 pub mod ack;
 pub mod alert;
 pub mod batch;
+pub mod bundle;
 mod codec;
 pub mod community;
 pub mod enroll;

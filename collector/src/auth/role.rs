@@ -50,6 +50,21 @@ impl Role {
     pub const FIRST: Self = Self::Control;
 }
 
+impl Role {
+    /// May let in an agent whose enrolment is held: who answers for the system, or for the work of the SOC.
+    pub const fn may_confirm_agents(self) -> bool {
+        match self {
+            Self::Control | Self::PrefCsirt | Self::Admin => true,
+            Self::Reception
+            | Self::Monitor
+            | Self::TechSupport
+            | Self::BodyOfficer
+            | Self::BodyCiso
+            | Self::Auditor => false,
+        }
+    }
+}
+
 impl core::fmt::Display for Role {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.as_str())

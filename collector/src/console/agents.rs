@@ -3,18 +3,24 @@
 use std::time::Duration;
 
 use askama::Template;
+use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
-use sekimori_wire::id::Digest;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use sekimori_wire::id::{AgentId, Digest};
 use sekimori_wire::time::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::evidence::{list_of, text};
 use super::page::{Mark, Page, When, bytes, error, failed, number, render, shown};
 use super::{Console, Visitor};
 use crate::clock::from_stored;
+use crate::fleet::admission;
 use crate::fleet::policy::command::Reported;
+use crate::fleet::standing::{Due, Standing, standing};
+use crate::fleet::swap::Behind;
+use crate::fleet::trust::Present;
 use crate::i18n::Lang;
 use crate::store::StoreError;
 use crate::store::view::AgentView;
@@ -30,6 +36,10 @@ const CERTIFICATE_SOON: Duration = Duration::from_secs(14 * 86_400);
 #[template(path = "agents.html")]
 struct AgentsPage {
     page: Page,
+    held: Vec<HeldLine>,
+    may_confirm: bool,
+    swap: Option<(String, Vec<FleetLine>)>,
+    due: Vec<FleetLine>,
     rows: Vec<AgentRow>,
     total: String,
 }
@@ -174,6 +184,57 @@ pub(super) struct HealthView {
     pub(super) counters: Vec<(String, String)>,
 }
 
+/// An enrolment that waits.
+#[derive(Debug)]
+struct HeldLine {
+    agent: String,
+    replaces: String,
+    name: String,
+    code: String,
+    since: When,
+    ago: String,
+    confirmed: bool,
+}
+
+/// An agent that has something still to do.
+#[derive(Debug)]
+struct FleetLine {
+    id: String,
+    name: String,
+    code: String,
+    /// When its certificate ends, where that is what it is about.
+    expires: Option<When>,
+}
+
+/// A form of this page.
+#[derive(Debug, Deserialize)]
+pub(super) struct Confirm {
+    csrf: String,
+}
+
+/// `POST /agents/{id}/confirm`: lets in the agent that waits under this identity.
+pub(super) async fn confirm(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Form(form): Form<Confirm>,
+) -> Response {
+    if form.csrf != visitor.token.csrf() || !visitor.user.role.may_confirm_agents() {
+        return error(visitor.lang, StatusCode::FORBIDDEN);
+    }
+    let Ok(agent) = id.parse::<AgentId>() else { return error(visitor.lang, StatusCode::NOT_FOUND) };
+    match admission::confirm(&console.store, agent).await {
+        Ok(true) => {
+            let (by, role) = (&visitor.user.name, visitor.user.role);
+            tracing::info!(%agent, %by, %role, "an enrolment that was held is confirmed");
+            Redirect::to("/agents").into_response()
+        }
+        // Somebody else was faster, or it does not wait any more.
+        Ok(false) => error(visitor.lang, StatusCode::CONFLICT),
+        Err(cause) => failed(visitor.lang, &cause),
+    }
+}
+
 /// `GET /agents`.
 pub(super) async fn list(State(console): State<Console>, visitor: Visitor) -> Response {
     match read(&console, &visitor).await {
@@ -186,7 +247,36 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<AgentsPage, StoreE
     let page = Page::new(console, visitor, "agents");
     let rows: Vec<AgentRow> =
         console.store.agents().await?.into_iter().map(|agent| AgentRow::new(&page, agent)).collect();
-    Ok(AgentsPage { total: page.n("total-agents", rows.len()), rows, page })
+    let trust = console.trust.as_ref().and_then(Present::to_follow);
+    let Standing { held, swap, renewals_due } = standing(&console.store, trust.as_deref(), page.now).await?;
+    let held = held.into_iter().map(|one| HeldLine {
+        agent: one.agent,
+        replaces: one.replaces,
+        name: shown(&one.name),
+        code: one.body,
+        since: When::from(one.since),
+        ago: page.ago(one.since),
+        confirmed: one.confirmed,
+    });
+    let behind =
+        |one: Behind| FleetLine { id: one.id, name: shown(&one.name), code: one.body, expires: None };
+    let due = |one: Due| FleetLine {
+        id: one.id,
+        name: shown(&one.name),
+        code: one.body,
+        expires: Some(When::from(one.expires)),
+    };
+    Ok(AgentsPage {
+        held: held.collect(),
+        may_confirm: visitor.user.role.may_confirm_agents(),
+        swap: swap.map(|swap| {
+            (page.n("swap-followed", swap.followed), swap.behind.into_iter().map(behind).collect())
+        }),
+        due: renewals_due.into_iter().map(due).collect(),
+        total: page.n("total-agents", rows.len()),
+        rows,
+        page,
+    })
 }
 
 /// `GET /agents/{id}`.

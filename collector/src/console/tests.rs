@@ -76,7 +76,9 @@ impl Bench {
     async fn with(exceptions: InForce) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = crate::store::testing::store(&dir.path().join("s.db")).await;
-        for (name, role) in [("monitor", Role::Monitor), ("auditor", Role::Auditor)] {
+        for (name, role) in
+            [("monitor", Role::Monitor), ("auditor", Role::Auditor), ("control", Role::Control)]
+        {
             store.put_user(&name.into(), role, &hash_password(PASSWORD).unwrap(), now()).await.unwrap();
         }
         let (key, _) = SigningKey::generate().unwrap();
@@ -108,7 +110,7 @@ impl Bench {
             wide_area_window: Duration::from_secs(86_400),
         };
         let (writer, _task) = Writer::start(store.clone(), correlation, exceptions);
-        let router = super::router_of(store.clone());
+        let router = super::router_of(store.clone(), None);
         Self { _dir: dir, store, router, writer, key, from, head: (0, Digest::ZERO) }
     }
 
@@ -130,7 +132,11 @@ impl Bench {
         let verified = self.from.keys.verify(&envelope).unwrap();
         self.head = (batch.seq, verified.digest());
         let batches = vec![Received { batch: verified, envelope: envelope.to_bytes() }];
-        let outcome = self.writer.commit(Submission { from: self.from.clone(), batches }).await.unwrap();
+        let outcome = self
+            .writer
+            .commit(Submission { from: self.from.clone(), batches, carried: false })
+            .await
+            .unwrap();
         assert!(matches!(outcome, Outcome::Through(_, _)), "{outcome:?}");
     }
 
@@ -564,6 +570,7 @@ async fn programs_read_and_acknowledge() {
 async fn streams_are_bounded() {
     let bench = Bench::new().await;
     let console = super::Console {
+        trust: None,
         store: bench.store.clone(),
         guard: Arc::default(),
         streams: Arc::new(tokio::sync::Semaphore::new(0)),

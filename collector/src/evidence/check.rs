@@ -6,6 +6,8 @@ use std::io::{BufRead, Read as _};
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use sekimori_wire::batch::Lane;
+use sekimori_wire::bundle::CARRY_LABEL;
 use sekimori_wire::envelope::{Envelope, VerifyingKey};
 use sekimori_wire::id::{AgentId, Digest};
 use sekimori_wire::keyring::KeyRing;
@@ -13,7 +15,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{FORMAT, SEAL_LABEL, hexadecimal, iter_said, without_body};
+use super::{FORMAT, SEAL_LABEL, iter_said, without_body};
 
 /// Longest line: a batch in base64 and its names.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
@@ -33,8 +35,20 @@ pub struct Checked {
     pub findings: u64,
     /// Of a whole store: chains that are complete to their end.
     pub chains: u64,
-    /// Hash of the collector's key that sealed it, hexadecimal.
-    pub collector: String,
+    /// By whom.
+    pub sealed: Sealed,
+}
+
+/// Who signed the last line of a bundle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sealed {
+    /// Nobody yet.
+    #[default]
+    Not,
+    /// A collector whose key has this hash, hexadecimal.
+    Collector(String),
+    /// The agent whose spool it is from.
+    Agent(AgentId),
 }
 
 /// The first line that is not good, and why.
@@ -59,6 +73,7 @@ enum Line {
     Finding { agent: String, lane: u64, epoch: u64, seq: u64, finding: Value },
     Head { agent: String, lane: u64, epoch: u64, through: u64, digest: String },
     Seal { lines: u64, sha256: String, collector_key: String, signature: String },
+    Carried { lines: u64, sha256: String, agent: String, signature: String },
 }
 
 /// What a bundle is of.
@@ -67,6 +82,7 @@ enum Line {
 enum Of {
     Incident(IgnoredAny),
     Store {},
+    Spool {},
 }
 
 /// A batch's name: agent, lane, epoch, number.
@@ -81,8 +97,7 @@ struct Last {
 struct Reader {
     line: u64,
     digest: Context,
-    /// Every chain must be there from its first batch on.
-    complete: bool,
+    of: Of,
     agents: HashMap<String, KeyRing>,
     last: Option<Last>,
     /// Ends of the chains that were read.
@@ -96,11 +111,33 @@ struct Reader {
 ///
 /// # Errors
 /// The first line that is not good.
-pub fn check(mut from: impl BufRead) -> Result<Checked, BadBundle> {
+pub fn check(from: impl BufRead) -> Result<Checked, BadBundle> {
+    read(from, drop)
+}
+
+/// The same for what was carried from an agent's spool; each batch that is good so far is handed to `take` as it is read, and
+/// only the end tells whether all of it is.
+///
+/// # Errors
+/// The first line that is not good.
+pub fn check_carried(
+    from: impl BufRead,
+    take: impl FnMut((Lane, Envelope)),
+) -> Result<(AgentId, Checked), BadBundle> {
+    let found = read(from, take)?;
+    match found.sealed {
+        Sealed::Agent(agent) => Ok((agent, found)),
+        Sealed::Not | Sealed::Collector(_) => {
+            Err(BadBundle { line: 1, why: "this is not what an agent took out of its spool".to_owned() })
+        }
+    }
+}
+
+fn read(mut from: impl BufRead, mut take: impl FnMut((Lane, Envelope))) -> Result<Checked, BadBundle> {
     let mut reader = Reader {
         line: 0,
         digest: Context::new(&SHA256),
-        complete: false,
+        of: Of::Store {},
         agents: HashMap::new(),
         last: None,
         ends: HashMap::new(),
@@ -127,8 +164,10 @@ pub fn check(mut from: impl BufRead) -> Result<Checked, BadBundle> {
         if matches!(line, Line::Bundle { .. }) != (reader.line == 1) {
             return Err(reader.bad("a bundle begins with its header, once"));
         }
-        sealed = matches!(line, Line::Seal { .. });
-        reader.take(line)?;
+        sealed = matches!(line, Line::Seal { .. } | Line::Carried { .. });
+        if let Some(envelope) = reader.take(line)? {
+            take(envelope);
+        }
         if !sealed {
             reader.digest.update(&text);
         }
@@ -140,51 +179,52 @@ impl Reader {
         BadBundle { line: self.line, why: why.to_owned() }
     }
 
-    fn take(&mut self, line: Line) -> Result<(), BadBundle> {
+    /// Checks a line; the batch, if it is one.
+    fn take(&mut self, line: Line) -> Result<Option<(Lane, Envelope)>, BadBundle> {
         match line {
-            Line::Bundle { format: FORMAT, of } => {
-                self.complete = match of {
-                    Of::Incident(_) => false,
-                    Of::Store {} => true,
-                };
-                Ok(())
-            }
+            Line::Bundle { format: FORMAT, of } => self.of = of,
             Line::Bundle { format, .. } => {
-                Err(self.bad(&format!("format {format} is not known to this version")))
+                return Err(self.bad(&format!("format {format} is not known to this version")));
             }
-            Line::Agent { id, key } => self.agent(id, &key),
-            Line::Key { agent, from_epoch, key, voucher } => self.key(&agent, from_epoch, &key, &voucher),
-            Line::Incident {} | Line::Change {} => Ok(()),
+            Line::Agent { id, key } => self.agent(id, &key)?,
+            Line::Key { agent, from_epoch, key, voucher } => self.key(&agent, from_epoch, &key, &voucher)?,
+            Line::Incident {} | Line::Change {} => {}
             Line::Batch { agent, lane, epoch, seq, envelope } => {
-                self.batch((agent, lane, epoch, seq), &envelope)
+                return self.batch((agent, lane, epoch, seq), &envelope).map(Some);
             }
             Line::Finding { agent, lane, epoch, seq, finding } => {
-                let place = (agent, lane, epoch, seq);
-                let Some(said) = self.batches.get(&place) else {
-                    return Err(self.bad("the batch of this finding is not in the bundle"));
-                };
-                if !said.contains(&digest_of(&without_body(finding))) {
-                    return Err(self.bad("its signed batch does not say this finding"));
-                }
-                self.found.findings += 1;
-                Ok(())
+                self.finding(&(agent, lane, epoch, seq), finding)?;
             }
             Line::Head { agent, lane, epoch, through, digest } => {
                 self.found.chains += 1;
-                match self.ends.get(&(agent.clone(), lane)) {
-                    Some((at, seq, end)) if (*at, *seq) == (epoch, through) && end.to_string() == digest => {
-                        Ok(())
-                    }
-                    Some(_) | None => {
-                        let name = format!("agent {agent} lane {lane} epoch {epoch} batch {through}");
-                        Err(self.bad(&format!("{name}: the end of the chain is missing")))
-                    }
+                let end = self.ends.get(&(agent.clone(), lane));
+                let is_there = end.is_some_and(|(at, seq, end)| {
+                    (*at, *seq) == (epoch, through) && end.to_string() == digest
+                });
+                if !is_there {
+                    let name = format!("agent {agent} lane {lane} epoch {epoch} batch {through}");
+                    return Err(self.bad(&format!("{name}: the end of the chain is missing")));
                 }
             }
             Line::Seal { lines, sha256, collector_key, signature } => {
-                self.seal(lines, &sha256, &collector_key, &signature)
+                self.seal(lines, &sha256, &collector_key, &signature)?;
+            }
+            Line::Carried { lines, sha256, agent, signature } => {
+                self.carried(lines, &sha256, &agent, &signature)?;
             }
         }
+        Ok(None)
+    }
+
+    fn finding(&mut self, place: &Place, finding: Value) -> Result<(), BadBundle> {
+        let Some(said) = self.batches.get(place) else {
+            return Err(self.bad("the batch of this finding is not in the bundle"));
+        };
+        if !said.contains(&digest_of(&without_body(finding))) {
+            return Err(self.bad("its signed batch does not say this finding"));
+        }
+        self.found.findings += 1;
+        Ok(())
     }
 
     fn agent(&mut self, id: String, key: &str) -> Result<(), BadBundle> {
@@ -209,7 +249,7 @@ impl Reader {
         if vouched { Ok(()) } else { Err(self.bad(&format!("agent {agent}: nobody vouches for this key"))) }
     }
 
-    fn batch(&mut self, place: Place, envelope: &str) -> Result<(), BadBundle> {
+    fn batch(&mut self, place: Place, envelope: &str) -> Result<(Lane, Envelope), BadBundle> {
         let (agent, lane, epoch, seq) = &place;
         let name = format!("agent {agent} lane {lane} epoch {epoch} batch {seq}");
         let line = self.line;
@@ -235,8 +275,10 @@ impl Reader {
                 return bad("it does not follow the batch before it");
             }
             Some(last) if last.place.3 + 1 == *seq => {}
-            Some(_) if self.complete => return bad("the batch before it is missing"),
-            None if self.complete && *seq != 1 => return bad("the batch before it is missing"),
+            Some(_) if !matches!(self.of, Of::Incident(_)) => return bad("the batch before it is missing"),
+            None if matches!(self.of, Of::Store {}) && *seq != 1 => {
+                return bad("the batch before it is missing");
+            }
             None if *seq == 1 && batch.prev != Digest::ZERO => {
                 return bad("the first of its chain follows something");
             }
@@ -245,31 +287,57 @@ impl Reader {
         let digest = batch.digest();
         self.ends.insert((agent.clone(), *lane), (*epoch, *seq, digest));
         self.found.batches += 1;
-        if !self.complete {
+        if matches!(self.of, Of::Incident(_)) {
             if self.batches.len() >= KEPT_MAX {
                 return bad("more batches than an incident's bundle may have");
             }
             self.batches.insert(place.clone(), iter_said(&batch).map(|said| digest_of(&said)).collect());
         }
         self.last = Some(Last { place, digest });
-        Ok(())
+        Ok((batch.lane, envelope))
     }
 
     fn seal(&mut self, lines: u64, sha256: &str, key: &str, signature: &str) -> Result<(), BadBundle> {
-        let digest = self.digest.clone().finish();
-        if lines != self.line - 1 || sha256 != hexadecimal(digest.as_ref()) {
-            return Err(self.bad("the lines are not those that were sealed"));
+        if matches!(self.of, Of::Spool {}) {
+            return Err(self.bad("what is carried from a spool is signed by its agent"));
         }
+        let digest = self.sealed_digest(lines, sha256)?;
         let key = decoded(key).and_then(|bytes| VerifyingKey::from_bytes(&bytes));
         let Some(key) = key else { return Err(self.bad("the collector's key is none")) };
         let signed = decoded(signature)
-            .is_some_and(|signature| key.verifies_labelled(SEAL_LABEL, digest.as_ref(), &signature));
+            .is_some_and(|signature| key.verifies_labelled(SEAL_LABEL, digest.as_bytes(), &signature));
         if !signed {
             return Err(self.bad("the seal is not signed by the key that it names"));
         }
         self.found.lines = self.line;
-        self.found.collector = AgentId::of_public_key(key.as_bytes()).to_string();
+        self.found.sealed = Sealed::Collector(AgentId::of_public_key(key.as_bytes()).to_string());
         Ok(())
+    }
+
+    /// The last line of what was carried from a spool: the newest of the agent's keys has signed it.
+    fn carried(&mut self, lines: u64, sha256: &str, agent: &str, signature: &str) -> Result<(), BadBundle> {
+        if !matches!(self.of, Of::Spool {}) || self.agents.len() != 1 {
+            return Err(self.bad("this ends what is carried from the spool of one agent, and nothing else"));
+        }
+        let digest = self.sealed_digest(lines, sha256)?;
+        let ring = self.agents.get(agent).filter(|ring| {
+            decoded(signature).is_some_and(|signature| {
+                ring.newest().verifies_labelled(CARRY_LABEL, digest.as_bytes(), &signature)
+            })
+        });
+        let Some(agent) = ring.map(KeyRing::agent) else {
+            return Err(self.bad("the end is not signed by the agent"));
+        };
+        self.found.lines = self.line;
+        self.found.sealed = Sealed::Agent(agent);
+        Ok(())
+    }
+
+    /// Of the lines before this one, if they are what its sender had written.
+    fn sealed_digest(&self, lines: u64, sha256: &str) -> Result<Digest, BadBundle> {
+        let digest = Digest::from_bytes(self.digest.clone().finish().as_ref());
+        let same = digest.filter(|digest| lines == self.line - 1 && sha256 == digest.to_string());
+        same.ok_or_else(|| self.bad("the lines are not those that were sealed"))
     }
 }
 

@@ -62,10 +62,7 @@ fn lines(bundle: &[u8]) -> Vec<Value> {
 #[tokio::test]
 async fn whoever_holds_a_seal_cannot_change_what_agents_signed() {
     let (one, all) = bundles().await;
-    assert_ne!(
-        check(&*resealed(lines(&one).into_iter())).unwrap().collector,
-        check(&*one).unwrap().collector
-    );
+    assert_ne!(check(&*resealed(lines(&one).into_iter())).unwrap().sealed, check(&*one).unwrap().sealed);
     let changed = |bundle: &[u8], change: &dyn Fn(&mut Value)| {
         let lines = lines(bundle).into_iter().map(|mut line| {
             change(&mut line);
@@ -102,4 +99,76 @@ async fn whoever_holds_a_seal_cannot_change_what_agents_signed() {
     assert!(without("batch", 0).ends_with("the end of the chain is missing"));
     assert!(without("agent", 0).ends_with("its agent is not in the bundle"));
     assert!(without("batch", 1).ends_with("is missing"));
+}
+
+/// What an agent takes out of its spool: batches `from..=to`, closed by `closer`.
+fn carried(of: &Value, key: &SigningKey, seqs: &[u64], closer: &SigningKey) -> Vec<u8> {
+    let agent = key.verifying_key().id();
+    let mut lines = vec![
+        json!({ "type": "bundle", "format": FORMAT, "of": of }),
+        json!({ "type": "agent", "id": agent.to_string(), "key": URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()) }),
+    ];
+    let mut prev = Digest::ZERO;
+    for seq in 1..=9 {
+        let batch = Batch {
+            agent,
+            lane: sekimori_wire::batch::Lane::Detail,
+            epoch: 4,
+            seq,
+            prev,
+            sealed_at: crate::clock::now(),
+            mode: sekimori_wire::batch::Mode::Live,
+            version: "1".into(),
+            records: Vec::new(),
+            unknown_records: 0,
+        };
+        let envelope = sekimori_wire::envelope::Envelope::seal(&batch, key).unwrap();
+        prev = envelope.digest();
+        if seqs.contains(&seq) {
+            let raw = base64::engine::general_purpose::STANDARD.encode(envelope.to_bytes());
+            lines.push(json!({
+                "type": "batch", "agent": agent.to_string(), "lane": 1, "epoch": 4, "seq": seq, "envelope": raw,
+            }));
+        }
+    }
+    let mut out: Vec<u8> = lines.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect();
+    let digest = aws_lc_rs::digest::digest(&SHA256, &out);
+    let signature = closer.sign_labelled(sekimori_wire::bundle::CARRY_LABEL, digest.as_ref());
+    let end = json!({
+        "type": "carried", "lines": lines.len(), "sha256": hexadecimal(digest.as_ref()), "agent": agent.to_string(),
+        "signature": URL_SAFE_NO_PAD.encode(signature),
+    });
+    out.extend(format!("{end}\n").into_bytes());
+    out
+}
+
+#[test]
+fn what_is_carried_is_one_piece_of_a_chain_that_its_agent_signed() {
+    let [key, other] = [(); 2].map(|()| SigningKey::generate().unwrap().0);
+    let spool = json!({ "spool": { "agent": "" } });
+    // It begins where the collector's acknowledgements ended.
+    let good = carried(&spool, &key, &[4, 5, 6], &key);
+    let mut seqs = Vec::new();
+    let (agent, found) = check_carried(good.as_slice(), |(lane, _)| seqs.push(lane.number())).unwrap();
+    assert_eq!((agent, found.batches, seqs), (key.verifying_key().id(), 3, vec![1, 1, 1]));
+    for at in (0..good.len()).step_by(31) {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        check(bad.as_slice()).expect_err("a changed byte");
+        check(&good[..at]).expect_err("a cut file");
+    }
+    let incident = json!({ "incident": "INC-1" });
+    for (bad, why) in [
+        (carried(&spool, &key, &[4, 6], &key), "the batch before it is missing"),
+        (carried(&spool, &key, &[4, 5], &other), "the end is not signed by the agent"),
+        (carried(&incident, &key, &[4, 5], &key), "this ends what is carried"),
+        (carried(&json!({ "store": {} }), &key, &[4, 5], &key), "the batch before it is missing"),
+        (resealed(lines(&good).into_iter().filter(|line| line["type"] != "carried")), "signed by its agent"),
+    ] {
+        let found = check(bad.as_slice()).unwrap_err().why;
+        assert!(found.contains(why), "{found}, not {why}");
+    }
+    let evidence =
+        resealed(std::iter::once(json!({ "type": "bundle", "format": FORMAT, "of": { "store": {} } })));
+    assert!(check_carried(evidence.as_slice(), drop).is_err(), "evidence is not taken in");
 }

@@ -140,8 +140,9 @@ async fn follows(tx: &mut Conn, agent: &str, token: &TokenRow) -> Result<Option<
         return Ok(None);
     }
     db::query_scalar(
-        "SELECT id FROM agents WHERE body = $1 AND name = $2 AND revoked_at IS NULL AND last_seen IS NOT NULL
-         ORDER BY last_seen DESC LIMIT 1",
+        "SELECT id FROM agents WHERE body = $1 AND name = $2 AND revoked_at IS NULL
+            AND (last_seen IS NOT NULL OR EXISTS (SELECT 1 FROM chains WHERE agent = agents.id))
+         ORDER BY coalesce(last_seen, 0) DESC LIMIT 1",
     )
     .bind(&token.body)
     .bind(&token.name)

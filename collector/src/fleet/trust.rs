@@ -125,6 +125,12 @@ impl Trust {
 pub struct Present(watch::Receiver<Arc<Trust>>);
 
 impl Present {
+    /// What agents are to follow, while a swap goes on.
+    pub fn to_follow(&self) -> Option<String> {
+        let trust = self.0.borrow();
+        trust.swapping.then(|| trust.name.clone())
+    }
+
     /// As it is now.
     pub fn get(&self) -> Arc<Trust> {
         Arc::clone(&self.0.borrow())

@@ -71,7 +71,7 @@ impl Collector {
 
     async fn status(&self) -> Status {
         let store = Store::open_read_only(self.config.store()).await.unwrap();
-        status::read(&store).await.unwrap()
+        status::read(&store, None).await.unwrap()
     }
 
     async fn token(&self, body: &str, ttl_seconds: u64) -> Token {
@@ -406,7 +406,7 @@ async fn a_stranger_gets_a_tls_alert_and_is_counted() {
     let path = collector.config.store();
     let _files = collector.end(0).await;
     let store = Store::open_read_only(&path).await.unwrap();
-    assert_eq!(status::read(&store).await.unwrap().counters.get("tls.failed"), Some(&2));
+    assert_eq!(status::read(&store, None).await.unwrap().counters.get("tls.failed"), Some(&2));
     let peers: Vec<(String, String, i64)> =
         db::query_as("SELECT peer, kind, count FROM rejections").fetch_all(store.reader()).await.unwrap();
     assert_eq!(peers, [("127.0.0.1".to_owned(), "tls".to_owned(), 2)]);

@@ -80,7 +80,7 @@ pub async fn submission(
     ledger: &mut Ledger,
     submission: Submission,
 ) -> Result<Outcome, StoreError> {
-    let Submission { from, batches } = submission;
+    let Submission { from, batches, carried } = submission;
     let agent = from.agent.to_string();
     let lane = batches.first().map_or(Lane::Urgent, |first| first.batch.lane);
     let chain = Chain { agent: &agent, lane };
@@ -124,12 +124,14 @@ pub async fn submission(
         good = true;
         answered = place.epoch;
     }
-    db::query("UPDATE agents SET last_seen = $2 WHERE id = $1")
-        .bind(&agent)
-        .bind(stored(ledger.now))
-        .execute(&mut *tx)
-        .await
-        .map_err(query("note when an agent was seen"))?;
+    if !carried {
+        db::query("UPDATE agents SET last_seen = $2 WHERE id = $1")
+            .bind(&agent)
+            .bind(stored(ledger.now))
+            .execute(&mut *tx)
+            .await
+            .map_err(query("note when an agent was seen"))?;
+    }
     chain.end_of(tx, answered, head).await.map(|head| Outcome::Through(lane, head))
 }
 

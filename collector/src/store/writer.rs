@@ -282,6 +282,11 @@ impl Prepared {
         Ok(())
     }
 
+    /// How much of this was counted.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.counters.get(name).map_or(0, |count| u64::try_from(*count).unwrap_or(0))
+    }
+
     /// Commits, and then tells what became of each submission; `None` for one that failed.
     ///
     /// # Errors

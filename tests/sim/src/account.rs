@@ -1,6 +1,7 @@
 //! What an agent was given, what was promised to whoever gave it, and what may be missing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use sekimori_delivery::lanes::Lanes;
 use sekimori_delivery::seal::Signer;
@@ -24,16 +25,14 @@ pub(crate) struct Account {
     pub(crate) acked: BTreeMap<(Lane, u64), u64>,
     /// Bits of its disk that were flipped: damage is allowed, if declared.
     pub(crate) rotten: u64,
+    /// Of them, in each file of a chain's state: one flipped bit there costs nothing, two may cost both of its slots.
+    pub(crate) rotten_chains: BTreeMap<PathBuf, u64>,
     /// Chains that were renewed.
     pub(crate) renewals: u64,
     /// Records that the sealer was given.
     pub(crate) given: u64,
     /// Records that the sealer said it dropped.
     dropped: u64,
-    /// Of these, what must be known to the disk by now.
-    settled: u64,
-    /// Dropped, not settled, and then the process died.
-    forgiven: u64,
     /// Records that were in the memory of a process that died: declared, if it came to that, and else not.
     forgotten: u64,
     looked_at: BTreeMap<Lane, Position>,
@@ -44,6 +43,8 @@ pub(crate) struct Account {
 pub(crate) struct Seen {
     pub(crate) digest: Digest,
     pub(crate) labels: Vec<u64>,
+    /// Dropped records that it declares.
+    pub(crate) declares: u64,
 }
 
 impl Account {
@@ -67,7 +68,8 @@ impl Account {
                 self.health.extend(health.filter_map(label::label_of));
                 let own: Vec<u64> = batch.records.iter().filter_map(label::label_of).collect();
                 labels += own.iter().filter(|one| self.promised.insert(**one)).count() as u64;
-                self.batches.insert((lane, at), Seen { digest: envelope.digest(), labels: own });
+                let declares = batch.records.iter().map(label::declared_drops).sum();
+                self.batches.insert((lane, at), Seen { digest: envelope.digest(), labels: own, declares });
             }
             // Only one epoch is given at a time: a later one shows once this is acknowledged.
             if last >= head {
@@ -77,19 +79,19 @@ impl Account {
         Ok(labels)
     }
 
-    /// The sealer said that it dropped this many; `durable`: and could write that down.
-    pub(crate) const fn drop_records(&mut self, count: u64, durable: bool) {
+    /// The sealer said that it dropped this many, and lives: then it has written that down, on a full disk too.
+    pub(crate) const fn drop_records(&mut self, count: u64) {
         self.dropped += count;
-        if durable {
-            self.settled = self.dropped;
-        }
     }
 
     /// The process died with this many records that it had not sealed.
     pub(crate) const fn forget(&mut self, waiting: u64) {
-        self.forgiven += self.dropped - self.settled;
-        self.settled = self.dropped;
         self.forgotten += waiting;
+    }
+
+    /// Both slots of a chain's state may be gone.
+    pub(crate) fn lost_a_chain(&self) -> bool {
+        self.rotten_chains.values().any(|bits| *bits > 1)
     }
 
     /// A signed acknowledgement was acted upon.
@@ -100,7 +102,7 @@ impl Account {
 
     /// Bounds of what must be declared as dropped.
     pub(crate) const fn declared_between(&self) -> (u64, u64) {
-        (self.dropped - self.forgiven, self.dropped + self.forgotten)
+        (self.dropped, self.dropped + self.forgotten)
     }
 
     /// Records that the sealer said it dropped.

@@ -35,7 +35,6 @@ pub(crate) struct Agent {
     /// What its clock shows more than it should.
     pub(crate) skew_seconds: i64,
     pub(crate) full: bool,
-    pub(crate) was_full: bool,
     dir: PathBuf,
     next_label: u64,
     backoff: Backoff,
@@ -93,7 +92,6 @@ impl Agent {
             flight: None,
             skew_seconds: 0,
             full: false,
-            was_full: false,
             dir,
             next_label: index * LABELS + 1,
             backoff: Backoff::new(Pace::DEFAULT),
@@ -165,9 +163,7 @@ impl Agent {
         if self.disk.crashed() {
             self.account.forget(waiting);
         } else {
-            self.account.drop_records(dropped, !self.full);
-            // On a full disk nothing could be written down.
-            self.account.forget(0);
+            self.account.drop_records(dropped);
         }
     }
 
@@ -190,12 +186,19 @@ impl Agent {
         };
         process.dropped += sealed.dropped;
         process.waiting = sealed.waiting as u64;
-        self.account.drop_records(sealed.dropped, !self.full);
+        self.account.drop_records(sealed.dropped);
         match self.account.look(&process.lanes, &self.signer) {
             Ok(labels) => process.sealed += labels,
             Err(error) => return ended(&error),
         }
-        if process.given != process.sealed + process.dropped + process.waiting && self.account.rotten == 0 {
+        // Labels in a batch that is damaged are seen by nobody, and those of a later epoch only when it is its turn.
+        let known = process.sealed + process.dropped + process.waiting;
+        let fits = match (self.account.rotten, self.account.renewals) {
+            (0, _) => process.given == known,
+            (_, 0) => process.given >= known,
+            (_, _) => true,
+        };
+        if !fits {
             return Fate::Wrong(format!(
                 "of {} records {} are sealed, {} dropped and {} wait",
                 process.given, process.sealed, process.dropped, process.waiting

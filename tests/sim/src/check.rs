@@ -14,9 +14,6 @@ use crate::agent::Agent;
 use crate::label;
 use crate::world::World;
 
-/// What the sealer writes where batches were damaged; other reasons tell of records.
-const DAMAGED: &str = "batches damaged in the spool";
-
 /// A batch as the store has it.
 struct Stored {
     digest: Digest,
@@ -48,8 +45,15 @@ pub(crate) async fn everything(world: &mut World) -> anyhow::Result<Vec<String>>
             .fetch_all(store.reader())
             .await?;
     // What an agent sent before it had to start a new epoch, and arrives after that, cannot be told from a thief's.
-    let renewed = world.agents.iter().any(|agent| agent.account.renewals > 0);
-    let is_late = |fork: &String| renewed && fork.contains(Fork::OldChain.as_str());
+    let renewed: Vec<String> = world
+        .agents
+        .iter()
+        .filter(|agent| agent.account.renewals > 0)
+        .map(|agent| agent.signer.agent.to_string())
+        .collect();
+    let is_late = |fork: &String| {
+        fork.contains(Fork::OldChain.as_str()) && renewed.iter().any(|agent| fork.contains(agent))
+    };
     let is_wrong = world.forged == 0 && !forks.iter().all(is_late);
     let refused = world.figures.0.get("forgeries refused").copied().unwrap_or(0);
     if (refused > 0 && forks.is_empty()) || is_wrong {
@@ -67,9 +71,9 @@ pub(crate) async fn everything(world: &mut World) -> anyhow::Result<Vec<String>>
         found.extend(acknowledged_is_stored(agent, &batches));
         found.extend(promised_is_stored(agent, &batches, &counted));
         found.extend(counted_once(agent, &batches, &counted));
-        found.extend(drops_are_declared(agent, &counted));
-        // What lay behind damage is sealed again, after what came later.
-        if agent.account.rotten == 0 {
+        found.extend(drops_are_declared(agent, &batches, &counted));
+        // What lay behind damage is sealed again, after a later epoch if there is one.
+        if agent.account.renewals < 2 {
             found.extend(in_order(&batches));
         }
         found.extend(heads_agree(&store, agent).await?);
@@ -121,7 +125,7 @@ async fn counted(store: &Store, agent: &Agent) -> anyhow::Result<Counted> {
         let records = u64::try_from(records)?;
         if reason.starts_with(label::GAP) {
             out.labels.push(records);
-        } else if reason == DAMAGED {
+        } else if reason == label::DAMAGED {
             out.damaged += records;
         } else {
             out.dropped += records;
@@ -170,9 +174,9 @@ fn promised_is_stored(agent: &Agent, batches: &Batches, counted: &Counted) -> Op
     if account.rotten == 0 && !(missing.is_empty() && counted.damaged == 0) {
         return Some(format!("on a sound disk {missing:?} are lost, {} batches declared", counted.damaged));
     }
-    // One flipped bit: every batch that is lost is counted. Where further ones hit the end of an epoch that was given up,
-    // how many batches that was is known to nobody; that something was lost is.
-    let uncounted = if counted.damaged == 0 { 0 } else { account.rotten.saturating_sub(1) };
+    // Where both slots of the chain's state are gone too, how many batches there were at the end is known to nobody; that
+    // something was lost is.
+    let uncounted = if counted.damaged > 0 && account.lost_a_chain() { account.rotten } else { 0 };
     (lost.len() as u64 > counted.damaged + uncounted)
         .then(|| format!("{missing:?} are lost, of {lost:?}; {} batches are declared", counted.damaged))
 }
@@ -199,10 +203,12 @@ fn counted_once(agent: &Agent, batches: &Batches, counted: &Counted) -> Vec<Stri
     wrong
 }
 
-/// Every record that was dropped is in a signed declaration, once.
-fn drops_are_declared(agent: &Agent, counted: &Counted) -> Option<String> {
+/// Every record that was dropped is in a signed declaration, once. A declaration may have been in a batch that was damaged.
+fn drops_are_declared(agent: &Agent, batches: &Batches, counted: &Counted) -> Option<String> {
     let (least, most) = agent.account.declared_between();
-    let fits = counted.dropped <= most && (counted.dropped >= least || agent.account.rotten > 0);
+    let gone = agent.account.batches.iter().filter(|(place, _)| !batches.contains_key(place));
+    let least = least.saturating_sub(gone.map(|(_, seen)| seen.declares).sum());
+    let fits = (least..=most).contains(&counted.dropped) || agent.account.lost_a_chain();
     (!fits).then(|| format!("{} records are declared as dropped, not {least} to {most}", counted.dropped))
 }
 

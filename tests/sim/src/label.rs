@@ -48,6 +48,21 @@ pub(crate) fn label_of(record: &Record) -> Option<u64> {
     }
 }
 
+/// What the sealer writes where batches were damaged; other reasons tell of records.
+pub(crate) const DAMAGED: &str = "batches damaged in the spool";
+
+/// How many dropped records a record declares.
+pub(crate) fn declared_drops(record: &Record) -> u64 {
+    match record {
+        Record::Gap(gap) if !gap.reason.starts_with(GAP) && &*gap.reason != DAMAGED => gap.records,
+        Record::Gap(_)
+        | Record::Summary(_)
+        | Record::Finding(_)
+        | Record::EndpointAlert(_)
+        | Record::Health(_) => 0,
+    }
+}
+
 /// Text that does not compress.
 fn noise<const MAX: usize>(label: u64, n: u64) -> BoundedText<MAX> {
     let bytes = [label.to_le_bytes(), n.to_le_bytes()].concat();

@@ -423,7 +423,6 @@ impl World {
     fn set_full(&mut self, index: usize, full: bool) {
         let agent = self.agent(index);
         agent.full = full;
-        agent.was_full |= full;
         agent.disk.set_full(full);
         self.figures.count("full disks", u64::from(full));
         self.note(index, "its disk is full", &full.to_string());
@@ -438,17 +437,16 @@ impl World {
     }
 
     fn rot(&mut self, index: usize) {
-        // A batch may be sent while the disk has no room for the chain file that knows it. Should its last segment rot before
-        // there is room, it looks torn, and its number is used again: nothing holds against both (docs/testing.md).
-        if self.agent(index).was_full {
-            return;
-        }
         let mut chance = self.chance.clone();
         let agent = self.agent(index);
         let rotten = agent.disk.rot(|path| !path.ends_with("lock"), |below| chance.index(below));
         self.chance = chance;
         let Some(path) = rotten else { return };
-        self.agent(index).account.rotten += 1;
+        let account = &mut self.agent(index).account;
+        account.rotten += 1;
+        if path.ends_with("chain") {
+            *account.rotten_chains.entry(path.clone()).or_default() += 1;
+        }
         self.figures.count("rotten bits", 1);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.note(index, "a bit rots", &name);

@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Step;
@@ -120,7 +121,12 @@ impl Disk {
         }
         let path = files.swap_remove(draw(files.len()));
         let mut bytes = fs::read(&path).unwrap();
-        let at = draw(bytes.len());
+        // Where something is: a file may be nearly all room for later.
+        let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+        if written.is_empty() {
+            return None;
+        }
+        let at = written[draw(written.len())];
         bytes[at] ^= 1 << draw(8);
         fs::write(&path, bytes).unwrap();
         Some(path)
@@ -179,6 +185,17 @@ pub(super) fn tear(file: &mut fs::File, path: &Path, bytes: &[u8]) {
     });
 }
 
+/// The same of what is written over other bytes.
+pub(super) fn tear_over(file: &fs::File, path: &Path, offset: u64, bytes: &[u8]) {
+    of(path, |state| {
+        if state.tears && state.steps_left == Some(1) {
+            state.track(Step::Overwrite, path);
+            state.steps_left = Some(0);
+            file.write_all_at(&bytes[..bytes.len() / 2], offset).unwrap();
+        }
+    });
+}
+
 pub(super) fn before(step: Step, path: &Path) -> io::Result<()> {
     of(path, |state| {
         if state.steps_left == Some(0) {
@@ -197,7 +214,7 @@ pub(super) fn before(step: Step, path: &Path) -> io::Result<()> {
 impl State {
     fn track(&mut self, step: Step, path: &Path) {
         match step {
-            Step::Content | Step::Cut => {
+            Step::Content | Step::Overwrite | Step::Cut => {
                 let durable = || fs::read(path).unwrap_or_default();
                 self.content.entry(path.to_owned()).or_insert_with(durable);
             }

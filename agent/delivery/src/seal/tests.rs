@@ -434,10 +434,14 @@ fn nothing_is_sealed_with_a_key_whose_epoch_could_not_begin() {
     let disk = Disk::mount(dir.path());
     let (mut sealer, spool) = open(&first, dir.path()).unwrap();
     sealer.seal(vec![label(0)], AT, Mode::Live).unwrap();
-    disk.set_full(true);
+    disk.crash_after(0, false);
     sealer.succeed(&second);
     sealer.succeed(&first);
     sealer.seal(vec![label(1)], AT, Mode::Live).unwrap_err();
+    disk.restart_process();
+    // A full disk keeps no key from taking over; what it signs waits for room.
+    disk.set_full(true);
+    assert_eq!(sealer.seal(vec![], AT, Mode::Live).unwrap().waiting, 1);
     disk.set_full(false);
     assert_eq!(sealer.seal(vec![], AT, Mode::Live).unwrap().waiting, 0);
     let mut collector = Collector::new(second);

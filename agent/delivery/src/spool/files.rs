@@ -1,7 +1,8 @@
 //! The segment files of a folder: appending to the last, reading from the first, removing whole ones.
 
+use std::cell::Cell;
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sekimori_wire::envelope::Envelope;
@@ -13,6 +14,8 @@ use crate::disk::{self, DiskError};
 
 /// No more of one file is read into memory: a segment ends at the record that passes its size.
 const READ_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// What is read at a time of a segment that is delivered.
+const READ_AHEAD_BYTES: usize = 64 * 1024;
 
 /// One file: numbers `first..=last` of `epoch`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,11 +49,13 @@ pub(super) struct Files {
     writer: Option<File>,
     /// A file that may hold bytes of an append that failed.
     dirty: Option<PathBuf>,
+    /// Where the record after this position begins: whoever delivers reads on from there.
+    cursor: Cell<Option<(Position, u64)>>,
 }
 
 impl Files {
     pub(super) const fn new(dir: PathBuf, segment_bytes: u64, list: Vec<Segment>) -> Self {
-        Self { dir, segment_bytes, list, writer: None, dirty: None }
+        Self { dir, segment_bytes, list, writer: None, dirty: None, cursor: Cell::new(None) }
     }
 
     /// None yet, in the same folder.
@@ -117,7 +122,17 @@ impl Files {
             self.writer = None;
         }
         self.dirty = Some(segment.path.clone());
-        self.write(&segment, is_new, &bytes)?;
+        if let Err(error) = self.write(&segment, is_new, &bytes) {
+            // At once: an end that looks torn beside a slot of the chain that a crash tore would look like damage. What cannot
+            // be taken back now is before the next append.
+            self.repair().unwrap_or_else(|left| {
+                tracing::warn!(
+                    error = &left as &dyn std::error::Error,
+                    "an append that failed leaves something behind"
+                );
+            });
+            return Err(error);
+        }
         self.dirty = None;
         segment.last += envelopes.len() as u64;
         segment.bytes += bytes.len() as u64;
@@ -170,8 +185,7 @@ impl Files {
         max: usize,
         max_bytes: usize,
     ) -> Result<Vec<(Position, Envelope)>, SpoolError> {
-        let mut out = Vec::new();
-        let mut size = 0;
+        let mut room = Room { max, max_bytes, size: 0, out: Vec::new(), full: max == 0 };
         let mut expected: Option<Position> = None;
         let holds = |segment: &&Segment| segment.end() > position && segment.last >= segment.first;
         for segment in self.list.iter().filter(holds) {
@@ -179,31 +193,59 @@ impl Files {
                 epoch: segment.epoch,
                 seq: if segment.epoch == position.epoch { position.seq + 1 } else { 1 },
             });
-            if segment.epoch != next.epoch || size >= max_bytes || out.len() >= max {
+            if segment.epoch != next.epoch || room.full {
                 break;
             }
-            let (mut next, start) = (next, next.seq);
-            let (bytes, scan) = read(&segment.path, segment.epoch)?;
-            for found in scan.records.iter().skip_while(|found| found.seq < start) {
-                let raw = bytes.get(found.envelope.clone()).unwrap_or_default();
-                size += raw.len();
-                if out.len() >= max || (size > max_bytes && !out.is_empty()) {
-                    return Ok(out);
-                }
-                let Some(envelope) = Envelope::from_bytes(raw).ok().filter(|_| found.seq == next.seq) else {
-                    break;
-                };
-                out.push((next, envelope));
-                next.seq += 1;
+            let mut after = self.read_on(segment, next, &mut room)?;
+            if after == next && !room.full {
+                // Something before it cannot be read; the batch itself may be.
+                after = find(segment, next, &mut room)?;
             }
-            if next.seq <= segment.last {
-                // The file changed under us since it was opened. What comes before the damage can still be sent.
-                let damaged = SpoolError::Damaged { path: segment.path.clone(), seq: next.seq };
-                return if out.is_empty() { Err(damaged) } else { Ok(out) };
+            if room.full {
+                break;
             }
-            expected = Some(next);
+            if after.seq <= segment.last {
+                // What comes before the damage can still be sent.
+                let damaged = SpoolError::Damaged { path: segment.path.clone(), seq: after.seq };
+                return if room.out.is_empty() { Err(damaged) } else { Ok(room.out) };
+            }
+            expected = Some(after);
         }
-        Ok(out)
+        Ok(room.out)
+    }
+
+    /// Takes batches of one file from `next` on, for as long as they are whole; the first that was not taken. One record is
+    /// in memory at a time.
+    fn read_on(&self, segment: &Segment, next: Position, room: &mut Room) -> Result<Position, DiskError> {
+        let before = Position { seq: next.seq.saturating_sub(1), ..next };
+        let known = self.cursor.get().filter(|(at, _)| *at == before && next.seq > segment.first);
+        let (mut seq, mut offset) = known.map_or((segment.first, 0), |(_, offset)| (next.seq, offset));
+        let mut file = disk::at("open", &segment.path, File::open(&segment.path))?;
+        disk::at("read", &segment.path, file.seek(SeekFrom::Start(offset)))?;
+        let mut file = BufReader::with_capacity(READ_AHEAD_BYTES, file);
+        let (mut header, mut envelope) = ([0; HEADER_BYTES], Vec::new());
+        while let Some(record) = disk::at("read", &segment.path, filled(&mut file, &mut header))?
+            .then(|| segment::Header::of(&header))
+            .filter(|record| record.fits(segment.epoch, seq))
+        {
+            let size = HEADER_BYTES as u64 + record.len as u64;
+            if seq < next.seq {
+                let skip = i64::try_from(record.len).unwrap_or(i64::MAX);
+                disk::at("read", &segment.path, file.seek_relative(skip))?;
+            } else {
+                envelope.resize(record.len, 0);
+                let whole = disk::at("read", &segment.path, filled(&mut file, &mut envelope))?;
+                if !whole || !record.covers(&envelope) || !room.take(Position { seq, ..next }, &envelope) {
+                    break;
+                }
+                self.cursor.set(Some((Position { seq, ..next }, offset + size)));
+            }
+            (seq, offset) = (seq + 1, offset + size);
+            if room.full {
+                break;
+            }
+        }
+        Ok(Position { seq: seq.max(next.seq), ..next })
     }
 
     /// The good batches of one file after `seq`, whatever their order.
@@ -257,6 +299,53 @@ impl Files {
     }
 }
 
+/// Batches that are being read.
+struct Room {
+    max: usize,
+    max_bytes: usize,
+    size: usize,
+    out: Vec<(Position, Envelope)>,
+    full: bool,
+}
+
+impl Room {
+    /// Takes a batch, if there is room and it is one.
+    fn take(&mut self, at: Position, raw: &[u8]) -> bool {
+        let is_first = self.out.is_empty();
+        if self.out.len() >= self.max || (self.size + raw.len() > self.max_bytes && !is_first) {
+            self.full = true;
+            return false;
+        }
+        let Ok(envelope) = Envelope::from_bytes(raw) else { return false };
+        self.size += raw.len();
+        self.out.push((at, envelope));
+        self.full = self.out.len() >= self.max || self.size >= self.max_bytes;
+        true
+    }
+}
+
+/// Takes batches from `next` on, wherever in the file they are; the first that was not taken.
+fn find(segment: &Segment, next: Position, room: &mut Room) -> Result<Position, DiskError> {
+    let (bytes, scan) = read(&segment.path, segment.epoch)?;
+    let (mut next, start) = (next, next.seq);
+    for found in scan.records.iter().skip_while(|found| found.seq < start) {
+        let raw = bytes.get(found.envelope.clone()).unwrap_or_default();
+        if found.seq != next.seq || room.full || !room.take(next, raw) {
+            break;
+        }
+        next.seq += 1;
+    }
+    Ok(next)
+}
+
+/// Fills the buffer; false if the file ends before.
+fn filled(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+    match file.read_exact(buffer) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|()| true),
+    }
+}
+
 /// Names of the segment files in a folder, in order, with epoch and first number.
 pub(super) fn names(dir: &Path) -> Result<Vec<(u64, u64, PathBuf)>, DiskError> {
     let entries = disk::at("list", dir, fs::read_dir(dir))?;
@@ -282,7 +371,7 @@ pub(super) fn read(path: &Path, epoch: u64) -> Result<(Vec<u8>, Scan), DiskError
 
 /// Opens a segment for writing at an offset.
 pub(super) fn open_at(path: &Path, offset: u64) -> Result<File, DiskError> {
-    let open = || -> std::io::Result<File> {
+    let open = || -> io::Result<File> {
         let mut file = File::options().write(true).open(path)?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(file)

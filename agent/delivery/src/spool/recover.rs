@@ -6,15 +6,16 @@
 //! which epoch is valid, and what an interrupted renewal has left is removed by the next opening.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::MutexGuard;
 
 use sekimori_wire::envelope::Envelope;
 use sekimori_wire::id::Digest;
 
-use super::chain::{Chain, Head, Position};
+use super::chain::{Chain, ChainFile, EPOCHS_MAX, Head, Position};
 use super::files::{self, Files, Segment};
-use super::{Spool, SpoolError, State, Undeclared, chain_path};
+use super::{Spool, SpoolError, State, Undeclared};
 use crate::disk;
 
 /// What opening found and repaired.
@@ -38,11 +39,11 @@ pub(super) struct Broken {
     lost_bytes: u64,
 }
 
+/// Opens in one of two ways. While the chain file is whole and nothing was found damaged, the names of the segments tell what is
+/// in them: only the next one to be delivered and the last are read. A bit that rotted in another is found when its turn
+/// comes, and makes the next opening read everything, as whatever is wrong here does at once.
 pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery), SpoolError> {
-    let known = Chain::read(&chain_path(dir))?;
-    let mut recovery = Recovery::default();
-    let mut runs = Runs::default();
-    let mut list = Vec::new();
+    let (mut file, known, is_sure) = ChainFile::open(dir)?;
     let mut names = files::names(dir)?;
     // What an interrupted renewal left: its records still are where it took them from.
     if let Some(chain) = &known {
@@ -50,12 +51,39 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
             disk::remove(&path)?;
         }
     }
-    for (idx, (epoch, first, path)) in names.iter().enumerate() {
-        let is_last = idx + 1 == names.len();
-        list.push(recover_segment(path, (*epoch, *first), is_last, &mut runs, &mut recovery)?);
+    let trusted = known.as_ref().filter(|chain| is_sure && !chain.suspect && chain.cuts.is_empty());
+    let mut found = Found::read(&names, trusted)?;
+    let mut settled = settle(dir, segment_bytes, &known, is_sure, found.clone())?;
+    if trusted.is_some() && settled.2.is_some() {
+        let torn_bytes = found.recovery.torn_bytes;
+        found = Found::read(&names, None)?;
+        found.recovery.torn_bytes += torn_bytes;
+        settled = settle(dir, segment_bytes, &known, is_sure, found.clone())?;
     }
+    let (chain, mut files, broken) = settled;
+    let mut recovery = found.recovery;
+    recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
+    // Where something is lost, the names of the files are what tells so, until the chain is renewed.
+    if broken.is_none() {
+        // What was found beyond the file can be sent from now on, and whatever is sent must be known to it.
+        let is_new = known.is_none() && files.list.is_empty();
+        let is_known = is_new || file.write_both(&chain).is_ok();
+        files.remove_through(chain.acked, is_known);
+    }
+    Ok((State { chain, file, files, broken }, recovery))
+}
+
+/// What the chain is, by its file and the segments.
+fn settle(
+    dir: &Path,
+    segment_bytes: u64,
+    known: &Option<Chain>,
+    is_sure: bool,
+    Found { list, mut runs, recovery }: Found,
+) -> Result<(Chain, Files, Option<Broken>), SpoolError> {
     let mut files = Files::new(dir.to_owned(), segment_bytes, list);
     let mut chain = known.clone().unwrap_or_default();
+    chain.suspect = false;
     for cut in std::mem::take(&mut chain.cuts) {
         files.cut(cut)?;
         runs.cut(cut);
@@ -64,13 +92,17 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
         && (newest.end() > chain.head.at || known.is_none())
     {
         let digest = files.salvage(newest, newest.last - 1)?.last().map_or(Digest::ZERO, Envelope::digest);
+        if newest.epoch > chain.head.at.epoch {
+            chain.begin(newest.epoch);
+        }
         chain.head = Head { at: newest.end(), digest };
         // Any append declares what was undeclared before it.
         chain.undeclared = Undeclared::default();
     }
-    // Without the chain file, what is not readable at the end may be batches that were delivered: their numbers must not be
-    // used again.
-    let is_end_unknown = known.is_none() && (recovery.torn_bytes > 0 || is_unreadable(files.list.last()));
+    // Where the newest state is not known, what is not readable at the end may be batches that were delivered: their numbers
+    // must not be used again.
+    let is_end_unknown =
+        (known.is_none() || !is_sure) && (recovery.torn_bytes > 0 || is_unreadable(files.list.last()));
     if let Some(newest) = files.list.last().filter(|_| is_end_unknown) {
         chain.head.at = chain.head.at.max(newest.end());
     }
@@ -78,6 +110,7 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
         let removed = Position { epoch: oldest.epoch, seq: oldest.first.saturating_sub(1) };
         chain.acked = chain.acked.max(removed).min(chain.head.at);
     }
+    chain.forget();
     let mut broken = runs.broken(&chain, recovery.damaged_bytes);
     if is_end_unknown {
         let end = chain.head.at;
@@ -87,64 +120,89 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
         }
         broken.lost_batches = broken.lost_batches.max(1);
     }
-    recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
-    // Where something is lost, the names of the files are what tells so, until the chain is renewed.
-    if broken.is_none() {
-        // What was found beyond the file can be sent from now on, and whatever is sent must be known to it.
-        let is_known = match &known {
-            None if files.list.is_empty() => true,
-            Some(known) if *known == chain => true,
-            Some(_) | None => chain.write(&chain_path(dir)).is_ok(),
-        };
-        files.remove_through(chain.acked, is_known);
-    }
-    Ok((State { chain, files, broken }, recovery))
+    Ok((chain, files, broken))
 }
 
 fn is_unreadable(segment: Option<&Segment>) -> bool {
     segment.is_some_and(|segment| segment.last < segment.first)
 }
 
-fn recover_segment(
-    path: &Path,
-    (epoch, first): (u64, u64),
-    is_last: bool,
-    runs: &mut Runs,
-    recovery: &mut Recovery,
-) -> Result<Segment, SpoolError> {
-    let (bytes, scan) = files::read(path, epoch)?;
-    let rest = (bytes.len() - scan.end) as u64;
-    let mut size = bytes.len() as u64;
-    if is_last {
-        // What a killed process wrote may not be durable yet, and from here on it counts as such.
-        let file = files::open_at(path, 0)?;
-        if rest > 0 {
-            recovery.torn_bytes += rest;
-            size = scan.end as u64;
-            disk::truncate(&file, path, size)?;
+/// The segments and what is in them.
+#[derive(Clone, Debug, Default)]
+struct Found {
+    list: Vec<Segment>,
+    runs: Runs,
+    recovery: Recovery,
+}
+
+impl Found {
+    /// With a chain file that can be trusted, only what must be read.
+    fn read(names: &[(u64, u64, PathBuf)], trusted: Option<&Chain>) -> Result<Self, SpoolError> {
+        let mut found = Self::default();
+        let mut delivers = false;
+        for (idx, (epoch, first, path)) in names.iter().enumerate() {
+            let next = names.get(idx + 1);
+            let known = trusted.zip(next).and_then(|(chain, next)| {
+                let last = if next.0 == *epoch { next.1.checked_sub(1) } else { chain.end_of(*epoch) };
+                let end = Position { epoch: *epoch, seq: last.filter(|last| last >= first)? };
+                // The next one to be delivered is read: damage there must show before it is its turn again.
+                let is_next = end > chain.acked && !std::mem::replace(&mut delivers, true);
+                (!is_next).then_some(end.seq)
+            });
+            let segment = match known {
+                Some(last) => {
+                    let bytes = disk::at("look at", path, fs::metadata(path))?.len();
+                    found.runs.add(*epoch, *first, last);
+                    Segment { path: path.clone(), epoch: *epoch, first: *first, last, bytes }
+                }
+                None => found.read_segment(path, (*epoch, *first), next.is_none())?,
+            };
+            found.list.push(segment);
         }
-        disk::sync(&file, path)?;
-        path.parent().map_or(Ok(()), disk::sync_dir)?;
-    } else if rest > 0 {
-        recovery.damaged_places += 1;
-        recovery.damaged_bytes += rest;
+        Ok(found)
     }
-    for place in &scan.damaged {
-        recovery.damaged_places += 1;
-        recovery.damaged_bytes += place.len() as u64;
+
+    fn read_segment(
+        &mut self,
+        path: &Path,
+        (epoch, first): (u64, u64),
+        is_last: bool,
+    ) -> Result<Segment, SpoolError> {
+        let recovery = &mut self.recovery;
+        let (bytes, scan) = files::read(path, epoch)?;
+        let rest = (bytes.len() - scan.end) as u64;
+        let mut size = bytes.len() as u64;
+        if is_last {
+            // What a killed process wrote may not be durable yet, and from here on it counts as such.
+            let file = files::open_at(path, 0)?;
+            if rest > 0 {
+                recovery.torn_bytes += rest;
+                size = scan.end as u64;
+                disk::truncate(&file, path, size)?;
+            }
+            disk::sync(&file, path)?;
+            path.parent().map_or(Ok(()), disk::sync_dir)?;
+        } else if rest > 0 {
+            recovery.damaged_places += 1;
+            recovery.damaged_bytes += rest;
+        }
+        for place in &scan.damaged {
+            recovery.damaged_places += 1;
+            recovery.damaged_bytes += place.len() as u64;
+        }
+        for record in &scan.records {
+            self.runs.add(epoch, record.seq, record.seq);
+        }
+        if rest > 0 {
+            self.runs.open(epoch);
+        }
+        let last = scan.records.last().map_or_else(|| first.saturating_sub(1), |record| record.seq);
+        Ok(Segment { path: path.to_owned(), epoch, first, last, bytes: size })
     }
-    for found in &scan.records {
-        runs.add(epoch, found.seq);
-    }
-    if rest > 0 {
-        runs.open(epoch);
-    }
-    let last = scan.records.last().map_or_else(|| first.saturating_sub(1), |found| found.seq);
-    Ok(Segment { path: path.to_owned(), epoch, first, last, bytes: size })
 }
 
 /// Which numbers were found, per epoch, as inclusive ranges: one where nothing is missing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Runs {
     found: BTreeMap<u64, Vec<(u64, u64)>>,
     /// Epochs whose last bytes are no record.
@@ -152,12 +210,12 @@ struct Runs {
 }
 
 impl Runs {
-    fn add(&mut self, epoch: u64, seq: u64) {
+    fn add(&mut self, epoch: u64, first: u64, last: u64) {
         self.open.remove(&epoch);
         let runs = self.found.entry(epoch).or_default();
         match runs.last_mut() {
-            Some((_, last)) if *last + 1 == seq => *last = seq,
-            Some(_) | None => runs.push((seq, seq)),
+            Some((_, end)) if *end + 1 == first => *end = last,
+            Some(_) | None => runs.push((first, last)),
         }
     }
 
@@ -178,7 +236,9 @@ impl Runs {
     }
 
     fn broken(mut self, chain: &Chain, lost_bytes: u64) -> Option<Broken> {
-        self.found.entry(chain.head.at.epoch).or_default();
+        for end in chain.past.iter().chain([&chain.head.at]) {
+            self.found.entry(end.epoch).or_default();
+        }
         let mut broken = Broken { keep: Vec::new(), lost_batches: 0, lost_bytes };
         for (epoch, runs) in self.found.range(chain.acked.epoch..) {
             let start = if *epoch == chain.acked.epoch { chain.acked.seq } else { 0 };
@@ -194,11 +254,14 @@ impl Runs {
             }
             if *epoch == chain.head.at.epoch {
                 end = end.max(chain.head.at.seq);
+            } else if let Some(known) = chain.end_of(*epoch) {
+                end = end.max(known);
             } else if self.open.contains(epoch) {
                 // How many they were is not known any more.
                 end += 1;
             }
-            if keep != end {
+            // Of very many damaged epochs the first: the others show when it is their turn.
+            if keep != end && broken.keep.len() < EPOCHS_MAX {
                 broken.keep.push(Position { epoch: *epoch, seq: keep });
                 broken.lost_batches += end - start - count;
             }
@@ -289,14 +352,19 @@ impl<'a> Renewal<'a> {
     pub fn commit(mut self) -> Result<(), SpoolError> {
         let state = &mut *self.state;
         let mut chain = state.chain.clone();
+        chain.begin(self.head.at.epoch);
         chain.head = self.head;
         chain.undeclared = Undeclared::default();
+        chain.past.retain(|end| self.broken.keep.iter().all(|keep| keep.epoch != end.epoch));
         chain.cuts.clone_from(&self.broken.keep);
-        chain.write(&self.spool.chain_path())?;
+        state.file.write(&chain)?;
         for keep in &self.broken.keep {
             state.files.cut(*keep)?;
         }
-        chain.cuts.clear();
+        chain.past.append(&mut chain.cuts);
+        chain.past.sort();
+        chain.forget();
+        state.file.write_both(&chain)?;
         state.chain = chain;
         state.files.list.append(&mut self.files.list);
         state.broken = None;

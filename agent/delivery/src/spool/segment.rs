@@ -27,6 +27,41 @@ pub(super) fn encode(epoch: u64, seq: u64, envelope: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// What comes before an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Of the envelope.
+    pub(super) len: usize,
+    sum: u32,
+    epoch: u64,
+    seq: u64,
+}
+
+impl Header {
+    /// Reads one; whether it is one, its sum tells.
+    pub(super) fn of(bytes: &[u8; HEADER_BYTES]) -> Self {
+        let [l0, l1, l2, l3, s0, s1, s2, s3, rest @ ..] = *bytes;
+        let [e0, e1, e2, e3, e4, e5, e6, e7, seq @ ..] = rest;
+        Self {
+            len: usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX),
+            sum: u32::from_le_bytes([s0, s1, s2, s3]),
+            epoch: u64::from_le_bytes([e0, e1, e2, e3, e4, e5, e6, e7]),
+            seq: u64::from_le_bytes(seq),
+        }
+    }
+
+    /// Whether it is that of this record.
+    pub(super) const fn fits(&self, epoch: u64, seq: u64) -> bool {
+        self.epoch == epoch && self.seq == seq && self.len <= ENVELOPE_BYTES_MAX
+    }
+
+    /// Whether its sum is that of this envelope.
+    pub(super) fn covers(&self, envelope: &[u8]) -> bool {
+        let len = u32::try_from(envelope.len()).unwrap_or(u32::MAX).to_le_bytes();
+        self.sum == checksum(&[&len, &self.epoch.to_le_bytes(), &self.seq.to_le_bytes(), envelope])
+    }
+}
+
 /// What a segment holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Scan {

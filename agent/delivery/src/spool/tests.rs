@@ -12,6 +12,8 @@ use sekimori_wire::time::Timestamp;
 
 use super::*;
 
+mod opening;
+
 /// In memory where there is such a folder: these tests sync thousands of times.
 pub fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()

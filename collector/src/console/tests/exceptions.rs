@@ -85,7 +85,7 @@ async fn an_incident_shows_what_was_kept_out_and_programs_read_it_all() {
     );
     assert_eq!((&all["unknown"][0]["findings"], &all["error"]), (&1.into(), &Value::Null));
     assert_eq!(all["findings"].as_array().map(Vec::len), Some(2));
-    let status = crate::status::read(&bench.store).await.unwrap();
+    let status = crate::status::read(&bench.store, None).await.unwrap();
     assert_eq!((status.exceptions[0].ends_within, status.exceptions_unknown[0].findings), (Some(7), 1));
     let shown = status.to_string();
     for part in ["ENDS within 7 days: 0 days left  EX-1  情報政策課  1 findings", "UNKNOWN HERE"] {
