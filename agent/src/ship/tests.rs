@@ -15,10 +15,11 @@ use super::stats::Snapshot;
 use super::*;
 use crate::identity::tests::{Authority, DROP, serve};
 use sekimori_delivery::seal::Sealer;
+use sekimori_delivery::spool::Position;
 
 /// What the server does with one submission.
 #[derive(Clone, Copy, Debug)]
-enum Reply {
+enum Script {
     /// Commits and acknowledges all.
     All,
     /// Commits and acknowledges only the first.
@@ -55,14 +56,14 @@ struct Server {
 
 impl Server {
     /// Answers as scripted, then always with `All`.
-    async fn start(script: Vec<Reply>) -> Self {
+    async fn start(script: Vec<Script>) -> Self {
         let authority = Arc::new(Authority::new());
         let committed = Arc::new(Mutex::new(Committed::default()));
         let (signer, store) = (Arc::clone(&authority), Arc::clone(&committed));
         let mut script = script.into_iter();
         let url = serve(authority.server_config(Some(&authority)), move |path, body| {
             assert_eq!(path, "/v1/batches");
-            let reply = script.next().unwrap_or(Reply::All);
+            let reply = script.next().unwrap_or(Script::All);
             reply.apply(&mut store.lock().unwrap(), &body, &signer.collector)
         })
         .await;
@@ -80,7 +81,7 @@ impl Server {
     }
 }
 
-impl Reply {
+impl Script {
     fn apply(self, store: &mut Committed, body: &[u8], key: &SigningKey) -> (u16, Vec<u8>) {
         store.submissions += 1;
         let mut envelopes = decode_submission(body).unwrap();
@@ -197,7 +198,7 @@ impl Agent {
 
     fn shipper(&self) -> Shipper {
         let (identity, lanes) = (Arc::clone(&self.identity), Arc::clone(&self.lanes));
-        Shipper::new(identity, lanes, Vec::new(), Arc::clone(&self.stats), QUICK).unwrap()
+        Shipper::new(identity, lanes, Line::direct(), Arc::clone(&self.stats), QUICK).unwrap()
     }
 }
 
@@ -233,7 +234,7 @@ async fn new_batches_are_sent_at_once() {
 
 #[tokio::test]
 async fn what_goes_wrong_is_tried_again_and_nothing_is_lost_or_stored_twice() {
-    use Reply::{Break, Forge, Misaddress, Nonsense, One, Refuse};
+    use Script::{Break, Forge, Misaddress, Nonsense, One, Refuse};
     let mut script = vec![One, Break, Forge, Misaddress, Nonsense, One];
     script.extend(RefusalKind::ALL.iter().map(|kind| Refuse(*kind)));
     for reply in script {
@@ -254,7 +255,7 @@ async fn what_goes_wrong_is_tried_again_and_nothing_is_lost_or_stored_twice() {
 
 #[tokio::test]
 async fn a_lasting_refusal_deletes_nothing() {
-    let server = Server::start(vec![Reply::Refuse(RefusalKind::NotEnrolled); 1000]).await;
+    let server = Server::start(vec![Script::Refuse(RefusalKind::NotEnrolled); 1000]).await;
     let mut agent = server.agent(&[]);
     agent.seal(3);
     let count = |stats: &Snapshot| stats.refusals.get(&RefusalKind::NotEnrolled).copied().unwrap_or(0);
@@ -266,7 +267,7 @@ async fn a_lasting_refusal_deletes_nothing() {
 
 #[tokio::test]
 async fn another_history_stops_shipping_and_keeps_everything() {
-    for (reply, last) in [(Reply::OtherHead, 4), (Reply::Ahead, 5)] {
+    for (reply, last) in [(Script::OtherHead, 4), (Script::Ahead, 5)] {
         let server = Server::start(vec![reply]).await;
         let mut agent = server.agent(&[]);
         agent.seal(4);
@@ -304,7 +305,7 @@ async fn a_collector_that_was_set_back_is_noticed() {
     let judged = judge::judge(
         &ack,
         (agent.identity.get().agent(), Lane::Urgent),
-        Position { epoch: 1, seq: 3 },
+        (Position { epoch: 1, seq: 3 }, acked),
         agent.lanes.of_lane(Lane::Urgent),
     )
     .unwrap();
