@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use rustls::{NamedGroup, ProtocolVersion};
 use sekimori_wire::ack::{Ack, Refusal, RefusalKind, decode_submission};
 use sekimori_wire::batch::Mode;
-use sekimori_wire::envelope::SigningKey;
+use sekimori_wire::envelope::{SigningKey, VerifyingKey};
 use sekimori_wire::id::{AgentId, Digest};
-use sekimori_wire::record::{Gap, Record};
+use sekimori_wire::record::{Gap, Health, Record};
 use sekimori_wire::time::Timestamp;
 
 use super::stats::Snapshot;
@@ -43,7 +43,11 @@ enum Script {
 /// What the server has committed, and how often it was asked.
 #[derive(Default)]
 struct Committed {
+    /// Of the agent.
+    key: Option<VerifyingKey>,
     batches: BTreeMap<u64, Digest>,
+    /// Batches that came before the one that they follow.
+    early: usize,
     submissions: usize,
     repeated: usize,
 }
@@ -73,7 +77,10 @@ impl Server {
     fn agent(&self, urls: &[&str]) -> Agent {
         let mut urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
         urls.push(self.url.clone());
-        Agent::new(self.authority.identity(urls))
+        let agent = Agent::new(self.authority.identity(urls));
+        let key = *agent.identity.get().signer.key.verifying_key();
+        self.committed.lock().unwrap().key = Some(key);
+        agent
     }
 
     fn numbers(&self) -> Vec<u64> {
@@ -97,17 +104,21 @@ impl Script {
         if matches!(self, Self::One) {
             envelopes.truncate(1);
         }
-        // The signed number is inside; the test's agent sends them in order, so that the digest tells which one it is.
         let mut batches = store.batches.clone();
         for envelope in &envelopes {
-            let digest = envelope.digest();
-            if batches.values().any(|known| *known == digest) {
-                store.repeated += 1;
-            } else {
-                batches.insert(batches.len() as u64 + 1, digest);
+            let batch = envelope.verify(agent, &store.key.unwrap()).unwrap();
+            let (digest, next) = (envelope.digest(), batches.len() as u64 + 1);
+            match batches.get(&batch.seq) {
+                Some(known) => {
+                    assert_eq!(*known, digest, "another batch {}", batch.seq);
+                    store.repeated += 1;
+                }
+                None if batch.seq == next => drop(batches.insert(next, digest)),
+                None => store.early += 1,
             }
         }
-        let (through, head) = batches.last_key_value().map(|(seq, digest)| (*seq, *digest)).unwrap();
+        let none = (0, Digest::ZERO);
+        let (through, head) = batches.last_key_value().map_or(none, |(seq, digest)| (*seq, *digest));
         let mut ack = Ack {
             agent,
             lane: Lane::Urgent,
@@ -161,6 +172,16 @@ impl Agent {
     fn seal(&mut self, batches: u64) {
         for records in 0..batches {
             let record = Record::Gap(Gap { records, ..Gap::default() });
+            self.sealer.seal(vec![record], Timestamp::from_secs(1), Mode::Live).unwrap();
+        }
+    }
+
+    /// Batches of which few fit into a submission: names that no compression shortens much.
+    fn seal_large(&mut self, batches: u64) {
+        for batch in 0..batches {
+            let name = |number: u64| Digest::of(&(batch * 1_000 + number).to_le_bytes()).to_string();
+            let counters = crate::health::named((0..512).map(|number| (name(number), number)));
+            let record = Record::Health(Box::new(Health { counters, ..Health::default() }));
             self.sealer.seal(vec![record], Timestamp::from_secs(1), Mode::Live).unwrap();
         }
     }
@@ -251,6 +272,47 @@ async fn what_goes_wrong_is_tried_again_and_nothing_is_lost_or_stored_twice() {
             assert_eq!(agent.stats.snapshot().refusals, BTreeMap::from([(kind, 1)]));
         }
     }
+}
+
+#[tokio::test]
+async fn trouble_in_the_middle_of_several_under_way_costs_a_repetition_and_nothing_else() {
+    use Script::{All, Break, Forge, Misaddress, Nonsense, One, Refuse};
+    for trouble in
+        [Break, Forge, Misaddress, Nonsense, One, Refuse(RefusalKind::Busy), Refuse(RefusalKind::Forked)]
+    {
+        for before in [1, 2, 3] {
+            // The first answer lets several go.
+            let script = std::iter::repeat_n(All, before).chain([trouble]).collect();
+            let server = Server::start(script).await;
+            let mut agent = server.agent(&[]);
+            agent.seal_large(40);
+            assert!(matches!(agent.ship().await, Outcome::Stopped), "{trouble:?}");
+            assert_eq!(server.numbers(), (1..=40).collect::<Vec<_>>(), "{trouble:?}");
+            assert_eq!(agent.stats.snapshot().acked.seq, 40);
+            let committed = server.committed.lock().unwrap();
+            // Whatever was under way is sent again at most.
+            assert!(committed.submissions > 4, "{trouble:?}: only {} submissions", committed.submissions);
+            assert!(committed.submissions <= 40, "{trouble:?}: {} submissions", committed.submissions);
+            assert!(committed.early + committed.repeated <= 40, "{trouble:?}: {} early", committed.early);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_follows_the_end_of_a_chain_is_the_beginning_of_the_next() {
+    let server = Server::start(vec![]).await;
+    let mut agent = server.agent(&[]);
+    agent.seal(10);
+    let spool = agent.lanes.of_lane(Lane::Urgent);
+    assert_eq!(spool.unacked_after(Position { epoch: 1, seq: 4 }, 64, usize::MAX).unwrap().len(), 6);
+    spool.begin_epoch(2).unwrap();
+    agent.seal(1);
+    let all = agent.lanes.of_lane(Lane::Urgent).unacked_after(Position { epoch: 1, seq: 10 }, 64, 1).unwrap();
+    assert_eq!(
+        all.first().map(|(at, _)| *at),
+        Some(Position { epoch: 2, seq: 1 }),
+        "read, and held back by the flight"
+    );
 }
 
 #[tokio::test]
