@@ -16,6 +16,7 @@ mod captures;
 mod console;
 mod corpora;
 mod crash;
+mod delivery;
 mod exceptions;
 mod fleet;
 mod identity;

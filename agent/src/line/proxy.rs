@@ -110,7 +110,8 @@ fn accepted(answer: &[u8], with_credentials: bool) -> Result<(), ProxyError> {
     let status = status.parse::<u16>().ok().filter(|_| is_http).ok_or(ProxyError::Answer)?;
     match status {
         200..=299 => Ok(()),
-        407 if with_credentials => Err(ProxyError::Credentials),
+        // 401 is not for proxies; tinyproxy says it to whoever gives a wrong password.
+        401 | 407 if with_credentials => Err(ProxyError::Credentials { status }),
         407 => Err(ProxyError::NoCredentials),
         _ => Err(ProxyError::Refused { status, reason: BoundedText::new(words.next().unwrap_or_default()) }),
     }
@@ -153,8 +154,8 @@ pub(crate) enum ProxyError {
     Answer,
     #[error("it wants user and password (407): name the file that holds them in collector.proxy_credentials")]
     NoCredentials,
-    #[error("it does not accept user and password of collector.proxy_credentials (407)")]
-    Credentials,
+    #[error("it does not accept user and password of collector.proxy_credentials ({status})")]
+    Credentials { status: u16 },
     #[error("it refuses the way to the collector ({status} {reason})")]
     Refused { status: u16, reason: BoundedText<64> },
     #[error("cannot read collector.proxy_credentials {}", path.display())]
@@ -255,7 +256,7 @@ mod tests {
         let expected = format!("\r\nProxy-Authorization: Basic {}\r\n", STANDARD.encode("sekimori:ひみつ"));
         assert!(asked.contains(&expected), "{asked}");
         let (refused, _) = answered(b"HTTP/1.1 407 No\r\n\r\n", Some(path.clone())).await;
-        assert!(matches!(refused, Err(ProxyError::Credentials)), "{refused:?}");
+        assert!(matches!(refused, Err(ProxyError::Credentials { status: 407 })), "{refused:?}");
         mode(0o644);
         assert!(credentials(&path).unwrap_err().to_string().ends_with("chmod o= FILE"));
         mode(0o600);
