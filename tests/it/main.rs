@@ -12,6 +12,7 @@
 
 mod attacks;
 mod benign;
+mod budget;
 mod captures;
 mod console;
 mod corpora;
@@ -24,5 +25,6 @@ mod kills;
 mod learning;
 mod live;
 mod path;
+mod payload;
 mod support;
 mod workers;
