@@ -81,10 +81,12 @@ fn segment(from: End, to: End, (seq, ack, flags): (u32, u32, u8), payload: &[u8]
 
 /// A name is looked up, a page is fetched from it.
 fn conversation(chance: &mut Chance) -> Vec<Vec<u8>> {
-    let client = ([10, 3, chance.byte(), chance.byte()], 1_024 + u16::try_from(chance.draw(60_000)).expect("a port"));
+    let client =
+        ([10, 3, chance.byte(), chance.byte()], 1_024 + u16::try_from(chance.draw(60_000)).expect("a port"));
     let resolver = ([198, 18, 0, chance.byte()], 53);
     let letters = 6 + chance.draw(10);
-    let name: Vec<u8> = (0..letters).map(|_| b'a' + u8::try_from(chance.draw(26)).expect("a letter")).collect();
+    let name: Vec<u8> =
+        (0..letters).map(|_| b'a' + u8::try_from(chance.draw(26)).expect("a letter")).collect();
     let server = ([198, 19, chance.byte(), chance.byte()], 80);
     let mut question = vec![chance.byte(), chance.byte(), 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3];
     question.extend(b"www");

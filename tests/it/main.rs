@@ -14,6 +14,7 @@ mod attacks;
 mod benign;
 mod budget;
 mod captures;
+mod central;
 mod console;
 mod corpora;
 mod crash;
