@@ -8,6 +8,7 @@ use sekimori_wire::envelope::VerifyingKey;
 
 use crate::intel::age_of;
 use crate::intel::command::public_key;
+use crate::line::Proxy;
 
 /// 関守: the sensor on a gateway. Captures, detects, seals and ships; or replays captures.
 #[derive(Debug, Parser)]
@@ -171,6 +172,15 @@ pub(crate) struct EnrollArgs {
     /// Enrol an agent that is enrolled anew, with the key that it has: its certificate has expired, or its spool is lost.
     #[arg(long)]
     pub(crate) again: bool,
+    /// The way out where there is no direct one: http://HOST:PORT, as collector.proxy later.
+    #[arg(long, value_name = "URL", value_parser = Proxy::parse)]
+    pub(crate) proxy: Option<Proxy>,
+    /// A file with `user:password` for the proxy, which others cannot read.
+    #[arg(long, value_name = "FILE", requires = "proxy")]
+    pub(crate) proxy_credentials: Option<PathBuf>,
+    /// Enrol only with a post-quantum key exchange, as collector.require_post_quantum later.
+    #[arg(long)]
+    pub(crate) require_post_quantum: bool,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ use sekimori_wire::id::Digest;
 use crate::capture::Options;
 use crate::exceptions::{self, ExceptionsError};
 use crate::intel::Sources;
+use crate::line::{self, Line};
 use file::{Engine, File};
 
 /// 1 GiB: more than a day of the full uplink, a week of an ordinary one.
@@ -36,8 +37,8 @@ pub(crate) struct Config {
     /// Where a copy of what is captured is written.
     pub(crate) record: Option<PathBuf>,
     pub(crate) state: PathBuf,
-    /// Empty: those that enrolment gave.
-    pub(crate) collector_urls: Vec<String>,
+    /// How the collector is reached.
+    pub(crate) collector: Line,
     /// Where syslog is listened for, over UDP and over TCP.
     pub(crate) endpoint_udp: Option<SocketAddr>,
     pub(crate) endpoint_tcp: Option<SocketAddr>,
@@ -118,7 +119,7 @@ impl Config {
             workers,
             record: file.capture.record,
             state: file.state.dir,
-            collector_urls: file.collector.urls.into_iter().map(|url| url.0).collect(),
+            collector: line_to(path, text, file.collector)?,
             endpoint_udp: file.endpoint.udp,
             endpoint_tcp: file.endpoint.tcp,
             spool_bytes: file.spool.max_bytes.map_or(SPOOL_BYTES, file::Within::value),
@@ -158,6 +159,35 @@ fn limits_of(memory: file::Memory, single: &file::LimitsFile) -> Limits {
         limits.summary_bytes = size(bytes.value());
     }
     limits
+}
+
+/// How the collector is reached.
+fn line_to(path: &Path, text: &str, collector: file::Collector) -> Result<Line, ConfigError> {
+    let credentials = collector.proxy_credentials.and_then(|file| beside(path, &[file]).pop());
+    let proxy = match (collector.proxy, credentials) {
+        (Some(proxy), credentials) => Some(proxy.0.with_credentials(credentials)),
+        (None, Some(_)) => {
+            return Err(ConfigError::Value {
+                file: path.to_owned(),
+                line: text
+                    .lines()
+                    .position(|line| line.trim_start().starts_with("proxy_credentials"))
+                    .map_or(1, |at| at + 1),
+                key: "collector.proxy_credentials".to_owned(),
+                rule: "there is no collector.proxy that they could be for".to_owned(),
+            });
+        }
+        (None, None) => None,
+    };
+    let in_flight = collector.in_flight.and_then(|most| usize::try_from(most.value()).ok());
+    let line = Line {
+        urls: collector.urls.into_iter().map(|url| url.0).collect(),
+        in_flight: in_flight.unwrap_or(line::IN_FLIGHT),
+        proxy,
+        require_post_quantum: collector.require_post_quantum,
+        ..Line::direct()
+    };
+    Ok(line.limited(collector.rate.map_or(line::RATE_BITS, |rate| rate.0)))
 }
 
 /// Names of files are relative to the configuration.
@@ -257,6 +287,7 @@ fn workers_of(path: &Path, text: &str, capture: &file::Capture) -> Result<usize,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line::Proxy;
 
     fn refused(text: &str) -> String {
         let error = Config::parse(Path::new("agent.toml"), text).unwrap_err();
@@ -293,6 +324,23 @@ mod tests {
             (
                 "[collector]\nurls = [\"http://a:1\"]\n",
                 "agent.toml:2: collector.urls: `http://a:1` is not of the form https://",
+            ),
+            ("[collector]\nin_flight = 5\n", "agent.toml:2: collector.in_flight: 5 is not between 1 and 4"),
+            (
+                "[collector]\nrate = \"4 MB\"\n",
+                "agent.toml:2: collector.rate: `4 MB` is not a rate such as \"4 Mbit/s\"",
+            ),
+            (
+                "[collector]\nrate = \"63 kbit/s\"\n",
+                "agent.toml:2: collector.rate: `63 kbit/s` is less than 64 kbit/s",
+            ),
+            (
+                "[collector]\nproxy = \"https://p:1\"\n",
+                "agent.toml:2: collector.proxy: `https://p:1` is not of the form http://HOST:PORT",
+            ),
+            (
+                "[collector]\nurls = []\nproxy_credentials = \"p\"\n",
+                "agent.toml:3: collector.proxy_credentials: there is no collector.proxy",
             ),
             ("[capture]\ninterfaces = \n", "agent.toml:2: capture.interfaces: "),
             ("[[segment]]\nname = \"x\"\ncidrs = []\n", "agent.toml:3: segment.cidrs: unknown key `cidrs`"),
@@ -361,7 +409,26 @@ mod tests {
         assert_eq!(config.interfaces, ["eth0"]);
         assert_eq!(config.endpoint_udp, Some("127.0.0.1:5514".parse().unwrap()));
         assert_eq!(config.limits.window, Duration::from_secs(10));
+        assert_eq!((config.collector.in_flight, config.collector.require_post_quantum), (4, false));
+        // The example says what holds without it: half of what 1,000,000 bytes may take, twice over.
+        let silent = Config::parse(Path::new("agent.toml"), "").unwrap();
+        for config in [&config, &silent] {
+            assert_eq!(config.collector.allowance(1_000_000), Duration::from_secs(4));
+        }
         assert_eq!(config.intel.max_age, Some(Duration::from_secs(7 * 86_400)));
+    }
+
+    #[test]
+    fn the_way_to_the_collector_is_as_it_is_written() {
+        let line = |text: &str| Config::parse(Path::new("/etc/sekimori/agent.toml"), text).unwrap().collector;
+        let proxied = line("[collector]\nproxy = \"http://p:3128\"\nproxy_credentials = \"proxy\"\n");
+        let proxy = Proxy::parse("http://p:3128").unwrap();
+        assert_eq!(proxied.proxy, Some(proxy.with_credentials(Some("/etc/sekimori/proxy".into()))));
+        for (rate, seconds) in [("64 kbit/s", 250), ("1 Mbit/s", 16), ("2Mbit/s", 8), ("none", 0)] {
+            let allowance = line(&format!("[collector]\nrate = \"{rate}\"\n")).allowance(1_000_000);
+            assert_eq!(allowance, Duration::from_secs(seconds), "{rate}");
+        }
+        assert!(line("[collector]\nrequire_post_quantum = true\n").require_post_quantum);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::config::file::Engine;
 use crate::identity::Identity;
+use crate::line::Line;
+use crate::tls::Endpoint;
 
 /// How long a collector may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -111,10 +113,11 @@ fn state(findings: &mut Findings, config: &Config) {
     } else {
         findings.good(&format!("{free} bytes free for the spool"));
     }
-    let urls = if config.collector_urls.is_empty() { &identity.ingest_urls } else { &config.collector_urls };
+    let urls = if config.collector.urls.is_empty() { &identity.ingest_urls } else { &config.collector.urls };
+    let way = config.collector.proxy.as_ref().map(|proxy| format!(" through {proxy}")).unwrap_or_default();
     for url in urls {
-        match connect(url) {
-            Ok(()) => findings.good(&format!("{url} accepts connections")),
+        match connect(url, &config.collector) {
+            Ok(()) => findings.good(&format!("{url} accepts connections{way}")),
             Err(error) => {
                 findings.bad(&format!("{url}: {error} (what is found stays in the spool until it answers)"));
             }
@@ -122,7 +125,17 @@ fn state(findings: &mut Findings, config: &Config) {
     }
 }
 
-fn connect(url: &str) -> std::io::Result<()> {
+fn connect(url: &str, line: &Line) -> std::io::Result<()> {
+    if let Some(proxy) = &line.proxy {
+        let endpoint = Endpoint::parse(url).map_err(std::io::Error::other)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let connected = async { tokio::time::timeout(CONNECT, proxy.connect(&endpoint.authority())).await };
+        return match runtime.block_on(connected) {
+            Ok(Ok(_stream)) => Ok(()),
+            Ok(Err(refused)) => Err(std::io::Error::other(format!("the proxy {proxy}: {refused}"))),
+            Err(_elapsed) => Err(std::io::ErrorKind::TimedOut.into()),
+        };
+    }
     let uri: hyper::Uri = url.parse().map_err(std::io::Error::other)?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let mut last = std::io::Error::other("no address of this name");

@@ -22,6 +22,7 @@ mod health;
 mod identity;
 mod inspect;
 mod intel;
+mod line;
 mod outbox;
 mod policy;
 mod privilege;
@@ -38,6 +39,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 
 use cli::{Cli, Command, EnrollArgs, SpoolCommand, TokenArg};
+use line::Line;
 
 /// Events own what they tell: their memory comes and goes with each. Measured (docs/performance.md): the system's allocator took
 /// a fifth of the time of a replay.
@@ -113,7 +115,10 @@ fn enroll(args: &EnrollArgs) -> anyhow::Result<()> {
     let token = token(&args.token)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let name = args.name.as_deref().unwrap_or_default();
-    let identity = runtime.block_on(identity::enroll(&args.state.state, token.trim(), name, args.again))?;
+    let proxy = args.proxy.clone().map(|proxy| proxy.with_credentials(args.proxy_credentials.clone()));
+    let line = Line { proxy, require_post_quantum: args.require_post_quantum, ..Line::direct() };
+    let enrolling = identity::enroll(&args.state.state, token.trim(), (name, args.again), &line);
+    let identity = runtime.block_on(enrolling)?;
     print(&format!("{}\n", identity.agent()))
 }
 

@@ -42,6 +42,7 @@ use crate::endpoint::{Bound, Intake, ListenError};
 use crate::health::{Gauge, Monitor, notify};
 use crate::identity::{Holder, Identity, IdentityError, keep_fresh};
 use crate::intel::shelf::Shelf;
+use crate::line::Line;
 use crate::policy::fetch::Fetcher;
 use crate::policy::folder::Folder;
 use crate::policy::{Standing, Word};
@@ -124,10 +125,10 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let around = Around { identity, lanes, sealer, stats, intake, shelf, policy, words: words.clone() };
     let (failed, failures) = mpsc::channel(1);
     let (stop_shipping, stopped) = watch::channel(false);
-    let fresh = (config.state.clone(), config.collector_urls.clone());
+    let fresh = (config.state.clone(), config.collector.clone());
     let (holder, lanes) = (Arc::clone(&around.identity), Arc::clone(&around.lanes));
     runtime.spawn(keep_fresh(holder, lanes, fresh, stopped.clone()));
-    runtime.spawn(shipping(&around, config.collector_urls.clone(), stopped.clone(), failed.clone()));
+    runtime.spawn(shipping(&around, config.collector.clone(), stopped.clone(), failed.clone()));
     runtime.spawn(fetching(&around, &config, stopped));
     let threads = Threads::start(opened, lines, &config, around, &failed)?;
     reloader.start(heard)?;
@@ -195,7 +196,7 @@ fn fetching(
 ) -> impl Future<Output = ()> + use<> {
     let fetcher = Fetcher {
         identity: Arc::clone(&around.identity),
-        urls: config.collector_urls.clone(),
+        line: config.collector.clone(),
         folder: Folder::of(&config.state),
         standing: Arc::clone(&around.policy),
         words: around.words.clone(),
@@ -206,14 +207,14 @@ fn fetching(
 /// Ships, and tells when that ended by itself.
 fn shipping(
     around: &Around,
-    urls: Vec<String>,
+    line: Line,
     stopped: watch::Receiver<bool>,
     failed: mpsc::Sender<RunError>,
 ) -> impl Future<Output = ()> + use<> {
     let (identity, lanes) = (Arc::clone(&around.identity), Arc::clone(&around.lanes));
     let stats = Arc::clone(&around.stats);
     async move {
-        let failure = match ship::run(identity, lanes, urls, stats, stopped).await {
+        let failure = match ship::run(identity, lanes, line, stats, stopped).await {
             Ok(Outcome::Stopped) => return,
             // Starting again would not help: a person must look. Capturing and keeping goes on.
             Ok(Outcome::Forked(fork)) => {

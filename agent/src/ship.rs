@@ -1,29 +1,34 @@
-//! Sending what is in the spool until the collector has acknowledged it.
+//! Sending what is in the spool until the collector has acknowledged it: several submissions at once over one connection.
 //!
 //! ```text
-//! spool ─oldest_unacked─► POST /v1/batches ─► Answer ─judge─► acknowledge, or wait (pace), or stop
+//! spool ─ what is not under way ─► POST /v1/batches ─► … ─► Answer, in the order of sending ─judge─► acknowledge
+//!                                                             └─ anything else: the others are heard, wait (pace), begin anew
 //! ```
 //! Only a verified [`Ack`](sekimori_wire::ack::Ack) of our own batch removes anything. That a handshake succeeded says
 //! nothing about our certificate: with TLS 1.3 the collector's refusal comes with the first request.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
+use sekimori_delivery::flight::{Flight, Next, Sent};
 use sekimori_delivery::judge::{self, Fork, Judgement};
 use sekimori_delivery::lanes::{Lanes, Waiting};
 use sekimori_delivery::pace::{Backoff, Event, Pace};
-use sekimori_delivery::spool::{Position, SpoolError};
-use sekimori_wire::ack::{Answer, encode_submission};
+use sekimori_delivery::spool::SpoolError;
+use sekimori_wire::ack::{Ack, Answer, encode_submission};
 use sekimori_wire::batch::Lane;
-use sekimori_wire::envelope::Envelope;
+use sekimori_wire::envelope::{Envelope, Verified};
 use sekimori_wire::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_ENVELOPES_MAX};
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::clock;
 use crate::identity::{Holder, Identity};
-use crate::tls::{self, Connection, ConnectionError, Endpoint, UrlError};
+use crate::line::Line;
+use crate::tls::{self, Connection, ConnectionError, Endpoint, Reply, UrlError};
 
 mod skew;
 mod stats;
@@ -60,25 +65,25 @@ pub(crate) enum ShipError {
     Tls(#[from] rustls::Error),
 }
 
-/// Ships until `stop` turns true (or its sender is gone). No `urls`: those of the enrolment.
+/// Ships until `stop` turns true (or its sender is gone).
 ///
 /// # Errors
 /// If it cannot begin; afterwards everything is either tried again or an [`Outcome`].
 pub(crate) async fn run(
     holder: Arc<Holder>,
     lanes: Arc<Lanes>,
-    urls: Vec<String>,
+    line: Line,
     stats: Arc<Stats>,
     stop: watch::Receiver<bool>,
 ) -> Result<Outcome, ShipError> {
-    Shipper::new(holder, lanes, urls, stats, Pace::DEFAULT)?.run(stop).await
+    Shipper::new(holder, lanes, line, stats, Pace::DEFAULT)?.run(stop).await
 }
 
 struct Shipper {
     holder: Arc<Holder>,
     /// What `config` and `endpoints` were made of.
     identity: Arc<Identity>,
-    urls: Vec<String>,
+    line: Line,
     lanes: Arc<Lanes>,
     stats: Arc<Stats>,
     endpoints: Vec<Endpoint>,
@@ -88,30 +93,45 @@ struct Shipper {
     connection: Option<Connection>,
     /// An answer has come over `connection`.
     proven: bool,
+    flight: Flight,
+    /// Who waits for the answers to what is under way, in the same order.
+    listeners: VecDeque<Listener>,
     backoff: Backoff,
 }
 
-/// What one attempt came to, where it did not end everything.
+/// What one round came to, where it did not end everything.
 type Attempt = Result<Event, Outcome>;
+
+type Heard = Result<(Answer, Exchange, Option<String>), ConnectionError>;
+
+/// Waits for one answer; nobody does any more when it is dropped.
+struct Listener(JoinHandle<Heard>);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 impl Shipper {
     fn new(
         holder: Arc<Holder>,
         lanes: Arc<Lanes>,
-        urls: Vec<String>,
+        line: Line,
         stats: Arc<Stats>,
         pace: Pace,
     ) -> Result<Self, ShipError> {
         let identity = holder.get();
-        let endpoints = endpoints(&urls, &identity)?;
-        let config = tls::client_config(&identity)?;
+        let endpoints = endpoints(&line.urls, &identity)?;
+        let config = tls::client_config(&identity, &line)?;
         for lane in Lane::ALL {
             stats.set_acked(lane, lanes.of_lane(lane).acked());
         }
+        let flight = Flight::new(line.in_flight);
         Ok(Self {
             holder,
             identity,
-            urls,
+            line,
             lanes,
             stats,
             endpoints,
@@ -119,6 +139,8 @@ impl Shipper {
             config,
             connection: None,
             proven: false,
+            flight,
+            listeners: VecDeque::new(),
             backoff: Backoff::new(pace),
         })
     }
@@ -126,12 +148,12 @@ impl Shipper {
     async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<Outcome, ShipError> {
         let mut waiting = self.lanes.watch();
         loop {
-            let attempt = tokio::select! {
+            let round = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Ok(Outcome::Stopped),
-                attempt = self.attempt(&mut waiting) => attempt,
+                round = self.round(&mut waiting) => round,
             };
-            let event = match attempt {
+            let event = match round {
                 Ok(event) => event,
                 Err(outcome) => return Ok(outcome),
             };
@@ -144,39 +166,107 @@ impl Shipper {
         }
     }
 
-    /// Waits for something to send, sends it, and acts on the answer.
-    async fn attempt(&mut self, waiting: &mut watch::Receiver<Waiting>) -> Attempt {
-        let next = waiting.wait_for(|waiting| waiting.next().is_some()).await.map(|waiting| waiting.next());
-        let Ok(Some(lane)) = next else { return Err(Outcome::Stopped) };
+    /// Sends what is to be sent and acts on the answers, until something is not as hoped and nothing is under way any more.
+    async fn round(&mut self, waiting: &mut watch::Receiver<Waiting>) -> Attempt {
+        let mut disappointed: Option<Event> = None;
+        let mut advanced = false;
+        loop {
+            self.follow_renewal();
+            let now = *waiting.borrow_and_update();
+            if disappointed.is_none()
+                && let Some(next) = self.flight.next(now)
+                && self.holder_is_followed()
+            {
+                match self.send(next).await? {
+                    Launch::Sent => continue,
+                    // There is something, but it has to wait for what is under way.
+                    Launch::Held if !self.flight.is_empty() => {}
+                    Launch::Held => return Ok(Event::NoProgress),
+                    Launch::Failed(event) => return Ok(event),
+                }
+            }
+            let Some(listener) = self.listeners.front_mut() else {
+                match disappointed {
+                    // It went on as far as it could, so there is no reason to wait before going on from there.
+                    Some(Event::NoProgress) if advanced => return Ok(Event::Progress),
+                    Some(event) => return Ok(event),
+                    None if waiting.changed().await.is_ok() => continue,
+                    None => return Err(Outcome::Stopped),
+                }
+            };
+            let answer = tokio::select! {
+                biased;
+                answer = &mut listener.0 => answer,
+                changed = waiting.changed(), if disappointed.is_none() => match changed {
+                    Ok(()) => continue,
+                    Err(_gone) => return Err(Outcome::Stopped),
+                },
+            };
+            match self.hear(answer).await? {
+                Event::Progress => {
+                    advanced = true;
+                    self.backoff.after(Event::Progress, 0);
+                }
+                Event::Failed { more_endpoints } => return Ok(Event::Failed { more_endpoints }),
+                event @ (Event::NoProgress | Event::Busy { .. } | Event::Refused { .. }) => {
+                    disappointed.get_or_insert(event);
+                }
+            }
+        }
+    }
+
+    /// Nothing was renewed that the connection does not know of: what is under way must be heard over the old one first.
+    fn holder_is_followed(&self) -> bool {
+        Arc::ptr_eq(&self.holder.get(), &self.identity)
+    }
+
+    /// Reads from the spool and sends.
+    async fn send(&mut self, next: Next) -> Result<Launch, Outcome> {
+        let Next { lane, after, bytes } = next;
         let lanes = Arc::clone(&self.lanes);
-        let oldest = tokio::task::spawn_blocking(move || {
-            let room = SUBMISSION_BYTES_MAX - SUBMISSION_OVERHEAD_BYTES;
-            lanes.of_lane(lane).oldest_unacked(SUBMISSION_ENVELOPES_MAX, room)
+        let read = tokio::task::spawn_blocking(move || {
+            let spool = lanes.of_lane(lane);
+            let room = bytes.min(SUBMISSION_BYTES_MAX - SUBMISSION_OVERHEAD_BYTES);
+            // Before reading: what is acknowledged meanwhile is no more than that.
+            let acked = spool.acked();
+            let batches = spool.unacked_after(after.unwrap_or_default(), SUBMISSION_ENVELOPES_MAX, room)?;
+            Ok((acked, batches))
         });
-        let batches = match oldest.await {
-            Ok(Ok(batches)) => batches,
+        let (acked, batches) = match read.await {
+            Ok(Ok(read)) => read,
             Ok(Err(error)) => return Err(Outcome::Spool(error)),
             // The runtime ends.
             Err(_cancelled) => return Err(Outcome::Stopped),
         };
-        let Some(first) = batches.first().map(|(first, _)| *first) else { return Ok(Event::NoProgress) };
+        let Some(((first, _), (last, _))) = batches.first().zip(batches.last()) else {
+            return Ok(Launch::Held);
+        };
+        let (first, last) = (*first, *last);
+        if !self.flight.may_follow(lane, first) {
+            return Ok(Launch::Held);
+        }
         let envelopes: Vec<Envelope> = batches.into_iter().map(|(_, envelope)| envelope).collect();
         let body = encode_submission(&envelopes);
         drop(envelopes);
+        let sent = Sent { lane, first, last, acked, bytes: body.len() };
         match self.submit(body).await {
-            Ok((answer, exchange)) => self.act(answer, &exchange, lane, first).await,
-            Err(error) => Ok(self.failed(&error)),
+            Ok(listener) => {
+                self.flight.push(sent);
+                self.listeners.push_back(listener);
+                Ok(Launch::Sent)
+            }
+            Err(error) => Ok(Launch::Failed(self.failed(&error))),
         }
     }
 
     /// Goes by what a renewal has brought: the next connection is made with it.
     fn follow_renewal(&mut self) {
         let present = self.holder.get();
-        if Arc::ptr_eq(&present, &self.identity) {
+        if Arc::ptr_eq(&present, &self.identity) || !self.flight.is_empty() {
             return;
         }
         // The renewal has tried both; without them the old connection, or the old way to make one, is better than none.
-        match (tls::client_config(&present), endpoints(&self.urls, &present)) {
+        match (tls::client_config(&present, &self.line), endpoints(&self.line.urls, &present)) {
             (Ok(config), Ok(endpoints)) => {
                 (self.config, self.endpoints, self.endpoint_idx) = (config, endpoints, 0);
                 (self.connection, self.proven) = (None, false);
@@ -187,13 +277,13 @@ impl Shipper {
         self.identity = present;
     }
 
-    async fn submit(&mut self, body: Vec<u8>) -> Result<(Answer, Exchange), ConnectionError> {
-        self.follow_renewal();
+    /// Begins a request; who waits for its answer.
+    async fn submit(&mut self, body: Vec<u8>) -> Result<Listener, ConnectionError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none @ None => {
                 let endpoint = self.endpoints.get(self.endpoint_idx).ok_or(ConnectionError::Answer)?;
-                let mut opened = Connection::open(endpoint, Arc::clone(&self.config)).await?;
+                let mut opened = Connection::open(endpoint, Arc::clone(&self.config), &self.line).await?;
                 opened.tell_trust(&self.identity.trust);
                 let negotiated = opened.negotiated();
                 self.stats.connected(negotiated);
@@ -204,25 +294,39 @@ impl Shipper {
         };
         self.stats.submitted();
         let (sent, began) = (clock::now(), Instant::now());
-        let (status, body) = connection.post("/v1/batches", CONTENT_TYPE, body).await?;
-        let exchange = Exchange { sent, received: clock::now(), took: began.elapsed() };
-        if let Some(trust) = connection.trust_heard() {
-            self.holder.heard(trust);
-        }
-        let answer = Answer::from_bytes(&body).map_err(|cause| {
-            tracing::debug!(%status, error = &cause as &dyn std::error::Error, "not an answer");
-            ConnectionError::Answer
-        })?;
-        self.proven = true;
-        Ok((answer, exchange))
+        let limit = tls::REQUEST_TIMEOUT + self.line.allowance(self.flight.bytes() + body.len());
+        let reply = connection.begin_post("/v1/batches", CONTENT_TYPE, body, limit).await?;
+        Ok(Listener(tokio::spawn(async move {
+            let Reply { status, body, trust } = reply.await?;
+            let exchange = Exchange { sent, received: clock::now(), took: began.elapsed() };
+            let answer = Answer::from_bytes(&body).map_err(|cause| {
+                tracing::debug!(%status, error = &cause as &dyn std::error::Error, "not an answer");
+                ConnectionError::Answer
+            })?;
+            Ok((answer, exchange, trust))
+        })))
     }
 
-    async fn act(&mut self, answer: Answer, exchange: &Exchange, lane: Lane, first: Position) -> Attempt {
+    /// Acts on the answer to the first of what is under way.
+    async fn hear(&mut self, answer: Result<Heard, JoinError>) -> Attempt {
+        self.listeners.pop_front();
+        let (Some(sent), Ok(heard)) = (self.flight.front().copied(), answer) else {
+            return Err(Outcome::Stopped);
+        };
+        let (answer, exchange, trust) = match heard {
+            Ok(heard) => heard,
+            Err(error) => return Ok(self.failed(&error)),
+        };
+        if let Some(trust) = trust {
+            self.holder.heard(&trust);
+        }
+        self.proven = true;
         let ack = match answer {
             Answer::Ack(envelope) => {
                 self.identity.collector_key(&envelope).map(|key| envelope.verify_ack(key))
             }
             Answer::Refused(refusal) => {
+                self.flight.answered(exchange.took, false);
                 let is_news = self.stats.refused(&refusal);
                 if is_news {
                     tracing::warn!(kind = %refusal.kind, seq = refusal.seq, detail = %refusal.detail, "the collector refuses");
@@ -239,40 +343,56 @@ impl Shipper {
             self.note("the acknowledgement is not signed by this agent's collector");
             return Ok(Event::Failed { more_endpoints: self.next_endpoint() });
         };
-        self.stats.answered(exchange, &ack);
+        self.stats.answered(&exchange, &ack);
+        let judgement = self.judge(ack, sent).await?;
+        let is_all = matches!(judgement, Judgement::Advance(through) if through >= sent.last);
+        let was_there = self.lanes.of_lane(sent.lane).acked() >= sent.last;
+        self.flight.answered(exchange.took, is_all || was_there);
+        self.settle(judgement, is_all || was_there)
+    }
+
+    async fn judge(&self, ack: Verified<Ack>, sent: Sent) -> Result<Judgement, Outcome> {
         let (agent, lanes, stats) = (self.identity.agent(), Arc::clone(&self.lanes), Arc::clone(&self.stats));
         let judged = tokio::task::spawn_blocking(move || {
-            let spool = lanes.of_lane(lane);
-            let judgement = judge::judge(&ack, (agent, lane), first, spool)?;
+            let spool = lanes.of_lane(sent.lane);
+            let judgement = judge::judge(&ack, (agent, sent.lane), (sent.first, sent.acked), spool)?;
             if let Judgement::Advance(through) = judgement {
                 // First what is told, then what whoever waits for an empty spool sees.
-                stats.set_acked(lane, through);
+                stats.set_acked(sent.lane, through);
                 spool.acknowledge(through);
             }
             Ok(judgement)
         });
         match judged.await {
-            Ok(Ok(Judgement::Advance(_))) => Ok(Event::Progress),
-            Ok(Ok(Judgement::Nothing)) => Ok(Event::NoProgress),
-            Ok(Ok(Judgement::NotOurs)) => {
+            Ok(Ok(judgement)) => Ok(judgement),
+            Ok(Err(error)) => Err(Outcome::Spool(error)),
+            Err(_cancelled) => Err(Outcome::Stopped),
+        }
+    }
+
+    /// `is_all`: everything of that submission is acknowledged by now.
+    fn settle(&mut self, judgement: Judgement, is_all: bool) -> Attempt {
+        match judgement {
+            Judgement::Advance(_) => Ok(Event::Progress),
+            Judgement::Nothing if is_all => Ok(Event::Progress),
+            Judgement::Nothing => Ok(Event::NoProgress),
+            Judgement::NotOurs => {
                 self.note("the acknowledgement is for another agent or chain");
                 Ok(Event::Failed { more_endpoints: self.next_endpoint() })
             }
-            Ok(Ok(Judgement::Forked(fork))) => {
+            Judgement::Forked(fork) => {
                 tracing::error!(%fork, "the collector has another history of this agent: shipping stops, everything is kept");
                 self.note("forked");
                 Err(Outcome::Forked(fork))
             }
-            Ok(Err(error)) => Err(Outcome::Spool(error)),
-            Err(_cancelled) => Err(Outcome::Stopped),
         }
     }
 
     fn failed(&mut self, error: &ConnectionError) -> Event {
         let first_request = self.connection.is_some() && !self.proven;
         let kind = match error {
-            ConnectionError::Connect { .. } => stats::Failure::Unreachable,
-            ConnectionError::Tls { .. } => stats::Failure::Tls,
+            ConnectionError::Connect { .. } | ConnectionError::Proxy { .. } => stats::Failure::Unreachable,
+            ConnectionError::Tls { .. } | ConnectionError::NotPostQuantum { .. } => stats::Failure::Tls,
             // Most likely our certificate was refused: expired, revoked, or of another CA.
             ConnectionError::Request { .. } if first_request => stats::Failure::Tls,
             ConnectionError::Request { .. } | ConnectionError::Timeout => stats::Failure::Broken,
@@ -296,8 +416,7 @@ impl Shipper {
         }
         // A proven connection that broke is opened again at the same address first.
         let reconnect = self.proven && matches!(kind, stats::Failure::Broken);
-        self.connection = None;
-        self.proven = false;
+        self.hang_up();
         Event::Failed { more_endpoints: !reconnect && self.next_endpoint() }
     }
 
@@ -307,12 +426,28 @@ impl Shipper {
         }
     }
 
+    /// Gives up the connection and whatever is under way over it.
+    fn hang_up(&mut self) {
+        self.connection = None;
+        self.proven = false;
+        self.listeners.clear();
+        self.flight.broken();
+    }
+
     /// Goes to the next address; false if that is the first again.
     fn next_endpoint(&mut self) -> bool {
-        self.connection = None;
+        self.hang_up();
         self.endpoint_idx = (self.endpoint_idx + 1) % self.endpoints.len().max(1);
         self.endpoint_idx != 0
     }
+}
+
+/// What became of something to send.
+enum Launch {
+    Sent,
+    /// It cannot go now.
+    Held,
+    Failed(Event),
 }
 
 /// The configured addresses, or those of the identity.

@@ -15,13 +15,16 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
-use rustls::{ClientConfig, NamedGroup, ProtocolVersion, RootCertStore, version};
+use rustls::{
+    AlertDescription, ClientConfig, NamedGroup, PeerMisbehaved, ProtocolVersion, RootCertStore, version,
+};
 use sekimori_wire::renew::TRUST_HEADER;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::identity::Identity;
+use crate::line::{Line, ProxyError};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,12 +41,23 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() })
 }
 
+/// With the groups that this line may use: where the hybrid is required nothing else is offered, so that nobody on the way
+/// can talk us out of it.
+fn provider_of(line: &Line) -> Arc<CryptoProvider> {
+    if line.require_post_quantum {
+        let kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768];
+        Arc::new(CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() })
+    } else {
+        provider()
+    }
+}
+
 /// For shipping: our certificate, and the collector's from the CA of our enrolment.
 ///
 /// # Errors
 /// If certificate, key or CA cannot be used.
-pub(crate) fn client_config(identity: &Identity) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let config = ClientConfig::builder_with_provider(provider())
+pub(crate) fn client_config(identity: &Identity, line: &Line) -> Result<Arc<ClientConfig>, rustls::Error> {
+    let config = ClientConfig::builder_with_provider(provider_of(line))
         .with_protocol_versions(&[&version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier(&identity.ca)?)
@@ -57,8 +71,9 @@ pub(crate) fn client_config(identity: &Identity) -> Result<Arc<ClientConfig>, ru
 /// If the TLS library refuses its own defaults.
 pub(crate) fn enrolment_config(
     verifier: Arc<dyn ServerCertVerifier>,
+    line: &Line,
 ) -> Result<Arc<ClientConfig>, rustls::Error> {
-    let config = ClientConfig::builder_with_provider(provider())
+    let config = ClientConfig::builder_with_provider(provider_of(line))
         .with_protocol_versions(&[&version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
@@ -107,13 +122,20 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Host and port as a proxy is asked for them.
+    pub(crate) fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "https://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "https://{}:{}", self.host, self.port)
-        }
+        write!(f, "https://{}", self.authority())
     }
 }
 
@@ -140,8 +162,17 @@ pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     endpoint: Endpoint,
     negotiated: Negotiated,
-    /// What we trust, as the collector calls it, and what it says it would be now.
-    trust: (Option<HeaderValue>, Option<String>),
+    /// What we trust, as the collector calls it.
+    trust: Option<HeaderValue>,
+}
+
+/// What a collector answers.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    /// What it says that is to be trusted.
+    pub(crate) trust: Option<String>,
 }
 
 impl Connection {
@@ -152,23 +183,36 @@ impl Connection {
     pub(crate) async fn open(
         endpoint: &Endpoint,
         config: Arc<ClientConfig>,
+        line: &Line,
     ) -> Result<Self, ConnectionError> {
-        let opened = timeout(CONNECT_TIMEOUT, Self::open_now(endpoint, config)).await;
+        let opened = timeout(CONNECT_TIMEOUT, Self::open_now(endpoint, config, line)).await;
         opened.unwrap_or_else(|_elapsed| {
             Err(ConnectionError::Connect { cause: io::ErrorKind::TimedOut.into() })
         })
     }
 
-    async fn open_now(endpoint: &Endpoint, config: Arc<ClientConfig>) -> Result<Self, ConnectionError> {
-        let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port))
-            .await
-            .map_err(|cause| ConnectionError::Connect { cause })?;
+    async fn open_now(
+        endpoint: &Endpoint,
+        config: Arc<ClientConfig>,
+        line: &Line,
+    ) -> Result<Self, ConnectionError> {
+        let tcp = match &line.proxy {
+            None => TcpStream::connect((endpoint.host.as_str(), endpoint.port))
+                .await
+                .map_err(|cause| ConnectionError::Connect { cause })?,
+            Some(proxy) => proxy.connect(&endpoint.authority()).await.map_err(|cause| {
+                ConnectionError::Proxy { proxy: proxy.to_string(), cause: Box::new(cause) }
+            })?,
+        };
         // A submission is written at once; waiting for more to send only delays it.
         tcp.set_nodelay(true).map_err(|cause| ConnectionError::Connect { cause })?;
         let tls = TlsConnector::from(config)
-            .connect(endpoint.name.clone(), tcp)
+            .connect(endpoint.name.clone(), line.throttled(tcp))
             .await
-            .map_err(|cause| ConnectionError::Tls { cause })?;
+            .map_err(|cause| match is_handshake_failure(&cause) && line.require_post_quantum {
+                true => ConnectionError::NotPostQuantum { cause },
+                false => ConnectionError::Tls { cause },
+            })?;
         let (_, session) = tls.get_ref();
         let negotiated = Negotiated {
             version: session.protocol_version(),
@@ -185,7 +229,7 @@ impl Connection {
                 tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
             }
         });
-        Ok(Self { sender, endpoint: endpoint.clone(), negotiated, trust: (None, None) })
+        Ok(Self { sender, endpoint: endpoint.clone(), negotiated, trust: None })
     }
 
     /// What the handshake agreed on.
@@ -195,12 +239,7 @@ impl Connection {
 
     /// From now on tells the collector what we trust.
     pub(crate) fn tell_trust(&mut self, name: &str) {
-        self.trust.0 = HeaderValue::from_str(name).ok().filter(|name| !name.is_empty());
-    }
-
-    /// What the collector said last that is to be trusted.
-    pub(crate) fn trust_heard(&self) -> Option<&str> {
-        self.trust.1.as_deref()
+        self.trust = HeaderValue::from_str(name).ok().filter(|name| !name.is_empty());
     }
 
     /// Sends one POST and reads the whole answer, up to a bound.
@@ -213,13 +252,28 @@ impl Connection {
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<(StatusCode, Bytes), ConnectionError> {
+        let reply = self.begin_post(path, content_type, body, REQUEST_TIMEOUT).await?.await?;
+        Ok((reply.status, reply.body))
+    }
+
+    /// The same, without waiting for the answer: when this is done the request goes before any that is begun later.
+    ///
+    /// # Errors
+    /// If the connection takes no more requests.
+    pub(crate) async fn begin_post(
+        &mut self,
+        path: &str,
+        content_type: &str,
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> Result<impl Future<Output = Result<Reply, ConnectionError>> + Send + use<>, ConnectionError> {
         let mut request =
             Request::post(format!("{}{path}", self.endpoint)).header("content-type", content_type);
-        if let Some(name) = &self.trust.0 {
+        if let Some(name) = &self.trust {
             request = request.header(TRUST_HEADER, name);
         }
         let request = request.body(Full::new(Bytes::from(body))).map_err(|_cause| ConnectionError::Answer)?;
-        self.exchange(request, ANSWER_BYTES_MAX, REQUEST_TIMEOUT).await
+        self.begin(request, ANSWER_BYTES_MAX, limit).await
     }
 
     /// Sends one GET and reads the whole answer, up to a bound and within a time.
@@ -235,29 +289,47 @@ impl Connection {
         let request = Request::get(format!("{}{path}", self.endpoint))
             .body(Full::new(Bytes::new()))
             .map_err(|_cause| ConnectionError::Answer)?;
-        self.exchange(request, bytes_max, limit).await
+        let reply = self.begin(request, bytes_max, limit).await?.await?;
+        Ok((reply.status, reply.body))
     }
 
-    async fn exchange(
+    async fn begin(
         &mut self,
         request: Request<Full<Bytes>>,
         bytes_max: usize,
         limit: Duration,
-    ) -> Result<(StatusCode, Bytes), ConnectionError> {
-        let exchange = async {
-            self.sender.ready().await.map_err(|cause| ConnectionError::Request { cause })?;
-            let response = self
-                .sender
-                .send_request(request)
-                .await
-                .map_err(|cause| ConnectionError::Request { cause })?;
-            let status = response.status();
-            let heard = response.headers().get(TRUST_HEADER).and_then(|name| name.to_str().ok());
-            self.trust.1 = heard.map(str::to_owned);
-            Ok((status, whole_body(response.into_body(), bytes_max).await?))
-        };
-        timeout(limit, exchange).await.unwrap_or(Err(ConnectionError::Timeout))
+    ) -> Result<impl Future<Output = Result<Reply, ConnectionError>> + Send + use<>, ConnectionError> {
+        let ready = timeout(limit, self.sender.ready()).await;
+        ready
+            .map_err(|_elapsed| ConnectionError::Timeout)?
+            .map_err(|cause| ConnectionError::Request { cause })?;
+        let answer = self.sender.send_request(request);
+        Ok(async move {
+            let whole = async {
+                let response = answer.await.map_err(|cause| ConnectionError::Request { cause })?;
+                let status = response.status();
+                let heard = response.headers().get(TRUST_HEADER).and_then(|name| name.to_str().ok());
+                let trust = heard.map(str::to_owned);
+                Ok(Reply { status, body: whole_body(response.into_body(), bytes_max).await?, trust })
+            };
+            timeout(limit, whole).await.unwrap_or(Err(ConnectionError::Timeout))
+        })
     }
+}
+
+/// The other side says that we have nothing in common, or wants what we did not offer.
+fn is_handshake_failure(cause: &io::Error) -> bool {
+    let cause = cause.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(
+        cause,
+        Some(
+            rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)
+                | rustls::Error::PeerIncompatible(_)
+                | rustls::Error::PeerMisbehaved(
+                    PeerMisbehaved::IllegalHelloRetryRequestWithUnofferedNamedGroup
+                )
+        )
+    )
 }
 
 async fn whole_body(body: Incoming, bytes_max: usize) -> Result<Bytes, ConnectionError> {
@@ -278,6 +350,24 @@ pub(crate) enum ConnectionError {
     #[error("cannot connect")]
     Connect {
         /// Why not.
+        #[source]
+        cause: io::Error,
+    },
+    /// The proxy is not there, or does not let us through.
+    #[error("the proxy {proxy} gives no connection")]
+    Proxy {
+        /// Its address.
+        proxy: String,
+        /// Why not.
+        #[source]
+        cause: Box<ProxyError>,
+    },
+    /// The collector has no key exchange that this agent requires.
+    #[error(
+        "the collector offers no post-quantum key exchange (X25519MLKEM768), which collector.require_post_quantum demands"
+    )]
+    NotPostQuantum {
+        /// What it said.
         #[source]
         cause: io::Error,
     },

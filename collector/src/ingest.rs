@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -24,7 +24,7 @@ use sekimori_wire::id::AgentId;
 use sekimori_wire::limits::SUBMISSION_BYTES_MAX;
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::clock;
 use crate::fleet::{REQUEST_BYTES_MAX, error_chain, policy, renew};
@@ -41,6 +41,8 @@ pub mod registry;
 const RETRY_AFTER_SECONDS: u32 = 5;
 /// How long a request waits for its turn; after a restart everybody comes at once.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a submission waits here for the one before it: they were sent in order, and may come in another.
+const EARLY_WAIT: Duration = Duration::from_secs(2);
 /// Submissions in memory at a time.
 pub const SUBMISSIONS_MAX: usize = 32;
 /// Of these, of one agent: it may send the next ones while the first is stored.
@@ -157,16 +159,41 @@ async fn take(state: &Intake, peer: Peer, body: Body) -> Result<Outcome, StoreEr
         Err(_) => return Ok(refused(RefusalKind::Malformed, "the body did not arrive in time", 0)),
     };
     state.rates.received(peer.agent(), bytes.len());
+    let patience = Instant::now() + EARLY_WAIT;
+    loop {
+        let mut others = turn.others.subscribe();
+        others.mark_unchanged();
+        let (outcome, is_early) = store(state, &turn, from.clone(), bytes.clone()).await;
+        // What it follows was sent before it over the same connection, and is still on its way through here.
+        let is_alone = *others.borrow() <= 1;
+        if !is_early || is_alone {
+            return Ok(outcome);
+        }
+        let changed = tokio::time::timeout_at(patience.into(), others.changed()).await;
+        if !matches!(changed, Ok(Ok(()))) {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// Verifies and commits; whether batches before it are missing.
+async fn store(state: &Intake, turn: &Turn<'_>, from: Registered, bytes: Bytes) -> (Outcome, bool) {
     // In the order in which they came, or the later ones would be early.
     let _in_order = turn.order.lock().await;
     // Signatures and decompression take milliseconds: off the threads that serve everybody.
     let verified = tokio::task::spawn_blocking(move || open(&bytes, from)).await;
     let submission = match verified {
         Ok(Ok(submission)) => submission,
-        Ok(Err(refusal)) => return Ok(Outcome::Refused(refusal)),
-        Err(_) => return Ok(Outcome::Refused(busy())),
+        Ok(Err(refusal)) => return (Outcome::Refused(refusal), false),
+        Err(_) => return (Outcome::Refused(busy()), false),
     };
-    Ok(state.writer.commit(submission).await.unwrap_or_else(|| Outcome::Refused(busy())))
+    let first = submission.batches.first().map(|first| (first.batch.epoch, first.batch.seq));
+    let outcome = state.writer.commit(submission).await.unwrap_or_else(|| Outcome::Refused(busy()));
+    let is_early = match (&outcome, first) {
+        (Outcome::Through(_, head), Some((epoch, seq))) => head.epoch == epoch && head.through + 1 < seq,
+        (Outcome::Through(..), None) | (Outcome::Refused(_), _) => false,
+    };
+    (outcome, is_early)
 }
 
 /// Whose submissions are in memory.
@@ -179,7 +206,7 @@ pub struct Turns {
 /// Submissions of one agent that are in memory, and who of them is being stored. A fair lock: first come, first served.
 #[derive(Debug, Default)]
 struct Order {
-    count: usize,
+    count: watch::Sender<usize>,
     lock: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -189,6 +216,8 @@ struct Turn<'a> {
     agent: AgentId,
     /// Held while it is verified and stored.
     order: Arc<tokio::sync::Mutex<()>>,
+    /// How many of this agent there are, this one included.
+    others: watch::Sender<usize>,
     _slot: SemaphorePermit<'a>,
 }
 
@@ -204,9 +233,11 @@ impl Turns {
         let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         let order = agents.entry(agent).or_default();
         // Only a turn that was taken may give one back: it must not even be made otherwise.
-        (order.count < SUBMISSIONS_OF_AGENT).then(|| {
-            order.count += 1;
-            Turn { turns: self, agent, order: Arc::clone(&order.lock), _slot: slot }
+        let has_room = *order.count.borrow() < SUBMISSIONS_OF_AGENT;
+        has_room.then(|| {
+            order.count.send_modify(|count| *count += 1);
+            let (order, others) = (Arc::clone(&order.lock), order.count.clone());
+            Turn { turns: self, agent, order, others, _slot: slot }
         })
     }
 }
@@ -221,8 +252,8 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut agents = self.turns.agents.lock().unwrap_or_else(PoisonError::into_inner);
         let left = agents.get_mut(&self.agent).map_or(0, |order| {
-            order.count -= 1;
-            order.count
+            order.count.send_modify(|count| *count -= 1);
+            *order.count.borrow()
         });
         if left == 0 {
             agents.remove(&self.agent);

@@ -23,7 +23,7 @@ fn files(folder: &Path, out: &mut Vec<PathBuf>) {
 }
 
 #[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
-fn corpora() -> Option<PathBuf> {
+pub(crate) fn corpora() -> Option<PathBuf> {
     let folder = std::env::var_os("SEKIMORI_CORPORA").map(PathBuf::from);
     if folder.is_none() {
         println!("SKIPPED: SEKIMORI_CORPORA does not name the folder of captures");

@@ -12,12 +12,15 @@
 
 mod attacks;
 mod benign;
+mod budget;
 mod captures;
 mod carry;
 mod catchup;
+mod central;
 mod console;
 mod corpora;
 mod crash;
+mod delivery;
 mod exceptions;
 mod fleet;
 mod identity;
@@ -25,5 +28,6 @@ mod kills;
 mod learning;
 mod live;
 mod path;
+mod payload;
 mod support;
 mod workers;

@@ -1,5 +1,6 @@
 //! The world of a test: a collector, agents, the programs under test, and how to wait for something.
 
+pub(crate) mod line;
 pub(crate) mod netns;
 pub(crate) mod pcap;
 

@@ -69,11 +69,12 @@ impl fmt::Display for Fork {
     }
 }
 
-/// Judges a verified acknowledgement of a submission of this agent and lane that began at `first`.
+/// Judges a verified acknowledgement of a submission of this agent and lane that began at `first`, and was sent when
+/// everything up to `sent_after` was acknowledged: with several under way, an answer may tell less than one before it did.
 pub fn judge(
     ack: &Ack,
     (agent, lane): (AgentId, Lane),
-    first: Position,
+    (first, sent_after): (Position, Position),
     spool: &Spool,
 ) -> Result<Judgement, SpoolError> {
     if (ack.agent, ack.lane) != (agent, lane) || ack.epoch != first.epoch {
@@ -92,10 +93,10 @@ pub fn judge(
             Judgement::Forked(Fork::Ahead { theirs, ours })
         });
     }
-    if theirs.epoch == acked.epoch && theirs < acked {
-        return Ok(Judgement::Forked(Fork::Behind { theirs, acked }));
+    if theirs.epoch == sent_after.epoch && theirs < sent_after {
+        return Ok(Judgement::Forked(Fork::Behind { theirs, acked: sent_after }));
     }
-    if theirs == acked || theirs.seq == 0 {
+    if theirs <= acked || theirs.seq == 0 {
         return Ok(Judgement::Nothing);
     }
     let same = spool.digest_of(theirs)? == Some(ack.head);

@@ -7,6 +7,7 @@
 //! [`disk`] alone, and reads no clock. The agent gives it both, and the simulation gives it bad ones.
 
 pub mod disk;
+pub mod flight;
 pub mod judge;
 pub mod lanes;
 pub mod pace;

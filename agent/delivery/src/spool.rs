@@ -204,11 +204,24 @@ impl Spool {
         max_envelopes: usize,
         max_bytes: usize,
     ) -> Result<Vec<(Position, Envelope)>, SpoolError> {
+        self.unacked_after(Position::default(), max_envelopes, max_bytes)
+    }
+
+    /// The same, beginning after `after` if that is not acknowledged yet: for whoever has sent what comes before.
+    ///
+    /// # Errors
+    /// As [`Spool::oldest_unacked`].
+    pub fn unacked_after(
+        &self,
+        after: Position,
+        max_envelopes: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<(Position, Envelope)>, SpoolError> {
         let mut state = self.state();
         if let Some(broken) = &state.broken {
             return Err(SpoolError::Broken { batches: broken.lost_batches });
         }
-        let read = state.files.read_after(state.chain.acked, max_envelopes, max_bytes);
+        let read = state.files.read_after(state.chain.acked.max(after), max_envelopes, max_bytes);
         read.inspect_err(|error| state.suspect(error))
     }
 

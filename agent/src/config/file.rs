@@ -14,6 +14,7 @@ use serde::Deserialize;
 use crate::capture::filter::Filter;
 use crate::intel::age_of;
 use crate::intel::command::public_key;
+use crate::line::Proxy;
 
 /// The whole file. Everything has a default.
 #[derive(Debug, Default, Deserialize)]
@@ -149,6 +150,54 @@ impl Default for State {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Collector {
     pub(super) urls: Vec<HttpsUrl>,
+    pub(super) rate: Option<BitRate>,
+    pub(super) in_flight: Option<Within<1, 4>>,
+    pub(super) proxy: Option<ProxyUrl>,
+    pub(super) proxy_credentials: Option<PathBuf>,
+    pub(super) require_post_quantum: bool,
+}
+
+/// Bits a second: a number with `kbit/s` or `Mbit/s`; `none` is 0.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct BitRate(pub(super) u64);
+
+/// Slower than this, health records alone would fall behind.
+const RATE_MIN: u64 = 64_000;
+
+impl TryFrom<String> for BitRate {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(0));
+        }
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
+        let factor = match unit.trim() {
+            "kbit/s" => Some(1_000),
+            "Mbit/s" => Some(1_000_000),
+            _ => None,
+        };
+        let bits =
+            number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+        match bits {
+            Some(bits) if bits >= RATE_MIN => Ok(Self(bits)),
+            Some(_) => Err(format!("`{text}` is less than 64 kbit/s")),
+            None => Err(format!("`{text}` is not a rate such as \"4 Mbit/s\", nor \"none\"")),
+        }
+    }
+}
+
+/// The address of an HTTP proxy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct ProxyUrl(pub(super) Proxy);
+
+impl TryFrom<String> for ProxyUrl {
+    type Error = String;
+    fn try_from(url: String) -> Result<Self, String> {
+        Proxy::parse(&url).map(Self)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -24,6 +24,7 @@ use sekimori_wire::text::BoundedText;
 use super::files::{Enrolment, Files, SIGNING_KEY};
 use super::{Identity, IdentityError, folder, read, verifying_key};
 use crate::clock;
+use crate::line::Line;
 use crate::tls::{self, Connection, ConnectionError, Endpoint, UrlError};
 use sekimori_delivery::disk::{self, DiskError};
 
@@ -38,8 +39,8 @@ const HELD_SECONDS_MAX: u64 = 60;
 pub(crate) async fn enroll(
     state: &Path,
     token: &str,
-    name: &str,
-    again: bool,
+    (name, again): (&str, bool),
+    line: &Line,
 ) -> Result<Identity, EnrollError> {
     let dir = folder(state);
     let before = match Files::read(&dir) {
@@ -59,7 +60,7 @@ pub(crate) async fn enroll(
     let (signing, signing_pkcs8) = signing_key(&dir, before.as_ref())?;
     let name = before.as_ref().filter(|_| name.is_empty()).map_or(name, |before| &before.enrolment.name);
     let request = request(&token, name, &signing, &tls_key)?;
-    let response = ask(&token, fingerprint, &request).await?;
+    let response = ask(&token, fingerprint, &request, line).await?;
     let answer = |what| EnrollError::Answer { what };
     let agent = before.as_ref().map(|before| before.enrolment.agent.clone());
     if response.agent != agent.unwrap_or_else(|| signing.verifying_key().id().to_string()) {
@@ -91,7 +92,7 @@ pub(crate) async fn enroll(
             user_key: before.and_then(|before| before.enrolment.user_key),
         },
     };
-    let identity = checked(&files, &dir, fingerprint)?;
+    let identity = checked(&files, &dir, fingerprint, line)?;
     // In one step: before it, the rest is no identity (or the old one), and the next attempt replaces it.
     files.commit(&dir)?;
     Files::settle(&dir).map_err(EnrollError::Unusable)?;
@@ -116,19 +117,24 @@ fn signing_key(dir: &Path, before: Option<&Files>) -> Result<(SigningKey, Vec<u8
 }
 
 /// What is stored must be usable, and the CA the one of the token.
-fn checked(files: &Files, dir: &Path, fingerprint: Digest) -> Result<Identity, EnrollError> {
+fn checked(files: &Files, dir: &Path, fingerprint: Digest, line: &Line) -> Result<Identity, EnrollError> {
     let identity = Identity::of(files, dir).map_err(EnrollError::Unusable)?;
     if !identity.ca.iter().any(|ca| Digest::of(ca) == fingerprint) {
         return Err(EnrollError::Answer { what: "a CA that the token does not name" });
     }
-    tls::client_config(&identity).map_err(|cause| EnrollError::Tls { cause })?;
+    tls::client_config(&identity, line).map_err(|cause| EnrollError::Tls { cause })?;
     Ok(identity)
 }
 
 /// Asks until there is another answer than to wait for an operator.
-async fn ask(token: &Token, ca: Digest, request: &EnrollRequest) -> Result<EnrollResponse, EnrollError> {
+async fn ask(
+    token: &Token,
+    ca: Digest,
+    request: &EnrollRequest,
+    line: &Line,
+) -> Result<EnrollResponse, EnrollError> {
     loop {
-        let (reason, wait) = match exchange(token, ca, request).await {
+        let (reason, wait) = match exchange(token, ca, request, line).await {
             Err(EnrollError::Held { reason, wait }) => (reason, wait),
             answer => return answer,
         };
@@ -162,12 +168,17 @@ fn request(
     })
 }
 
-async fn exchange(token: &Token, ca: Digest, request: &EnrollRequest) -> Result<EnrollResponse, EnrollError> {
+async fn exchange(
+    token: &Token,
+    ca: Digest,
+    request: &EnrollRequest,
+    line: &Line,
+) -> Result<EnrollResponse, EnrollError> {
     let endpoint = Endpoint::parse(&token.enroll_url)?;
     let config =
-        tls::enrolment_config(Arc::new(Pinned { ca })).map_err(|cause| EnrollError::Tls { cause })?;
+        tls::enrolment_config(Arc::new(Pinned { ca }), line).map_err(|cause| EnrollError::Tls { cause })?;
     let url = token.enroll_url.clone();
-    let mut connection = match Connection::open(&endpoint, config).await {
+    let mut connection = match Connection::open(&endpoint, config, line).await {
         Ok(connection) => connection,
         Err(ConnectionError::Tls { cause }) if is_wrong_ca(&cause) => {
             return Err(EnrollError::WrongFingerprint { url, expected: ca });

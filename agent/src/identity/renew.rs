@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use super::files::{Files, Key, NEXT_KEY, ROTATE};
 use super::{Holder, Identity, IdentityError, folder, read};
 use crate::clock;
+use crate::line::Line;
 use crate::tls::{self, Connection, ConnectionError, Endpoint, UrlError};
 
 /// How often it is looked whether somebody asks for another key, and whether it is time.
@@ -36,16 +37,15 @@ const PACE: Pace = Pace {
     asked_max: Duration::from_secs(900),
 };
 
-/// Keeps the certificate of a running agent fresh until `stop` turns true (or its sender is gone). No `urls`: those of the
-/// identity.
+/// Keeps the certificate of a running agent fresh until `stop` turns true (or its sender is gone).
 pub(crate) async fn keep_fresh(
     holder: Arc<Holder>,
     lanes: Arc<Lanes>,
-    (state, urls): (PathBuf, Vec<String>),
+    (state, line): (PathBuf, Line),
     mut stop: watch::Receiver<bool>,
 ) {
     let dir = folder(&state);
-    let renewer = Renewer { holder, lanes, dir, urls };
+    let renewer = Renewer { holder, lanes, dir, line };
     tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => (),
@@ -68,7 +68,7 @@ struct Renewer {
     holder: Arc<Holder>,
     lanes: Arc<Lanes>,
     dir: PathBuf,
-    urls: Vec<String>,
+    line: Line,
 }
 
 impl Renewer {
@@ -161,7 +161,7 @@ impl Renewer {
         files.enrolment.life_seconds = response.life_seconds;
         // Nothing is given up for something that cannot be used.
         let renewed = Identity::of(&files, &self.dir)?;
-        tls::client_config(&renewed).map_err(|cause| RenewError::Tls { cause })?;
+        tls::client_config(&renewed, &self.line).map_err(|cause| RenewError::Tls { cause })?;
         files.commit(&self.dir)?;
         Ok(renewed)
     }
@@ -209,14 +209,14 @@ impl Renewer {
         identity: &Identity,
         request: &RenewRequest,
     ) -> Result<RenewResponse, RenewError> {
-        let urls = if self.urls.is_empty() { &identity.ingest_urls } else { &self.urls };
-        let config = tls::client_config(identity).map_err(|cause| RenewError::Tls { cause })?;
+        let urls = if self.line.urls.is_empty() { &identity.ingest_urls } else { &self.line.urls };
+        let config = tls::client_config(identity, &self.line).map_err(|cause| RenewError::Tls { cause })?;
         let body = serde_json::to_vec(request).unwrap_or_default();
         let mut last = RenewError::Answer { what: "nothing: no collector address is known" };
         for url in urls {
             let endpoint = Endpoint::parse(url)?;
             let asked = async {
-                let mut connection = Connection::open(&endpoint, Arc::clone(&config)).await?;
+                let mut connection = Connection::open(&endpoint, Arc::clone(&config), &self.line).await?;
                 connection.post("/v1/renew", "application/json", body.clone()).await
             };
             match asked.await {

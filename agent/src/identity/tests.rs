@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::enroll::EnrollError;
 use super::*;
+use crate::line::Line;
 use crate::tls;
 
 /// A CA with what a collector makes of it.
@@ -193,7 +194,7 @@ async fn a_token_makes_one_identity() {
     let state = tempfile::tempdir().unwrap();
     let text = token(&url, &authority).to_text();
     assert!(matches!(Identity::load(state.path()), Err(IdentityError::Missing { .. })));
-    let enrolled = enroll(state.path(), &text, "役場", false).await.unwrap();
+    let enrolled = enroll(state.path(), &text, ("役場", false), &Line::direct()).await.unwrap();
     let loaded = Identity::load(state.path()).unwrap();
     assert_eq!((loaded.agent(), loaded.signer.epoch, loaded.name.as_str()), (enrolled.agent(), 3, "役場"));
     assert_eq!(loaded.ca, std::slice::from_ref(&authority.ca));
@@ -205,10 +206,13 @@ async fn a_token_makes_one_identity() {
     assert_eq!(fs::metadata(folder(state.path())).unwrap().permissions().mode() & 0o777, 0o700);
 
     // Neither a second identity over the first, nor a second use of the token.
-    assert!(matches!(enroll(state.path(), &text, "x", false).await, Err(EnrollError::Exists { .. })));
+    assert!(matches!(
+        enroll(state.path(), &text, ("x", false), &Line::direct()).await,
+        Err(EnrollError::Exists { .. })
+    ));
     assert_eq!(Identity::load(state.path()).unwrap().agent(), enrolled.agent());
     let other = tempfile::tempdir().unwrap();
-    let refused = enroll(other.path(), &text, "x", false).await.unwrap_err();
+    let refused = enroll(other.path(), &text, ("x", false), &Line::direct()).await.unwrap_err();
     assert_eq!(refused.to_string(), "the collector refused the enrolment (403): the token was used");
     assert!(matches!(Identity::load(other.path()), Err(IdentityError::Missing { .. })));
 }
@@ -218,12 +222,16 @@ async fn a_secret_is_told_to_the_right_collector_only() {
     let (right, wrong) = (Authority::new(), Authority::new());
     let url = serve(wrong.server_config(None), |_, _| panic!("the secret left")).await;
     let state = tempfile::tempdir().unwrap();
-    let refused = enroll(state.path(), &token(&url, &right).to_text(), "x", false).await.unwrap_err();
+    let refused = enroll(state.path(), &token(&url, &right).to_text(), ("x", false), &Line::direct())
+        .await
+        .unwrap_err();
     assert!(matches!(refused, EnrollError::WrongFingerprint { .. }), "{refused:?}");
 
     // The right CA for another name.
     let url = url.replace("127.0.0.1", "localhost");
-    let refused = enroll(state.path(), &token(&url, &wrong).to_text(), "x", false).await.unwrap_err();
+    let refused = enroll(state.path(), &token(&url, &wrong).to_text(), ("x", false), &Line::direct())
+        .await
+        .unwrap_err();
     assert!(
         matches!(refused, EnrollError::Connection { cause: tls::ConnectionError::Tls { .. }, .. }),
         "{refused:?}"
@@ -235,11 +243,17 @@ async fn what_an_operator_can_mend_is_told_apart() {
     let authority = Authority::new();
     let state = tempfile::tempdir().unwrap();
     let nobody = token("https://127.0.0.1:1", &authority);
-    let refused = enroll(state.path(), &nobody.to_text(), "x", false).await.unwrap_err();
+    let refused = enroll(state.path(), &nobody.to_text(), ("x", false), &Line::direct()).await.unwrap_err();
     assert!(matches!(refused, EnrollError::Connection { cause: tls::ConnectionError::Connect { .. }, .. }));
     let expired = Token { expires: 1, ..nobody }.to_text();
-    assert!(matches!(enroll(state.path(), &expired, "x", false).await, Err(EnrollError::Expired { .. })));
-    assert!(matches!(enroll(state.path(), "x", "x", false).await, Err(EnrollError::Token(_))));
+    assert!(matches!(
+        enroll(state.path(), &expired, ("x", false), &Line::direct()).await,
+        Err(EnrollError::Expired { .. })
+    ));
+    assert!(matches!(
+        enroll(state.path(), "x", ("x", false), &Line::direct()).await,
+        Err(EnrollError::Token(_))
+    ));
 }
 
 #[tokio::test]
@@ -247,7 +261,7 @@ async fn a_key_that_others_can_read_is_refused() {
     let authority = Arc::new(Authority::new());
     let url = enrolling(Arc::clone(&authority)).await;
     let state = tempfile::tempdir().unwrap();
-    enroll(state.path(), &token(&url, &authority).to_text(), "x", false).await.unwrap();
+    enroll(state.path(), &token(&url, &authority).to_text(), ("x", false), &Line::direct()).await.unwrap();
     let key = folder(state.path()).join(SIGNING_KEY);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
     let refused = Identity::load(state.path()).unwrap_err();

@@ -15,6 +15,7 @@ use tokio::sync::{oneshot, watch};
 use super::folder::Folder;
 use super::{Arrived, PolicyError, Standing, Word, verified};
 use crate::identity::Holder;
+use crate::line::Line;
 use crate::tls::{self, Connection, ConnectionError, Endpoint};
 
 const ASK_EVERY: Duration = Duration::from_secs(600);
@@ -51,8 +52,7 @@ pub(crate) enum FetchError {
 /// Who fetches, and for whom.
 pub(crate) struct Fetcher {
     pub(crate) identity: Arc<Holder>,
-    /// Empty: those of the enrolment.
-    pub(crate) urls: Vec<String>,
+    pub(crate) line: Line,
     pub(crate) folder: Folder,
     pub(crate) standing: Arc<Standing>,
     pub(crate) words: crossbeam_channel::Sender<Word>,
@@ -122,11 +122,11 @@ impl Fetcher {
 
     async fn connect(&self) -> Result<Connection, FetchError> {
         let identity = self.identity.get();
-        let config = tls::client_config(&identity)?;
-        let urls = if self.urls.is_empty() { &identity.ingest_urls } else { &self.urls };
+        let config = tls::client_config(&identity, &self.line)?;
+        let urls = if self.line.urls.is_empty() { &identity.ingest_urls } else { &self.line.urls };
         let mut failed = FetchError::NoUrl;
         for endpoint in urls.iter().filter_map(|url| Endpoint::parse(url).ok()) {
-            match Connection::open(&endpoint, Arc::clone(&config)).await {
+            match Connection::open(&endpoint, Arc::clone(&config), &self.line).await {
                 Ok(connection) => return Ok(connection),
                 Err(cause) => failed = cause.into(),
             }
@@ -142,7 +142,8 @@ impl Fetcher {
                 continue;
             }
             let most = usize::try_from(*bytes).unwrap_or(usize::MAX);
-            let (status, body) = connection.get(&format!("/v1/intel/{digest}"), most, BUNDLE_TIMEOUT).await?;
+            let limit = BUNDLE_TIMEOUT.max(self.line.allowance(most));
+            let (status, body) = connection.get(&format!("/v1/intel/{digest}"), most, limit).await?;
             if status != StatusCode::OK {
                 return Err(FetchError::Status(status));
             }

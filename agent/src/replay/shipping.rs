@@ -14,6 +14,7 @@ use crate::cli::ShippingArgs;
 use crate::clock;
 use crate::config::{Config, SPOOL_BYTES};
 use crate::identity::{Holder, Identity, IdentityError, keep_fresh};
+use crate::line::Line;
 use crate::ship::{self, Outcome, ShipError, Stats};
 use sekimori_delivery::lanes::Lanes;
 use sekimori_delivery::seal::{Sealer, SealerError};
@@ -78,13 +79,13 @@ impl Shipping {
             .map_err(|cause| ShippingError::Runtime { cause })?;
         let stats = Arc::new(Stats::default());
         let (stop, stopped) = watch::channel(false);
-        let urls = config.map(|config| config.collector_urls.clone()).unwrap_or_default();
-        let fresh = (state.clone(), urls.clone());
+        let line = config.map_or_else(Line::direct, |config| config.collector.clone());
+        let fresh = (state.clone(), line.clone());
         runtime.spawn(keep_fresh(Arc::clone(&identity), Arc::clone(&lanes), fresh, stopped.clone()));
         let task = runtime.spawn(ship::run(
             Arc::clone(&identity),
             Arc::clone(&lanes),
-            urls,
+            line,
             Arc::clone(&stats),
             stopped,
         ));

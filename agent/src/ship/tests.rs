@@ -6,19 +6,20 @@ use std::sync::Mutex;
 use rustls::{NamedGroup, ProtocolVersion};
 use sekimori_wire::ack::{Ack, Refusal, RefusalKind, decode_submission};
 use sekimori_wire::batch::Mode;
-use sekimori_wire::envelope::SigningKey;
+use sekimori_wire::envelope::{SigningKey, VerifyingKey};
 use sekimori_wire::id::{AgentId, Digest};
-use sekimori_wire::record::{Gap, Record};
+use sekimori_wire::record::{Gap, Health, Record};
 use sekimori_wire::time::Timestamp;
 
 use super::stats::Snapshot;
 use super::*;
 use crate::identity::tests::{Authority, DROP, serve};
 use sekimori_delivery::seal::Sealer;
+use sekimori_delivery::spool::Position;
 
 /// What the server does with one submission.
 #[derive(Clone, Copy, Debug)]
-enum Reply {
+enum Script {
     /// Commits and acknowledges all.
     All,
     /// Commits and acknowledges only the first.
@@ -42,7 +43,11 @@ enum Reply {
 /// What the server has committed, and how often it was asked.
 #[derive(Default)]
 struct Committed {
+    /// Of the agent.
+    key: Option<VerifyingKey>,
     batches: BTreeMap<u64, Digest>,
+    /// Batches that came before the one that they follow.
+    early: usize,
     submissions: usize,
     repeated: usize,
 }
@@ -55,14 +60,14 @@ struct Server {
 
 impl Server {
     /// Answers as scripted, then always with `All`.
-    async fn start(script: Vec<Reply>) -> Self {
+    async fn start(script: Vec<Script>) -> Self {
         let authority = Arc::new(Authority::new());
         let committed = Arc::new(Mutex::new(Committed::default()));
         let (signer, store) = (Arc::clone(&authority), Arc::clone(&committed));
         let mut script = script.into_iter();
         let url = serve(authority.server_config(Some(&authority)), move |path, body| {
             assert_eq!(path, "/v1/batches");
-            let reply = script.next().unwrap_or(Reply::All);
+            let reply = script.next().unwrap_or(Script::All);
             reply.apply(&mut store.lock().unwrap(), &body, &signer.collector)
         })
         .await;
@@ -72,7 +77,10 @@ impl Server {
     fn agent(&self, urls: &[&str]) -> Agent {
         let mut urls: Vec<String> = urls.iter().map(|url| (*url).to_owned()).collect();
         urls.push(self.url.clone());
-        Agent::new(self.authority.identity(urls))
+        let agent = Agent::new(self.authority.identity(urls));
+        let key = *agent.identity.get().signer.key.verifying_key();
+        self.committed.lock().unwrap().key = Some(key);
+        agent
     }
 
     fn numbers(&self) -> Vec<u64> {
@@ -80,7 +88,7 @@ impl Server {
     }
 }
 
-impl Reply {
+impl Script {
     fn apply(self, store: &mut Committed, body: &[u8], key: &SigningKey) -> (u16, Vec<u8>) {
         store.submissions += 1;
         let mut envelopes = decode_submission(body).unwrap();
@@ -96,17 +104,21 @@ impl Reply {
         if matches!(self, Self::One) {
             envelopes.truncate(1);
         }
-        // The signed number is inside; the test's agent sends them in order, so that the digest tells which one it is.
         let mut batches = store.batches.clone();
         for envelope in &envelopes {
-            let digest = envelope.digest();
-            if batches.values().any(|known| *known == digest) {
-                store.repeated += 1;
-            } else {
-                batches.insert(batches.len() as u64 + 1, digest);
+            let batch = envelope.verify(agent, &store.key.unwrap()).unwrap();
+            let (digest, next) = (envelope.digest(), batches.len() as u64 + 1);
+            match batches.get(&batch.seq) {
+                Some(known) => {
+                    assert_eq!(*known, digest, "another batch {}", batch.seq);
+                    store.repeated += 1;
+                }
+                None if batch.seq == next => drop(batches.insert(next, digest)),
+                None => store.early += 1,
             }
         }
-        let (through, head) = batches.last_key_value().map(|(seq, digest)| (*seq, *digest)).unwrap();
+        let none = (0, Digest::ZERO);
+        let (through, head) = batches.last_key_value().map_or(none, |(seq, digest)| (*seq, *digest));
         let mut ack = Ack {
             agent,
             lane: Lane::Urgent,
@@ -164,6 +176,16 @@ impl Agent {
         }
     }
 
+    /// Batches of which few fit into a submission: names that no compression shortens much.
+    fn seal_large(&mut self, batches: u64) {
+        for batch in 0..batches {
+            let name = |number: u64| Digest::of(&(batch * 1_000 + number).to_le_bytes()).to_string();
+            let counters = crate::health::named((0..512).map(|number| (name(number), number)));
+            let record = Record::Health(Box::new(Health { counters, ..Health::default() }));
+            self.sealer.seal(vec![record], Timestamp::from_secs(1), Mode::Live).unwrap();
+        }
+    }
+
     /// Ships until nothing is left, or shipping ends by itself.
     async fn ship(&self) -> Outcome {
         let (stop, stopped) = watch::channel(false);
@@ -197,7 +219,7 @@ impl Agent {
 
     fn shipper(&self) -> Shipper {
         let (identity, lanes) = (Arc::clone(&self.identity), Arc::clone(&self.lanes));
-        Shipper::new(identity, lanes, Vec::new(), Arc::clone(&self.stats), QUICK).unwrap()
+        Shipper::new(identity, lanes, Line::direct(), Arc::clone(&self.stats), QUICK).unwrap()
     }
 }
 
@@ -233,7 +255,7 @@ async fn new_batches_are_sent_at_once() {
 
 #[tokio::test]
 async fn what_goes_wrong_is_tried_again_and_nothing_is_lost_or_stored_twice() {
-    use Reply::{Break, Forge, Misaddress, Nonsense, One, Refuse};
+    use Script::{Break, Forge, Misaddress, Nonsense, One, Refuse};
     let mut script = vec![One, Break, Forge, Misaddress, Nonsense, One];
     script.extend(RefusalKind::ALL.iter().map(|kind| Refuse(*kind)));
     for reply in script {
@@ -253,8 +275,49 @@ async fn what_goes_wrong_is_tried_again_and_nothing_is_lost_or_stored_twice() {
 }
 
 #[tokio::test]
+async fn trouble_in_the_middle_of_several_under_way_costs_a_repetition_and_nothing_else() {
+    use Script::{All, Break, Forge, Misaddress, Nonsense, One, Refuse};
+    for trouble in
+        [Break, Forge, Misaddress, Nonsense, One, Refuse(RefusalKind::Busy), Refuse(RefusalKind::Forked)]
+    {
+        for before in [1, 2, 3] {
+            // The first answer lets several go.
+            let script = std::iter::repeat_n(All, before).chain([trouble]).collect();
+            let server = Server::start(script).await;
+            let mut agent = server.agent(&[]);
+            agent.seal_large(40);
+            assert!(matches!(agent.ship().await, Outcome::Stopped), "{trouble:?}");
+            assert_eq!(server.numbers(), (1..=40).collect::<Vec<_>>(), "{trouble:?}");
+            assert_eq!(agent.stats.snapshot().acked.seq, 40);
+            let committed = server.committed.lock().unwrap();
+            // Whatever was under way is sent again at most.
+            assert!(committed.submissions > 4, "{trouble:?}: only {} submissions", committed.submissions);
+            assert!(committed.submissions <= 40, "{trouble:?}: {} submissions", committed.submissions);
+            assert!(committed.early + committed.repeated <= 40, "{trouble:?}: {} early", committed.early);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_follows_the_end_of_a_chain_is_the_beginning_of_the_next() {
+    let server = Server::start(vec![]).await;
+    let mut agent = server.agent(&[]);
+    agent.seal(10);
+    let spool = agent.lanes.of_lane(Lane::Urgent);
+    assert_eq!(spool.unacked_after(Position { epoch: 1, seq: 4 }, 64, usize::MAX).unwrap().len(), 6);
+    spool.begin_epoch(2).unwrap();
+    agent.seal(1);
+    let all = agent.lanes.of_lane(Lane::Urgent).unacked_after(Position { epoch: 1, seq: 10 }, 64, 1).unwrap();
+    assert_eq!(
+        all.first().map(|(at, _)| *at),
+        Some(Position { epoch: 2, seq: 1 }),
+        "read, and held back by the flight"
+    );
+}
+
+#[tokio::test]
 async fn a_lasting_refusal_deletes_nothing() {
-    let server = Server::start(vec![Reply::Refuse(RefusalKind::NotEnrolled); 1000]).await;
+    let server = Server::start(vec![Script::Refuse(RefusalKind::NotEnrolled); 1000]).await;
     let mut agent = server.agent(&[]);
     agent.seal(3);
     let count = |stats: &Snapshot| stats.refusals.get(&RefusalKind::NotEnrolled).copied().unwrap_or(0);
@@ -266,7 +329,7 @@ async fn a_lasting_refusal_deletes_nothing() {
 
 #[tokio::test]
 async fn another_history_stops_shipping_and_keeps_everything() {
-    for (reply, last) in [(Reply::OtherHead, 4), (Reply::Ahead, 5)] {
+    for (reply, last) in [(Script::OtherHead, 4), (Script::Ahead, 5)] {
         let server = Server::start(vec![reply]).await;
         let mut agent = server.agent(&[]);
         agent.seal(4);
@@ -304,7 +367,7 @@ async fn a_collector_that_was_set_back_is_noticed() {
     let judged = judge::judge(
         &ack,
         (agent.identity.get().agent(), Lane::Urgent),
-        Position { epoch: 1, seq: 3 },
+        (Position { epoch: 1, seq: 3 }, acked),
         agent.lanes.of_lane(Lane::Urgent),
     )
     .unwrap();

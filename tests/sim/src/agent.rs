@@ -253,7 +253,8 @@ impl Agent {
             return (Fate::Wrong("an acknowledgement of somebody else".to_owned()), Duration::ZERO);
         };
         let spool = lanes.of_lane(flight.lane);
-        let judgement = match judge(&ack, (self.signer.agent, flight.lane), flight.first, spool) {
+        let sent = (flight.first, spool.acked());
+        let judgement = match judge(&ack, (self.signer.agent, flight.lane), sent, spool) {
             Ok(judgement) => judgement,
             Err(error) => return (ended(&error), Duration::ZERO),
         };

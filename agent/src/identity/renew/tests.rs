@@ -57,7 +57,7 @@ impl Agent {
         Files::settle(&dir).unwrap();
         let holder = Arc::new(Holder::new(Identity::load(state.path()).unwrap()));
         let lanes = Arc::new(Lanes::open(&state.path().join("spool"), 1 << 20).unwrap());
-        let renewer = Renewer { holder, lanes, dir, urls: vec![url] };
+        let renewer = Renewer { holder, lanes, dir, line: Line { urls: vec![url], ..Line::direct() } };
         Self { state, renewer, asked }
     }
 
@@ -173,7 +173,7 @@ fn wherever_the_machine_stops_there_is_one_good_pair() {
 
             let found = Files::read(&dir).unwrap();
             let identity = Identity::load(state.path()).unwrap();
-            tls::client_config(&identity).expect("key and certificate belong together");
+            tls::client_config(&identity, &Line::direct()).expect("key and certificate belong together");
             if committed.is_ok() {
                 assert_eq!(found, new, "after {steps} steps");
             } else {

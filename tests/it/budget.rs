@@ -1,0 +1,163 @@
+//! What an agent on a busy gateway takes of its uplink, counted on the wire: headers, TLS, acknowledgements and all.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pnet::packet::Packet as _;
+use pnet::packet::ip::{IpNextHeaderProtocol, IpNextHeaderProtocols};
+use pnet::packet::ipv4::{self, MutableIpv4Packet};
+use pnet::packet::tcp::{self, MutableTcpPacket, TcpFlags};
+use pnet::packet::udp::{self, MutableUdpPacket};
+
+use crate::live::{Link, send_timed};
+use crate::support::netns::Netns;
+use crate::support::{run_ok, wait_for};
+
+/// By default, in every window of so long.
+const BUDGET: u64 = 64 * 1024;
+const WINDOW: usize = 10;
+/// Of the traffic: the first summaries are behind by then, and several windows follow.
+const SECONDS: u64 = 75;
+/// New conversations a second, each with hosts and a name of its own: far more than a summary can list.
+const CONVERSATIONS: u64 = 200;
+
+/// Numbers that look like chance, the same in every run.
+struct Chance(u64);
+
+impl Chance {
+    fn draw(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+
+    fn byte(&mut self) -> u8 {
+        u8::try_from(self.draw(256)).expect("a byte")
+    }
+}
+
+/// An IPv4 packet on Ethernet.
+fn framed(protocol: IpNextHeaderProtocol, from: [u8; 4], to: [u8; 4], segment: &[u8]) -> Vec<u8> {
+    let mut packet = MutableIpv4Packet::owned(vec![0; 20 + segment.len()]).expect("room");
+    packet.set_version(4);
+    packet.set_header_length(5);
+    packet.set_total_length(u16::try_from(20 + segment.len()).expect("a short segment"));
+    packet.set_ttl(64);
+    packet.set_next_level_protocol(protocol);
+    packet.set_source(from.into());
+    packet.set_destination(to.into());
+    packet.set_payload(segment);
+    packet.set_checksum(ipv4::checksum(&packet.to_immutable()));
+    let mut frame = vec![0xff; 6];
+    frame.extend([2, 0, 0, 0, 0, 0x66, 0x08, 0x00]);
+    frame.extend(packet.packet());
+    frame
+}
+
+type End = ([u8; 4], u16);
+
+fn datagram(from: End, to: End, payload: &[u8]) -> Vec<u8> {
+    let mut datagram = MutableUdpPacket::owned(vec![0; 8 + payload.len()]).expect("room");
+    datagram.set_source(from.1);
+    datagram.set_destination(to.1);
+    datagram.set_length(u16::try_from(8 + payload.len()).expect("a short payload"));
+    datagram.set_payload(payload);
+    datagram.set_checksum(udp::ipv4_checksum(&datagram.to_immutable(), &from.0.into(), &to.0.into()));
+    framed(IpNextHeaderProtocols::Udp, from.0, to.0, datagram.packet())
+}
+
+fn segment(from: End, to: End, (seq, ack, flags): (u32, u32, u8), payload: &[u8]) -> Vec<u8> {
+    let mut segment = MutableTcpPacket::owned(vec![0; 20 + payload.len()]).expect("room");
+    segment.set_source(from.1);
+    segment.set_destination(to.1);
+    segment.set_sequence(seq);
+    segment.set_acknowledgement(ack);
+    segment.set_data_offset(5);
+    segment.set_flags(flags);
+    segment.set_window(64_000);
+    segment.set_payload(payload);
+    segment.set_checksum(tcp::ipv4_checksum(&segment.to_immutable(), &from.0.into(), &to.0.into()));
+    framed(IpNextHeaderProtocols::Tcp, from.0, to.0, segment.packet())
+}
+
+/// A name is looked up, a page is fetched from it.
+fn conversation(chance: &mut Chance) -> Vec<Vec<u8>> {
+    let client =
+        ([10, 3, chance.byte(), chance.byte()], 1_024 + u16::try_from(chance.draw(60_000)).expect("a port"));
+    let resolver = ([198, 18, 0, chance.byte()], 53);
+    let letters = 6 + chance.draw(10);
+    let name: Vec<u8> =
+        (0..letters).map(|_| b'a' + u8::try_from(chance.draw(26)).expect("a letter")).collect();
+    let server = ([198, 19, chance.byte(), chance.byte()], 80);
+    let mut question = vec![chance.byte(), chance.byte(), 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 3];
+    question.extend(b"www");
+    question.push(u8::try_from(name.len()).expect("a label"));
+    question.extend(&name);
+    question.extend(*b"\x03com\x00\x00\x01\x00\x01");
+    let mut answer = question.clone();
+    (answer[2], answer[3], answer[7]) = (0x81, 0x80, 1);
+    answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4]);
+    answer.extend(server.0);
+    let host = String::from_utf8(name).expect("letters");
+    let get = format!("GET / HTTP/1.1\r\nHost: www.{host}.com\r\nUser-Agent: Mozilla/5.0\r\n\r\n");
+    let page = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok";
+    let (sent, got) = (u32::try_from(get.len()).expect("short"), u32::try_from(page.len()).expect("short"));
+    let (syn, ack, fin) = (TcpFlags::SYN, TcpFlags::ACK, TcpFlags::FIN);
+    vec![
+        datagram(client, resolver, &question),
+        datagram(resolver, client, &answer),
+        segment(client, server, (0, 0, syn), b""),
+        segment(server, client, (0, 1, syn | ack), b""),
+        segment(client, server, (1, 1, ack), get.as_bytes()),
+        segment(server, client, (1, 1 + sent, ack), page),
+        segment(server, client, (1 + got, 1 + sent, fin | ack), b""),
+        segment(client, server, (1 + sent, 2 + got, fin | ack), b""),
+        segment(server, client, (2 + got, 2 + sent, ack), b""),
+    ]
+}
+
+fn traffic() -> Vec<(Duration, Vec<u8>)> {
+    let mut chance = Chance(7);
+    let mut frames = Vec::new();
+    for number in 0..SECONDS * CONVERSATIONS {
+        let at = Duration::from_micros(number * 1_000_000 / CONVERSATIONS);
+        frames.extend(conversation(&mut chance).into_iter().map(|frame| (at, frame)));
+    }
+    frames
+}
+
+/// Everything that crossed the loopback of the gateway, where agent and collector speak to each other, and nobody else.
+fn crossed(gateway: &str) -> u64 {
+    let mut cat = Netns::command_in(gateway, Path::new("cat"));
+    let text = run_ok(cat.arg("/sys/class/net/lo/statistics/tx_bytes"));
+    text.trim().parse().expect("a number")
+}
+
+#[test]
+fn an_agent_on_a_busy_gateway_stays_within_64_kib_in_ten_seconds() {
+    let link = Link::with("", false, |gateway| {
+        // As on a cable: no packet is larger, none stands for many.
+        gateway.ip(&["link", "set", "lo", "mtu", "1500", "gso_max_segs", "1"]);
+    });
+    let running = link.run();
+    let (outside, frames) = (link.outside.name.clone(), traffic());
+    let sender = std::thread::spawn(move || send_timed(&outside, "sk0", frames));
+    let start = Instant::now();
+    let mut samples = Vec::new();
+    while start.elapsed() < Duration::from_secs(SECONDS) {
+        samples.push(crossed(&link.gateway));
+        let next = Duration::from_secs(u64::try_from(samples.len()).expect("few"));
+        std::thread::sleep(next.saturating_sub(start.elapsed()));
+    }
+    sender.join().expect("all was sent");
+    let windows: Vec<u64> = samples.windows(WINDOW + 1).map(|window| window[WINDOW] - window[0]).collect();
+    let (most, all) = (windows.iter().max().expect("windows"), samples[samples.len() - 1] - samples[0]);
+    println!("{all} bytes in {SECONDS} s, {most} in the busiest ten seconds: {windows:?}");
+    let status = wait_for("the spool is empty", Duration::from_secs(20), || {
+        (link.agent.waiting() == 0).then(|| link.collector.status())
+    });
+    assert!(running.stop().success(), "a clean stop");
+    println!("{} {}", status["counters"], status["incidents"]);
+    assert!(*most <= BUDGET, "{most} bytes in ten seconds");
+    assert!(all > SECONDS / 10 * 1024, "{all} bytes: nothing was reported");
+    link.collector.assert_verifies();
+}
