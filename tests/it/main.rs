@@ -15,6 +15,7 @@ mod benign;
 mod budget;
 mod captures;
 mod central;
+mod clock;
 mod console;
 mod corpora;
 mod crash;
