@@ -146,7 +146,7 @@ fn payloads(path: &Path, mut each: impl FnMut(&[u8])) {
                     PcapBlockOwned::Legacy(packet) => one(links[0], packet.data),
                     PcapBlockOwned::NG(Block::SectionHeader(_)) => links.clear(),
                     PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
-                        links.push(interface.linktype)
+                        links.push(interface.linktype);
                     }
                     PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
                         if let Some(link) = links.get(packet.if_id as usize) {
@@ -277,6 +277,7 @@ fn found(sent: &Sent, captures: &[PathBuf]) -> (usize, Found) {
 }
 
 /// Replays captures into the spool of an agent whose collector is away, and looks at what would be sent.
+#[expect(clippy::print_stdout, reason = "the figures of docs/privacy.md")]
 fn search(name: &str, captures: &[PathBuf]) -> Vec<String> {
     let mut collector = Collector::start();
     let agent = collector.enrol("422011", name);
