@@ -178,7 +178,7 @@ pub(crate) struct EnrollArgs {
     /// A file with `user:password` for the proxy, which others cannot read.
     #[arg(long, value_name = "FILE", requires = "proxy")]
     pub(crate) proxy_credentials: Option<PathBuf>,
-    /// Enrol only with a post-quantum key exchange, as collector.require_post_quantum later.
+    /// Enrol only with a post-quantum key exchange, as `collector.require_post_quantum` later.
     #[arg(long)]
     pub(crate) require_post_quantum: bool,
 }

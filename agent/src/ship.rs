@@ -348,7 +348,7 @@ impl Shipper {
         let is_all = matches!(judgement, Judgement::Advance(through) if through >= sent.last);
         let was_there = self.lanes.of_lane(sent.lane).acked() >= sent.last;
         self.flight.answered(exchange.took, is_all || was_there);
-        self.settle(judgement, is_all || was_there)
+        self.settle(&judgement, is_all || was_there)
     }
 
     async fn judge(&self, ack: Verified<Ack>, sent: Sent) -> Result<Judgement, Outcome> {
@@ -371,7 +371,7 @@ impl Shipper {
     }
 
     /// `is_all`: everything of that submission is acknowledged by now.
-    fn settle(&mut self, judgement: Judgement, is_all: bool) -> Attempt {
+    fn settle(&mut self, judgement: &Judgement, is_all: bool) -> Attempt {
         match judgement {
             Judgement::Advance(_) => Ok(Event::Progress),
             Judgement::Nothing if is_all => Ok(Event::Progress),
@@ -383,7 +383,7 @@ impl Shipper {
             Judgement::Forked(fork) => {
                 tracing::error!(%fork, "the collector has another history of this agent: shipping stops, everything is kept");
                 self.note("forked");
-                Err(Outcome::Forked(fork))
+                Err(Outcome::Forked(*fork))
             }
         }
     }

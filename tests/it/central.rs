@@ -1,6 +1,5 @@
 //! What the collector hands out reaches the wire and comes back as findings; what makes an agent worse goes by itself.
 
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::live::{Link, send, tagged_syn};
-use crate::support::{program, run_ok, wait_for};
+use crate::live::{Link, send, send_timed, tagged_syn};
+use crate::support::pcap::Pcap;
+use crate::support::{pcap, program, run_ok, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -43,11 +43,10 @@ fn bundle(link: &Link, feed: &str) {
 fn a_bundle_set_at_the_collector_becomes_a_finding_of_every_agent() {
     let link = Link::with("", false, |_gateway| {});
     let running = link.run();
-    bundle(&link, "type,value,feed,confidence\nip,198.51.100.66,prefecture,90\n");
+    let feed = std::fs::read_to_string(pcap("intel.match/indicators.csv")).expect("a feed");
+    bundle(&link, &feed);
     set(&link, "for = \"all\"\n\n[[intel]]\nname = \"prefecture\"\nfile = \"feed.intel\"\n");
-    wait_for("the agent has the policy", SOON, || {
-        (policy(&link) == (1, "trial 1".to_owned())).then_some(())
-    });
+    wait_for("the agent has the policy", SOON, || (policy(&link) == (1, "trial 1".to_owned())).then_some(()));
     // The agent says which lists it goes by.
     let version = wait_for("the version of its lists is reported", SOON, || {
         let list = run_ok(link.collector.cli(&["agent", "list"]).arg("--json"));
@@ -55,14 +54,13 @@ fn a_bundle_set_at_the_collector_becomes_a_finding_of_every_agent() {
         let version = list[0]["intel_version"].as_str().unwrap_or("").to_owned();
         (!version.is_empty()).then_some(version)
     });
-    let mut ping = link.outside.command(Path::new("nmap"));
-    run_ok(ping.args(["-n", "-Pn", "-sT", "-p80,443", "198.51.100.1"]));
-    let finding = wait_for("a finding of the indicator", SOON / 4, || {
-        println!("{:?}", link.delivered().values().map(|one| one.to_string().chars().take(300).collect::<String>()).collect::<Vec<_>>());
+    send_timed(&link.outside.name, "sk0", Pcap::read(&pcap("intel.match/positive-domain.pcap")).paced());
+    let finding = wait_for("a finding of the indicator", SOON, || {
         link.delivered().into_values().find(|one| one["category"] == "intel.match")
     });
-    let text = finding.to_string();
-    assert!(text.contains("198.51.100.66") && text.contains("prefecture"), "{text}");
+    let inputs = &finding["evidence"]["inputs"];
+    let indicator = inputs["indicator"].as_str().expect("an indicator");
+    assert!(feed.contains(indicator), "{inputs}");
     assert!(running.stop().success(), "a clean stop");
     println!("lists {version}: {}", finding["title"]["en"]);
     link.collector.assert_verifies();
@@ -73,7 +71,9 @@ fn a_policy_with_which_the_agent_gets_worse_goes_by_itself() {
     let link = Link::with("workers = 1\n", false, |_gateway| {});
     let mut running = link.run();
     set(&link, "for = \"all\"\n\n[settings]\nspool_max_bytes = 104857600\n");
-    wait_for("the agent tries the policy", SOON, || (policy(&link) == (1, "trial 1".to_owned())).then_some(()));
+    wait_for("the agent tries the policy", SOON, || {
+        (policy(&link) == (1, "trial 1".to_owned())).then_some(())
+    });
     // Under load, and it dies again and again: whatever the reason, it is worse off than before.
     let stop = Arc::new(AtomicBool::new(false));
     let (stopped, outside) = (Arc::clone(&stop), link.outside.name.clone());

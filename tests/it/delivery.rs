@@ -79,6 +79,10 @@ fn caught_up(agent: &Agent) {
     wait_for("everything is acknowledged", Duration::from_secs(120), || (agent.waiting() == 0).then_some(()));
 }
 
+fn per_second(bytes: usize, took: Duration) -> f64 {
+    f64::from(u32::try_from(bytes).expect("a few megabytes")) / took.as_secs_f64()
+}
+
 /// Bytes a second over a long line with so many submissions under way.
 fn catch_up_rate(in_flight: usize) -> f64 {
     let collector = Collector::start();
@@ -93,7 +97,7 @@ fn catch_up_rate(in_flight: usize) -> f64 {
     assert_eq!(line.connections(), 1);
     assert_eq!(collector.counter("batches_repeated"), 0, "nothing was sent twice");
     collector.assert_verifies();
-    bytes as f64 / took.as_secs_f64()
+    per_second(bytes, took)
 }
 
 #[test]
@@ -146,7 +150,7 @@ fn catching_up_never_takes_more_of_the_line_than_it_may() {
     assert!(running.stop().success(), "a clean stop");
     let (second, ten) = [1, 10].map(|seconds| line.most_within(Way::Up, Duration::from_secs(seconds))).into();
     let (bytes, took) = line.middle(Way::Up);
-    let rate = bytes as f64 / took.as_secs_f64();
+    let rate = per_second(bytes, took);
     println!(
         "at 2 Mbit/s: {second} bytes in the busiest second, {ten} in ten, {rate:.0} a second on average"
     );

@@ -96,13 +96,13 @@ fn sealed(agent: &Agent, key: &VerifyingKey, numbers: &mut BTreeMap<u32, u32>) {
 }
 
 /// What the collector's store says, read beside it.
-struct Ledger {
+pub(crate) struct Ledger {
     runtime: tokio::runtime::Runtime,
     database: SqliteConnectOptions,
 }
 
 impl Ledger {
-    fn of(collector: &Collector) -> Self {
+    pub(crate) fn of(collector: &Collector) -> Self {
         let folder = collector.config().parent().expect("a folder").to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         Self {
@@ -123,7 +123,7 @@ impl Ledger {
         VerifyingKey::from_bytes(&rows[0].get::<Vec<u8>, _>(0)).expect("a key")
     }
 
-    fn number(&self, query: &'static str) -> i64 {
+    pub(crate) fn number(&self, query: &'static str) -> i64 {
         self.rows(query)[0].get(0)
     }
 }

@@ -17,6 +17,7 @@ mod captures;
 mod carry;
 mod catchup;
 mod central;
+mod clock;
 mod console;
 mod corpora;
 mod crash;

@@ -29,17 +29,22 @@ const CJK_FONT: Sign = Sign::File(&[
     "/usr/share/fonts/opentype/noto/NotoSansCJK-Bold.ttc",
     "/usr/share/fonts/opentype/ipafont-gothic/ipag.ttf",
 ]);
+const FAKETIME: Sign = Sign::File(&[
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+]);
 
 const BUILD: [Package; 3] = [
     Package("gcc", Sign::Program("cc"), "compiles aws-lc, zstd and SQLite"),
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 7] = [
+const TEST: [Package; 8] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces for live capture tests"),
     Package("nmap", Sign::Program("nmap"), "a real scan in the live capture test"),
     Package("curl", Sign::Program("curl"), "speaks to the collector's API"),
     Package("tinyproxy-bin", Sign::Program("tinyproxy"), "the way out for agents without a direct one"),
+    Package("libfaketime", FAKETIME, "an agent whose clock jumps"),
     Package("chromium", Sign::Program("chromium"), "the console in a real browser"),
     Package("chromium-driver", Sign::Program("chromedriver"), "drives that browser"),
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),

@@ -252,7 +252,7 @@ mod tests {
         std::fs::write(&path, "sekimori:ひみつ\n").unwrap();
         mode(0o640);
         let (good, asked) = answered(b"HTTP/1.1 200 OK\r\n\r\n", Some(path.clone())).await;
-        assert!(good.is_ok());
+        good.unwrap();
         let expected = format!("\r\nProxy-Authorization: Basic {}\r\n", STANDARD.encode("sekimori:ひみつ"));
         assert!(asked.contains(&expected), "{asked}");
         let (refused, _) = answered(b"HTTP/1.1 407 No\r\n\r\n", Some(path.clone())).await;

@@ -240,6 +240,10 @@ impl Sealing {
         counters.extend(self.intake.counters().map(|(name, count)| (name.to_owned(), count)));
         counters
             .extend([("seal.dropped".to_owned(), self.dropped), ("seal.failed".to_owned(), self.failures)]);
+        // Where the kernel does not tell, nothing is claimed.
+        if let Some(is_synchronised) = clock::is_synchronised() {
+            counters.push(("clock.unsynchronised".to_owned(), u64::from(!is_synchronised)));
+        }
         counters.extend(self.watch_intel());
         let mut health = self.monitor.measure(clock::now(), counters);
         health.spool_bytes = self.lanes.bytes();

@@ -1,3 +1,5 @@
+//! Rounds, windows and epochs of what is under way.
+
 use super::*;
 
 const AT_ONCE: Duration = Duration::from_millis(50);

@@ -65,6 +65,16 @@ pub const CONDITIONS: &[Condition] = &[
         why: "evidence with a wrong time does not fit that of others; a minute lets NTP set the clock after a start",
     },
     Condition {
+        key: "ntp",
+        ja: "時刻同期なし",
+        en: "clock is not synchronised",
+        measure: Measure::Level { name: "clock.unsynchronised", on: 1, off: 1 },
+        hold: Duration::from_secs(3_600),
+        clear: MINUTE,
+        severity: Severity::LOW,
+        why: "the kernel says that nobody disciplines its clock: it will be off one day; an hour is for a start without a network",
+    },
+    Condition {
         key: "kernel_loss",
         ja: "カーネルでの取りこぼし",
         en: "frames lost in the kernel",
