@@ -95,6 +95,7 @@ fn received(collector: &Collector) -> [Vec<String>; 2] {
     lanes
 }
 
+#[expect(clippy::cast_precision_loss, reason = "small numbers that become rates")]
 #[test]
 fn a_collector_that_was_away_gets_everything_in_order() {
     let hours =

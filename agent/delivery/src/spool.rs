@@ -78,20 +78,20 @@ impl State {
     /// After the fact: the segments alone would tell the same after a crash, less sure about damage. So a disk that cannot write
     /// this file is no reason to fail. Says whether it was written.
     fn write_chain(&mut self) -> bool {
-        told(self.file.write(&self.chain))
+        told(&self.file.write(&self.chain))
     }
 
     /// What was read back is not what was written: the next opening looks at everything.
     fn suspect(&mut self, error: &SpoolError) {
         if matches!(error, SpoolError::Damaged { .. }) && !self.chain.suspect {
             self.chain.suspect = true;
-            told(self.file.write_both(&self.chain));
+            told(&self.file.write_both(&self.chain));
         }
     }
 }
 
-fn told(written: Result<(), DiskError>) -> bool {
-    if let Err(error) = &written {
+fn told(written: &Result<(), DiskError>) -> bool {
+    if let Err(error) = written {
         tracing::warn!(error = error as &dyn std::error::Error, "the chain file stays behind");
     }
     written.is_ok()
@@ -273,7 +273,7 @@ impl Spool {
         let mut state = self.state();
         let State { chain, file, .. } = &mut *state;
         chain.undeclared = undeclared;
-        told(file.write_both(chain));
+        told(&file.write_both(chain));
     }
 
     /// Batches that are not acknowledged.

@@ -22,9 +22,8 @@ pub fn waiting<E: From<SpoolError>>(
     for (epoch, first, path) in names {
         // What an interrupted renewal has left, at one end or the other, goes with the next opening.
         let end = chain.as_ref().and_then(|chain| chain.end_of(epoch));
-        if chain.as_ref().is_some_and(|chain| epoch > chain.head.at.epoch)
-            || end.is_some_and(|end| first > end)
-        {
+        let valid = |chain: &Chain| (chain.acked.epoch..=chain.head.at.epoch).contains(&epoch);
+        if !chain.as_ref().is_none_or(valid) || end.is_some_and(|end| first > end) {
             continue;
         }
         let acked = chain.as_ref().map_or_else(Position::default, |chain| chain.acked);
@@ -34,7 +33,6 @@ pub fn waiting<E: From<SpoolError>>(
             None if acked.epoch == epoch => acked.seq.max(first.saturating_sub(1)),
             None => first.saturating_sub(1),
         };
-        let mut next = before + 1;
         let (bytes, scan) = match files::read(&path, epoch) {
             Ok(read) => read,
             // Acknowledged meanwhile.
@@ -43,13 +41,12 @@ pub fn waiting<E: From<SpoolError>>(
         };
         let damaged = |seq| SpoolError::Damaged { path: path.clone(), seq };
         let waits = |seq: u64| seq > before && end.is_none_or(|end| seq <= end);
-        for found in scan.records.iter().filter(|found| waits(found.seq)) {
+        for (next, found) in (before + 1..).zip(scan.records.iter().filter(|found| waits(found.seq))) {
             let raw = bytes.get(found.envelope.clone()).filter(|_| found.seq == next);
             let raw = raw.ok_or_else(|| damaged(next))?;
             take(Position { epoch, seq: next }, raw)?;
             last = Some(Position { epoch, seq: next });
             count += 1;
-            next += 1;
         }
     }
     let is_known = |chain: &Chain| chain.acked < chain.head.at && last.unwrap_or_default() < chain.head.at;

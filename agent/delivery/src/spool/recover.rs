@@ -101,8 +101,11 @@ fn settle(
     }
     // Where the newest state is not known, what is not readable at the end may be batches that were delivered: their numbers
     // must not be used again.
-    let is_end_unknown =
-        (known.is_none() || !is_sure) && (recovery.torn_bytes > 0 || is_unreadable(files.list.last()));
+    // One slot alone may also be what a crash of the last opening tore, beside a file that was left empty.
+    let is_end_unknown = match known {
+        None => recovery.torn_bytes > 0 || is_unreadable(files.list.last()),
+        Some(_) => !is_sure && recovery.torn_bytes > 0,
+    };
     if let Some(newest) = files.list.last().filter(|_| is_end_unknown) {
         chain.head.at = chain.head.at.max(newest.end());
     }
