@@ -23,5 +23,8 @@ mod kills;
 mod learning;
 mod live;
 mod path;
+mod replicas;
 mod support;
+#[path = "../../collector/src/store/testserver.rs"]
+mod testserver;
 mod workers;
