@@ -27,14 +27,14 @@ const SOON: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Sends numbered alerts to the agent until it is told to stop, over new connections while the agent is away.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU32>,
     sender: std::thread::JoinHandle<()>,
 }
 
 impl Load {
-    fn start(port: u16) -> Self {
+    pub(crate) fn start(port: u16) -> Self {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&sent));
         let sender = std::thread::spawn(move || {
@@ -55,7 +55,7 @@ impl Load {
         Self { stop, sent, sender }
     }
 
-    fn end(self) -> u32 {
+    pub(crate) fn end(self) -> u32 {
         self.stop.store(true, Ordering::Relaxed);
         self.sender.join().expect("the sender");
         self.sent.load(Ordering::Relaxed)

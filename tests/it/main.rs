@@ -30,5 +30,8 @@ mod learning;
 mod live;
 mod path;
 mod payload;
+mod replicas;
 mod support;
+#[path = "../../collector/src/store/testserver.rs"]
+mod testserver;
 mod workers;

@@ -61,10 +61,18 @@ fn test_commands(has_nextest: bool) -> Vec<Command> {
         test.args(["nextest", "run", "--workspace", "--no-fail-fast"]);
         let mut documents = cargo();
         documents.args(["test", "--workspace", "--doc", "--quiet"]);
-        return vec![build, test, documents];
+        return vec![build, test, documents, on_postgres()];
     }
     test.args(["test", "--workspace", "--no-fail-fast"]);
-    vec![build, test]
+    vec![build, test, on_postgres()]
+}
+
+/// The collector's tests once more, every store of theirs on PostgreSQL. Not by nextest, which would start a server for each.
+fn on_postgres() -> Command {
+    let mut test = cargo();
+    test.args(["test", "--package", "sekimori-collector", "--lib", "--no-fail-fast"]);
+    test.env("SEKIMORI_TEST_STORE", "postgres");
+    test
 }
 
 /// Everything that must hold before a change is done. The first step that fails ends it.
@@ -115,7 +123,9 @@ mod tests {
             let commands: Vec<String> = test_commands(has_nextest).iter().map(command::show).collect();
             assert!(commands[0].ends_with("build --workspace --bins --tests"));
             assert_eq!(commands[1].contains("nextest"), has_nextest);
-            assert!(commands.iter().all(|one| one.contains("--workspace")));
+            let (last, all) = commands.split_last().unwrap();
+            assert!(all.iter().all(|one| one.contains("--workspace")));
+            assert!(last.contains("--package sekimori-collector"), "once more on PostgreSQL");
         }
     }
 }

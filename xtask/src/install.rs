@@ -1,7 +1,8 @@
 //! `cargo xtask doctor-dev`, and the installing that `test`, `demo` and `pcaps --record` begin with.
 //!
 //! Only Debian packages, only through apt-get, only when something is missing, and only as root or with sudo; what is
-//! installed starts no daemons. Otherwise the exact command is said and nothing is done.
+//! installed starts no daemons, but for PostgreSQL, whose package may start a server of its own; the tests leave that one alone.
+//! Otherwise the exact command is said and nothing is done.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -34,12 +35,20 @@ const FAKETIME: Sign = Sign::File(&[
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 ]);
 
+// Debian 12 to 14.
+const POSTGRESQL: Sign = Sign::File(&[
+    "/usr/lib/postgresql/15/bin/initdb",
+    "/usr/lib/postgresql/16/bin/initdb",
+    "/usr/lib/postgresql/17/bin/initdb",
+    "/usr/lib/postgresql/18/bin/initdb",
+]);
+
 const BUILD: [Package; 3] = [
     Package("gcc", Sign::Program("cc"), "compiles aws-lc, zstd and SQLite"),
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 8] = [
+const TEST: [Package; 9] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces for live capture tests"),
     Package("nmap", Sign::Program("nmap"), "a real scan in the live capture test"),
     Package("curl", Sign::Program("curl"), "speaks to the collector's API"),
@@ -48,6 +57,7 @@ const TEST: [Package; 8] = [
     Package("chromium", Sign::Program("chromium"), "the console in a real browser"),
     Package("chromium-driver", Sign::Program("chromedriver"), "drives that browser"),
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
+    Package("postgresql", POSTGRESQL, "the collector's store on PostgreSQL; the tests start it themselves"),
 ];
 const RECORD: [Package; 50] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces"),
