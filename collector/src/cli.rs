@@ -78,6 +78,9 @@ pub struct Init {
     /// Console and JSON API.
     #[arg(long, default_value = "0.0.0.0:8443")]
     pub console: SocketAddr,
+    /// PostgreSQL instead of a file: `postgres://USER@HOST[:PORT][,HOST…]/DATABASE`.
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

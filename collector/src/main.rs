@@ -202,6 +202,7 @@ async fn initialise(args: Init) -> anyhow::Result<()> {
         ingest: args.ingest,
         enroll: args.enroll,
         console: args.console,
+        store: args.store,
     };
     let made = init::run(&plan).await?;
     if args.json {

@@ -229,9 +229,9 @@ struct IncidentRow {
     title_en: String,
     reason_json: String,
     children: i64,
-    from_endpoint: i64,
-    from_sensor: i64,
-    signed: i64,
+    from_endpoint: bool,
+    from_sensor: bool,
+    signed: bool,
 }
 
 impl IncidentRow {
@@ -245,11 +245,8 @@ impl IncidentRow {
         let reason = value(&self.reason_json);
         let manual =
             reason.get("rule").and_then(Value::as_str).is_some_and(|rule| rule.starts_with("intake."));
-        let sources = [
-            (self.from_sensor, "finding"),
-            (self.from_endpoint, "endpoint_alert"),
-            (i64::from(manual), "manual"),
-        ];
+        let sources =
+            [(self.from_sensor, "finding"), (self.from_endpoint, "endpoint_alert"), (manual, "manual")];
         Ok(IncidentView {
             category: IncidentCategory::from_name(&self.category).ok_or_else(unknown("category"))?,
             severity: u8::try_from(self.severity)
@@ -273,9 +270,9 @@ impl IncidentRow {
             title_ja: self.title_ja,
             title_en: self.title_en,
             reason,
-            sources: sources.into_iter().filter(|(there, _)| *there != 0).map(|(_, name)| name).collect(),
+            sources: sources.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
             // What somebody told is signed by nobody.
-            signed: self.signed != 0 && !manual,
+            signed: self.signed && !manual,
         })
     }
 }

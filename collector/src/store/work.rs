@@ -47,7 +47,7 @@ impl Store {
         asked: &Asked,
         now: Timestamp,
     ) -> Result<Acted, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_changing().await?;
         let acted = act_in(&mut tx, id, actor, asked, now).await?;
         let Acted::Done(_) = acted else { return Ok(acted) };
         let last = last_change(&mut tx).await?;

@@ -137,7 +137,7 @@ impl Store {
             let named = if missing.is_empty() { vec!["body".to_owned()] } else { missing };
             return Err(IntakeError::Missing(named));
         };
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_changing().await?;
         let known: Option<String> = db::query_scalar("SELECT code FROM bodies WHERE code = $1")
             .bind(body.as_str())
             .fetch_optional(&mut *tx)
