@@ -12,7 +12,7 @@ use crate::clock::now;
 use crate::i18n::Lang;
 use crate::incident::IncidentCategory;
 use crate::incident::facts::{IncidentFacts, ProposalState};
-use crate::incident::form::{Aspect, CauseClass, FalsePositiveReason, LeakClass};
+use crate::incident::form::{Aspect, CauseClass, FalsePositiveReason, Leak, LeakClass, Publication};
 use crate::incident::obligation::ObligationKind;
 use crate::incident::permission::{Grant, Part, Permission, grant};
 use crate::incident::severity::{Impact, Urgency};
@@ -36,8 +36,12 @@ pub(super) struct Panel {
     pub(super) triage: Option<TriageForm>,
     pub(super) investigation: Vec<AnswerRow>,
     pub(super) percent: u8,
-    /// What this person may do here alone.
+    /// What this person may do here, or propose where the form says so.
     pub(super) may: Vec<Permission>,
+    pub(super) publication: Publication,
+    pub(super) leak: Leak,
+    /// Where others speak of it.
+    pub(super) mentioned: String,
     pub(super) review: ReviewForm,
     pub(super) eta: Option<When>,
     pub(super) evidence: String,
@@ -142,6 +146,8 @@ pub(super) struct NoteRow {
     pub(super) text: String,
 }
 
+/// Forms that whoever may only propose has, too.
+const PROPOSABLE: &[Permission] = &[Permission::Level, Permission::Regroup, Permission::PublicationApprove];
 /// Rows for prevention measures that the form has at least.
 const PREVENTION_ROWS: usize = 3;
 
@@ -168,7 +174,7 @@ pub(super) async fn panel(
 }
 
 impl Panel {
-    /// Whether this person may do it alone.
+    /// Whether this person has that form.
     pub(super) fn can(&self, permission: &str) -> bool {
         self.may.iter().any(|one| one.as_str() == permission)
     }
@@ -212,8 +218,13 @@ impl Panel {
             percent: work.investigation.completeness(),
             may: [Permission::Record, Permission::Work, Permission::Waive]
                 .into_iter()
-                .filter(|permission| open && may(*permission))
+                .filter(|permission| may(*permission))
+                .chain(PROPOSABLE.iter().copied().filter(|one| granted(visitor, facts, *one) != Grant::No))
+                .filter(|_| open)
                 .collect(),
+            publication: work.publication.clone().unwrap_or_default(),
+            leak: work.leak.clone().unwrap_or_default(),
+            mentioned: work.mentioned.as_ref().map(|one| shown(&one.place)).unwrap_or_default(),
             review: ReviewForm::new(facts),
             eta: work.etas.last().map(|eta| When::from(eta.until)),
             evidence: work.evidence.as_ref().map(|one| shown(&one.what)).unwrap_or_default(),

@@ -214,6 +214,36 @@ async fn two_at_once_and_one_of_them_is_told() {
 }
 
 #[tokio::test]
+async fn of_many_who_write_at_once_nobody_is_lost() {
+    let people = People::of(Bench::new().await).await;
+    let id = people.open(IncidentCategory::ServiceOutage).await;
+    let path = format!("incidents/{id}/actions");
+    let write = async |role: Role, n: u32| {
+        let mut refused = 0;
+        loop {
+            let version = people.read(&id).await["version"].clone();
+            let note = json!({ "version": version, "action": "note", "text": format!("{role} {n}") });
+            match people.post(role, &path, &note).await.status {
+                StatusCode::OK => return refused,
+                StatusCode::CONFLICT => refused += 1,
+                other => panic!("{other}"),
+            }
+        }
+    };
+    let roles = [Role::Reception, Role::Monitor, Role::Control, Role::BodyOfficer, Role::BodyCiso];
+    let writers = roles.iter().flat_map(|role| (0..4).map(|n| write(*role, n)));
+    let refused: u32 = futures_util::future::join_all(writers).await.into_iter().sum();
+    assert!(refused > 0, "nobody was in anybody's way: that shows nothing");
+    let after = people.read(&id).await;
+    let notes = after["work"]["notes"].as_array().unwrap().clone();
+    let texts: std::collections::BTreeSet<_> = notes.iter().map(|note| note["text"].to_string()).collect();
+    assert_eq!((notes.len(), texts.len()), (20, 20));
+    assert_eq!(after["version"], 21, "one version for each, and none for those that were refused");
+    let audited = people.bench.store.verify_audit().await.unwrap();
+    assert_eq!((audited.lines, audited.broken), (21, None));
+}
+
+#[tokio::test]
 async fn a_manual_intake_says_what_is_missing_and_keeps_no_name_of_the_nameless() {
     let people = People::of(Bench::new().await).await;
     let good = json!({

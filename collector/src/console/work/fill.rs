@@ -20,6 +20,8 @@ pub(super) fn action(fields: &[(String, String)]) -> Option<Action> {
         "publication" => json!({ "form": of.publication(), "text": of.one("text") }),
         // The field has no zone: people mean the clock on their wall.
         "eta" => json!({ "until": format!("{}:00+09:00", of.one("until")), "reason": of.one("reason") }),
+        "leak" => json!({ "form": of.leak()? }),
+        "vendor" => json!({ "form": of.vendor() }),
         "split" => json!({ "findings": of.all("findings"), "reason": of.one("reason") }),
         _ => of.plain()?,
     };
@@ -111,6 +113,32 @@ impl Fields<'_> {
         })
     }
 
+    fn leak(&self) -> Option<Value> {
+        let number = |name: &str| -> Option<Value> {
+            let text = self.one(name);
+            if text.is_empty() { Some(Value::Null) } else { Some(json!(text.parse::<u64>().ok()?)) }
+        };
+        let encrypted = Some(self.one("encrypted")).filter(|one| !one.is_empty()).map(|one| one == "yes");
+        Some(json!({
+            "item_types": self.lines("item_types"),
+            "persons_min": number("persons_min")?,
+            "persons_max": number("persons_max")?,
+            "confirmed": !self.one("confirmed").is_empty(),
+            "encrypted": encrypted,
+            "subject_notice": self.chosen("subject_notice"),
+        }))
+    }
+
+    fn vendor(&self) -> Value {
+        json!({
+            "name": self.one("name"),
+            "contract": self.one("contract"),
+            "nda": !self.one("nda").is_empty(),
+            "from": self.one("from"),
+            "what": self.one("what"),
+        })
+    }
+
     fn publication(&self) -> Value {
         json!({
             "publish": !self.one("publish").is_empty(),
@@ -196,6 +224,21 @@ mod tests {
         };
         assert_eq!((form.attendees.len(), form.prevention.len()), (2, 1));
         assert!(form.missing().is_empty());
+    }
+
+    #[test]
+    fn a_leak_says_how_many_or_nothing() {
+        let fields =
+            [("action", "leak"), ("item_types", "氏名\n住所"), ("persons_min", "10"), ("persons_max", "")];
+        let Some(Action::Leak { form }) = filled(&fields) else { panic!() };
+        assert_eq!((form.item_types.len(), form.persons_min, form.persons_max), (2, Some(10), None));
+        assert_eq!((form.encrypted, form.confirmed), (None, false));
+        assert_eq!(filled(&[("action", "leak"), ("persons_min", "many")]), None);
+        let Some(Action::Vendor { form }) = filled(&[("action", "vendor"), ("name", "A社"), ("nda", "1")])
+        else {
+            panic!()
+        };
+        assert!(form.nda && form.name == "A社");
     }
 
     #[test]
