@@ -3,46 +3,14 @@
 //! States and categories are those of the domain (`docs/glossary.md`). What moves an incident from one state to the
 //! next belongs to people and to later parts; this part opens incidents (`detected`) and lets them grow.
 
-use std::fmt;
+#[macro_use]
+mod words;
+
+pub mod obligation;
 
 use sekimori_wire::finding::Severity;
 use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
-
-macro_rules! closed_words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident $text:literal $ja:literal $en:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// Every one.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-            /// The stable identifier.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-            /// In Japanese.
-            pub const fn ja(self) -> &'static str {
-                match self { $(Self::$variant => $ja,)* }
-            }
-            /// In English.
-            pub const fn en(self) -> &'static str {
-                match self { $(Self::$variant => $en,)* }
-            }
-            /// From the stable identifier.
-            pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.as_str() == name)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
 
 closed_words! {
     /// What kind of incident.
