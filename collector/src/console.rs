@@ -14,7 +14,6 @@ mod live;
 mod login;
 mod overview;
 mod page;
-mod playbook;
 mod policies;
 #[cfg(test)]
 pub(crate) mod tests;

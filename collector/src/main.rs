@@ -188,6 +188,7 @@ async fn initialise(args: Init) -> anyhow::Result<()> {
 }
 
 async fn serve(path: &Path) -> anyhow::Result<()> {
+    sekimori_collector::incident::playbook::check()?;
     let config = Config::load(path)?;
     let exceptions = InForce::load(&config.exceptions, config.agents_own)?;
     let server = Server::bind(config, exceptions.clone()).await?;

@@ -69,6 +69,19 @@ impl core::fmt::Display for Role {
     }
 }
 
+impl serde::Serialize for Role {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Role {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::from_name(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a role")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

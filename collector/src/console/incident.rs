@@ -17,11 +17,11 @@ use super::evidence::{Check, Reason, finding_mark, list, list_of, pairs, text};
 use super::exceptions::{Excepted, ExceptedRow};
 use super::incidents::Row;
 use super::page::{Level, Mark, Page, When, bytes, error, failed, number, render, shown};
-use super::playbook::playbook;
 use super::{Console, Visitor};
 use crate::clock::{from_stored, now};
 use crate::i18n::Lang;
 use crate::incident::IncidentState;
+use crate::incident::playbook::playbook;
 use crate::store::StoreError;
 use crate::store::acknowledge::Acknowledged;
 use crate::store::view::{BatchName, BatchView, ChangeView, FindingView, FlowView};
@@ -219,8 +219,9 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
         batches: batches.into_iter().map(|batch| BatchRow::new(lang, batch, &checks)).collect(),
         changes: store.changes_of(id).await?.iter().map(|change| Change::new(lang, change)).collect(),
         playbook: playbook(view.category)
-            .iter()
-            .map(|step| (step.mandatory, lang.pick(step.ja, step.en)))
+            .into_iter()
+            .flat_map(|playbook| &playbook.steps)
+            .map(|step| (step.mandatory, lang.pick(&step.ja, &step.en)))
             .collect(),
         reason,
         row: Row::new(&page, view),
