@@ -235,6 +235,8 @@ change-linked = Joined a wide-area incident
 change-child = Incident of a body joined
 change-certificate = A certificate comes closer to its end
 change-acknowledged = Acknowledged
+change-timer = Time limit
+change-obligation = Reports
 
 agent = Agent
 agents-none = No agents enrolled

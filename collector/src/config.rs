@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::fleet::watch::Limits;
 use crate::server::guard::Rate;
+use crate::timing::Sources;
 
 /// Largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -51,6 +52,12 @@ pub struct Config {
     pub require_post_quantum: bool,
     /// How long the certificate of an agent is good; it renews it at two thirds.
     pub certificate_life: Duration,
+    /// Data that takes the place of what is built in.
+    pub timing: Sources,
+    /// Who is told, and by which servers; `None`: nobody.
+    pub notify: Option<PathBuf>,
+    /// What notices say; `None`: what is built in.
+    pub notices: Option<PathBuf>,
 }
 
 /// When findings belong together.
@@ -124,11 +131,11 @@ impl Config {
         let life =
             within("identity.certificate_seconds", life, 5, 34_128_000, "is 5 to 34128000 (395 days)")?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
+        let beside = |name: Option<PathBuf>| name.map(|name| dir.join(name));
         Ok(Self {
             agents_own: file.exceptions.agents_own,
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
-            dir,
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -146,6 +153,15 @@ impl Config {
             agent_rate: Rate { submissions: rate(submissions), bytes: rate(bytes) },
             require_post_quantum: file.tls.require_post_quantum,
             certificate_life: Duration::from_secs(life),
+            timing: Sources {
+                holidays: beside(file.timing.holidays),
+                calendar: beside(file.timing.calendar),
+                obligations: beside(file.timing.obligations),
+                timers: beside(file.timing.timers),
+            },
+            notify: beside(file.notify.file),
+            notices: beside(file.notify.templates),
+            dir,
         })
     }
 
@@ -181,6 +197,28 @@ struct File {
     fleet: FleetFile,
     #[serde(default)]
     identity: IdentityFile,
+    #[serde(default)]
+    timing: TimingFile,
+    #[serde(default)]
+    notify: NotifyFile,
+}
+
+/// Relative names are looked for beside the configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TimingFile {
+    holidays: Option<PathBuf>,
+    calendar: Option<PathBuf>,
+    obligations: Option<PathBuf>,
+    timers: Option<PathBuf>,
+}
+
+/// Relative names are looked for beside the configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NotifyFile {
+    file: Option<PathBuf>,
+    templates: Option<PathBuf>,
 }
 
 /// Relative names are looked for beside the configuration.
@@ -339,6 +377,11 @@ mod tests {
         let named = Config::parse(&named, Path::new("etc/collector.toml")).unwrap();
         assert_eq!(named.exceptions, [Path::new("etc/a.toml"), Path::new("/b.toml")]);
         assert_eq!(named.agents_own, AgentsOwn::Refuse);
+        let own =
+            format!("{GOOD}[timing]\nholidays = \"syukujitsu.csv\"\n[notify]\nfile = \"notify.toml\"\n");
+        let own = Config::parse(&own, Path::new("etc/collector.toml")).unwrap();
+        assert_eq!(own.timing.holidays.as_deref(), Some(Path::new("etc/syukujitsu.csv")));
+        assert_eq!((own.timing.timers, own.notify.as_deref()), (None, Some(Path::new("etc/notify.toml"))));
         assert_eq!((config.correlation.wide_area_bodies, config.connections_max), (3, 4096));
     }
 

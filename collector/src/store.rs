@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use self::db::Tx;
 
+pub mod clocks;
 pub mod commit;
 pub mod db;
 pub mod exception;

@@ -35,13 +35,14 @@ const BUILD: [Package; 3] = [
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 6] = [
+const TEST: [Package; 7] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces for live capture tests"),
     Package("nmap", Sign::Program("nmap"), "a real scan in the live capture test"),
     Package("curl", Sign::Program("curl"), "speaks to the collector's API"),
     Package("chromium", Sign::Program("chromium"), "the console in a real browser"),
     Package("chromium-driver", Sign::Program("chromedriver"), "drives that browser"),
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
+    Package("python3-aiosmtpd", Sign::Program("aiosmtpd"), "a mail server that notices are sent to"),
 ];
 const RECORD: [Package; 50] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces"),

@@ -86,6 +86,17 @@ pub struct Table {
     pub storm: Storm,
     /// A notice unread for so long goes to the next contact.
     pub unread: Duration,
+    /// Who is told of an incident's findings.
+    pub opened: Opened,
+}
+
+/// Who is told of an incident's findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// From this level on.
+    pub level: Severity,
+    /// Whom.
+    pub to: Vec<Role>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -93,6 +104,7 @@ pub struct Table {
 struct File {
     storm: Spanned<StormFile>,
     unread: Spanned<UnreadFile>,
+    opened: Spanned<OpenedFile>,
     limits: BTreeMap<TimerKind, LevelsFile>,
     ladder: Vec<Spanned<LadderFile>>,
     #[serde(default)]
@@ -116,6 +128,17 @@ struct StormFile {
 #[serde(deny_unknown_fields)]
 struct UnreadFile {
     minutes: u64,
+    #[serde(rename = "source")]
+    _source: String,
+    #[serde(rename = "verified")]
+    _verified: Verified,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenedFile {
+    level: u8,
+    to: Vec<String>,
     #[serde(rename = "source")]
     _source: String,
     #[serde(rename = "verified")]
@@ -216,6 +239,7 @@ impl Table {
             reminders: reminders(text, &file.obligation)?,
             storm: Storm { notices_max: storm.notices_max, growth: storm.growth },
             unread: Duration::from_secs(minutes * 60),
+            opened: opened(text, &file.opened)?,
         })
     }
 
@@ -230,6 +254,13 @@ impl Table {
     pub fn ladder(&self, kind: TimerKind) -> &[Rung] {
         self.ladders.get(&kind).map(Vec::as_slice).unwrap_or_default()
     }
+}
+
+fn opened(text: &Text, at: &Spanned<OpenedFile>) -> Result<Opened, DataError> {
+    let one = at.get_ref();
+    let level =
+        Severity::new(one.level).ok_or_else(|| text.broken(at, "opened.level", "is 0 to 4".to_owned()))?;
+    Ok(Opened { level, to: roles(&one.to).map_err(|rule| text.broken(at, "opened.to", rule))? })
 }
 
 fn limit(text: &Text, kind: TimerKind, level: u8, at: &Spanned<String>) -> Result<Limit, DataError> {
@@ -375,6 +406,7 @@ mod tests {
         let good = super::super::TIMERS;
         for (from, to, expected) in [
             ("notices_max = 3", "notices_max = 0", "storm has notices_max of 1 to 10"),
+            ("level = 2", "level = 5", "opened.level is 0 to 4"),
             ("minutes = 10", "minutes = 0", "unread.minutes is 1 to 1440"),
             ("level4 = \"5 min\"", "level4 = \"5 minutes\"", "limits.ack.level4 is like"),
             ("level3 = \"10 min\"", "level3 = \"10 min working\"", "limits.ack.level3 never stands still"),
