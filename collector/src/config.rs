@@ -131,7 +131,6 @@ impl Config {
         let life =
             within("identity.certificate_seconds", life, 5, 34_128_000, "is 5 to 34128000 (395 days)")?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
-        let beside = |name: Option<PathBuf>| name.map(|name| dir.join(name));
         Ok(Self {
             agents_own: file.exceptions.agents_own,
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
@@ -153,14 +152,9 @@ impl Config {
             agent_rate: Rate { submissions: rate(submissions), bytes: rate(bytes) },
             require_post_quantum: file.tls.require_post_quantum,
             certificate_life: Duration::from_secs(life),
-            timing: Sources {
-                holidays: beside(file.timing.holidays),
-                calendar: beside(file.timing.calendar),
-                obligations: beside(file.timing.obligations),
-                timers: beside(file.timing.timers),
-            },
-            notify: beside(file.notify.file),
-            notices: beside(file.notify.templates),
+            timing: file.timing.beside(&dir),
+            notify: file.notify.file.map(|name| dir.join(name)),
+            notices: file.notify.templates.map(|name| dir.join(name)),
             dir,
         })
     }
@@ -211,6 +205,18 @@ struct TimingFile {
     calendar: Option<PathBuf>,
     obligations: Option<PathBuf>,
     timers: Option<PathBuf>,
+}
+
+impl TimingFile {
+    fn beside(self, dir: &Path) -> Sources {
+        let beside = |name: Option<PathBuf>| name.map(|name| dir.join(name));
+        Sources {
+            holidays: beside(self.holidays),
+            calendar: beside(self.calendar),
+            obligations: beside(self.obligations),
+            timers: beside(self.timers),
+        }
+    }
 }
 
 /// Relative names are looked for beside the configuration.

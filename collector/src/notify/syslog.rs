@@ -85,7 +85,7 @@ pub fn message(format: Format, letter: &Letter) -> String {
             if let Some(incident) = &letter.incident {
                 data.push_str(&format!(r#" incident="{}""#, param(incident)));
             }
-            format!("{head}{data}] \u{feff}{}", letter.message.subject)
+            format!("{head}{data}] \u{feff}{}", clean::line(&letter.message.subject, 1024))
         }
         Format::Cef => format!("{head}- {}", cef(letter)),
     }

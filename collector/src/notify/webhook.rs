@@ -74,7 +74,7 @@ pub async fn send(hook: &Hook, letter: &Letter, now: Timestamp) -> Result<(), Fa
         return Err(Failure::lasting("the URL names no host"));
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = hook.url.port_u16().unwrap_or(if hook.tls.is_some() { 443 } else { 80 });
+    let port = hook.url.port_u16().unwrap_or_else(|| if hook.tls.is_some() { 443 } else { 80 });
     let body = body(letter);
     let path = hook.url.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::post(path)
@@ -110,17 +110,14 @@ async fn exchange(
         .await
         .map_err(|cause| Failure::passing(format!("HTTP: {cause}")))?;
     // Driven only until the head of the answer is there; dropped with the rest unread.
-    let status = tokio::select! {
-        answer = sender.send_request(request) => {
-            answer.map_err(|cause| Failure::passing(format!("HTTP: {cause}")))?.status()
-        }
-        ended = connection => {
-            return Err(Failure::passing(match ended {
-                Ok(()) => "HTTP: closed without an answer".to_owned(),
-                Err(cause) => format!("HTTP: {cause}"),
-            }));
-        }
+    let answer = sender.send_request(request);
+    tokio::pin!(answer);
+    let answer = tokio::select! {
+        answer = &mut answer => answer,
+        // The other side may answer and close at once: what came before the end counts.
+        _ended = connection => answer.await,
     };
+    let status = answer.map_err(|cause| Failure::passing(format!("HTTP: {cause}")))?.status();
     let detail = format!("HTTP status {}", status.as_u16());
     match status.as_u16() {
         200..=299 => Ok(()),

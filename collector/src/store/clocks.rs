@@ -18,6 +18,7 @@ use std::time::Duration;
 use sekimori_wire::time::Timestamp;
 use tokio::task::JoinSet;
 
+pub use self::deliver::Round;
 pub use self::duty::{MoveError, ObligationView, obligations_of};
 pub use self::outbox::NoticeView;
 use super::db;

@@ -1,4 +1,4 @@
-//! The holidays of the nation, as the Cabinet Office publishes them (`syukujitsu.csv`): Shift_JIS or UTF-8, one header,
+//! The holidays of the nation, as the Cabinet Office publishes them (`syukujitsu.csv`): `Shift_JIS` or UTF-8, one header,
 //! `2026/1/1,元日`. Only years that the file speaks of are known; nothing is computed.
 
 use std::borrow::Cow;
@@ -76,7 +76,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Holidays, DataError> {
     Ok(out)
 }
 
-/// UTF-8 where it is that, otherwise Shift_JIS as Windows writes it (cp932).
+/// UTF-8 where it is that, otherwise `Shift_JIS` as Windows writes it (cp932).
 fn decoded<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, str>, DataError> {
     if let Ok(text) = core::str::from_utf8(bytes) {
         return Ok(Cow::Borrowed(text));

@@ -60,13 +60,14 @@ async fn both_ways_arrive() {
     let mut buffer = [0; 4096];
     let n = tokio::time::timeout(Duration::from_secs(10), udp.recv(&mut buffer)).await.unwrap().unwrap();
     assert_eq!(core::str::from_utf8(&buffer[..n]).unwrap(), expected);
-    let (sent, got) =
-        tokio::join!(send(&target(tcp.local_addr().unwrap(), Transport::Tcp), &letter("件名")), async {
-            let (mut stream, _) = tcp.accept().await.unwrap();
-            let mut text = String::new();
-            stream.read_to_string(&mut text).await.unwrap();
-            text
-        });
+    let (target, letter) = (target(tcp.local_addr().unwrap(), Transport::Tcp), letter("件名"));
+    let receiving = async {
+        let (mut stream, _) = tcp.accept().await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    };
+    let (sent, got) = tokio::join!(send(&target, &letter), receiving);
     sent.unwrap();
     assert_eq!(got, format!("{} {expected}", expected.len()));
 }

@@ -3,18 +3,18 @@ use jiff::civil::date;
 use super::*;
 use crate::timing::{Sources, Timing};
 
-fn known(day: Date) -> Option<Awareness> {
-    Some(Awareness {
+fn known(day: Date) -> Awareness {
+    Awareness {
         known_at: crate::timing::instant(day.at(15, 0, 0, 0)),
         known_by: "officer".to_owned(),
         known_dept: "市民課".to_owned(),
         origin_rule: OriginRule::Recorded,
-    })
+    }
 }
 
 fn leak(day: Date, items: &[Item], persons: Option<u64>, wrongful: bool) -> Leak {
     Leak {
-        awareness: known(day),
+        awareness: Some(known(day)),
         persons_max: persons,
         items: items.iter().copied().collect(),
         suspected: true,
@@ -233,7 +233,7 @@ fn the_purpose_follows_the_category_until_somebody_says() {
 fn obligations_without_a_leak_follow_level_segment_and_category() {
     let timing = Timing::load(&Sources::default()).unwrap();
     let lgwan = ["lgwan".to_owned()];
-    let none = Leak { awareness: known(date(2026, 11, 22)), ..Leak::default() };
+    let none = Leak { awareness: Some(known(date(2026, 11, 22))), ..Leak::default() };
     for (level, category, segments, expected) in [
         (1, IncidentCategory::Scan, &[][..], &[][..]),
         (2, IncidentCategory::Scan, &[], &[ObligationKind::Jpcert]),

@@ -106,15 +106,15 @@ fn what_starts_and_what_stops() {
     };
     assert!(!runs(&base, TimerKind::Ack));
     for (kind, stopped) in [
-        (TimerKind::Notify, Watch { notified_at: later, ..base.clone() }),
-        (TimerKind::FirstResponse, Watch { first_response_at: later, ..base.clone() }),
-        (TimerKind::Eta, Watch { eta_at: later, ..base.clone() }),
-        (TimerKind::Containment, Watch { contained_at: later, ..base.clone() }),
+        (TimerKind::Notify, Watch { notified_at: later, ..base }),
+        (TimerKind::FirstResponse, Watch { first_response_at: later, ..base }),
+        (TimerKind::Eta, Watch { eta_at: later, ..base }),
+        (TimerKind::Containment, Watch { contained_at: later, ..base }),
     ] {
         assert!(runs(&base, kind) && !runs(&stopped, kind), "{kind}");
     }
     for state in IncidentState::ALL.iter().copied() {
-        let watch = Watch { state, observing_since: later, acknowledged_at: None, ..base.clone() };
+        let watch = Watch { state, observing_since: later, acknowledged_at: None, ..base };
         let working = state.is_open() && state != IncidentState::Observing;
         assert_eq!(runs(&watch, TimerKind::Close), working, "{state}");
         assert_eq!(runs(&watch, TimerKind::Notify), working, "{state}");
@@ -148,10 +148,10 @@ fn a_higher_level_starts_again_and_a_lower_one_does_not_give_time() {
     let timing = timing();
     let opened = at("2026-11-25T10:00:00");
     let low = Watch::opened(level(1), None, opened);
-    let raised = Watch { level: level(4), raised_at: Some(at("2026-11-25T11:00:00")), ..low.clone() };
+    let raised = Watch { level: level(4), raised_at: Some(at("2026-11-25T11:00:00")), ..low };
     let ack = |watch: &Watch| watch.since(TimerKind::Ack);
     assert_eq!((ack(&low), ack(&raised)), (Some(opened), Some(at("2026-11-25T11:00:00"))));
-    let lowered = Watch { level: level(3), ..raised.clone() };
+    let lowered = Watch { level: level(3), ..raised };
     assert_eq!(ack(&lowered), ack(&raised));
     assert_eq!(raised.since(TimerKind::Close), Some(opened), "the end stays where it was");
     assert_eq!(of(&timing, &lowered).first().map(|timer| timer.due_at), Some(at("2026-11-25T11:05:00")));
@@ -184,7 +184,7 @@ fn standing_still_shows() {
     assert_eq!(ack("2026-11-20T17:00:00"), (false, false));
     assert_eq!(ack("2026-11-22T12:00:00"), (true, false));
     assert_eq!(ack("2026-11-24T08:40:00"), (false, true));
-    let high = Watch { level: level(3), ..watch.clone() };
+    let high = Watch { level: level(3), ..watch };
     let never = shown(&high, &calendar, &timing.table, at("2026-11-22T03:00:00"));
     assert!(never.iter().all(|one| !one.paused));
 }
