@@ -236,6 +236,8 @@ change-child = Incident of a body joined
 change-related = Linked with another incident
 change-certificate = A certificate comes closer to its end
 change-acknowledged = Acknowledged
+change-timer = Time limit
+change-obligation = Reports
 
 agent = Agent
 agents-none = No agents enrolled

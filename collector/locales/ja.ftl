@@ -229,6 +229,8 @@ change-child = 団体のインシデントを追加
 change-related = 別のインシデントと関連付け
 change-certificate = 証明書の期限が近づいた
 change-acknowledged = 受付
+change-timer = 期限の通知
+change-obligation = 報告等の判定・提出
 
 ## エージェント
 agent = エージェント

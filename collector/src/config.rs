@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::fleet::watch::Limits;
 use crate::server::guard::Rate;
 use crate::store::{Place, Servers};
+use crate::timing::Sources;
 
 /// Largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -54,6 +55,12 @@ pub struct Config {
     pub require_post_quantum: bool,
     /// How long the certificate of an agent is good; it renews it at two thirds.
     pub certificate_life: Duration,
+    /// Data that takes the place of what is built in.
+    pub timing: Sources,
+    /// Who is told, and by which servers; `None`: nobody.
+    pub notify: Option<PathBuf>,
+    /// What notices say; `None`: what is built in.
+    pub notices: Option<PathBuf>,
 }
 
 /// When findings belong together.
@@ -133,7 +140,6 @@ impl Config {
             agents_own: file.exceptions.agents_own,
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
-            dir,
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -151,6 +157,10 @@ impl Config {
             agent_rate: Rate { submissions: rate(submissions), bytes: rate(bytes) },
             require_post_quantum: file.tls.require_post_quantum,
             certificate_life: Duration::from_secs(life),
+            timing: file.timing.beside(&dir),
+            notify: file.notify.file.map(|name| dir.join(name)),
+            notices: file.notify.templates.map(|name| dir.join(name)),
+            dir,
         })
     }
 
@@ -189,6 +199,10 @@ struct File {
     identity: IdentityFile,
     #[serde(default)]
     store: StoreFile,
+    #[serde(default)]
+    timing: TimingFile,
+    #[serde(default)]
+    notify: NotifyFile,
 }
 
 /// The text of the address may hold a password: it is never shown.
@@ -202,6 +216,36 @@ impl std::fmt::Debug for StoreFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StoreFile").finish_non_exhaustive()
     }
+}
+
+/// Relative names are looked for beside the configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TimingFile {
+    holidays: Option<PathBuf>,
+    calendar: Option<PathBuf>,
+    obligations: Option<PathBuf>,
+    timers: Option<PathBuf>,
+}
+
+impl TimingFile {
+    fn beside(self, dir: &Path) -> Sources {
+        let beside = |name: Option<PathBuf>| name.map(|name| dir.join(name));
+        Sources {
+            holidays: beside(self.holidays),
+            calendar: beside(self.calendar),
+            obligations: beside(self.obligations),
+            timers: beside(self.timers),
+        }
+    }
+}
+
+/// Relative names are looked for beside the configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NotifyFile {
+    file: Option<PathBuf>,
+    templates: Option<PathBuf>,
 }
 
 /// Relative names are looked for beside the configuration.
@@ -360,6 +404,11 @@ mod tests {
         let named = Config::parse(&named, Path::new("etc/collector.toml")).unwrap();
         assert_eq!(named.exceptions, [Path::new("etc/a.toml"), Path::new("/b.toml")]);
         assert_eq!(named.agents_own, AgentsOwn::Refuse);
+        let own =
+            format!("{GOOD}[timing]\nholidays = \"syukujitsu.csv\"\n[notify]\nfile = \"notify.toml\"\n");
+        let own = Config::parse(&own, Path::new("etc/collector.toml")).unwrap();
+        assert_eq!(own.timing.holidays.as_deref(), Some(Path::new("etc/syukujitsu.csv")));
+        assert_eq!((own.timing.timers, own.notify.as_deref()), (None, Some(Path::new("etc/notify.toml"))));
         assert_eq!((config.correlation.wide_area_bodies, config.connections_max), (3, 4096));
     }
 

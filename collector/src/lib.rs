@@ -21,12 +21,15 @@ pub mod evidence;
 pub mod exceptions;
 pub mod fleet;
 pub mod i18n;
+#[macro_use]
 pub mod incident;
 pub mod ingest;
 pub mod init;
+pub mod notify;
 pub mod query;
 pub mod server;
 pub mod status;
 pub mod store;
+pub mod timing;
 pub mod tls;
 pub mod verify;

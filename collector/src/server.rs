@@ -29,10 +29,12 @@ use crate::fleet::swap::SwapError;
 use crate::fleet::trust::{self, Entrance, Present};
 use crate::fleet::{error_chain, watch as sensors};
 use crate::ingest::Turns;
+use crate::store::clocks::Clocks;
 use crate::store::commit::Ledger;
 use crate::store::expiring;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
+use crate::timing::data::DataError;
 use crate::tls;
 use crate::{clock, console, fleet, ingest};
 use guard::{Activity, Addresses, Rates};
@@ -117,6 +119,7 @@ impl Server {
         let config = Arc::new(self.config);
         let (present, looking) = trust::follow(Arc::clone(&config))?;
         let store = Store::open(config.store()).await?;
+        let mut ticking = Clocks::load(&config, store.clone())?.start();
         let (writer, committing) = Writer::start(store.clone(), config.correlation, self.exceptions.clone());
         let watching = sensors::start(store.clone(), config.watch, config.correlation);
         let judge = self.exceptions.clone();
@@ -166,6 +169,7 @@ impl Server {
         while loops.join_next().await.is_some() {}
         following.abort();
         watching.abort();
+        ticking.abort_all();
         looking.abort();
         warning.abort();
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
@@ -378,6 +382,13 @@ pub enum ServeError {
         /// Why.
         #[from]
         cause: StoreError,
+    },
+    /// Calendars, limits, what must be reported, contacts.
+    #[error("the data that the clocks go by cannot be used")]
+    Data {
+        /// Why.
+        #[from]
+        cause: DataError,
     },
 }
 

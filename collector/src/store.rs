@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use self::db::Tx;
 pub use self::place::{Place, Servers};
 
+pub mod clocks;
 pub mod commit;
 #[cfg(test)]
 mod conformance;

@@ -48,7 +48,7 @@ const BUILD: [Package; 3] = [
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 9] = [
+const TEST: [Package; 10] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces for live capture tests"),
     Package("nmap", Sign::Program("nmap"), "a real scan in the live capture test"),
     Package("curl", Sign::Program("curl"), "speaks to the collector's API"),
@@ -58,6 +58,7 @@ const TEST: [Package; 9] = [
     Package("chromium-driver", Sign::Program("chromedriver"), "drives that browser"),
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
     Package("postgresql", POSTGRESQL, "the collector's store on PostgreSQL; the tests start it themselves"),
+    Package("python3-aiosmtpd", Sign::Program("aiosmtpd"), "a mail server that notices are sent to"),
 ];
 const RECORD: [Package; 50] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces"),

@@ -153,7 +153,14 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Response {
     match read(&console, &visitor, &id, &[]).await {
-        Ok(Some(page)) => render(&page),
+        Ok(Some(page)) => {
+            // Whoever opens it has read what was sent to their role: it goes to nobody else.
+            let user = &visitor.user;
+            match console.store.read_notices(&id, user.role, &user.name, now()).await {
+                Ok(_) => render(&page),
+                Err(cause) => failed(visitor.lang, &cause),
+            }
+        }
         Ok(None) => error(visitor.lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(visitor.lang, &cause),
     }
