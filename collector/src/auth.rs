@@ -3,9 +3,14 @@
 //! A password is verified off the async threads, at most a few at a time, so that a flood of logins can neither stall
 //! ingest nor exhaust memory (Argon2id takes 19 MiB each). An unknown user costs the same as a wrong password.
 
+pub mod approval;
+pub mod lockout;
 pub mod password;
 pub mod role;
+pub mod scope;
 pub mod session;
+pub mod token;
+pub mod totp;
 
 use core::net::IpAddr;
 use std::collections::HashMap;
@@ -17,8 +22,9 @@ use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use tokio::sync::Semaphore;
 
-use self::password::verify_password;
+use self::password::{PASSWORD_BYTES_MAX, verify_password};
 use self::role::Role;
+use self::scope::Scope;
 
 /// Wrong passwords for one name from one address before it must wait.
 const FAILURES_PER_NAME_MAX: u32 = 5;
@@ -30,8 +36,6 @@ const FAILURE_WINDOW: Duration = Duration::from_secs(300);
 const ATTEMPTS_MAX: usize = 4096;
 /// Passwords verified at the same time.
 const VERIFICATIONS_MAX: usize = 2;
-/// Longest password that is looked at.
-const PASSWORD_BYTES_MAX: usize = 256;
 /// Hash of nobody's password, with the same cost as everybody's: what an unknown user's password is compared with.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$DMsTWfXHDQ9nu0m2Qhw7bw$vOxcnoU9ngJrKzeG32LhlEJJUz17adxrz+Um+XBoHNs";
@@ -46,6 +50,8 @@ pub struct User {
     pub name: UserName,
     /// What they may do.
     pub role: Role,
+    /// What they see.
+    pub scope: Scope,
 }
 
 /// Checks passwords and remembers failures.

@@ -20,7 +20,9 @@ pub mod exception;
 pub mod expiring;
 pub mod finding;
 pub mod incident;
+pub mod people;
 pub mod policy;
+pub mod seen;
 pub mod sensor_watch;
 pub mod writer;
 

@@ -14,8 +14,10 @@ pub enum Acknowledged {
     Done,
     /// Somebody else changed it after this person looked.
     Conflict,
-    /// There is no such incident.
+    /// There is no such incident, for this person.
     NotFound,
+    /// They see a part of it; it is not theirs to change.
+    NotYours,
 }
 
 impl Store {
