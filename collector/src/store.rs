@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::watch;
 
+use self::db::Tx;
+
 pub mod commit;
+pub mod db;
 pub mod exception;
 pub mod expiring;
 pub mod finding;
@@ -34,8 +36,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The store, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    read: SqlitePool,
-    write: SqlitePool,
+    read: db::Pool,
+    write: db::Pool,
     changes: Arc<watch::Sender<i64>>,
 }
 
@@ -64,7 +66,7 @@ impl Store {
             .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
             .await
             .map_err(failed)?;
-        sqlx::migrate!("src/store/schema")
+        sqlx::migrate!("src/store/schema/sqlite")
             .run(&write)
             .await
             .map_err(|cause| StoreError::Migrate { path: path.to_owned(), cause })?;
@@ -73,6 +75,7 @@ impl Store {
             .connect_with(options.pragma("query_only", "ON"))
             .await
             .map_err(failed)?;
+        let (read, write) = (db::Pool::Sqlite(read), db::Pool::Sqlite(write));
         let store = Self { read, write, changes: Arc::new(watch::Sender::new(0)) };
         store.announce(store.last_change().await?);
         Ok(store)
@@ -88,17 +91,34 @@ impl Store {
             .connect_with(options(path).read_only(true))
             .await
             .map_err(|cause| StoreError::Open { path: path.to_owned(), cause })?;
+        let read = db::Pool::Sqlite(read);
         Ok(Self { write: read.clone(), read, changes: Arc::new(watch::Sender::new(0)) })
     }
 
     /// Connections that can only read.
-    pub const fn reader(&self) -> &SqlitePool {
+    pub const fn reader(&self) -> &db::Pool {
         &self.read
     }
 
-    /// The connection that writes; there is one, so hold it briefly.
-    pub const fn writer(&self) -> &SqlitePool {
+    /// What writes one statement alone; several that belong together are one transaction, [`Store::begin`].
+    pub const fn writer(&self) -> &db::Pool {
         &self.write
+    }
+
+    /// Begins a transaction that only reads, and sees the store as it is now however long it takes.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn snapshot(&self) -> Result<Tx, StoreError> {
+        Tx::snapshot(&self.read).await.map_err(query("begin"))
+    }
+
+    /// Begins a transaction that writes. On SQLite there is one at a time, so hold it briefly.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        Tx::begin(&self.write).await.map_err(query("begin"))
     }
 
     /// Follows the number of the latest committed row of `incident_changes`.
@@ -117,7 +137,7 @@ impl Store {
     }
 
     async fn last_change(&self) -> Result<i64, StoreError> {
-        sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
+        db::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
             .fetch_one(&self.read)
             .await
             .map_err(|cause| StoreError::Query { what: "read the last change", cause })
@@ -138,7 +158,7 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         #[source]
-        cause: sqlx::Error,
+        cause: db::Error,
     },
     /// Its schema.
     #[error("cannot bring the store {path} up to date")]
@@ -156,11 +176,11 @@ pub enum StoreError {
         what: &'static str,
         /// Why not.
         #[source]
-        cause: sqlx::Error,
+        cause: db::Error,
     },
 }
 
 /// Turns a database error into a [`StoreError`] that says what was being done: `.map_err(query("read an agent"))`.
-pub fn query(what: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+pub fn query(what: &'static str) -> impl FnOnce(db::Error) -> StoreError {
     move |cause| StoreError::Query { what, cause }
 }

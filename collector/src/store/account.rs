@@ -1,10 +1,9 @@
 //! Accounts: who may sign in, as what, and what they see. They are disabled, never deleted: histories name them.
 
 use sekimori_wire::time::Timestamp;
-use sqlx as db;
-use sqlx::FromRow;
 
 use super::{Store, StoreError, query};
+use crate::store::db::{self, FromRow};
 use crate::auth::role::Role;
 use crate::auth::scope::Scope;
 use crate::auth::{User, UserName};
@@ -115,7 +114,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let failed = "change an account";
-        let mut tx = self.writer().begin().await.map_err(query(failed))?;
+        let mut tx = self.begin().await?;
         let statement = match change {
             AccountChange::Enable => db::query("UPDATE users SET disabled = 0 WHERE name = $1").bind(name),
             AccountChange::Disable => db::query("UPDATE users SET disabled = 1 WHERE name = $1").bind(name),
@@ -151,7 +150,7 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(query(failed))?;
-        tx.commit().await.map_err(query(failed))?;
+        tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 

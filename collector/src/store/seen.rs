@@ -14,6 +14,7 @@ use super::view::{
     AgentView, BatchView, ChangeView, FindingView, FlowView, IncidentFilter, IncidentView, RejectionView,
 };
 use super::{Store, StoreError, query};
+use crate::store::db;
 use crate::auth::User;
 use crate::auth::scope::Scope;
 use crate::clock::from_stored;
@@ -269,7 +270,7 @@ impl Seen<'_> {
     pub async fn change_number(&self) -> Result<i64, StoreError> {
         let Some(seen) = self.scope.sql() else { return Ok(*self.store.subscribe().borrow()) };
         // A count of their own changes: the number in the feed would tell how much happens elsewhere.
-        sqlx::query_scalar(
+        db::query_scalar(
             "SELECT count(*) FROM incident_changes
              WHERE incident IN (SELECT id FROM incidents WHERE $1 LIKE '%,' || body || ',%')",
         )
@@ -325,7 +326,7 @@ impl Seen<'_> {
     }
 
     async fn part_of(&self, parent: &str) -> Result<Part, StoreError> {
-        sqlx::query_as(
+        db::query_as(
             "SELECT count(*), CAST(coalesce(sum(findings), 0) AS BIGINT), min(first_evidence), max(last_evidence),
                 max(updated_at)
              FROM incidents WHERE parent = $1 AND (CAST($2 AS TEXT) IS NULL OR $2 LIKE '%,' || body || ',%')",

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use sekimori_wire::time::Timestamp;
-use sqlx as db;
-use sqlx::FromRow;
 
+use crate::store::db::{self, FromRow};
 use crate::auth::User;
 use crate::auth::role::Role;
 use crate::auth::scope::Scope;

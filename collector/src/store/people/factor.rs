@@ -1,8 +1,8 @@
 //! Second factors: the secret that an authenticator shares, and recovery codes.
 
 use sekimori_wire::time::Timestamp;
-use sqlx as db;
 
+use crate::store::db;
 use crate::auth::session::SessionToken;
 use crate::auth::totp::{CodeError, RecoveryCode, TotpSecret};
 use crate::clock::stored;
@@ -39,7 +39,7 @@ impl Store {
         codes: &[RecoveryCode],
     ) -> Result<(), StoreError> {
         let failed = "keep a second factor";
-        let mut tx = self.writer().begin().await.map_err(query(failed))?;
+        let mut tx = self.begin().await?;
         db::query("UPDATE users SET totp_secret = $2, totp_step = $3 WHERE name = $1")
             .bind(name)
             .bind(secret.as_bytes())
@@ -60,7 +60,7 @@ impl Store {
                 .await
                 .map_err(query(failed))?;
         }
-        tx.commit().await.map_err(query(failed))
+        tx.commit().await
     }
 
     /// Takes a code of the account's authenticator, once, whichever replica it is shown to.

@@ -2,8 +2,8 @@
 
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
-use sqlx as db;
 
+use crate::store::db;
 use crate::auth::session::{SessionRules, SessionToken, Stage, TOUCH_EVERY};
 use crate::auth::totp::TotpSecret;
 use crate::auth::User;
@@ -74,7 +74,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let failed = "start a session";
-        let mut tx = self.writer().begin().await.map_err(query(failed))?;
+        let mut tx = self.begin().await?;
         db::query("DELETE FROM sessions WHERE created_at <= $1 OR used_at <= $2")
             .bind(stored(now.minus(rules.age)))
             .bind(stored(now.minus(rules.idle)))
@@ -102,7 +102,7 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(query(failed))?;
-        tx.commit().await.map_err(query(failed))
+        tx.commit().await
     }
 
     /// Whose session this is, if it is alive. A person's use of it (`touch`) keeps it from idling out; what the page

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
-use sqlx as db;
 
+use crate::store::db;
 use crate::auth::lockout::{ACCOUNT, ADDRESS, Ladder, Strikes};
 use crate::clock::{from_stored, stored};
 use crate::store::{Store, StoreError, query};
@@ -186,7 +186,7 @@ impl Store {
     /// If the store fails.
     pub async fn count_failure(&self, attempt: Attempt<'_>) -> Result<(), StoreError> {
         let failed = "count a failed sign-in";
-        let mut tx = self.writer().begin().await.map_err(query(failed))?;
+        let mut tx = self.begin().await?;
         let one = |subject: String, ladder: &Ladder| {
             db::query(
                 "INSERT INTO strikes (subject, failures, last_at) VALUES ($1, 1, $2)
@@ -208,7 +208,7 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(query(failed))?;
-        tx.commit().await.map_err(query(failed))
+        tx.commit().await
     }
 
     /// Forgets the failures of an account whose owner has come in.
@@ -235,7 +235,7 @@ impl Store {
         came: Came,
     ) -> Result<(), StoreError> {
         let failed = "record a sign-in";
-        let mut tx = self.writer().begin().await.map_err(query(failed))?;
+        let mut tx = self.begin().await?;
         db::query(
             "INSERT INTO sign_ins (at, account, address, method, outcome)
              VALUES ($1, coalesce((SELECT name FROM users WHERE name = $2), ''), $3, $4, $5)",
@@ -253,7 +253,7 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(query(failed))?;
-        tx.commit().await.map_err(query(failed))
+        tx.commit().await
     }
 
     /// The latest sign-ins, of one account or of all.
