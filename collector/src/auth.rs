@@ -7,6 +7,7 @@ pub mod approval;
 pub mod lockout;
 pub mod password;
 pub mod role;
+pub mod rules;
 pub mod scope;
 pub mod session;
 pub mod token;
@@ -22,7 +23,7 @@ use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use tokio::sync::Semaphore;
 
-use self::password::{PASSWORD_BYTES_MAX, verify_password};
+use self::password::{PASSWORD_BYTES_MAX, PasswordError, hash_password, verify_password};
 use self::role::Role;
 use self::scope::Scope;
 
@@ -102,6 +103,16 @@ impl Guard {
         } else {
             Err(LoginError::Wrong)
         }
+    }
+
+    /// Hashes a new password off the async threads, among the same few as verifications.
+    ///
+    /// # Errors
+    /// If the system has no random source.
+    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
+        let _permit = self.running.acquire().await.map_err(|_closed| PasswordError::Hash)?;
+        let hashing = tokio::task::spawn_blocking(move || hash_password(&password));
+        hashing.await.unwrap_or(Err(PasswordError::Hash))
     }
 
     fn must_wait(&self, name: &str, from: IpAddr, now: Timestamp) -> Option<Duration> {

@@ -59,6 +59,12 @@ impl TotpSecret {
         )
     }
 
+    /// What an authenticator shows.
+    #[cfg(test)]
+    pub(crate) fn shown(&self, at: Timestamp) -> String {
+        format!("{:06}", hotp(&self.0, at.secs() / STEP_SECONDS))
+    }
+
     /// Whether a code is good now; the step that it is of. `last` is the step of the last code that was taken: that one
     /// and those before it are not taken again.
     ///
@@ -66,7 +72,7 @@ impl TotpSecret {
     /// If it is not good.
     pub fn accept(&self, code: &str, now: Timestamp, last: u64) -> Result<u64, CodeError> {
         let code: String = code.chars().filter(|c| !c.is_whitespace()).collect();
-        let present = now.nanos() / 1_000_000_000 / STEP_SECONDS;
+        let present = now.secs() / STEP_SECONDS;
         let steps = present.saturating_sub(STEPS_AROUND)..=present.saturating_add(STEPS_AROUND);
         // Every step is compared, whichever fits.
         let fits = steps.filter(|step| {

@@ -183,9 +183,9 @@ pub(super) async fn list(State(console): State<Console>, visitor: Visitor) -> Re
 }
 
 async fn read(console: &Console, visitor: &Visitor) -> Result<AgentsPage, StoreError> {
-    let page = Page::new(console, visitor, "agents");
+    let page = Page::new(visitor, "agents");
     let rows: Vec<AgentRow> =
-        console.store.agents().await?.into_iter().map(|agent| AgentRow::new(&page, agent)).collect();
+        console.seen_by(&visitor.user).agents().await?.into_iter().map(|agent| AgentRow::new(&page, agent)).collect();
     Ok(AgentsPage { total: page.n("total-agents", rows.len()), rows, page })
 }
 
@@ -195,8 +195,8 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Response {
-    let page = Page::new(&console, &visitor, "agents");
-    match console.store.agent(&id).await {
+    let page = Page::new(&visitor, "agents");
+    match console.seen_by(&visitor.user).agent(&id).await {
         Ok(Some(agent)) => render(&AgentPage { agent: AgentRow::new(&page, agent), page }),
         Ok(None) => error(visitor.lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(visitor.lang, &cause),

@@ -171,18 +171,19 @@ pub(super) async fn acknowledge(
     if take.csrf != visitor.token.csrf() || !visitor.user.role.may_acknowledge() {
         return error(visitor.lang, StatusCode::FORBIDDEN);
     }
-    match console.store.acknowledge(&id, take.version, &visitor.user, now()).await {
+    match console.seen_by(&visitor.user).acknowledge(&id, take.version, &visitor.user, now()).await {
         Ok(Acknowledged::Done) => Redirect::to(&format!("/incidents/{id}")).into_response(),
         Ok(Acknowledged::Conflict) => error(visitor.lang, StatusCode::CONFLICT),
+        Ok(Acknowledged::NotYours) => error(visitor.lang, StatusCode::FORBIDDEN),
         Ok(Acknowledged::NotFound) => error(visitor.lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(visitor.lang, &cause),
     }
 }
 
 async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<IncidentPage>, StoreError> {
-    let page = Page::new(console, visitor, "incidents");
+    let page = Page::new(visitor, "incidents");
     let lang = page.lang;
-    let store = &console.store;
+    let store = console.seen_by(&visitor.user);
     let Some(view) = store.incident(id).await? else { return Ok(None) };
     let (batches, checks) = verified(store.batches_of(id).await?).await;
     let findings = store.findings_of(id).await?;
@@ -198,7 +199,8 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
     let children = store.children_of(id).await?;
     let excepted = store.excepted_beside(&view).await?;
     let detected = view.state == IncidentState::Detected;
-    let may = visitor.user.role.may_acknowledge();
+    let may =
+        visitor.user.role.may_acknowledge() && visitor.user.scope.covers_whole(view.body.as_deref());
     Ok(Some(IncidentPage {
         title: shown(lang.pick(&view.title_ja, &view.title_en)),
         version: view.version,
@@ -217,7 +219,7 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
         flows: flows.iter().map(Flow::new).collect(),
         children: children.into_iter().map(|child| Row::new(&page, child)).collect(),
         batches: batches.into_iter().map(|batch| BatchRow::new(lang, batch, &checks)).collect(),
-        changes: store.changes_of(id).await?.iter().map(|change| Change::new(lang, change)).collect(),
+        changes: store.changes_of(&view).await?.iter().map(|change| Change::new(lang, change)).collect(),
         playbook: playbook(view.category)
             .iter()
             .map(|step| (step.mandatory, lang.pick(step.ja, step.en)))

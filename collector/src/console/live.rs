@@ -1,6 +1,6 @@
 //! `GET /events`: tells a page that something changed; the page then fetches itself again.
 //!
-//! One event carries only the number of the latest change. A stream ends by itself after a while, and the browser
+//! One event carries only the number of the latest change that this person can see. A stream ends by itself after a while, and the browser
 //! comes back with its cookie: a session that is over stops getting events.
 
 use core::convert::Infallible;
@@ -22,19 +22,30 @@ const SETTLE: Duration = Duration::from_millis(300);
 
 /// `GET /events`.
 pub(super) async fn events(State(console): State<Console>, visitor: Visitor) -> Response {
-    let Ok(permit) = console.streams.try_acquire_owned() else {
+    let Ok(permit) = console.streams.clone().try_acquire_owned() else {
         return page::error(visitor.lang, StatusCode::SERVICE_UNAVAILABLE);
     };
-    let mut changes = console.store.subscribe();
+    let mut changes = console.changes();
     changes.mark_changed();
     let ends = Instant::now() + STREAM_MAX;
-    let events = stream::unfold((changes, permit), move |(mut changes, permit)| async move {
-        // Neither a store that went away nor a stream that is old enough is an error: the browser asks again.
-        timeout_at(ends, changes.changed()).await.ok()?.ok()?;
-        sleep(SETTLE).await;
-        let seq = *changes.borrow_and_update();
-        let event = Event::default().event("change").data(seq.to_string()).retry(Duration::from_secs(3));
-        Some((Ok::<_, Infallible>(event), (changes, permit)))
+    let begin = (changes, None, permit);
+    let events = stream::unfold(begin, move |(mut changes, told, permit)| {
+        let (console, user) = (console.clone(), visitor.user.clone());
+        async move {
+            loop {
+                // Neither a store that went away nor a stream that is old enough is an error: the browser asks again.
+                timeout_at(ends, changes.changed()).await.ok()?.ok()?;
+                sleep(SETTLE).await;
+                changes.mark_unchanged();
+                // What others hear of is not even an event.
+                let number = console.seen_by(&user).change_number().await.ok()?;
+                if told != Some(number) {
+                    let event = Event::default().event("change").data(number.to_string());
+                    let event = event.retry(Duration::from_secs(3));
+                    return Some((Ok::<_, Infallible>(event), (changes, Some(number), permit)));
+                }
+            }
+        }
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))).into_response()
 }

@@ -29,8 +29,6 @@ pub enum Method {
     Recovery,
     /// Name and password with a request to the API.
     Basic,
-    /// A token with a request to the API.
-    Token,
 }
 
 impl Method {
@@ -41,7 +39,6 @@ impl Method {
             Self::Code => "code",
             Self::Recovery => "recovery",
             Self::Basic => "basic",
-            Self::Token => "token",
         }
     }
 }
@@ -57,8 +54,6 @@ pub enum Came {
     Wrong,
     /// The code was used before.
     Replayed,
-    /// Not looked at: too many failures before.
-    Locked,
     /// Signed out.
     Out,
 }
@@ -71,7 +66,6 @@ impl Came {
             Self::Halfway => "halfway",
             Self::Wrong => "wrong",
             Self::Replayed => "replayed",
-            Self::Locked => "locked",
             Self::Out => "out",
         }
     }

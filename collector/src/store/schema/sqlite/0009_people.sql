@@ -43,7 +43,7 @@ CREATE TABLE sign_ins (
     at INTEGER NOT NULL,
     account TEXT NOT NULL,                      -- empty: there is no such account
     address TEXT NOT NULL,
-    method TEXT NOT NULL,                       -- password | code | recovery | basic | token
-    outcome TEXT NOT NULL                       -- in | halfway | wrong | replayed | locked | out
+    method TEXT NOT NULL,                       -- password | code | recovery | basic
+    outcome TEXT NOT NULL                       -- in | halfway | wrong | replayed | out
 ) STRICT;
 CREATE INDEX sign_ins_by_account ON sign_ins (account, n);
