@@ -253,7 +253,8 @@ impl FromRequestParts<Console> for Visitor {
         let touch = if parts.headers.contains_key(LIVE_HEADER) { Touch::ByPage } else { Touch::ByPerson };
         let session = session_of(&parts.headers, console, touch).await.map_err(|e| page::failed(lang, &e))?;
         let Some((session, token)) = session.filter(|(session, _)| session.stage == Stage::Full) else {
-            let page = parts.method == Method::GET && touch == Touch::ByPerson && parts.uri.path() != "/events";
+            let page =
+                parts.method == Method::GET && touch == Touch::ByPerson && parts.uri.path() != "/events";
             return Err(if page {
                 Redirect::to(&login::url(&place)).into_response()
             } else {

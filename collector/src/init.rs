@@ -130,7 +130,8 @@ fn config_text(plan: &Plan) -> String {
     let hosts = if plan.hosts.is_empty() { vec!["127.0.0.1".to_owned()] } else { plan.hosts.clone() };
     let hosts = toml::Value::from(hosts);
     let (ingest, enroll, console) = (plan.ingest, plan.enroll, plan.console);
-    let roles = if plan.without_second_factor { BTreeSet::new() } else { AccountRules::default().second_factor };
+    let roles =
+        if plan.without_second_factor { BTreeSet::new() } else { AccountRules::default().second_factor };
     let second_factor = toml::Value::from(roles.iter().map(|role| role.as_str()).collect::<Vec<_>>());
     format!(
         "# Sekimori collector. Unknown keys are errors. Keys, CA and store lie beside this file.

@@ -57,8 +57,9 @@ pub fn check_password(password: &str, name: &str) -> Result<(), WeakPassword> {
     }
     let decoration = |c: char| c.is_ascii_digit() || c.is_ascii_punctuation() || c == ' ';
     let (bare, stem) = (folded.trim(), folded.trim_matches(decoration));
-    if FORBIDDEN.iter().any(|forbidden| bare.starts_with(forbidden) && bare.trim_end_matches(decoration).len() <= forbidden.len())
-        || FORBIDDEN.contains(&stem)
+    if FORBIDDEN.iter().any(|forbidden| {
+        bare.starts_with(forbidden) && bare.trim_end_matches(decoration).len() <= forbidden.len()
+    }) || FORBIDDEN.contains(&stem)
     {
         return Err(WeakPassword::WellKnown);
     }
@@ -86,6 +87,10 @@ pub enum WeakPassword {
 }
 
 impl WeakPassword {
+    /// Every reason.
+    pub const ALL: &'static [Self] =
+        &[Self::TooShort, Self::TooLong, Self::Monotonous, Self::HoldsName, Self::WellKnown];
+
     /// The stable identifier; words are in the locales under `password-…`.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -165,7 +165,10 @@ mod tests {
         assert!(!alive(Stage::Full, 0, 3000, 3000 + 3600));
         assert!(!alive(Stage::Full, 0, 43_199, 43_200));
         for stage in [Stage::Code, Stage::Enrol] {
-            assert!(alive(stage, 0, 599, 599) && !alive(stage, 0, 599, 600), "half a sign-in does not wait long");
+            assert!(
+                alive(stage, 0, 599, 599) && !alive(stage, 0, 599, 600),
+                "half a sign-in does not wait long"
+            );
         }
         for stage in Stage::ALL {
             assert_eq!(Stage::from_name(stage.as_str()), Some(stage));

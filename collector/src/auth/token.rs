@@ -132,7 +132,9 @@ mod tests {
         }
         assert_eq!(format!("{token:?}"), "ApiToken(…)");
         let short = token.reveal().get(..51).unwrap();
-        for bad in ["", "Bearer", "Bearer x", &format!("Basic {}", token.reveal()), &format!("Bearer {short}")] {
+        for bad in
+            ["", "Bearer", "Bearer x", &format!("Basic {}", token.reveal()), &format!("Bearer {short}")]
+        {
             assert_eq!(ApiToken::from_header(bad), None, "{bad}");
         }
         assert_eq!(ApiToken::from_header(&format!("Bearer {PREFIX}{}", "!".repeat(43))), None);

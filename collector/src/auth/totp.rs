@@ -159,8 +159,11 @@ impl RecoveryCode {
 
     /// As typed: in either case, with or without its dashes.
     pub fn from_typed(text: &str) -> Option<Self> {
-        let code: String =
-            text.chars().filter(|c| *c != '-' && !c.is_whitespace()).map(|c| c.to_ascii_uppercase()).collect();
+        let code: String = text
+            .chars()
+            .filter(|c| *c != '-' && !c.is_whitespace())
+            .map(|c| c.to_ascii_uppercase())
+            .collect();
         (code.len() == 16 && code.bytes().all(|byte| BASE32.contains(&byte))).then_some(Self(code))
     }
 
@@ -194,7 +197,8 @@ mod tests {
 
     #[test]
     fn hotp_gives_the_codes_of_rfc_4226() {
-        let codes = [755_224, 287_082, 359_152, 969_429, 338_314, 254_676, 287_922, 162_583, 399_871, 520_489];
+        let codes =
+            [755_224, 287_082, 359_152, 969_429, 338_314, 254_676, 287_922, 162_583, 399_871, 520_489];
         for (counter, code) in (0..).zip(codes) {
             assert_eq!(hotp(RFC_SECRET, counter), code, "{counter}");
         }
@@ -254,7 +258,10 @@ mod tests {
     #[test]
     fn the_address_for_authenticators_is_escaped() {
         let uri = secret().uri("監視/1", "collector.example");
-        assert!(uri.starts_with("otpauth://totp/Sekimori%20collector.example:%E7%9B%A3%E8%A6%96%2F1?"), "{uri}");
+        assert!(
+            uri.starts_with("otpauth://totp/Sekimori%20collector.example:%E7%9B%A3%E8%A6%96%2F1?"),
+            "{uri}"
+        );
         assert!(uri.contains("secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&"), "{uri}");
         assert!(uri.ends_with("&digits=6&period=30"));
         assert_eq!(format!("{:?}", secret()), "TotpSecret(…)");

@@ -104,7 +104,8 @@ async fn read(
     let sessions = store.sessions_of(name, console.rules.session, page.now).await?;
     let tokens = store.api_tokens(Some(name)).await?;
     let sign_ins = store.sign_ins(Some(name), SIGN_INS).await?;
-    let bodies = if account.user.scope.is_all() { lang.text("bodies-all") } else { account.user.scope.to_string() };
+    let bodies =
+        if account.user.scope.is_all() { lang.text("bodies-all") } else { account.user.scope.to_string() };
     Ok(Some(AccountPage {
         name: visitor.user.name.to_string(),
         role: lang.role(account.user.role),
@@ -172,11 +173,13 @@ pub(super) async fn password(
         Ok(_) => {}
         Err(AccessError::Store(cause)) => return failed(lang, &cause),
         Err(AccessError::Login(why)) => {
-            let (status, problem) = said(lang, why, "password-wrong");
+            let (status, problem) = said(why, lang, lang.text("password-wrong"));
             return (status, whole(&console, &visitor, Some(problem)).await).into_response();
         }
     }
-    set_password(&console, &visitor, attempt, form.new).await.unwrap_or_else(|cause| not_started(lang, &cause))
+    set_password(&console, &visitor, attempt, form.new)
+        .await
+        .unwrap_or_else(|cause| not_started(lang, &cause))
 }
 
 async fn set_password(

@@ -184,8 +184,13 @@ pub(super) async fn list(State(console): State<Console>, visitor: Visitor) -> Re
 
 async fn read(console: &Console, visitor: &Visitor) -> Result<AgentsPage, StoreError> {
     let page = Page::new(visitor, "agents");
-    let rows: Vec<AgentRow> =
-        console.seen_by(&visitor.user).agents().await?.into_iter().map(|agent| AgentRow::new(&page, agent)).collect();
+    let rows: Vec<AgentRow> = console
+        .seen_by(&visitor.user)
+        .agents()
+        .await?
+        .into_iter()
+        .map(|agent| AgentRow::new(&page, agent))
+        .collect();
     Ok(AgentsPage { total: page.n("total-agents", rows.len()), rows, page })
 }
 

@@ -138,7 +138,11 @@ pub(super) async fn confirm(
 }
 
 /// `GET /account/authenticator`.
-pub(super) async fn replace_form(State(console): State<Console>, visitor: Visitor, headers: HeaderMap) -> Response {
+pub(super) async fn replace_form(
+    State(console): State<Console>,
+    visitor: Visitor,
+    headers: HeaderMap,
+) -> Response {
     let lang = visitor.lang;
     let desk = Desk { lang, user: &visitor.user, token: &visitor.token, action: REPLACE, next: "/account" };
     match session_of(&headers, &console, Touch::ByPerson).await {
@@ -172,7 +176,7 @@ pub(super) async fn replace(
     let done = match console.log_in(attempt, form.password, Method::Password).await {
         Ok(_) => finish(&console, &desk, (attempt, pending), &form.code).await,
         Err(AccessError::Login(why)) => {
-            let (status, problem) = said(lang, why, "password-wrong");
+            let (status, problem) = said(why, lang, lang.text("password-wrong"));
             desk.page(&console, pending, Some(problem)).await.map(|page| (status, page).into_response())
         }
         Err(AccessError::Store(cause)) => return failed(lang, &cause),
@@ -191,13 +195,13 @@ async fn finish(
         Ok(()) => pending.as_ref().and_then(|secret| secret.accept(code, attempt.at, 0).ok()),
         Err(AccessError::Store(cause)) => return Err(cause.into()),
         Err(AccessError::Login(why)) => {
-            let (status, problem) = said(desk.lang, why, "login-code-wrong");
+            let (status, problem) = said(why, desk.lang, desk.lang.text("login-code-wrong"));
             return Ok((status, desk.page(console, pending, Some(problem)).await?).into_response());
         }
     };
     let Some((secret, step)) = pending.as_ref().zip(accepted) else {
         console.failed(attempt, Method::Code, Came::Wrong).await?;
-        let (status, problem) = said(desk.lang, LoginError::Wrong, "login-code-wrong");
+        let (status, problem) = said(LoginError::Wrong, desk.lang, desk.lang.text("login-code-wrong"));
         return Ok((status, desk.page(console, pending, Some(problem)).await?).into_response());
     };
     let codes: Vec<RecoveryCode> =

@@ -199,8 +199,7 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
     let children = store.children_of(id).await?;
     let excepted = store.excepted_beside(&view).await?;
     let detected = view.state == IncidentState::Detected;
-    let may =
-        visitor.user.role.may_acknowledge() && visitor.user.scope.covers_whole(view.body.as_deref());
+    let may = visitor.user.role.may_acknowledge() && visitor.user.scope.covers_whole(view.body.as_deref());
     Ok(Some(IncidentPage {
         title: shown(lang.pick(&view.title_ja, &view.title_en)),
         version: view.version,

@@ -85,7 +85,7 @@ pub(super) async fn login(
         Ok(come) => come,
         Err(AccessError::Store(cause)) => return failed(lang, &cause),
         Err(AccessError::Login(why)) => {
-            let (status, problem) = said(lang, why, "login-wrong");
+            let (status, problem) = said(why, lang, lang.text("login-wrong"));
             return (status, page(lang, &next, name.clone(), Some(problem))).into_response();
         }
     };
@@ -102,9 +102,9 @@ pub(super) async fn login(
 }
 
 /// Status and words for somebody who is not let in.
-pub(super) fn said(lang: Lang, why: LoginError, wrong: &str) -> (StatusCode, String) {
+pub(super) fn said(why: LoginError, lang: Lang, wrong: String) -> (StatusCode, String) {
     match why {
-        LoginError::Wrong => (StatusCode::UNAUTHORIZED, lang.text(wrong)),
+        LoginError::Wrong => (StatusCode::UNAUTHORIZED, wrong),
         LoginError::TooMany { retry_after } => {
             (StatusCode::TOO_MANY_REQUESTS, lang.with("login-too-many", retry_after.as_secs().max(1)))
         }
@@ -159,7 +159,8 @@ pub(super) async fn halfway(
     stage: Stage,
 ) -> Result<(Session, SessionToken), Response> {
     let lang = lang_of(headers);
-    let session = session_of(headers, console, Touch::ByPerson).await.map_err(|cause| failed(lang, &cause))?;
+    let session =
+        session_of(headers, console, Touch::ByPerson).await.map_err(|cause| failed(lang, &cause))?;
     session
         .filter(|(session, _)| session.stage == stage)
         .ok_or_else(|| Redirect::to("/login").into_response())
@@ -183,9 +184,15 @@ pub(super) async fn code(
     }
     let attempt = Attempt { name: session.user.name.as_str(), from, at: now() };
     match check_code(&console, attempt, &form.code).await {
-        Ok(method) => promoted(&console, attempt, &session.user, (&token, method), local(&form.next)).await,
+        Ok(method) => match promoted(&console, attempt, &session.user, (&token, method)).await {
+            Ok(token) => {
+                let cookie = AppendHeaders([(SET_COOKIE, token.set_cookie())]);
+                (cookie, Redirect::to(local(&form.next))).into_response()
+            }
+            Err(cause) => not_started(lang, &cause),
+        },
         Err(AccessError::Login(why)) => {
-            let (status, problem) = said(lang, why, "login-code-wrong");
+            let (status, problem) = said(why, lang, lang.text("login-code-wrong"));
             (status, code_page(lang, &token, &form.next, Some(problem))).into_response()
         }
         Err(AccessError::Store(cause)) => failed(lang, &cause),
@@ -212,21 +219,14 @@ async fn check_code(console: &Console, attempt: Attempt<'_>, code: &str) -> Resu
 }
 
 /// The sign-in is done: a new session with a new secret follows the one that was halfway.
-pub(super) async fn promoted(
+async fn promoted(
     console: &Console,
     attempt: Attempt<'_>,
     user: &User,
     (before, method): (&SessionToken, Method),
-    to: &str,
-) -> Response {
-    let lang = Lang::default();
-    if let Err(cause) = console.store.end_session(before).await {
-        return failed(lang, &cause);
-    }
-    match console.start(attempt, user, Stage::Full, method).await {
-        Ok(token) => (AppendHeaders([(SET_COOKIE, token.set_cookie())]), Redirect::to(to)).into_response(),
-        Err(cause) => not_started(lang, &cause),
-    }
+) -> Result<SessionToken, StartError> {
+    console.store.end_session(before).await?;
+    console.start(attempt, user, Stage::Full, method).await
 }
 
 /// `POST /logout`.

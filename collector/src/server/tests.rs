@@ -45,7 +45,14 @@ impl Collector {
         let holder = tempfile::tempdir().unwrap();
         let dir = holder.path().join("collector");
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let plan = init::Plan { dir: dir.clone(), hosts: Vec::new(), ingest: any, enroll: any, console: any, without_second_factor: true };
+        let plan = init::Plan {
+            dir: dir.clone(),
+            hosts: Vec::new(),
+            ingest: any,
+            enroll: any,
+            console: any,
+            without_second_factor: true,
+        };
         let made = init::run(&plan).await.unwrap();
         assert!(matches!(init::run(&plan).await, Err(init::InitError::Exists { .. })));
         let server =

@@ -3,11 +3,11 @@
 use sekimori_wire::time::Timestamp;
 
 use super::{Store, StoreError, query};
-use crate::store::db::{self, FromRow};
 use crate::auth::role::Role;
 use crate::auth::scope::Scope;
 use crate::auth::{User, UserName};
 use crate::clock::{from_stored, stored};
+use crate::store::db::{self, FromRow};
 
 const ACCOUNT: &str = "SELECT name, role, bodies, password_hash, created_at, password_at, disabled,
     totp_secret IS NOT NULL AS has_totp FROM users";

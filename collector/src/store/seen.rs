@@ -14,11 +14,11 @@ use super::view::{
     AgentView, BatchView, ChangeView, FindingView, FlowView, IncidentFilter, IncidentView, RejectionView,
 };
 use super::{Store, StoreError, query};
-use crate::store::db;
 use crate::auth::User;
 use crate::auth::scope::Scope;
 use crate::clock::from_stored;
 use crate::fleet::policy::Scope as For;
+use crate::store::db;
 
 /// What one person sees.
 #[derive(Clone, Copy, Debug)]
@@ -206,7 +206,8 @@ impl Seen<'_> {
         }
         let mut names = false;
         let mut others = false;
-        for body in texts(&exception.scope).filter(|text| text.parse::<sekimori_wire::id::BodyCode>().is_ok()) {
+        for body in texts(&exception.scope).filter(|text| text.parse::<sekimori_wire::id::BodyCode>().is_ok())
+        {
             names |= self.scope.covers(body);
             others |= !self.scope.covers(body);
         }

@@ -81,12 +81,14 @@ impl Three {
                 body: body.parse().unwrap(),
                 keys: Arc::new(KeyRing::new(*key.verifying_key())),
             };
-            db::query("INSERT INTO bodies (code, name) VALUES ($1, $2) ON CONFLICT (code) DO UPDATE SET name = $2")
-                .bind(body)
-                .bind(name)
-                .execute(bench.store.writer())
-                .await
-                .unwrap();
+            db::query(
+                "INSERT INTO bodies (code, name) VALUES ($1, $2) ON CONFLICT (code) DO UPDATE SET name = $2",
+            )
+            .bind(body)
+            .bind(name)
+            .execute(bench.store.writer())
+            .await
+            .unwrap();
             db::query(
                 "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
                  VALUES ($1, $2, $3, $4, '01', $5, $6)",
@@ -160,10 +162,18 @@ fn nothing_of(foreign: &[String], text: &str, place: &str) {
 /// The routes as the sources have them.
 fn routes_of_sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for (source, prefix) in [(include_str!("../../console.rs"), ""), (include_str!("../../api.rs"), "/api/v1")] {
+    for (source, prefix) in
+        [(include_str!("../../console.rs"), ""), (include_str!("../../api.rs"), "/api/v1")]
+    {
         for line in source.lines().filter_map(|line| line.trim().strip_prefix(".route(\"")) {
             let (path, handlers) = line.split_once('"').unwrap();
-            for (call, method) in [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("delete(", "DELETE"), ("patch(", "PATCH")] {
+            for (call, method) in [
+                ("get(", "GET"),
+                ("post(", "POST"),
+                ("put(", "PUT"),
+                ("delete(", "DELETE"),
+                ("patch(", "PATCH"),
+            ] {
                 if handlers.contains(call) {
                     found.push((method.to_owned(), format!("{prefix}{path}")));
                 }
@@ -183,7 +193,13 @@ fn the_table_has_every_route() {
     sources.sort();
     assert_eq!(table, sources, "a route without a line here was not asked whether it shows another body");
     let sources = [include_str!("../../console.rs"), include_str!("../../api.rs")];
-    assert_eq!(sources.iter().map(|text| text.matches(".route(").count()).sum::<usize>() , sources.iter().map(|text| text.lines().filter(|line| line.trim().starts_with(".route(\"")).count()).sum::<usize>());
+    assert_eq!(
+        sources.iter().map(|text| text.matches(".route(").count()).sum::<usize>(),
+        sources
+            .iter()
+            .map(|text| text.lines().filter(|line| line.trim().starts_with(".route(\"")).count())
+            .sum::<usize>()
+    );
     assert_eq!(sources.iter().map(|text| text.matches(".nest(").count()).sum::<usize>(), 1);
 }
 
@@ -205,7 +221,8 @@ async fn a_bodys_user_sees_nothing_of_another_on_any_route() {
             } else {
                 format!("csrf={csrf}&version=1&name=x&password=x&current=x&new=x&again=x&code=1&next=%2F")
             };
-            let kind = if at.starts_with("/api") { "application/json" } else { "application/x-www-form-urlencoded" };
+            let kind =
+                if at.starts_with("/api") { "application/json" } else { "application/x-www-form-urlencoded" };
             let builder = Request::builder().method(*method).uri(&at).header("cookie", &cookie);
             let builder = builder.header("sekimori-csrf", &csrf).header("content-type", kind);
             let body = if *method == "POST" { Body::from(form) } else { Body::empty() };
@@ -269,7 +286,10 @@ async fn their_own_is_there_and_filters_tell_nothing() {
     // What is theirs they may change; what is another's is not there, whatever they know of it.
     let acknowledge = async |id: &str| {
         let version = bench.store.incident(id).await.unwrap().unwrap().version;
-        bench.post(&format!("/incidents/{id}/acknowledge"), &cookie, &format!("csrf={csrf}&version={version}")).await.status
+        bench
+            .post(&format!("/incidents/{id}/acknowledge"), &cookie, &format!("csrf={csrf}&version={version}"))
+            .await
+            .status
     };
     assert_eq!(acknowledge(&own).await, StatusCode::SEE_OTHER);
     assert_eq!(acknowledge(&three.incident(Some(B), B_INSIDE).await).await, StatusCode::NOT_FOUND);
@@ -330,7 +350,8 @@ async fn changes_of_others_are_not_even_events() {
     // The writer is now C's agent: something happens there.
     let other = Finding { originator: "10.3.3.9".parse().ok(), ..finding(9) };
     three.bench.deliver(vec![Record::Finding(Box::new(other))]).await;
-    let heard = async |body: &mut Body| tokio::time::timeout(Duration::from_secs(2), body.frame()).await.is_ok();
+    let heard =
+        async |body: &mut Body| tokio::time::timeout(Duration::from_secs(2), body.frame()).await.is_ok();
     let (mut own, mut all) = (streams.remove(0).0, streams.remove(0).0);
     assert!(heard(&mut all).await, "the SOC hears of it");
     assert!(!heard(&mut own).await, "body A does not");
@@ -392,13 +413,18 @@ async fn every_form_carries_the_sessions_token_and_no_page_lets_anything_else_ru
     let bench = &three.bench;
     let (cookie, csrf) = bench.session("officer-a").await;
     let own = three.incident(Some(A), A_INSIDE).await;
-    for (method, path, _) in ROUTES.iter().filter(|(_, path, gives)| *gives != Gives::Stream && *path != "/login") {
+    for (method, path, _) in
+        ROUTES.iter().filter(|(_, path, gives)| *gives != Gives::Stream && *path != "/login")
+    {
         let id = if path.contains("agents") { three.agent(A) } else { &own };
         let at = path.replace("{id}", id).replace("{name}", "console.css");
         if *method == "GET" {
             let answer = bench.get(&at, &cookie).await;
             let policy = answer.header("content-security-policy");
-            assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{at}: {policy}");
+            assert!(
+                policy.starts_with("default-src 'none';") && !policy.contains("unsafe"),
+                "{at}: {policy}"
+            );
             assert_eq!(answer.header("x-content-type-options"), "nosniff", "{at}");
             assert!(!answer.header("cache-control").is_empty(), "{at}");
             if !at.starts_with("/assets") && answer.status == StatusCode::OK {
@@ -421,11 +447,17 @@ async fn every_form_carries_the_sessions_token_and_no_page_lets_anything_else_ru
             let request = Request::post(&at).header("cookie", &cookie).header("sekimori-csrf", token);
             let kind = if json { "application/json" } else { "application/x-www-form-urlencoded" };
             let body = if json { "{\"version\": 1}".to_owned() } else { form };
-            let answer = bench.send(request.header("content-type", kind).body(Body::from(body)).unwrap()).await;
+            let answer =
+                bench.send(request.header("content-type", kind).body(Body::from(body)).unwrap()).await;
             // Half a sign-in is none: whoever is signed in is sent to the beginning.
-            let expected = if at.starts_with("/login/") { StatusCode::SEE_OTHER } else { StatusCode::FORBIDDEN };
+            let expected =
+                if at.starts_with("/login/") { StatusCode::SEE_OTHER } else { StatusCode::FORBIDDEN };
             assert_eq!(answer.status, expected, "{at}");
         }
     }
-    assert_eq!(bench.get("/account", &cookie).await.status, StatusCode::OK, "nothing of it ended the session");
+    assert_eq!(
+        bench.get("/account", &cookie).await.status,
+        StatusCode::OK,
+        "nothing of it ended the session"
+    );
 }

@@ -59,14 +59,19 @@ async fn the_first_sign_in_sets_up_an_authenticator_and_the_next_asks_it() {
     let page = bench.get("/login/enrol?next=%2Fagents", &cookie).await.text;
     let secret = secret_on(&page);
     assert!(page.contains(&secret.to_base32()) && page.contains("otpauth://totp/"));
-    assert_eq!(secret_on(&bench.get("/login/enrol", &cookie).await.text), secret, "looking again changes nothing");
+    assert_eq!(
+        secret_on(&bench.get("/login/enrol", &cookie).await.text),
+        secret,
+        "looking again changes nothing"
+    );
     let form = |code: &str| format!("csrf={}&next=%2Fagents&code={code}", csrf_of(&cookie));
     assert_eq!(bench.post("/login/enrol", &cookie, "csrf=x&code=1").await.status, StatusCode::FORBIDDEN);
     assert_eq!(bench.post("/login/enrol", &cookie, &form("12345")).await.status, StatusCode::UNAUTHORIZED);
     let first = code(&secret, 0);
     let done = bench.post("/login/enrol", &cookie, &form(&first)).await;
     assert_eq!(done.status, StatusCode::OK);
-    let recovery: Vec<&str> = done.text.split("<li>").skip(1).map(|part| part.split('<').next().unwrap()).collect();
+    let recovery: Vec<&str> =
+        done.text.split("<li>").skip(1).map(|part| part.split('<').next().unwrap()).collect();
     assert_eq!(recovery.len(), 10);
     let whole = cookie_of(&done);
     assert_ne!(whole, cookie, "the secret of the session is another one now");
@@ -147,15 +152,25 @@ async fn people_change_their_password_and_end_their_sessions() {
     };
     for (form, status, words) in [
         (form(PASSWORD, "short", "short"), StatusCode::BAD_REQUEST, "12文字以上"),
-        (form(PASSWORD, "the auditor reads", "the auditor reads"), StatusCode::BAD_REQUEST, "利用者名を含める"),
+        (
+            form(PASSWORD, "the auditor reads", "the auditor reads"),
+            StatusCode::BAD_REQUEST,
+            "利用者名を含める",
+        ),
         (form(PASSWORD, "a new long phrase", "another phrase"), StatusCode::BAD_REQUEST, "一致しません"),
-        (form("not the password", "a new long phrase", "a new long phrase"), StatusCode::UNAUTHORIZED, "現在のパスワードが違います"),
+        (
+            form("not the password", "a new long phrase", "a new long phrase"),
+            StatusCode::UNAUTHORIZED,
+            "現在のパスワードが違います",
+        ),
     ] {
         let answer = bench.post("/account/password", &cookie, &form).await;
         assert_eq!(answer.status, status, "{words}");
         assert!(answer.text.contains(words), "{words}");
     }
-    let changed = bench.post("/account/password", &cookie, &form(PASSWORD, "a new long phrase", "a new long phrase")).await;
+    let changed = bench
+        .post("/account/password", &cookie, &form(PASSWORD, "a new long phrase", "a new long phrase"))
+        .await;
     assert_eq!(changed.header("location"), "/account");
     let fresh = cookie_of(&changed);
     assert_eq!(bench.get("/account", &fresh).await.status, StatusCode::OK);
@@ -189,7 +204,11 @@ async fn an_authenticator_is_replaced_only_with_the_password() {
     let page = bench.get("/account/authenticator", &cookie).await.text;
     let secret = secret_on(&page);
     let form = |password: &str| {
-        format!("csrf={csrf}&code={}&password={}", code(&secret, 0), super::super::page::query_value(password))
+        format!(
+            "csrf={csrf}&code={}&password={}",
+            code(&secret, 0),
+            super::super::page::query_value(password)
+        )
     };
     let refused = bench.post("/account/authenticator", &cookie, &form("guess")).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);

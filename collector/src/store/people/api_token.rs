@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use sekimori_wire::time::Timestamp;
 
-use crate::store::db::{self, FromRow};
 use crate::auth::User;
 use crate::auth::role::Role;
 use crate::auth::scope::Scope;
 use crate::auth::token::{ApiToken, Right, TokenEntry};
 use crate::clock::{from_stored, stored};
 use crate::store::account::user;
+use crate::store::db::{self, FromRow};
 use crate::store::{Store, StoreError, query};
 
 /// Use is written down at most this often.
@@ -193,7 +193,10 @@ mod tests {
         assert!(store.revoke_api_token("officer", "siem", at).await.unwrap());
         assert!(!store.revoke_api_token("officer", "siem", at).await.unwrap());
         assert_eq!(scope(&whole, at).await, None);
-        assert!(store.put_api_token(&whole, &entry("again", "all")).await.is_err(), "a token is not used twice");
+        assert!(
+            store.put_api_token(&whole, &entry("again", "all")).await.is_err(),
+            "a token is not used twice"
+        );
         store.change_account("officer", &AccountChange::Disable, at).await.unwrap();
         assert_eq!(scope(&part, at).await, None);
     }

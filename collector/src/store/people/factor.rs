@@ -2,10 +2,10 @@
 
 use sekimori_wire::time::Timestamp;
 
-use crate::store::db;
 use crate::auth::session::SessionToken;
 use crate::auth::totp::{CodeError, RecoveryCode, TotpSecret};
 use crate::clock::stored;
+use crate::store::db;
 use crate::store::{Store, StoreError, query};
 
 impl Store {

@@ -3,12 +3,12 @@
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
 
-use crate::store::db;
+use crate::auth::User;
 use crate::auth::session::{SessionRules, SessionToken, Stage, TOUCH_EVERY};
 use crate::auth::totp::TotpSecret;
-use crate::auth::User;
 use crate::clock::{from_stored, stored};
 use crate::store::account::user;
+use crate::store::db;
 use crate::store::{Store, StoreError, query};
 
 /// Sessions of one user; beyond it the one unused for longest ends.
@@ -233,7 +233,8 @@ mod tests {
     #[tokio::test]
     async fn sessions_live_until_they_idle_age_or_end() {
         let (_dir, store, user, at) = bench().await;
-        let look = async |token: &SessionToken, at, touch| store.session(token, RULES, at, touch).await.unwrap();
+        let look =
+            async |token: &SessionToken, at, touch| store.session(token, RULES, at, touch).await.unwrap();
         let token = start(&store, &user, Stage::Full, at).await;
         let whole = Session { user: user.clone(), stage: Stage::Full, pending: None };
         assert_eq!(look(&token, at, Touch::ByPerson).await, Some(whole));

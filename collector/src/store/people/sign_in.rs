@@ -6,9 +6,9 @@ use std::time::Duration;
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
 
-use crate::store::db;
 use crate::auth::lockout::{ACCOUNT, ADDRESS, Ladder, Strikes};
 use crate::clock::{from_stored, stored};
+use crate::store::db;
 use crate::store::{Store, StoreError, query};
 
 /// Names and addresses whose failures are remembered; beyond it the oldest are forgotten.
@@ -345,7 +345,10 @@ mod tests {
     async fn the_record_names_only_accounts() {
         let (_dir, store, at) = store().await;
         store.record_sign_in(attempt("monitor", "192.0.2.1", at), Method::Basic, Came::Wrong).await.unwrap();
-        store.record_sign_in(attempt("my password", "192.0.2.1", at), Method::Password, Came::Wrong).await.unwrap();
+        store
+            .record_sign_in(attempt("my password", "192.0.2.1", at), Method::Password, Came::Wrong)
+            .await
+            .unwrap();
         let lines = store.sign_ins(None, 10).await.unwrap();
         assert_eq!(lines.iter().map(|line| line.account.as_str()).collect::<Vec<_>>(), ["", "monitor"]);
         let own = store.sign_ins(Some("monitor"), 10).await.unwrap();

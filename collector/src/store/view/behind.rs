@@ -138,7 +138,11 @@ impl Store {
         self.findings_in(incident, &Seen::All).await
     }
 
-    pub(in crate::store) async fn findings_in(&self, incident: &str, seen: &Seen) -> Result<Vec<FindingView>, StoreError> {
+    pub(in crate::store) async fn findings_in(
+        &self,
+        incident: &str,
+        seen: &Seen,
+    ) -> Result<Vec<FindingView>, StoreError> {
         let rows: Vec<FindingRow> = db::query_as(
             "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
              WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
@@ -162,7 +166,11 @@ impl Store {
         self.alerts_in(incident, &Seen::All).await
     }
 
-    pub(in crate::store) async fn alerts_in(&self, incident: &str, seen: &Seen) -> Result<Vec<Value>, StoreError> {
+    pub(in crate::store) async fn alerts_in(
+        &self,
+        incident: &str,
+        seen: &Seen,
+    ) -> Result<Vec<Value>, StoreError> {
         let rows: Vec<String> = db::query_scalar(
             "SELECT a.json FROM alerts a JOIN findings f ON f.body = a.body AND f.id = a.id
              WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
@@ -244,7 +252,11 @@ impl Store {
         self.batches_in(incident, &Seen::All).await
     }
 
-    pub(in crate::store) async fn batches_in(&self, incident: &str, seen: &Seen) -> Result<Vec<BatchView>, StoreError> {
+    pub(in crate::store) async fn batches_in(
+        &self,
+        incident: &str,
+        seen: &Seen,
+    ) -> Result<Vec<BatchView>, StoreError> {
         let mut batches: Vec<BatchView> = db::query_as(
             "SELECT s.agent, s.lane, s.epoch, s.seq, g.name AS agent_name, s.digest, s.prev, s.received_at, s.envelope,
              (SELECT p.digest FROM batches p
