@@ -73,6 +73,9 @@ pub struct Init {
     /// Let passwords alone open the console: for demonstrations and tests.
     #[arg(long)]
     pub without_second_factor: bool,
+    /// PostgreSQL instead of a file: `postgres://USER@HOST[:PORT][,HOST…]/DATABASE`.
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -168,6 +168,7 @@ async fn initialise(args: Init) -> anyhow::Result<()> {
         enroll: args.enroll,
         console: args.console,
         without_second_factor: args.without_second_factor,
+        store: args.store,
     };
     let made = init::run(&plan).await?;
     if args.json {

@@ -235,7 +235,7 @@ mod tests {
     #[tokio::test]
     async fn accounts_are_changed_and_disabled_and_never_deleted() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let at = Timestamp::from_secs(1_800_000_000);
         let name = UserName::new("監視");
         let body = Scope::parse("422011").unwrap();

@@ -145,6 +145,7 @@ pub async fn sensor_tampered(
     from: &Registered,
     reason: &Value,
 ) -> Result<(), StoreError> {
+    tx.lock_feed().await?;
     let claim = Claim {
         category: IncidentCategory::SensorSilent,
         subject: from.agent.to_string(),
@@ -339,8 +340,8 @@ async fn sighted(
         "INSERT INTO indicators (kind, value, incident, body, first_seen, last_seen)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (kind, value, incident) DO UPDATE SET
-            first_seen = CASE WHEN first_seen > excluded.first_seen THEN excluded.first_seen ELSE first_seen END,
-            last_seen = CASE WHEN last_seen < excluded.last_seen THEN excluded.last_seen ELSE last_seen END",
+            first_seen = min(indicators.first_seen, excluded.first_seen),
+            last_seen = max(indicators.last_seen, excluded.last_seen)",
     )
     .bind(indicator.kind.as_str())
     .bind(&indicator.value)

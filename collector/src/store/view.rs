@@ -257,9 +257,9 @@ struct IncidentRow {
     title_en: String,
     reason_json: String,
     children: i64,
-    from_endpoint: i64,
-    from_sensor: i64,
-    signed: i64,
+    from_endpoint: bool,
+    from_sensor: bool,
+    signed: bool,
 }
 
 impl IncidentRow {
@@ -294,8 +294,8 @@ impl IncidentRow {
             title_ja: self.title_ja,
             title_en: self.title_en,
             reason: value(&self.reason_json),
-            sources: sources.into_iter().filter(|(there, _)| *there != 0).map(|(_, name)| name).collect(),
-            signed: self.signed != 0,
+            sources: sources.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
+            signed: self.signed,
         })
     }
 }

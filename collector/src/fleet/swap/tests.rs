@@ -17,6 +17,7 @@ async fn collector() -> (tempfile::TempDir, Config) {
         enroll: any,
         console: any,
         without_second_factor: true,
+        store: crate::store::testing::url(),
     };
     let made = init::run(&plan).await.unwrap();
     (holder, Config::load(&made.config).unwrap())

@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_is_good_until_it_ends_and_never_sees_more_than_its_owner() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let at = Timestamp::from_secs(1_800_000_000);
         let two = Scope::parse("422011,422029").unwrap();
         store.add_account(&"officer".into(), Role::BodyOfficer, &two, "hash", at).await.unwrap();

@@ -140,7 +140,7 @@ mod tests {
     #[tokio::test]
     async fn codes_are_taken_once() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let at = Timestamp::from_secs(1_111_111_109);
         store.put_user(&"a".into(), Role::Monitor, "hash", at).await.unwrap();
         assert_eq!(store.take_code("a", "081804", at).await.unwrap(), Err(CodeError::Wrong), "none yet");

@@ -216,7 +216,7 @@ mod tests {
 
     async fn bench() -> (tempfile::TempDir, Store, User, Timestamp) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let at = Timestamp::from_secs(1_800_000_000);
         let user = User { name: "監視".into(), role: Role::Monitor, scope: Scope::All };
         store.put_user(&user.name, user.role, "hash", at).await.unwrap();

@@ -282,7 +282,7 @@ mod tests {
 
     async fn store() -> (tempfile::TempDir, Store, Timestamp) {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let at = Timestamp::from_secs(1_800_000_000);
         store.put_user(&"monitor".into(), Role::Monitor, "hash", at).await.unwrap();
         (dir, store, at)
