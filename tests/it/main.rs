@@ -23,5 +23,6 @@ mod kills;
 mod learning;
 mod live;
 mod path;
+mod people;
 mod support;
 mod workers;
