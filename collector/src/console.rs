@@ -124,6 +124,10 @@ impl Console {
         self.store.subscribe()
     }
 
+    async fn session(&self, token: &SessionToken, touch: Touch) -> Result<Option<Session>, StoreError> {
+        self.store.session(token, self.rules.session, now(), touch).await
+    }
+
     /// Whether the store answers.
     ///
     /// # Errors
@@ -287,8 +291,7 @@ pub async fn session_of(
     touch: Touch,
 ) -> Result<Option<(Session, SessionToken)>, StoreError> {
     let Some(token) = cookies(headers).find_map(SessionToken::from_cookies) else { return Ok(None) };
-    let session = console.store.session(&token, console.rules.session, now(), touch).await?;
-    Ok(session.map(|session| (session, token)))
+    Ok(console.session(&token, touch).await?.map(|session| (session, token)))
 }
 
 fn lang_of(headers: &HeaderMap) -> Lang {

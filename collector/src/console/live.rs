@@ -14,6 +14,7 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Console, Visitor, page};
+use crate::store::people::session::Touch;
 
 /// Longest life of a stream.
 const STREAM_MAX: Duration = Duration::from_secs(600);
@@ -30,15 +31,17 @@ pub(super) async fn events(State(console): State<Console>, visitor: Visitor) -> 
     let ends = Instant::now() + STREAM_MAX;
     let begin = (changes, None, permit);
     let events = stream::unfold(begin, move |(mut changes, told, permit)| {
-        let (console, user) = (console.clone(), visitor.user.clone());
+        let (console, token) = (console.clone(), visitor.token.clone());
         async move {
             loop {
                 // Neither a store that went away nor a stream that is old enough is an error: the browser asks again.
                 timeout_at(ends, changes.changed()).await.ok()?.ok()?;
                 sleep(SETTLE).await;
                 changes.mark_unchanged();
+                // Whose session has ended hears no more, and whose scope has changed hears by the new one.
+                let session = console.session(&token, Touch::ByPage).await.ok()??;
                 // What others hear of is not even an event.
-                let number = console.seen_by(&user).change_number().await.ok()?;
+                let number = console.seen_by(&session.user).change_number().await.ok()?;
                 if told != Some(number) {
                     let event = Event::default().event("change").data(number.to_string());
                     let event = event.retry(Duration::from_secs(3));

@@ -357,6 +357,13 @@ async fn changes_of_others_are_not_even_events() {
     assert!(!heard(&mut own).await, "body A does not");
     let page = three.bench.get("/incidents", &cookie).await.text;
     assert!(page.contains(&format!("data-seq=\"{seq}\"")), "nor does its page know of a change");
+
+    // A session that is ended ends its stream with the next change.
+    three.bench.store.end_sessions("soc", None).await.unwrap();
+    let again = Finding { originator: "10.3.3.10".parse().ok(), ..finding(10) };
+    three.bench.deliver(vec![Record::Finding(Box::new(again))]).await;
+    let rest = tokio::time::timeout(Duration::from_secs(5), all.frame()).await.unwrap();
+    assert!(rest.is_none(), "{rest:?}");
 }
 
 #[tokio::test]
