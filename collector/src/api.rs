@@ -2,30 +2,27 @@
 //!
 //! Programs come with a token (`Authorization: Bearer`), or, for an account without a second factor, with name and
 //! password in every request (HTTP Basic over TLS); the console's session cookie works too, and then a change
-//! must carry the session's token in `sekimori-csrf`. Times are RFC 3339 UTC. An error is `{"error": "…"}`.
+//! must carry the session's token in `sekimori-csrf`. Times are RFC 3339 UTC. An error is a problem (RFC 9457).
 
+mod problem;
 mod shape;
+mod work;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequestParts, Path, Query, State};
-use axum::http::header::{AUTHORIZATION, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::header::{AUTHORIZATION, HeaderName};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use self::problem::ApiError;
+use crate::auth::User;
 use crate::auth::session::Stage;
 use crate::auth::token::{ApiToken, Right};
-use crate::auth::{LoginError, User};
 use crate::clock::now;
-use crate::console::{AccessError, Asked, Console, PeerAddress, chain, changes, session_of};
-use crate::store::StoreError;
-use crate::store::acknowledge::Acknowledged;
+use crate::console::{Asked, Console, FORM_BYTES_MAX, PeerAddress, changes, session_of};
 use crate::store::people::session::Touch;
 use crate::store::people::sign_in::{Attempt, Method};
 
@@ -35,9 +32,10 @@ const CSRF_HEADER: HeaderName = HeaderName::from_static("sekimori-csrf");
 /// The routes, to be nested under `/api/v1`.
 pub fn router() -> Router<Console> {
     Router::new()
-        .route("/incidents", get(incidents))
+        .route("/incidents", get(incidents).post(work::open))
         .route("/incidents/{id}", get(incident))
-        .route("/incidents/{id}/acknowledge", post(acknowledge))
+        .route("/incidents/{id}/acknowledge", post(work::acknowledge))
+        .route("/incidents/{id}/actions", post(work::action).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
         .route("/agents", get(agents))
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))
@@ -69,7 +67,10 @@ impl FromRequestParts<Console> for Caller {
                 (Self { user: session.user, csrf: Some(token.csrf()) }, Right::Act)
             }
         };
-        if changes(&parts.method) && (caller.user.role.only_reads() || !right.may_act()) {
+        if changes(&parts.method) && caller.user.role.only_reads() {
+            return Err(ApiError::OnlyReads);
+        }
+        if changes(&parts.method) && !right.may_act() {
             return Err(ApiError::Forbidden);
         }
         Ok(caller)
@@ -139,38 +140,9 @@ async fn incident(
         fields.insert("children_ids".to_owned(), children.into_iter().map(|child| child.id).collect());
         fields.insert("batches".to_owned(), batches.await.unwrap_or_default().into());
         fields.insert("changes".to_owned(), changes.iter().map(shape::change).collect());
+        fields.insert("work".to_owned(), work::shown(&console, &caller, &id).await?);
     }
     Ok(Json(out))
-}
-
-/// What a caller saw when it decided.
-#[derive(Debug, Deserialize)]
-struct Seen {
-    version: i64,
-}
-
-async fn acknowledge(
-    State(console): State<Console>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: axum::http::HeaderMap,
-    seen: Result<Json<Seen>, JsonRejection>,
-) -> Result<Json<Value>, ApiError> {
-    let carried = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes);
-    if caller.csrf.is_some_and(|csrf| carried != Some(csrf.as_bytes())) || !caller.user.role.may_acknowledge()
-    {
-        return Err(ApiError::Forbidden);
-    }
-    let Json(seen) = seen.map_err(|_cause| ApiError::BadRequest)?;
-    match console.seen_by(&caller.user).acknowledge(&id, seen.version, &caller.user, now()).await? {
-        Acknowledged::Done => {
-            let view = console.seen_by(&caller.user).incident(&id).await?.ok_or(ApiError::NotFound)?;
-            Ok(Json(shape::incident(&view)))
-        }
-        Acknowledged::NotYours => Err(ApiError::Forbidden),
-        Acknowledged::Conflict => Err(ApiError::Conflict),
-        Acknowledged::NotFound => Err(ApiError::NotFound),
-    }
 }
 
 async fn agents(State(console): State<Console>, caller: Caller) -> Result<Json<Value>, ApiError> {
@@ -207,69 +179,4 @@ async fn policies(State(console): State<Console>, caller: Caller) -> Result<Json
 async fn health(State(console): State<Console>) -> Result<Json<Value>, ApiError> {
     console.answers().await?;
     Ok(Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-enum ApiError {
-    Unauthenticated,
-    NeedsToken,
-    TooMany { retry_after_seconds: u64 },
-    Forbidden,
-    NotFound,
-    Conflict,
-    BadRequest,
-    Failed,
-}
-
-impl From<StoreError> for ApiError {
-    fn from(cause: StoreError) -> Self {
-        tracing::error!(error = %chain(&cause), "a request to the API failed");
-        Self::Failed
-    }
-}
-
-impl From<AccessError> for ApiError {
-    fn from(error: AccessError) -> Self {
-        match error {
-            AccessError::Login(LoginError::Wrong) => Self::Unauthenticated,
-            AccessError::Login(LoginError::TooMany { retry_after }) => {
-                Self::TooMany { retry_after_seconds: retry_after.as_secs().max(1) }
-            }
-            AccessError::Store(cause) => cause.into(),
-        }
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let (status, error) = match self {
-            Self::Unauthenticated => {
-                (StatusCode::UNAUTHORIZED, "a token, a name and password, or a session is needed")
-            }
-            Self::NeedsToken => {
-                (StatusCode::UNAUTHORIZED, "this account has a second factor: use a token (`token add`)")
-            }
-            Self::TooMany { .. } => {
-                (StatusCode::TOO_MANY_REQUESTS, "too many failed logins; try again later")
-            }
-            Self::Forbidden => (StatusCode::FORBIDDEN, "not with this role, or without the session's token"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "there is no such thing"),
-            Self::Conflict => (StatusCode::CONFLICT, "it is not as you saw it any more; read it again"),
-            Self::BadRequest => (StatusCode::BAD_REQUEST, "the body must be JSON with a number \"version\""),
-            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the collector failed; its log says why"),
-        };
-        let mut response = (status, Json(json!({ "error": error }))).into_response();
-        match self {
-            Self::Unauthenticated | Self::NeedsToken => {
-                // Browsers would ask for a password by themselves on "Basic": scripts do not need to be asked.
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Sekimori"));
-            }
-            Self::TooMany { retry_after_seconds } => {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds));
-            }
-            Self::Forbidden | Self::NotFound | Self::Conflict | Self::BadRequest | Self::Failed => {}
-        }
-        response
-    }
 }

@@ -26,6 +26,8 @@ use tokio::sync::Semaphore;
 use self::password::{PASSWORD_BYTES_MAX, PasswordError, hash_password, verify_password};
 use self::role::Role;
 use self::scope::Scope;
+use crate::incident::permission::Part;
+use crate::incident::transition::{Actor, Bodies};
 
 /// Wrong passwords for one name from one address before it must wait.
 const FAILURES_PER_NAME_MAX: u32 = 5;
@@ -53,6 +55,17 @@ pub struct User {
     pub role: Role,
     /// What they see.
     pub scope: Scope,
+}
+
+impl User {
+    /// As the state machine knows them.
+    pub fn actor(&self) -> Actor {
+        let bodies = match &self.scope {
+            Scope::All => Bodies::All,
+            Scope::Bodies(bodies) => Bodies::Only(bodies.iter().copied().collect()),
+        };
+        Actor { name: self.name.as_str().to_owned(), role: Part::Person(self.role), bodies }
+    }
 }
 
 /// Checks passwords and remembers failures.

@@ -16,10 +16,10 @@ mod live;
 mod login;
 mod overview;
 mod page;
-mod playbook;
 mod policies;
 #[cfg(test)]
 pub(crate) mod tests;
+mod work;
 
 pub use self::evidence::Check;
 pub use self::incidents::Asked;
@@ -58,6 +58,8 @@ use crate::store::{Store, StoreError};
 
 /// Longest body of a request: forms with a few short fields.
 const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Longest body of a request about an incident: a review in Japanese, percent-encoded.
+pub(crate) const FORM_BYTES_MAX: usize = 256 * 1024;
 /// Pages that may wait for changes at a time.
 const STREAMS_MAX: usize = 512;
 /// Sent by the page when it refreshes itself.
@@ -99,6 +101,7 @@ fn router_of(store: Store, rules: AccountRules) -> Router {
         .route("/incidents", get(incidents::list))
         .route("/incidents/{id}", get(incident::show))
         .route("/incidents/{id}/acknowledge", post(incident::acknowledge))
+        .route("/incidents/{id}/act", post(work::act).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
         .route("/agents", get(agents::list))
         .route("/agents/{id}", get(agents::show))
         .route("/intake", get(intake::show))

@@ -199,7 +199,17 @@ mod tests {
         for state in IncidentState::ALL {
             used.extend([format!("next-{state}"), format!("owner-{state}")]);
         }
-        for prefix in ["change-", "refusal-", "attention-", "check-", "counter-", "sign-in-"] {
+        for prefix in [
+            "change-",
+            "refusal-",
+            "attention-",
+            "check-",
+            "counter-",
+            "action-",
+            "missing-",
+            "because-",
+            "sign-in-",
+        ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }
         assert_eq!(used, keys(JA));

@@ -1,48 +1,30 @@
-//! What an incident is: its category, its state, its name.
+//! What an incident is, and how people work through it: data and pure functions; nothing here does IO or reads a clock.
 //!
-//! States and categories are those of the domain (`docs/glossary.md`). What moves an incident from one state to the
-//! next belongs to people and to later parts; this part opens incidents (`detected`) and lets them grow.
+//! ```text
+//! IncidentFacts + Actor + Asked ──► transition::apply ──► Changes { facts, effects, line }   (or Refused, saying why)
+//! ```
+//! Correlation opens incidents (`detected`) and lets them grow; `docs/incidents.md` has the diagram of the states, the
+//! table of the roles and every guard.
 
-use std::fmt;
+#[macro_use]
+mod words;
+
+pub mod action;
+pub mod facts;
+pub mod form;
+pub mod obligation;
+pub mod permission;
+pub mod playbook;
+pub mod precursor;
+pub mod severity;
+pub mod similar;
+pub mod task;
+pub mod taxonomy;
+pub mod transition;
 
 use sekimori_wire::finding::Severity;
 use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
-
-macro_rules! closed_words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident $text:literal $ja:literal $en:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
-
-        impl $name {
-            /// Every one.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-            /// The stable identifier.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-            /// In Japanese.
-            pub const fn ja(self) -> &'static str {
-                match self { $(Self::$variant => $ja,)* }
-            }
-            /// In English.
-            pub const fn en(self) -> &'static str {
-                match self { $(Self::$variant => $en,)* }
-            }
-            /// From the stable identifier.
-            pub fn from_name(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.as_str() == name)
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
 
 closed_words! {
     /// What kind of incident.
@@ -77,6 +59,14 @@ closed_words! {
         ServiceOutage "service_outage" "サービス停止" "Service outage",
         /// An agent is silent, or somebody tampers with it.
         SensorSilent "sensor_silent" "センサ不通・改変" "Sensor silent or tampered",
+        /// A website shows what its owner did not put there.
+        WebDefacement "web_defacement" "Webサイト改ざん" "Web defacement",
+        /// A device or a medium is lost.
+        DeviceLost "device_lost" "端末・媒体紛失" "Lost device",
+        /// Somebody sent or published what they should not have.
+        HumanError "human_error" "事務処理ミス(誤送信・誤公開)" "Human error",
+        /// An exercise.
+        DrillTest "drill_test" "訓練・試験" "Drill",
     }
 }
 
@@ -146,7 +136,11 @@ impl IncidentCategory {
             | Self::NetworkSpoofing
             | Self::PolicyViolation
             | Self::SegmentViolation
-            | Self::ServiceOutage => Severity::INFORMATIONAL,
+            | Self::ServiceOutage
+            | Self::WebDefacement
+            | Self::DeviceLost
+            | Self::HumanError
+            | Self::DrillTest => Severity::INFORMATIONAL,
         }
     }
 }

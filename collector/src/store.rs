@@ -6,7 +6,7 @@
 //! On PostgreSQL locks are taken in one order: agents by identity, then the change feed ([`db::Conn::lock_feed`]), then the rest.
 
 pub mod account;
-pub mod acknowledge;
+pub mod audit;
 pub mod view;
 
 use std::path::Path;
@@ -38,6 +38,7 @@ pub mod sensor_watch;
 pub(crate) mod testing;
 #[cfg(test)]
 mod testserver;
+pub mod work;
 pub mod writer;
 
 /// Connections that read.

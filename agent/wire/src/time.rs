@@ -5,7 +5,8 @@
 use core::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time, nanoseconds since 1970-01-01T00:00:00Z. Shown as RFC 3339 with nine decimals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +88,13 @@ impl Serialize for Timestamp {
     }
 }
 
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +112,10 @@ mod tests {
         }
         assert_eq!("1969-12-31T23:59:59Z".parse::<Timestamp>(), Err(NotATime));
         assert_eq!("2024-02-29T09:00:00+09:00".parse(), Ok(Timestamp::from_secs(1_709_164_800)));
+        let at = Timestamp::from_nanos(1_376_521_000_211_654_000);
+        let json = serde_json::to_string(&at).unwrap();
+        assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), at);
+        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
     }
 
     #[test]

@@ -72,24 +72,24 @@ impl Role {
     pub const fn works_incidents(self) -> bool {
         !matches!(self, Self::Auditor | Self::Admin)
     }
-
-    /// May take an incident from `detected` to `received`.
-    pub const fn may_acknowledge(self) -> bool {
-        match self {
-            Self::Reception
-            | Self::Monitor
-            | Self::TechSupport
-            | Self::Control
-            | Self::BodyOfficer
-            | Self::PrefCsirt => true,
-            Self::BodyCiso | Self::Auditor | Self::Admin => false,
-        }
-    }
 }
 
 impl core::fmt::Display for Role {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl serde::Serialize for Role {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Role {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::from_name(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not a role")))
     }
 }
 

@@ -42,6 +42,7 @@ mod agents;
 mod exceptions;
 mod scope;
 mod sign_in;
+mod work;
 const PASSWORD: &str = "関守の長い合言葉";
 /// What an attacker would send in every field that may hold text.
 const HOSTILE: &str = "<script>alert(1)</script>\"'\u{202e}&";

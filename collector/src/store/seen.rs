@@ -4,20 +4,23 @@
 //! a wide-area incident only their own part, without the names and numbers of the others; no figure that counts
 //! everybody's.
 
+use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
 use serde_json::{Map, Value};
 
-use super::acknowledge::Acknowledged;
 use super::exception::{ExceptionView, ReadView, UnknownView};
 use super::policy::Kept;
 use super::view::{
     AgentView, BatchView, ChangeView, FindingView, FlowView, IncidentFilter, IncidentView, RejectionView,
 };
+use super::work::{Acted, Intake, IntakeError, WorkView};
 use super::{Store, StoreError, query};
-use crate::auth::User;
 use crate::auth::scope::Scope;
 use crate::clock::from_stored;
 use crate::fleet::policy::Scope as For;
+use crate::incident::facts::Work;
+use crate::incident::similar::Traits;
+use crate::incident::transition::{Actor, Asked};
 use crate::store::db;
 
 /// What one person sees.
@@ -206,8 +209,7 @@ impl Seen<'_> {
         }
         let mut names = false;
         let mut others = false;
-        for body in texts(&exception.scope).filter(|text| text.parse::<sekimori_wire::id::BodyCode>().is_ok())
-        {
+        for body in texts(&exception.scope).filter(|text| text.parse::<BodyCode>().is_ok()) {
             names |= self.scope.covers(body);
             others |= !self.scope.covers(body);
         }
@@ -281,22 +283,73 @@ impl Seen<'_> {
         .map_err(query("count the changes of some bodies"))
     }
 
-    /// Takes an incident that is still as the person saw it (`version`).
+    /// What people wrote down and decided about an incident that is seen. Of a wide-area incident that is everybody's: it
+    /// is shown to whoever sees all.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn acknowledge(
-        &self,
-        incident: &str,
-        version: i64,
-        by: &User,
-        now: Timestamp,
-    ) -> Result<Acknowledged, StoreError> {
-        match self.incident(incident).await? {
-            None => Ok(Acknowledged::NotFound),
-            Some(view) if !self.scope.covers_whole(view.body.as_deref()) => Ok(Acknowledged::NotYours),
-            Some(_) => self.store.acknowledge(incident, version, by, now).await,
+    pub async fn work_of(&self, id: &str) -> Result<Option<WorkView>, StoreError> {
+        let Some(view) = self.incident(id).await? else { return Ok(None) };
+        let Some(mut work) = self.store.work_of(id).await? else { return Ok(None) };
+        if !self.scope.covers_whole(view.body.as_deref()) {
+            let facts = &mut work.facts;
+            (facts.version, facts.bodies, facts.work) = (view.version, 1, Work::default());
+            facts.tasks.clear();
+            facts.proposals.clear();
+            facts.obligations.clear();
+            facts.children.clear();
+            facts.findings.clear();
+            facts.segments.clear();
+            work.notes.clear();
+            work.merged.clear();
         }
+        Ok(Some(work))
+    }
+
+    /// What an incident that is seen can be compared by, and the same of those of the past that are seen.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn traits_of(&self, id: &str) -> Result<Option<(Traits, Vec<Traits>)>, StoreError> {
+        if self.incident(id).await?.is_none() {
+            return Ok(None);
+        }
+        let mut compared = self.store.traits_of(id).await?;
+        if let Some((_, past)) = &mut compared {
+            past.retain(|one| self.scope.covers_whole(one.body.as_ref().map(BodyCode::as_str)));
+        }
+        Ok(compared)
+    }
+
+    /// Does to an incident what is asked, if it is this person's to change.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn act(
+        &self,
+        id: &str,
+        actor: &Actor,
+        asked: &Asked,
+        now: Timestamp,
+    ) -> Result<Acted, StoreError> {
+        let view = self.incident(id).await?;
+        if view.is_none_or(|view| !self.scope.covers_whole(view.body.as_deref())) {
+            return Ok(Acted::NotFound);
+        }
+        self.store.act(id, actor, asked, now).await
+    }
+
+    /// Opens an incident from what somebody told; gives back its name.
+    ///
+    /// # Errors
+    /// If the role may not, the body is not theirs, something is missing, or the store fails.
+    pub async fn open_by_hand(
+        &self,
+        intake: &Intake,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<String, IntakeError> {
+        self.store.open_by_hand(intake, actor, now).await
     }
 
     /// What is left of an incident when the other bodies are taken out of it.

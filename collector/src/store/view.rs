@@ -25,7 +25,7 @@ const DETAIL_ROWS: i64 = 50;
 
 const INCIDENT: &str =
     "SELECT i.id, i.category, i.severity, i.state, i.body, b.name AS body_name, i.subject, i.parent,
-    i.opened_at, i.updated_at, i.first_evidence, i.last_evidence, i.findings, i.mode, i.version,
+    i.opened_at, i.updated_at, i.first_evidence, i.last_evidence, i.findings, i.mode, i.work_version AS version,
     i.title_ja, i.title_en, i.reason_json,
     (SELECT count(*) FROM incidents c WHERE c.parent = i.id) AS children,
     EXISTS (SELECT 1 FROM findings f JOIN incidents o ON o.id = f.incident
@@ -112,7 +112,7 @@ pub struct IncidentView {
     pub last_evidence: Timestamp,
     /// From a capture file, not from a live link.
     pub replay: bool,
-    /// Grows with every change.
+    /// Grows with everything that people do; new findings leave it as it is.
     pub version: i64,
     /// One line, Japanese.
     pub title_ja: String,
@@ -270,7 +270,11 @@ impl IncidentRow {
                 cause: db::Error::ColumnNotFound(column.to_owned()),
             }
         };
-        let sources = [(self.from_sensor, "finding"), (self.from_endpoint, "endpoint_alert")];
+        let reason = value(&self.reason_json);
+        let manual =
+            reason.get("rule").and_then(Value::as_str).is_some_and(|rule| rule.starts_with("intake."));
+        let sources =
+            [(self.from_sensor, "finding"), (self.from_endpoint, "endpoint_alert"), (manual, "manual")];
         Ok(IncidentView {
             category: IncidentCategory::from_name(&self.category).ok_or_else(unknown("category"))?,
             severity: u8::try_from(self.severity)
@@ -293,9 +297,10 @@ impl IncidentRow {
             version: self.version,
             title_ja: self.title_ja,
             title_en: self.title_en,
-            reason: value(&self.reason_json),
+            reason,
             sources: sources.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
-            signed: self.signed,
+            // What somebody told is signed by nobody.
+            signed: self.signed && !manual,
         })
     }
 }
