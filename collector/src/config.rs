@@ -131,7 +131,6 @@ impl Config {
         let life = file.identity.certificate_seconds;
         let life =
             within("identity.certificate_seconds", life, 5, 34_128_000, "is 5 to 34128000 (395 days)")?;
-        let accounts = file.accounts.rules(&file.listen.hosts, within, rule)?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         let servers = file.store.url.as_deref().map(Servers::parse).transpose();
         Ok(Self {
@@ -140,6 +139,7 @@ impl Config {
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
             dir,
+            accounts: file.accounts.rules(&file.listen.hosts, within, rule)?,
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -157,7 +157,6 @@ impl Config {
             agent_rate: Rate { submissions: rate(submissions), bytes: rate(bytes) },
             require_post_quantum: file.tls.require_post_quantum,
             certificate_life: Duration::from_secs(life),
-            accounts,
         })
     }
 

@@ -136,17 +136,23 @@ fn write(path: &Path, content: &[u8]) -> Result<(), InitError> {
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
 }
 
+fn store_line(plan: &Plan) -> String {
+    let example = "# url = \"postgres://sekimori@db1:5432,db2:5432/sekimori?sslmode=verify-full\"".to_owned();
+    plan.store.as_ref().map_or(example, |url| format!("url = {}", toml::Value::from(url.as_str())))
+}
+
+fn second_factor(plan: &Plan) -> toml::Value {
+    let roles =
+        if plan.without_second_factor { BTreeSet::new() } else { AccountRules::default().second_factor };
+    toml::Value::from(roles.iter().map(|role| role.as_str()).collect::<Vec<_>>())
+}
+
 /// The annotated configuration; a test reads it back.
 fn config_text(plan: &Plan) -> String {
     let hosts = if plan.hosts.is_empty() { vec!["127.0.0.1".to_owned()] } else { plan.hosts.clone() };
     let hosts = toml::Value::from(hosts);
-    let example = "# url = \"postgres://sekimori@db1:5432,db2:5432/sekimori?sslmode=verify-full\"".to_owned();
-    let store =
-        plan.store.as_ref().map_or(example, |url| format!("url = {}", toml::Value::from(url.as_str())));
+    let (store, second_factor) = (store_line(plan), second_factor(plan));
     let (ingest, enroll, console) = (plan.ingest, plan.enroll, plan.console);
-    let roles =
-        if plan.without_second_factor { BTreeSet::new() } else { AccountRules::default().second_factor };
-    let second_factor = toml::Value::from(roles.iter().map(|role| role.as_str()).collect::<Vec<_>>());
     format!(
         "# Sekimori collector. Unknown keys are errors. Keys, CA and store lie beside this file.
 

@@ -82,7 +82,7 @@ impl Scope {
 
     /// Whether something may be changed that belongs to this body, or (`None`) to several.
     pub fn covers_whole(&self, body: Option<&str>) -> bool {
-        body.map_or(self.is_all(), |body| self.covers(body))
+        body.map_or_else(|| self.is_all(), |body| self.covers(body))
     }
 
     /// What both see.
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(scope(&scope("422029,422011").to_text()), scope("422011,422029"));
         assert_eq!(Scope::parse(""), Err(ScopeError::Empty));
         assert!(Scope::parse("422012").unwrap_err().to_string().starts_with("\"422012\" is no 団体コード"));
-        assert!(Scope::parse("422011;422029").is_err());
+        Scope::parse("422011;422029").unwrap_err();
         assert_eq!(Scope::NOTHING.to_string(), "nothing");
     }
 

@@ -4,6 +4,7 @@
 //! comes back with its cookie: a session that is over stops getting events.
 
 use core::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -23,7 +24,7 @@ const SETTLE: Duration = Duration::from_millis(300);
 
 /// `GET /events`.
 pub(super) async fn events(State(console): State<Console>, visitor: Visitor) -> Response {
-    let Ok(permit) = console.streams.clone().try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&console.streams).try_acquire_owned() else {
         return page::error(visitor.lang, StatusCode::SERVICE_UNAVAILABLE);
     };
     let mut changes = console.changes();

@@ -18,6 +18,9 @@ const USED_EVERY: Duration = Duration::from_secs(60);
 /// Tokens of one account that are good at a time.
 pub const TOKENS_PER_ACCOUNT_MAX: usize = 50;
 
+/// Account, role, bodies, right, bodies of the token, end, last use.
+type BearerRow = (String, String, String, String, String, i64, Option<i64>);
+
 impl Store {
     /// Keeps a token. `false`: the account has one of this label that is good, or too many.
     ///
@@ -57,7 +60,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<(User, Right)>, StoreError> {
         let digest = token.digest();
-        let row: Option<(String, String, String, String, String, i64, Option<i64>)> = db::query_as(
+        let row: Option<BearerRow> = db::query_as(
             "SELECT u.name, u.role, u.bodies, t.right_name, t.bodies, t.expires_at, t.used_at
              FROM api_tokens t JOIN users u ON u.name = t.account
              WHERE t.token_hash = $1 AND t.revoked_at IS NULL AND u.disabled = 0",
