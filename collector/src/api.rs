@@ -1,6 +1,7 @@
 //! The JSON API under `/api/v1`, for programs: the same facts as the console, with stable names.
 //!
-//! Programs log in with every request (HTTP Basic over TLS); the console's session cookie works too, and then a change
+//! Programs come with a token (`Authorization: Bearer`), or, for an account without a second factor, with name and
+//! password in every request (HTTP Basic over TLS); the console's session cookie works too, and then a change
 //! must carry the session's token in `sekimori-csrf`. Times are RFC 3339 UTC. An error is a problem (RFC 9457).
 
 mod problem;
@@ -18,9 +19,12 @@ use serde_json::{Map, Value, json};
 
 use self::problem::ApiError;
 use crate::auth::User;
+use crate::auth::session::Stage;
+use crate::auth::token::{ApiToken, Right};
 use crate::clock::now;
-use crate::console::{Asked, Console, FORM_BYTES_MAX, PeerAddress, session_of};
-use crate::store::account::Touch;
+use crate::console::{Asked, Console, FORM_BYTES_MAX, PeerAddress, changes, session_of};
+use crate::store::people::session::Touch;
+use crate::store::people::sign_in::{Attempt, Method};
 
 /// Carries the session's token where a cookie authorises a change.
 const CSRF_HEADER: HeaderName = HeaderName::from_static("sekimori-csrf");
@@ -52,20 +56,52 @@ impl FromRequestParts<Console> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, ApiError> {
-        if let Some((name, password)) = basic(parts) {
-            let Ok(PeerAddress(from)) = PeerAddress::from_request_parts(parts, console).await;
-            let user = console.log_in(&name, password, from).await?;
-            return Ok(Self { user, csrf: None });
+        let header = parts.headers.get(AUTHORIZATION);
+        let header = header.map(|header| header.to_str().unwrap_or_default().to_owned());
+        let (caller, right) = match header {
+            Some(header) => Self::with_header(&header, parts, console).await?,
+            None => {
+                let session = session_of(&parts.headers, console, Touch::ByPerson).await?;
+                let session = session.filter(|(session, _)| session.stage == Stage::Full);
+                let (session, token) = session.ok_or(ApiError::Unauthenticated)?;
+                (Self { user: session.user, csrf: Some(token.csrf()) }, Right::Act)
+            }
+        };
+        if changes(&parts.method) && caller.user.role.only_reads() {
+            return Err(ApiError::OnlyReads);
         }
-        let session = session_of(&parts.headers, console, Touch::ByPerson).await?;
-        let (user, token) = session.ok_or(ApiError::Unauthenticated)?;
-        Ok(Self { user, csrf: Some(token.csrf()) })
+        if changes(&parts.method) && !right.may_act() {
+            return Err(ApiError::Forbidden);
+        }
+        Ok(caller)
+    }
+}
+
+impl Caller {
+    async fn with_header(
+        header: &str,
+        parts: &mut Parts,
+        console: &Console,
+    ) -> Result<(Self, Right), ApiError> {
+        if let Some(token) = ApiToken::from_header(header) {
+            let (user, right) = console.bearer(&token).await?.ok_or(ApiError::Unauthenticated)?;
+            return Ok((Self { user, csrf: None }, right));
+        }
+        let (name, password) = basic(header).ok_or(ApiError::Unauthenticated)?;
+        let Ok(PeerAddress(from)) = PeerAddress::from_request_parts(parts, console).await;
+        let attempt = Attempt { name: &name, from, at: now() };
+        let (user, stage) = console.log_in(attempt, password, Method::Basic).await?;
+        match stage {
+            Stage::Full => Ok((Self { user, csrf: None }, Right::Act)),
+            // A program has no authenticator: it has a token.
+            Stage::Code | Stage::Enrol => Err(ApiError::NeedsToken),
+        }
     }
 }
 
 /// RFC 7617: `Basic`, then `name:password` in Base64.
-fn basic(parts: &Parts) -> Option<(String, String)> {
-    let (scheme, encoded) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+fn basic(header: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = header.split_once(' ')?;
     let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let (name, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     Some((name.to_owned(), password.to_owned()))
@@ -73,11 +109,11 @@ fn basic(parts: &Parts) -> Option<(String, String)> {
 
 async fn incidents(
     State(console): State<Console>,
-    _caller: Caller,
+    caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, ApiError> {
     let filter = asked.filter();
-    let (rows, total) = console.store.incidents(&filter).await?;
+    let (rows, total) = console.seen_by(&caller.user).incidents(&filter).await?;
     let rows: Vec<Value> = rows.iter().map(shape::incident).collect();
     Ok(Json(json!({ "incidents": rows, "total": total, "page": filter.page })))
 }
@@ -87,19 +123,20 @@ async fn incident(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    let view = console.store.incident(&id).await?.ok_or(ApiError::NotFound)?;
-    let batches = console.store.batches_of(&id).await?;
+    let seen = console.seen_by(&caller.user);
+    let view = seen.incident(&id).await?.ok_or(ApiError::NotFound)?;
+    let batches = seen.batches_of(&id).await?;
     let batches = tokio::task::spawn_blocking(move || batches.iter().map(shape::batch).collect::<Vec<_>>());
-    let findings = console.store.findings_of(&id).await?;
-    let excepted = console.store.excepted_beside(&view).await?;
-    let children = console.store.children_of(&id).await?;
-    let changes = console.store.changes_of(&id).await?;
+    let findings = seen.findings_of(&id).await?;
+    let excepted = seen.excepted_beside(&view).await?;
+    let children = seen.children_of(&id).await?;
+    let changes = seen.changes_of(&view).await?;
     let mut out = shape::incident(&view);
     if let Some(fields) = out.as_object_mut() {
         fields.insert("reason".to_owned(), view.reason);
         fields.insert("findings_detail".to_owned(), findings.iter().map(shape::finding).collect());
         fields.insert("excepted_beside".to_owned(), excepted.iter().map(shape::finding).collect());
-        fields.insert("endpoint_alerts".to_owned(), console.store.alerts_of(&id).await?.into());
+        fields.insert("endpoint_alerts".to_owned(), seen.alerts_of(&id).await?.into());
         fields.insert("children_ids".to_owned(), children.into_iter().map(|child| child.id).collect());
         fields.insert("batches".to_owned(), batches.await.unwrap_or_default().into());
         fields.insert("changes".to_owned(), changes.iter().map(shape::change).collect());
@@ -108,21 +145,25 @@ async fn incident(
     Ok(Json(out))
 }
 
-async fn agents(State(console): State<Console>, _caller: Caller) -> Result<Json<Value>, ApiError> {
-    let agents: Vec<Value> = console.store.agents().await?.iter().map(shape::agent).collect();
+async fn agents(State(console): State<Console>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    let agents: Vec<Value> = console.seen_by(&caller.user).agents().await?.iter().map(shape::agent).collect();
     Ok(Json(json!({ "agents": agents })))
 }
 
-async fn counters(State(console): State<Console>, _caller: Caller) -> Result<Json<Value>, ApiError> {
+async fn counters(State(console): State<Console>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    let seen = console.seen_by(&caller.user);
+    // They count everybody's: for somebody of a body there are none.
+    let counters = seen.counters().await?.ok_or(ApiError::NotFound)?;
+    let rejections = seen.rejections().await?.ok_or(ApiError::NotFound)?;
     let counters: Map<String, Value> =
-        console.store.counters().await?.into_iter().map(|(name, value)| (name, value.into())).collect();
-    let rejections: Vec<Value> = console.store.rejections().await?.iter().map(shape::rejection).collect();
+        counters.into_iter().map(|(name, value)| (name, value.into())).collect();
+    let rejections: Vec<Value> = rejections.iter().map(shape::rejection).collect();
     Ok(Json(json!({ "counters": counters, "rejections": rejections })))
 }
 
-async fn exceptions(State(console): State<Console>, _caller: Caller) -> Result<Json<Value>, ApiError> {
+async fn exceptions(State(console): State<Console>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let now = now();
-    let store = &console.store;
+    let store = console.seen_by(&caller.user);
     let here: Vec<Value> = store.exceptions().await?.iter().map(|view| shape::exception(view, now)).collect();
     let unknown: Vec<Value> = store.unknown_exceptions().await?.iter().map(shape::unknown).collect();
     let findings: Vec<Value> = store.excepted_findings().await?.iter().map(shape::finding).collect();
@@ -130,12 +171,12 @@ async fn exceptions(State(console): State<Console>, _caller: Caller) -> Result<J
     Ok(Json(json!({ "exceptions": here, "unknown": unknown, "findings": findings, "error": error })))
 }
 
-async fn policies(State(console): State<Console>, _caller: Caller) -> Result<Json<Value>, ApiError> {
-    Ok(Json(crate::fleet::policy::command::list(&console.store).await?))
+async fn policies(State(console): State<Console>, caller: Caller) -> Result<Json<Value>, ApiError> {
+    Ok(Json(crate::fleet::policy::command::list(console.seen_by(&caller.user)).await?))
 }
 
 /// For whoever watches the collector: no login, and nothing but "the store answers".
 async fn health(State(console): State<Console>) -> Result<Json<Value>, ApiError> {
-    console.store.counters().await?;
+    console.answers().await?;
     Ok(Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
 }

@@ -3,9 +3,15 @@
 //! A password is verified off the async threads, at most a few at a time, so that a flood of logins can neither stall
 //! ingest nor exhaust memory (Argon2id takes 19 MiB each). An unknown user costs the same as a wrong password.
 
+pub mod approval;
+pub mod lockout;
 pub mod password;
 pub mod role;
+pub mod rules;
+pub mod scope;
 pub mod session;
+pub mod token;
+pub mod totp;
 
 use core::net::IpAddr;
 use std::collections::HashMap;
@@ -17,8 +23,9 @@ use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use tokio::sync::Semaphore;
 
-use self::password::verify_password;
+use self::password::{PASSWORD_BYTES_MAX, PasswordError, hash_password, verify_password};
 use self::role::Role;
+use self::scope::Scope;
 use crate::incident::permission::Part;
 use crate::incident::transition::{Actor, Bodies};
 
@@ -32,8 +39,6 @@ const FAILURE_WINDOW: Duration = Duration::from_secs(300);
 const ATTEMPTS_MAX: usize = 4096;
 /// Passwords verified at the same time.
 const VERIFICATIONS_MAX: usize = 2;
-/// Longest password that is looked at.
-const PASSWORD_BYTES_MAX: usize = 256;
 /// Hash of nobody's password, with the same cost as everybody's: what an unknown user's password is compared with.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$DMsTWfXHDQ9nu0m2Qhw7bw$vOxcnoU9ngJrKzeG32LhlEJJUz17adxrz+Um+XBoHNs";
@@ -48,12 +53,18 @@ pub struct User {
     pub name: UserName,
     /// What they may do.
     pub role: Role,
+    /// What they see.
+    pub scope: Scope,
 }
 
 impl User {
-    /// As the state machine knows them. Accounts have no scope of bodies yet: everybody sees all.
+    /// As the state machine knows them.
     pub fn actor(&self) -> Actor {
-        Actor { name: self.name.as_str().to_owned(), role: Part::Person(self.role), bodies: Bodies::All }
+        let bodies = match &self.scope {
+            Scope::All => Bodies::All,
+            Scope::Bodies(bodies) => Bodies::Only(bodies.iter().copied().collect()),
+        };
+        Actor { name: self.name.as_str().to_owned(), role: Part::Person(self.role), bodies }
     }
 }
 
@@ -105,6 +116,16 @@ impl Guard {
         } else {
             Err(LoginError::Wrong)
         }
+    }
+
+    /// Hashes a new password off the async threads, among the same few as verifications.
+    ///
+    /// # Errors
+    /// If the system has no random source.
+    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
+        let _permit = self.running.acquire().await.map_err(|_closed| PasswordError::Hash)?;
+        let hashing = tokio::task::spawn_blocking(move || hash_password(&password));
+        hashing.await.unwrap_or(Err(PasswordError::Hash))
     }
 
     fn must_wait(&self, name: &str, from: IpAddr, now: Timestamp) -> Option<Duration> {

@@ -33,6 +33,9 @@ pub enum Command {
     /// Users of the console.
     #[command(subcommand)]
     User(UserCommand),
+    /// Tokens for programs that use the API.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Exceptions: check files, try them over what is stored.
     #[command(subcommand)]
     Exceptions(ExceptionsCommand),
@@ -86,6 +89,9 @@ pub struct Init {
     /// Console and JSON API.
     #[arg(long, default_value = "0.0.0.0:8443")]
     pub console: SocketAddr,
+    /// Let passwords alone open the console: for demonstrations and tests.
+    #[arg(long)]
+    pub without_second_factor: bool,
     /// PostgreSQL instead of a file: `postgres://USER@HOST[:PORT][,HOST…]/DATABASE`.
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
@@ -292,10 +298,10 @@ fn since(text: &str) -> Result<Timestamp, String> {
         .map_err(|_cause| "a day such as 2026-04-01, or a time such as 2026-04-01T09:00:00+09:00".to_owned())
 }
 
-/// `user …`.
+/// `user …`. Accounts are disabled, never deleted: the histories of incidents name them.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Add a user, or set the password and role of one; the password is the first line of standard input.
+    /// Add a user; the password is the first line of standard input.
     Add {
         /// Configuration file.
         #[arg(long)]
@@ -306,7 +312,91 @@ pub enum UserCommand {
         /// What the user may do.
         #[arg(long, default_value = "monitor")]
         role: String,
+        /// What the user sees: `all`, or 団体コード with commas between them; for somebody of a body, always the latter.
+        #[arg(long, default_value = "all")]
+        scope: String,
     },
-    /// List the users.
+    /// List the users: role, scope, authenticator, failed sign-ins that still count.
+    List(Output),
+    /// Keep a user from signing in; open sessions and tokens end at once.
+    Disable(UserArg),
+    /// Let a disabled user sign in again.
+    Enable(UserArg),
+    /// Set the role of a user, and with it the scope; open sessions end.
+    Role {
+        /// Which.
+        #[command(flatten)]
+        user: UserArg,
+        /// What the user may do.
+        role: String,
+        /// What the user sees: `all`, or 団体コード with commas between them.
+        #[arg(long, default_value = "all")]
+        scope: String,
+    },
+    /// Set what a user sees; open sessions end.
+    Scope {
+        /// Which.
+        #[command(flatten)]
+        user: UserArg,
+        /// `all`, or 団体コード with commas between them.
+        scope: String,
+    },
+    /// Set the password of a user to the first line of standard input; open sessions end.
+    Password(UserArg),
+    /// Forget the authenticator and recovery codes of a user, who sets up new ones with the next sign-in.
+    ResetTotp(UserArg),
+    /// List the latest sign-ins, good and bad.
+    SignIns {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Of this user alone.
+        #[arg(long)]
+        name: Option<String>,
+    },
+}
+
+/// One user.
+#[derive(Debug, Args)]
+pub struct UserArg {
+    /// Configuration file.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Login name.
+    #[arg(long)]
+    pub name: String,
+}
+
+/// `token …`: for programs that use the API.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print it, once.
+    Add {
+        /// Whose rights it has at most.
+        #[command(flatten)]
+        user: UserArg,
+        /// What it is for.
+        #[arg(long)]
+        label: String,
+        /// `read`, `act` (work on incidents too) or `admin` (manage accounts and configuration).
+        #[arg(long, default_value = "read")]
+        right: String,
+        /// What it sees at most: `all` that the user sees, or 団体コード with commas between them.
+        #[arg(long, default_value = "all")]
+        scope: String,
+        /// Days until it ends.
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=366))]
+        days: u64,
+    },
+    /// List the tokens; the secrets are not known.
     List(ConfigArg),
+    /// End a token at once.
+    Revoke {
+        /// Whose.
+        #[command(flatten)]
+        user: UserArg,
+        /// Which.
+        #[arg(long)]
+        label: String,
+    },
 }

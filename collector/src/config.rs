@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::auth::role::Role;
+use crate::auth::rules::AccountRules;
+use crate::auth::session::SessionRules;
 use crate::fleet::watch::Limits;
 use crate::server::guard::Rate;
 use crate::store::{Place, Servers};
@@ -61,6 +64,8 @@ pub struct Config {
     pub notify: Option<PathBuf>,
     /// What notices say; `None`: what is built in.
     pub notices: Option<PathBuf>,
+    /// Sign-ins and sessions.
+    pub accounts: AccountRules,
 }
 
 /// When findings belong together.
@@ -140,6 +145,7 @@ impl Config {
             agents_own: file.exceptions.agents_own,
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
+            accounts: file.accounts.rules(&file.listen.hosts, within, rule)?,
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -197,6 +203,8 @@ struct File {
     fleet: FleetFile,
     #[serde(default)]
     identity: IdentityFile,
+    #[serde(default)]
+    accounts: AccountsFile,
     #[serde(default)]
     store: StoreFile,
     #[serde(default)]
@@ -347,6 +355,46 @@ impl Default for IdentityFile {
     }
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AccountsFile {
+    /// None: every role that works on incidents.
+    second_factor: Option<Vec<String>>,
+    session_idle_minutes: u64,
+    session_hours: u64,
+}
+
+impl Default for AccountsFile {
+    fn default() -> Self {
+        Self { second_factor: None, session_idle_minutes: 60, session_hours: 12 }
+    }
+}
+
+impl AccountsFile {
+    fn rules(
+        self,
+        hosts: &[String],
+        within: impl Fn(&'static str, u64, u64, u64, &'static str) -> Result<u64, ConfigError>,
+        rule: impl Fn(&'static str, &'static str) -> ConfigError,
+    ) -> Result<AccountRules, ConfigError> {
+        let idle = self.session_idle_minutes;
+        let idle = within("accounts.session_idle_minutes", idle, 5, 720, "is 5 to 720")?;
+        let age = within("accounts.session_hours", self.session_hours, 1, 24, "is 1 to 24")?;
+        let unknown = || rule("accounts.second_factor", "names a role that there is not");
+        let named = self.second_factor.map(|names| {
+            names.iter().map(|name| Role::from_name(name).ok_or_else(unknown)).collect::<Result<_, _>>()
+        });
+        Ok(AccountRules {
+            second_factor: named.transpose()?.unwrap_or(AccountRules::default().second_factor),
+            session: SessionRules {
+                idle: Duration::from_secs(idle * 60),
+                age: Duration::from_secs(age * 3600),
+            },
+            host: hosts.first().cloned().unwrap_or_default(),
+        })
+    }
+}
+
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -410,6 +458,11 @@ mod tests {
         assert_eq!(own.timing.holidays.as_deref(), Some(Path::new("etc/syukujitsu.csv")));
         assert_eq!((own.timing.timers, own.notify.as_deref()), (None, Some(Path::new("etc/notify.toml"))));
         assert_eq!((config.correlation.wide_area_bodies, config.connections_max), (3, 4096));
+        assert_eq!(config.accounts, AccountRules { host: "::1".to_owned(), ..AccountRules::default() });
+        let eased = format!("{GOOD}[accounts]\nsecond_factor = [\"control\"]\nsession_hours = 1\n");
+        let eased = Config::parse(&eased, Path::new("c.toml")).unwrap().accounts;
+        assert_eq!(Vec::from_iter(eased.second_factor), [Role::Control]);
+        assert_eq!(eased.session.age.as_secs(), 3600);
     }
 
     #[test]
@@ -423,6 +476,8 @@ mod tests {
             ("[identity]\ncertificate_seconds = 4\n", "identity.certificate_seconds is 5 to"),
             ("[listen]\n", "line 6"),
             ("[exceptions]\nagents_own = \"maybe\"\n", "unknown variant `maybe`"),
+            ("[accounts]\nsecond_factor = [\"root\"]\n", "accounts.second_factor names a role"),
+            ("[accounts]\nsession_idle_minutes = 0\n", "accounts.session_idle_minutes is 5 to 720"),
         ] {
             let error = Config::parse(&format!("{GOOD}{added}"), Path::new("c.toml")).unwrap_err();
             let shown = format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());

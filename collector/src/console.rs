@@ -3,8 +3,10 @@
 //! Everything on a page came over the network: templates escape it, and the content security policy lets nothing run
 //! that is not one of our own files. Every route but the login, its assets and the language asks who it is.
 
+mod account;
 mod agents;
 mod assets;
+mod enrol;
 mod evidence;
 mod exceptions;
 mod incident;
@@ -38,16 +40,21 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::api;
-use crate::auth::session::SessionToken;
+use crate::auth::password::PasswordError;
+use crate::auth::rules::AccountRules;
+use crate::auth::session::{SessionToken, Stage};
+use crate::auth::token::{ApiToken, Right};
 use crate::auth::{Guard, LoginError, User};
 use crate::clock::now;
 use crate::fleet::trust::Present;
 use crate::i18n::Lang;
 use crate::server::AppState;
-use crate::store::account::Touch;
+use crate::store::people::session::{NewSession, Session, Touch};
+use crate::store::people::sign_in::{Attempt, Came, Method as SignInMethod};
+use crate::store::seen::Seen;
 use crate::store::{Store, StoreError};
 
 /// Longest body of a request: forms with a few short fields.
@@ -62,26 +69,38 @@ const LIVE_HEADER: HeaderName = HeaderName::from_static("sekimori-live");
 /// What the handlers of console and API share.
 #[derive(Clone, Debug)]
 pub struct Console {
-    /// Where everything is.
-    pub store: Store,
+    /// Nobody's view: for accounts and sessions. What a person sees of the rest is [`Console::seen_by`].
+    store: Store,
     /// What the collector trusts; none where nobody renews.
     trust: Option<Present>,
+    rules: Arc<AccountRules>,
     guard: Arc<Guard>,
     streams: Arc<Semaphore>,
 }
 
 /// Every route of the console and the API.
 pub fn router(state: AppState) -> Router {
-    router_of(state.store, Some(state.trust))
+    router_of(state.store, Some(state.trust), state.config.accounts.clone())
 }
 
-fn router_of(store: Store, trust: Option<Present>) -> Router {
-    let console =
-        Console { store, trust, guard: Arc::default(), streams: Arc::new(Semaphore::new(STREAMS_MAX)) };
+fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Router {
+    let console = Console {
+        store,
+        trust,
+        rules: Arc::new(rules),
+        guard: Arc::default(),
+        streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+    };
     Router::new()
         .route("/", get(overview::overview))
         .route("/login", get(login::form).post(login::login))
+        .route("/login/code", get(login::code_form).post(login::code))
+        .route("/login/enrol", get(enrol::form).post(enrol::confirm))
         .route("/logout", post(login::logout))
+        .route("/account", get(account::show))
+        .route("/account/password", post(account::password))
+        .route("/account/authenticator", get(enrol::replace_form).post(enrol::replace))
+        .route("/account/sessions/end", post(account::end_sessions))
         .route("/language", get(login::language))
         .route("/incidents", get(incidents::list))
         .route("/incidents/{id}", get(incident::show))
@@ -103,20 +122,112 @@ fn router_of(store: Store, trust: Option<Present>) -> Router {
 }
 
 impl Console {
-    /// Who this name and password belong to.
+    /// The store as this person may see it.
+    pub fn seen_by<'a>(&'a self, user: &'a User) -> Seen<'a> {
+        self.store.seen_in(&user.scope)
+    }
+
+    /// Follows that something changed; what, is for [`Console::seen_by`] to say.
+    pub fn changes(&self) -> watch::Receiver<i64> {
+        self.store.subscribe()
+    }
+
+    async fn session(&self, token: &SessionToken, touch: Touch) -> Result<Option<Session>, StoreError> {
+        self.store.session(token, self.rules.session, now(), touch).await
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn answers(&self) -> Result<(), StoreError> {
+        self.store.counters().await.map(drop)
+    }
+
+    /// Who this name and password belong to, and how far they bring them.
     ///
     /// # Errors
     /// Wrong, too often wrong, or the store failed.
-    pub async fn log_in(&self, name: &str, password: String, from: IpAddr) -> Result<User, AccessError> {
-        let known = self.store.credentials(name).await?;
-        let (user, hash) = known.map_or((None, None), |known| (Some(known.user), Some(known.password_hash)));
-        let verified = self.guard.verify(name, password, hash, from, now()).await;
-        if let Err(LoginError::TooMany { .. }) = verified {
-            tracing::warn!(%from, "too many failed logins");
+    pub async fn log_in(
+        &self,
+        attempt: Attempt<'_>,
+        password: String,
+        method: SignInMethod,
+    ) -> Result<(User, Stage), AccessError> {
+        self.may_try(attempt).await?;
+        let known = self.store.credentials(attempt.name).await?;
+        let hash = known.as_ref().map(|known| known.password_hash.clone());
+        match self.guard.verify(attempt.name, password, hash, attempt.from, attempt.at).await {
+            Ok(()) => {}
+            Err(LoginError::Wrong) => {
+                self.failed(attempt, method, Came::Wrong).await?;
+                return Err(LoginError::Wrong.into());
+            }
+            Err(error @ LoginError::TooMany { .. }) => {
+                tracing::warn!(from = %attempt.from, "too many failed logins");
+                return Err(error.into());
+            }
         }
-        verified?;
-        user.ok_or(AccessError::Login(LoginError::Wrong))
+        let known = known.ok_or(LoginError::Wrong)?;
+        let stage = self.rules.after_password(known.user.role, known.has_totp);
+        Ok((known.user, stage))
     }
+
+    /// Whether somebody may try to come in now.
+    async fn may_try(&self, attempt: Attempt<'_>) -> Result<(), AccessError> {
+        match self.store.must_wait(attempt).await? {
+            None => Ok(()),
+            Some(retry_after) => {
+                tracing::warn!(from = %attempt.from, "too many failed logins");
+                Err(LoginError::TooMany { retry_after }.into())
+            }
+        }
+    }
+
+    async fn failed(&self, attempt: Attempt<'_>, method: SignInMethod, came: Came) -> Result<(), StoreError> {
+        self.store.count_failure(attempt).await?;
+        self.store.record_sign_in(attempt, method, came).await
+    }
+
+    /// Who comes with this token.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn bearer(&self, token: &ApiToken) -> Result<Option<(User, Right)>, StoreError> {
+        self.store.bearer(token, now()).await
+    }
+
+    /// Starts a session and writes it down. The token is a new one with every step of a sign-in.
+    async fn start(
+        &self,
+        attempt: Attempt<'_>,
+        user: &User,
+        stage: Stage,
+        method: SignInMethod,
+    ) -> Result<SessionToken, StartError> {
+        let token = SessionToken::generate()?;
+        let address = attempt.from.to_string();
+        let new = NewSession { token: &token, user, stage, address: &address };
+        self.store.start_session(new, self.rules.session, attempt.at).await?;
+        let came = match stage {
+            Stage::Full => Came::In,
+            Stage::Code | Stage::Enrol => Came::Halfway,
+        };
+        self.store.record_sign_in(attempt, method, came).await?;
+        if stage == Stage::Full {
+            self.store.forget_failures(&user.name).await?;
+        }
+        Ok(token)
+    }
+}
+
+/// Why no session began.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Random(#[from] PasswordError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Why somebody is not let in.
@@ -141,6 +252,8 @@ pub struct Visitor {
     pub lang: Lang,
     /// Where they are: path and query, for coming back.
     pub place: String,
+    /// Of the latest change that they can see. Read before the page, so that it is not newer than what is shown.
+    seq: i64,
 }
 
 impl FromRequestParts<Console> for Visitor {
@@ -150,22 +263,33 @@ impl FromRequestParts<Console> for Visitor {
         let lang = lang_of(&parts.headers);
         let place = parts.uri.path_and_query().map_or("/", |place| place.as_str()).to_owned();
         let touch = if parts.headers.contains_key(LIVE_HEADER) { Touch::ByPage } else { Touch::ByPerson };
-        match session_of(&parts.headers, console, touch).await {
-            Ok(Some((user, token))) => Ok(Self { user, token, lang, place }),
-            Ok(None)
-                if parts.method == Method::GET
-                    && touch == Touch::ByPerson
-                    && parts.uri.path() != "/events" =>
-            {
-                Err(Redirect::to(&login::url(&place)).into_response())
-            }
-            Ok(None) => Err(page::error(lang, StatusCode::UNAUTHORIZED)),
-            Err(cause) => Err(page::failed(lang, &cause)),
+        let session = session_of(&parts.headers, console, touch).await.map_err(|e| page::failed(lang, &e))?;
+        let Some((session, token)) = session.filter(|(session, _)| session.stage == Stage::Full) else {
+            let page =
+                parts.method == Method::GET && touch == Touch::ByPerson && parts.uri.path() != "/events";
+            return Err(if page {
+                Redirect::to(&login::url(&place)).into_response()
+            } else {
+                page::error(lang, StatusCode::UNAUTHORIZED)
+            });
+        };
+        // Their own account is theirs to change, whatever they only read otherwise.
+        let own = parts.uri.path() == "/logout" || parts.uri.path().starts_with("/account");
+        if changes(&parts.method) && session.user.role.only_reads() && !own {
+            return Err(page::error(lang, StatusCode::FORBIDDEN));
         }
+        let seq = console.seen_by(&session.user).change_number().await;
+        let seq = seq.map_err(|cause| page::failed(lang, &cause))?;
+        Ok(Self { user: session.user, token, lang, place, seq })
     }
 }
 
-/// Whose session the cookie names.
+/// Whether a request of this method may change something.
+pub fn changes(method: &Method) -> bool {
+    *method != Method::GET && *method != Method::HEAD
+}
+
+/// Whose session the cookie names, however far the sign-in is.
 ///
 /// # Errors
 /// If the store fails.
@@ -173,9 +297,9 @@ pub async fn session_of(
     headers: &HeaderMap,
     console: &Console,
     touch: Touch,
-) -> Result<Option<(User, SessionToken)>, StoreError> {
+) -> Result<Option<(Session, SessionToken)>, StoreError> {
     let Some(token) = cookies(headers).find_map(SessionToken::from_cookies) else { return Ok(None) };
-    Ok(console.store.session(&token, now(), touch).await?.map(|user| (user, token)))
+    Ok(console.session(&token, touch).await?.map(|session| (session, token)))
 }
 
 fn lang_of(headers: &HeaderMap) -> Lang {
@@ -204,7 +328,7 @@ impl<S: Sync> FromRequestParts<S> for PeerAddress {
 async fn protect(request: Request, next: Next) -> Response {
     let from = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
     let foreign = from.is_some_and(|from| from != b"same-origin" && from != b"none");
-    let mut response = if foreign && request.method() != Method::GET && request.method() != Method::HEAD {
+    let mut response = if foreign && changes(request.method()) {
         page::error(lang_of(request.headers()), StatusCode::FORBIDDEN)
     } else {
         next.run(request).await

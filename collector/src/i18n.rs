@@ -154,6 +154,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::auth::password::WeakPassword;
 
     fn keys(text: &str) -> BTreeSet<String> {
         let lines = text.lines().filter(|line| !line.starts_with([' ', '#']));
@@ -194,12 +195,21 @@ mod tests {
         used_in(&format!("{root}/src/console"), &mut used);
         used.extend((0..=4).map(|level| format!("severity-{level}")));
         used.extend(Role::ALL.iter().map(|role| format!("role-{role}")));
+        used.extend(WeakPassword::ALL.iter().map(|weak| format!("password-{}", weak.as_str())));
         for state in IncidentState::ALL {
             used.extend([format!("next-{state}"), format!("owner-{state}")]);
         }
-        for prefix in
-            ["change-", "refusal-", "attention-", "check-", "counter-", "action-", "missing-", "because-"]
-        {
+        for prefix in [
+            "change-",
+            "refusal-",
+            "attention-",
+            "check-",
+            "counter-",
+            "action-",
+            "missing-",
+            "because-",
+            "sign-in-",
+        ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }
         assert_eq!(used, keys(JA));

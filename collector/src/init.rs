@@ -2,6 +2,7 @@
 //!
 //! Made under a temporary name and renamed at the end: there is a whole collector, or none.
 
+use std::collections::BTreeSet;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 use crate::auth::password::{PasswordError, hash_password, random_secret};
 use crate::auth::role::Role;
+use crate::auth::rules::AccountRules;
 use crate::clock;
 use crate::fleet::authority::{self, AuthorityError, Paths};
 use crate::store::{Place, Servers, Store, StoreError};
@@ -32,6 +34,8 @@ pub struct Plan {
     pub enroll: SocketAddr,
     /// Console and JSON API.
     pub console: SocketAddr,
+    /// Passwords alone open the console.
+    pub without_second_factor: bool,
     /// The database server; none: a file beside the configuration.
     pub store: Option<String>,
 }
@@ -132,13 +136,22 @@ fn write(path: &Path, content: &[u8]) -> Result<(), InitError> {
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
 }
 
+fn store_line(plan: &Plan) -> String {
+    let example = "# url = \"postgres://sekimori@db1:5432,db2:5432/sekimori?sslmode=verify-full\"".to_owned();
+    plan.store.as_ref().map_or(example, |url| format!("url = {}", toml::Value::from(url.as_str())))
+}
+
+fn second_factor(plan: &Plan) -> toml::Value {
+    let roles =
+        if plan.without_second_factor { BTreeSet::new() } else { AccountRules::default().second_factor };
+    toml::Value::from(roles.iter().map(|role| role.as_str()).collect::<Vec<_>>())
+}
+
 /// The annotated configuration; a test reads it back.
 fn config_text(plan: &Plan) -> String {
     let hosts = if plan.hosts.is_empty() { vec!["127.0.0.1".to_owned()] } else { plan.hosts.clone() };
     let hosts = toml::Value::from(hosts);
-    let example = "# url = \"postgres://sekimori@db1:5432,db2:5432/sekimori?sslmode=verify-full\"".to_owned();
-    let store =
-        plan.store.as_ref().map_or(example, |url| format!("url = {}", toml::Value::from(url.as_str())));
+    let (store, second_factor) = (store_line(plan), second_factor(plan));
     let (ingest, enroll, console) = (plan.ingest, plan.enroll, plan.console);
     format!(
         "# Sekimori collector. Unknown keys are errors. Keys, CA and store lie beside this file.
@@ -174,6 +187,14 @@ files = []
 # Findings that an agent puts under an exception of its own, which these files do not have: accept (no incident, shown and
 # counted as unknown) or refuse (they count).
 agents_own = \"accept\"
+
+[accounts]
+# Roles that need an authenticator (TOTP) beside the password; who has none sets one up with the next sign-in.
+second_factor = {second_factor}
+# A session ends when it is not used for so long, …
+session_idle_minutes = 60
+# … and after this in any case.
+session_hours = 12
 
 [fleet]
 # An agent that was not heard of for this long opens an incident …
@@ -269,6 +290,7 @@ mod tests {
             ingest: "0.0.0.0:8440".parse().unwrap(),
             enroll: "0.0.0.0:8441".parse().unwrap(),
             console: "[::]:8443".parse().unwrap(),
+            without_second_factor: false,
             store: Some("postgres://me@db1,db2/sekimori".into()),
         };
         std::fs::write(&path, config_text(&plan)).unwrap();
@@ -278,5 +300,8 @@ mod tests {
         assert_eq!(config.console, plan.console);
         assert_eq!(config.url(config.ingest), "https://collector.example.lg.jp:8440");
         assert_eq!(config.correlation.gap.as_secs(), 1800);
+        assert_eq!(config.accounts.second_factor, AccountRules::default().second_factor);
+        std::fs::write(&path, config_text(&Plan { without_second_factor: true, ..plan })).unwrap();
+        assert!(Config::load(&path).unwrap().accounts.second_factor.is_empty());
     }
 }

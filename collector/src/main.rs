@@ -17,11 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
-use sekimori_collector::auth::UserName;
-use sekimori_collector::auth::password::hash_password;
-use sekimori_collector::auth::role::Role;
 use sekimori_collector::beside::{open, read_only};
-use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Init, UserCommand, Verify};
+use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Init, Verify};
 use sekimori_collector::config::{Config, ConfigError};
 use sekimori_collector::evidence::{Checked, Sealed};
 use sekimori_collector::exceptions::InForce;
@@ -36,9 +33,7 @@ use sekimori_collector::{carry, clock, evidence, fleet, init, status, verify};
 use sekimori_wire::text::BoundedText;
 
 mod ca;
-
-/// Longest password that is read.
-const PASSWORD_BYTES_MAX: u64 = 1024;
+mod user;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -72,7 +67,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => serve(&args.config).await?,
         Command::Agent(command) => return agent(command).await,
         Command::Ca(command) => return ca::run(command).await,
-        Command::User(command) => user(command).await?,
+        Command::User(command) => user::run(command).await?,
+        Command::Token(command) => user::token(command).await?,
         Command::Exceptions(command) => {
             print(sekimori_collector::exceptions::command::run(&command).await?.trim_end())?;
         }
@@ -245,6 +241,7 @@ async fn initialise(args: Init) -> anyhow::Result<()> {
         ingest: args.ingest,
         enroll: args.enroll,
         console: args.console,
+        without_second_factor: args.without_second_factor,
         store: args.store,
     };
     let made = init::run(&plan).await?;
@@ -357,54 +354,6 @@ async fn agent(command: AgentCommand) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn user(command: UserCommand) -> anyhow::Result<()> {
-    match command {
-        UserCommand::Add { config, name, role } => {
-            let name = user_name(&name)?;
-            let role = Role::from_name(&role).ok_or_else(|| {
-                let all: Vec<_> = Role::ALL.iter().map(|role| role.as_str()).collect();
-                Usage(format!("--role is one of {}", all.join(", ")))
-            })?;
-            let password = first_line()?;
-            let hash = hash_password(&password)?;
-            let (_config, store) = open(&config).await?;
-            store.put_user(&name, role, &hash, clock::now()).await?;
-            store.close().await;
-        }
-        UserCommand::List(args) => {
-            for account in read_only(&args.config).await?.users().await? {
-                let state = if account.disabled { "disabled" } else { "enabled" };
-                print(&format!("{}  {}  {state}", account.user.name, account.user.role.as_str()))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn user_name(name: &str) -> Result<UserName, Usage> {
-    let bounded = UserName::new(name);
-    if name.is_empty() || bounded.as_str() != name || bounded.to_string() != name {
-        return Err(Usage("--name is 1 to 64 bytes of visible text".to_owned()));
-    }
-    Ok(bounded)
-}
-
-/// The password; never from the command line, where other users of the machine could read it.
-fn first_line() -> anyhow::Result<String> {
-    use std::io::{BufRead as _, Read as _};
-    let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .take(PASSWORD_BYTES_MAX)
-        .read_line(&mut line)
-        .context("cannot read the password")?;
-    let password = line.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        return Err(Usage("the first line of standard input is the password; it is empty".to_owned()).into());
-    }
-    Ok(password.to_owned())
 }
 
 fn print(line: &str) -> anyhow::Result<()> {

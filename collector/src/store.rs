@@ -28,10 +28,12 @@ pub mod exception;
 pub mod expiring;
 pub mod finding;
 pub mod incident;
+pub mod people;
 mod place;
 pub mod policy;
 mod postgres;
 mod schema;
+pub mod seen;
 pub mod sensor_watch;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -30,6 +30,7 @@ mod learning;
 mod live;
 mod path;
 mod payload;
+mod people;
 mod replicas;
 mod support;
 #[path = "../../collector/src/store/testserver.rs"]

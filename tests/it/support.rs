@@ -170,7 +170,8 @@ impl Collector {
         let folder = tempfile::Builder::new().prefix("sekimori-it").tempdir().expect("a folder");
         let [ingest, enroll, console] = [(); 3].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let mut init = Command::new(program("sekimori-collector"));
-        init.args(["init", "--json", "--host", "127.0.0.1", "--dir"]).arg(folder.path().join("collector"));
+        init.args(["init", "--json", "--without-second-factor", "--host", "127.0.0.1", "--dir"])
+            .arg(folder.path().join("collector"));
         for (flag, address) in [("--ingest", ingest), ("--enroll", enroll), ("--console", console)] {
             init.args([flag, &address.to_string()]);
         }

@@ -90,7 +90,15 @@ impl Collector {
         let ports = ports(port_base)?;
         let [ingest, enroll, console] = ports.map(|port| format!("127.0.0.1:{port}"));
         let mut init = Command::new(&program);
-        init.args(["init", "--json", "--host", "127.0.0.1", "--host", "localhost"]);
+        init.args([
+            "init",
+            "--json",
+            "--without-second-factor",
+            "--host",
+            "127.0.0.1",
+            "--host",
+            "localhost",
+        ]);
         init.args(["--ingest", &ingest, "--enroll", &enroll, "--console", &console]);
         init.arg("--dir").arg(place.state.join("collector"));
         let said: Value =

@@ -16,8 +16,10 @@ use crate::store::work::IntakeError;
 #[derive(Debug)]
 pub(super) enum ApiError {
     Unauthenticated,
+    NeedsToken,
     TooMany { retry_after_seconds: u64 },
     Forbidden,
+    OnlyReads,
     NotFound,
     BadRequest(String),
     Refused(Refused),
@@ -62,14 +64,16 @@ type Kind = (StatusCode, &'static str, &'static str);
 impl ApiError {
     const fn kind(&self) -> Kind {
         match self {
-            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "Who are you?"),
+            Self::Unauthenticated | Self::NeedsToken => {
+                (StatusCode::UNAUTHORIZED, "unauthenticated", "Who are you?")
+            }
             Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many failed logins"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Self::NotFound | Self::Refused(Refused::OutOfScope) => {
                 (StatusCode::NOT_FOUND, "not-found", "Not found")
             }
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Not understood"),
-            Self::Refused(Refused::NotAllowed { .. }) => {
+            Self::OnlyReads | Self::Refused(Refused::NotAllowed { .. }) => {
                 (StatusCode::FORBIDDEN, "role", "Not with this role")
             }
             Self::Refused(Refused::SamePerson) => {
@@ -88,8 +92,10 @@ impl ApiError {
 
     fn detail(&self) -> String {
         match self {
-            Self::Unauthenticated => "a name and password, or a session, is needed".to_owned(),
+            Self::Unauthenticated => "a token, a name and password, or a session is needed".to_owned(),
+            Self::NeedsToken => "this account has a second factor: use a token (`token add`)".to_owned(),
             Self::TooMany { .. } => "too many failed logins; try again later".to_owned(),
+            Self::OnlyReads => "this role only reads".to_owned(),
             Self::Forbidden => "not with this role, or without the session's token".to_owned(),
             Self::NotFound | Self::Refused(Refused::OutOfScope) => "there is no such thing".to_owned(),
             Self::BadRequest(why) => why.clone(),
@@ -140,14 +146,19 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         match self {
-            Self::Unauthenticated => {
+            Self::Unauthenticated | Self::NeedsToken => {
                 // Browsers would ask for a password by themselves on "Basic": scripts do not need to be asked.
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Sekimori"));
             }
             Self::TooMany { retry_after_seconds } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds));
             }
-            Self::Forbidden | Self::NotFound | Self::BadRequest(_) | Self::Refused(_) | Self::Failed => {}
+            Self::Forbidden
+            | Self::OnlyReads
+            | Self::NotFound
+            | Self::BadRequest(_)
+            | Self::Refused(_)
+            | Self::Failed => {}
         }
         response
     }

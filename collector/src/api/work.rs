@@ -42,8 +42,8 @@ pub(super) async fn open(
     intake: Result<Json<Intake>, JsonRejection>,
 ) -> Result<Response, ApiError> {
     authorised(&caller, &headers)?;
-    let id = console.store.open_by_hand(&body(intake)?, &caller.user.actor(), now()).await?;
-    let view = console.store.incident(&id).await?.ok_or(ApiError::NotFound)?;
+    let id = console.seen_by(&caller.user).open_by_hand(&body(intake)?, &caller.user.actor(), now()).await?;
+    let view = console.seen_by(&caller.user).incident(&id).await?.ok_or(ApiError::NotFound)?;
     let mut response = (StatusCode::CREATED, Json(shape::incident(&view))).into_response();
     if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/incidents/{id}")) {
         response.headers_mut().insert(axum::http::header::LOCATION, place);
@@ -83,7 +83,7 @@ pub(super) async fn action(
 }
 
 async fn act(console: &Console, caller: &Caller, id: &str, asked: &Asked) -> Result<Json<Value>, ApiError> {
-    let changes = match console.store.act(id, &caller.user.actor(), asked, now()).await? {
+    let changes = match console.seen_by(&caller.user).act(id, &caller.user.actor(), asked, now()).await? {
         Acted::Done(changes) => changes,
         Acted::Refused(refused) => return Err(ApiError::Refused(refused)),
         Acted::NotFound => return Err(ApiError::NotFound),
@@ -92,7 +92,7 @@ async fn act(console: &Console, caller: &Caller, id: &str, asked: &Asked) -> Res
         .effects
         .iter()
         .find_map(|effect| if let Effect::Proposed(n) = effect { Some(*n) } else { None });
-    let view = console.store.incident(id).await?.ok_or(ApiError::NotFound)?;
+    let view = console.seen_by(&caller.user).incident(id).await?.ok_or(ApiError::NotFound)?;
     let mut out = shape::incident(&view);
     if let Some(fields) = out.as_object_mut() {
         fields.insert("outcome".to_owned(), json!(if proposal.is_some() { "proposed" } else { "done" }));
@@ -104,9 +104,9 @@ async fn act(console: &Console, caller: &Caller, id: &str, asked: &Asked) -> Res
 
 /// The work on an incident, with what this caller could do next.
 pub(super) async fn shown(console: &Console, caller: &Caller, id: &str) -> Result<Value, ApiError> {
-    let view = console.store.work_of(id).await?.ok_or(ApiError::NotFound)?;
+    let view = console.seen_by(&caller.user).work_of(id).await?.ok_or(ApiError::NotFound)?;
     let offers = offers(&view.facts, &caller.user.actor(), now());
-    let compared = console.store.traits_of(id).await?;
+    let compared = console.seen_by(&caller.user).traits_of(id).await?;
     let resembling = compared.as_ref().map(|(own, past)| similar(own, past)).unwrap_or_default();
     Ok(shape::work(&view, &offers, &resembling))
 }

@@ -48,6 +48,30 @@ impl Role {
     /// The role of the account that `init` makes: accounts are made on the command line, so the first person at the
     /// console is one who works incidents, and everybody else's role follows from there.
     pub const FIRST: Self = Self::Control;
+
+    /// Works for a body: sees exactly the bodies that the account names.
+    pub const fn is_of_body(self) -> bool {
+        match self {
+            Self::BodyOfficer | Self::BodyCiso => true,
+            Self::Reception
+            | Self::Monitor
+            | Self::TechSupport
+            | Self::Control
+            | Self::PrefCsirt
+            | Self::Auditor
+            | Self::Admin => false,
+        }
+    }
+
+    /// Only reads: whatever a form or a program asks for, nothing but its own account changes.
+    pub const fn only_reads(self) -> bool {
+        matches!(self, Self::Auditor)
+    }
+
+    /// Works on incidents; such accounts need a second factor unless the configuration says otherwise.
+    pub const fn works_incidents(self) -> bool {
+        !matches!(self, Self::Auditor | Self::Admin)
+    }
 }
 
 impl Role {

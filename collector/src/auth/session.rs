@@ -11,12 +11,66 @@ use super::password::{PasswordError, random_secret};
 
 /// Name of the cookie. `__Host-` makes browsers insist on Secure, Path=/ and no Domain.
 pub const COOKIE: &str = "__Host-sekimori";
-/// A session that nobody uses ends after this.
-pub const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
-/// Every session ends after this: longer than a shift.
-pub const AGE_MAX: Duration = Duration::from_secs(12 * 60 * 60);
+/// The first factor waits so long for the second.
+pub const HALFWAY_MAX: Duration = Duration::from_secs(10 * 60);
 /// Use is written down at most this often: reading a page should not cost a write.
 pub const TOUCH_EVERY: Duration = Duration::from_secs(60);
+
+/// How long sessions last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionRules {
+    /// A session that nobody uses ends after this.
+    pub idle: Duration,
+    /// Every session ends after this.
+    pub age: Duration,
+}
+
+impl Default for SessionRules {
+    /// An hour without use; longer than a shift.
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60 * 60), age: Duration::from_secs(12 * 60 * 60) }
+    }
+}
+
+impl SessionRules {
+    /// Whether a session that began at `created` and was last used at `used` still counts at `now`.
+    pub fn is_alive(&self, stage: Stage, created: Timestamp, used: Timestamp, now: Timestamp) -> bool {
+        let (age, idle) = match stage {
+            Stage::Full => (self.age, self.idle),
+            Stage::Code | Stage::Enrol => (self.age.min(HALFWAY_MAX), self.idle),
+        };
+        now.since(created) < age && now.since(used) < idle
+    }
+}
+
+/// How far a sign-in is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The password was right; the code of the authenticator is missing.
+    Code,
+    /// The password was right; the account needs an authenticator and has none.
+    Enrol,
+    /// Signed in.
+    Full,
+}
+
+impl Stage {
+    const ALL: [Self; 3] = [Self::Code, Self::Enrol, Self::Full];
+
+    /// The stable identifier.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Enrol => "enrol",
+            Self::Full => "full",
+        }
+    }
+
+    /// From the stable identifier.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
+    }
+}
 
 /// The secret that a browser shows. Never stored, never logged.
 #[derive(Clone, PartialEq, Eq)]
@@ -50,11 +104,8 @@ impl SessionToken {
 
     /// `Set-Cookie` that starts the session.
     pub fn set_cookie(&self) -> String {
-        format!(
-            "{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
-            self.0,
-            AGE_MAX.as_secs()
-        )
+        // Without Max-Age it goes with the browser; when it ends is the store's to say.
+        format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", self.0)
     }
 }
 
@@ -76,11 +127,6 @@ pub fn cookie<'a>(header: &'a str, name: &str) -> Option<&'a str> {
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(key, _)| *key == name)
         .map(|(_, v)| v)
-}
-
-/// Whether a session that began at `created` and was last used at `used` still counts at `now`.
-pub fn is_alive(created: Timestamp, used: Timestamp, now: Timestamp) -> bool {
-    now.since(created) < AGE_MAX && now.since(used) < IDLE_MAX
 }
 
 #[cfg(test)]
@@ -112,8 +158,20 @@ mod tests {
     #[test]
     fn sessions_end_by_idleness_and_by_age() {
         let at = Timestamp::from_secs;
-        assert!(is_alive(at(0), at(3000), at(3000 + 3599)));
-        assert!(!is_alive(at(0), at(3000), at(3000 + 3600)));
-        assert!(!is_alive(at(0), at(43_199), at(43_200)));
+        let alive = |stage, created, used, now| {
+            SessionRules::default().is_alive(stage, at(created), at(used), at(now))
+        };
+        assert!(alive(Stage::Full, 0, 3000, 3000 + 3599));
+        assert!(!alive(Stage::Full, 0, 3000, 3000 + 3600));
+        assert!(!alive(Stage::Full, 0, 43_199, 43_200));
+        for stage in [Stage::Code, Stage::Enrol] {
+            assert!(
+                alive(stage, 0, 599, 599) && !alive(stage, 0, 599, 600),
+                "half a sign-in does not wait long"
+            );
+        }
+        for stage in Stage::ALL {
+            assert_eq!(Stage::from_name(stage.as_str()), Some(stage));
+        }
     }
 }

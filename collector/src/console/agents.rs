@@ -15,8 +15,8 @@ use serde_json::Value;
 use super::evidence::{list_of, text};
 use super::page::{Mark, Page, When, bytes, error, failed, number, render, shown};
 use super::{Console, Visitor};
-use crate::clock::from_stored;
-use crate::fleet::admission;
+use crate::clock::{from_stored, now};
+use crate::fleet::admission::{self, HeldRow};
 use crate::fleet::policy::command::Reported;
 use crate::fleet::standing::{Due, Standing, standing};
 use crate::fleet::swap::Behind;
@@ -223,6 +223,17 @@ pub(super) async fn confirm(
         return error(visitor.lang, StatusCode::FORBIDDEN);
     }
     let Ok(agent) = id.parse::<AgentId>() else { return error(visitor.lang, StatusCode::NOT_FOUND) };
+    if !visitor.user.scope.is_all() {
+        match standing(&console.store, None, now()).await {
+            Ok(found) => {
+                let is_seen = |one: &HeldRow| one.agent == id && visitor.user.scope.covers(&one.body);
+                if !found.held.iter().any(is_seen) {
+                    return error(visitor.lang, StatusCode::NOT_FOUND);
+                }
+            }
+            Err(cause) => return failed(visitor.lang, &cause),
+        }
+    }
     match admission::confirm(&console.store, agent).await {
         Ok(true) => {
             let (by, role) = (&visitor.user.name, visitor.user.role);
@@ -244,12 +255,13 @@ pub(super) async fn list(State(console): State<Console>, visitor: Visitor) -> Re
 }
 
 async fn read(console: &Console, visitor: &Visitor) -> Result<AgentsPage, StoreError> {
-    let page = Page::new(console, visitor, "agents");
-    let rows: Vec<AgentRow> =
-        console.store.agents().await?.into_iter().map(|agent| AgentRow::new(&page, agent)).collect();
+    let page = Page::new(visitor, "agents");
+    let scope = &visitor.user.scope;
+    let agents = console.seen_by(&visitor.user).agents().await?;
+    let rows: Vec<AgentRow> = agents.into_iter().map(|agent| AgentRow::new(&page, agent)).collect();
     let trust = console.trust.as_ref().and_then(Present::to_follow);
     let Standing { held, swap, renewals_due } = standing(&console.store, trust.as_deref(), page.now).await?;
-    let held = held.into_iter().map(|one| HeldLine {
+    let held = held.into_iter().filter(|one| scope.covers(&one.body)).map(|one| HeldLine {
         agent: one.agent,
         replaces: one.replaces,
         name: shown(&one.name),
@@ -269,10 +281,11 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<AgentsPage, StoreE
     Ok(AgentsPage {
         held: held.collect(),
         may_confirm: visitor.user.role.may_confirm_agents(),
-        swap: swap.map(|swap| {
+        // How many there are of all bodies is for those who see all.
+        swap: swap.filter(|_| scope.is_all()).map(|swap| {
             (page.n("swap-followed", swap.followed), swap.behind.into_iter().map(behind).collect())
         }),
-        due: renewals_due.into_iter().map(due).collect(),
+        due: renewals_due.into_iter().filter(|one| scope.covers(&one.body)).map(due).collect(),
         total: page.n("total-agents", rows.len()),
         rows,
         page,
@@ -285,8 +298,8 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Response {
-    let page = Page::new(&console, &visitor, "agents");
-    match console.store.agent(&id).await {
+    let page = Page::new(&visitor, "agents");
+    match console.seen_by(&visitor.user).agent(&id).await {
         Ok(Some(agent)) => render(&AgentPage { agent: AgentRow::new(&page, agent), page }),
         Ok(None) => error(visitor.lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(visitor.lang, &cause),

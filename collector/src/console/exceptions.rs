@@ -183,8 +183,8 @@ pub(super) async fn show(State(console): State<Console>, visitor: Visitor) -> Re
 }
 
 async fn read(console: &Console, visitor: &Visitor) -> Result<ExceptionsPage, StoreError> {
-    let page = Page::new(console, visitor, "exceptions");
-    let store = &console.store;
+    let page = Page::new(visitor, "exceptions");
+    let store = console.seen_by(&visitor.user);
     let excepted = store.excepted_findings().await?;
     Ok(ExceptionsPage {
         broken: Broken::new(store.exceptions_read().await?),

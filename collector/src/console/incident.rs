@@ -184,7 +184,7 @@ pub(super) async fn acknowledge(
         return error(visitor.lang, StatusCode::FORBIDDEN);
     }
     let asked = Asked { version: take.version, action: Action::Acknowledge };
-    match console.store.act(&id, &visitor.user.actor(), &asked, now()).await {
+    match console.seen_by(&visitor.user).act(&id, &visitor.user.actor(), &asked, now()).await {
         Ok(Acted::Done(_)) => Redirect::to(&format!("/incidents/{id}")).into_response(),
         Ok(Acted::Refused(refused)) => error(visitor.lang, status_of(&refused)),
         Ok(Acted::NotFound) => error(visitor.lang, StatusCode::NOT_FOUND),
@@ -199,9 +199,9 @@ pub(super) async fn read(
     id: &str,
     refused: &[String],
 ) -> Result<Option<IncidentPage>, StoreError> {
-    let page = Page::new(console, visitor, "incidents");
+    let page = Page::new(visitor, "incidents");
     let lang = page.lang;
-    let store = &console.store;
+    let store = console.seen_by(&visitor.user);
     let Some(view) = store.incident(id).await? else { return Ok(None) };
     let Some(work) = panel(console, visitor, id, refused).await? else { return Ok(None) };
     let (batches, checks) = verified(store.batches_of(id).await?).await;
@@ -219,7 +219,8 @@ pub(super) async fn read(
     let excepted = store.excepted_beside(&view).await?;
     let detected = view.state == IncidentState::Detected;
     let at_hand = AtHand { severity: view.severity, level: None, days: None };
-    let may = grant(Part::Person(visitor.user.role), Permission::Acknowledge, at_hand) == Grant::May;
+    let may = grant(Part::Person(visitor.user.role), Permission::Acknowledge, at_hand) == Grant::May
+        && visitor.user.scope.covers_whole(view.body.as_deref());
     Ok(Some(IncidentPage {
         title: shown(lang.pick(&view.title_ja, &view.title_en)),
         version: view.version,
@@ -238,7 +239,7 @@ pub(super) async fn read(
         flows: flows.iter().map(Flow::new).collect(),
         children: children.into_iter().map(|child| Row::new(&page, child)).collect(),
         batches: batches.into_iter().map(|batch| BatchRow::new(lang, batch, &checks)).collect(),
-        changes: store.changes_of(id).await?.iter().map(|change| Change::new(lang, change)).collect(),
+        changes: store.changes_of(&view).await?.iter().map(|change| Change::new(lang, change)).collect(),
         playbook: playbook(view.category)
             .into_iter()
             .flat_map(|playbook| &playbook.steps)

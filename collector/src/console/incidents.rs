@@ -153,13 +153,13 @@ pub(super) async fn list(
 }
 
 async fn read(console: &Console, visitor: &Visitor, asked: &Asked) -> Result<IncidentsPage, StoreError> {
-    let page = Page::new(console, visitor, "incidents");
+    let page = Page::new(visitor, "incidents");
     let lang = page.lang;
     let filter = asked.filter();
-    let (views, total) = console.store.incidents(&filter).await?;
+    let (views, total) = console.seen_by(&visitor.user).incidents(&filter).await?;
     let pages = total.div_ceil(PAGE_ROWS).max(1);
     let this_page = filter.page.min(pages);
-    let bodies = console.store.bodies().await?;
+    let bodies = console.seen_by(&visitor.user).bodies().await?;
     Ok(IncidentsPage {
         rows: views.into_iter().map(|view| Row::new(&page, view)).collect(),
         total: lang.with("total-incidents", total),

@@ -2,10 +2,11 @@
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use sekimori_wire::ack::RefusalKind;
 
-use super::page::{Page, When, failed, number, render, shown};
+use super::page::{Page, When, error, failed, number, render, shown};
 use super::{Console, Visitor};
 use crate::clock::from_stored;
 use crate::i18n::Lang;
@@ -61,15 +62,20 @@ fn kind_label(lang: Lang, kind: &str) -> String {
 /// `GET /intake`.
 pub(super) async fn show(State(console): State<Console>, visitor: Visitor) -> Response {
     match read(&console, &visitor).await {
-        Ok(page) => render(&page),
+        Ok(Some(page)) => render(&page),
+        // Counters and addresses are everybody's.
+        Ok(None) => error(visitor.lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(visitor.lang, &cause),
     }
 }
 
-async fn read(console: &Console, visitor: &Visitor) -> Result<IntakePage, StoreError> {
-    let page = Page::new(console, visitor, "intake");
+async fn read(console: &Console, visitor: &Visitor) -> Result<Option<IntakePage>, StoreError> {
+    let page = Page::new(visitor, "intake");
     let lang = page.lang;
-    let counted = console.store.counters().await?;
+    let seen = console.seen_by(&visitor.user);
+    let (Some(counted), Some(turned)) = (seen.counters().await?, seen.rejections().await?) else {
+        return Ok(None);
+    };
     // The known ones are shown even while they are zero: "none so far" is an answer.
     let mut known = vec!["batches_stored".to_owned(), "batches_repeated".to_owned()];
     known.extend(RefusalKind::ALL.iter().map(|kind| format!("refused.{kind}")));
@@ -81,11 +87,11 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<IntakePage, StoreE
         value: number(counted.iter().find(|(key, _)| *key == name).map_or(0, |(_, value)| *value)),
         name: shown(&name),
     };
-    Ok(IntakePage {
+    Ok(Some(IntakePage {
         counters: known.into_iter().chain(others).map(counter).collect(),
-        turned: console.store.rejections().await?.iter().map(|peer| Turned::new(&page, peer)).collect(),
+        turned: turned.iter().map(|peer| Turned::new(&page, peer)).collect(),
         page,
-    })
+    }))
 }
 
 fn counter_label(lang: Lang, name: &str) -> String {

@@ -49,21 +49,23 @@ pub(super) async fn overview(State(console): State<Console>, visitor: Visitor) -
 }
 
 async fn read(console: &Console, visitor: &Visitor) -> Result<OverviewPage, StoreError> {
-    let page = Page::new(console, visitor, "overview");
+    let page = Page::new(visitor, "overview");
     let lang = page.lang;
+    let seen = console.seen_by(&visitor.user);
     let filter = IncidentFilter { order: Order::Worst, page: 1, ..IncidentFilter::default() };
-    let (views, open) = console.store.incidents(&filter).await?;
+    let (views, open) = seen.incidents(&filter).await?;
     let levels = (0..=4).rev().filter_map(Severity::new);
-    let tiles = levels.zip(console.store.open_by_severity().await?.into_iter().rev());
-    let agents = console.store.agents().await?;
+    let tiles = levels.zip(seen.open_by_severity().await?.into_iter().rev());
+    let agents = seen.agents().await?;
     let agents_total = lang.with("total-agents", agents.len());
-    let counters = console.store.counters().await?;
+    let counters = seen.counters().await?.unwrap_or_default();
+    let turned = seen.rejections().await?.unwrap_or_default();
     let counted = |prefix: &str| -> i64 {
         counters.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| value).sum()
     };
-    let exceptions = console.store.exceptions().await?;
+    let exceptions = seen.exceptions().await?;
     Ok(OverviewPage {
-        broken: Broken::new(console.store.exceptions_read().await?),
+        broken: Broken::new(seen.exceptions_read().await?),
         ending: exceptions
             .iter()
             .map(|view| ExceptionRow::new(&page, view))
@@ -88,14 +90,7 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<OverviewPage, Stor
         ]
         .map(|(label, count)| (label, number(count)))
         .to_vec(),
-        turned: console
-            .store
-            .rejections()
-            .await?
-            .iter()
-            .take(5)
-            .map(|peer| Turned::new(&page, peer))
-            .collect(),
+        turned: turned.iter().take(5).map(|peer| Turned::new(&page, peer)).collect(),
         page,
     })
 }

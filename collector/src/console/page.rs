@@ -7,7 +7,7 @@ use sekimori_wire::finding::Severity;
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 
-use super::{Console, Visitor, assets, lang_of};
+use super::{Visitor, assets, lang_of};
 use crate::clock::now;
 use crate::i18n::{Lang, thousands};
 use crate::store::StoreError;
@@ -19,6 +19,8 @@ pub(super) struct Page {
     /// Name and role; `None` before login.
     pub(super) person: Option<(String, String)>,
     pub(super) csrf: String,
+    /// Sees everybody's figures.
+    pub(super) sees_all: bool,
     /// Where to come back after switching the language.
     pub(super) place: String,
     /// The entry of the navigation that this page belongs to.
@@ -30,13 +32,14 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// For somebody with a session. Made before anything is read, so that `seq` is not newer than what is shown.
-    pub(super) fn new(console: &Console, visitor: &Visitor, section: &'static str) -> Self {
+    /// For somebody with a session.
+    pub(super) fn new(visitor: &Visitor, section: &'static str) -> Self {
         Self {
             person: Some((visitor.user.name.to_string(), visitor.lang.role(visitor.user.role))),
             csrf: visitor.token.csrf(),
             section,
-            seq: *console.store.subscribe().borrow(),
+            seq: visitor.seq,
+            sees_all: visitor.user.scope.is_all(),
             ..Self::anonymous(visitor.lang, &visitor.place)
         }
     }
@@ -47,6 +50,7 @@ impl Page {
             lang,
             person: None,
             csrf: String::new(),
+            sees_all: false,
             place: query_value(place),
             section: "",
             seq: 0,

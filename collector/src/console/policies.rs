@@ -75,8 +75,8 @@ pub(super) async fn show(State(console): State<Console>, visitor: Visitor) -> Re
 }
 
 async fn read(console: &Console, visitor: &Visitor) -> Result<PoliciesPage, StoreError> {
-    let page = Page::new(console, visitor, "policies");
-    let store = &console.store;
+    let page = Page::new(visitor, "policies");
+    let store = console.seen_by(&visitor.user);
     let agents = store.agents().await?.into_iter().filter(|agent| agent.revoked_at.is_none());
     Ok(PoliciesPage {
         rows: store.policies().await?.into_iter().map(|kept| PolicyRow::new(page.lang, kept)).collect(),

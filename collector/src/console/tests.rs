@@ -1,6 +1,7 @@
 //! The console and the API without a socket, on a store filled by the real writer.
 
 use core::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,18 +26,22 @@ use tower::ServiceExt as _;
 use crate::auth::User;
 use crate::auth::password::hash_password;
 use crate::auth::role::Role;
-use crate::auth::session::SessionToken;
+use crate::auth::rules::AccountRules;
+use crate::auth::session::{SessionRules, SessionToken, Stage};
 use crate::clock::{now, stored};
 use crate::config::{AgentsOwn, Correlation};
 use crate::exceptions::InForce;
 use crate::ingest::registry::Registered;
 use crate::ingest::{Outcome, Received, Submission};
 use crate::store::Store;
+use crate::store::people::session::NewSession;
 use crate::store::view::{BatchName, IncidentFilter};
 use crate::store::writer::Writer;
 
 mod agents;
 mod exceptions;
+mod scope;
+mod sign_in;
 mod work;
 const PASSWORD: &str = "関守の長い合言葉";
 /// What an attacker would send in every field that may hold text.
@@ -74,6 +79,11 @@ impl Bench {
     }
 
     async fn with(exceptions: InForce) -> Self {
+        let rules = AccountRules { second_factor: BTreeSet::new(), ..AccountRules::default() };
+        Self::with_rules(exceptions, rules).await
+    }
+
+    async fn with_rules(exceptions: InForce, rules: AccountRules) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         for (name, role) in
@@ -110,7 +120,7 @@ impl Bench {
             wide_area_window: Duration::from_secs(86_400),
         };
         let (writer, _task) = Writer::start(store.clone(), correlation, exceptions);
-        let router = super::router_of(store.clone(), None);
+        let router = super::router_of(store.clone(), None, rules);
         Self { _dir: dir, store, router, writer, key, from, head: (0, Digest::ZERO) }
     }
 
@@ -181,7 +191,8 @@ impl Bench {
     async fn session(&self, name: &str) -> (String, String) {
         let user: User = self.store.credentials(name).await.unwrap().unwrap().user;
         let token = SessionToken::generate().unwrap();
-        self.store.start_session(&token, &user, now()).await.unwrap();
+        let new = NewSession { token: &token, user: &user, stage: Stage::Full, address: "192.0.2.9" };
+        self.store.start_session(new, SessionRules::default(), now()).await.unwrap();
         (token.set_cookie().split(';').next().unwrap().to_owned(), token.csrf())
     }
 }
@@ -572,6 +583,7 @@ async fn streams_are_bounded() {
     let console = super::Console {
         trust: None,
         store: bench.store.clone(),
+        rules: Arc::default(),
         guard: Arc::default(),
         streams: Arc::new(tokio::sync::Semaphore::new(0)),
     };

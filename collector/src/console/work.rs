@@ -158,8 +158,8 @@ pub(super) async fn panel(
     id: &str,
     refused: &[String],
 ) -> Result<Option<Panel>, StoreError> {
-    let Some(view) = console.store.work_of(id).await? else { return Ok(None) };
-    let compared = console.store.traits_of(id).await?;
+    let Some(view) = console.seen_by(&visitor.user).work_of(id).await? else { return Ok(None) };
+    let compared = console.seen_by(&visitor.user).traits_of(id).await?;
     let lang = visitor.lang;
     let resembling = compared.as_ref().map(|(own, past)| similar(own, past)).unwrap_or_default();
     let because = |words: &[&'static str]| {
@@ -395,7 +395,7 @@ pub(super) async fn act(
         return error(lang, StatusCode::BAD_REQUEST);
     };
     let asked = Asked { version, action };
-    match console.store.act(&id, &visitor.user.actor(), &asked, now()).await {
+    match console.seen_by(&visitor.user).act(&id, &visitor.user.actor(), &asked, now()).await {
         Ok(Acted::Done(_)) => Redirect::to(&format!("/incidents/{id}")).into_response(),
         Ok(Acted::Refused(Refused::Guard(missing))) => again(&console, &visitor, &id, missing).await,
         Ok(Acted::Refused(refused)) => error(lang, status_of(&refused)),

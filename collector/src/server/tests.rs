@@ -51,6 +51,7 @@ impl Collector {
             ingest: any,
             enroll: any,
             console: any,
+            without_second_factor: true,
             store: crate::store::testing::url(),
         };
         let made = init::run(&plan).await.unwrap();

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::view::{FindingView, IncidentView};
 use super::{Store, StoreError, query};
+use crate::auth::scope::Scope as Seen;
 use crate::clock::{from_stored, stored};
 use crate::exceptions::ruling::{Ruling, scope_of};
 
@@ -113,12 +114,19 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn exceptions(&self) -> Result<Vec<ExceptionView>, StoreError> {
+        self.exceptions_in(&Seen::All).await
+    }
+
+    pub(super) async fn exceptions_in(&self, seen: &Seen) -> Result<Vec<ExceptionView>, StoreError> {
         let rows: Vec<ExceptionRow> = db::query_as(
             "SELECT e.id, e.owner, e.reason, e.created, e.expires, e.scope_json,
-                (SELECT count(*) FROM findings f WHERE f.excepted_by = e.id AND f.excepted_source = 'collector'),
-                (SELECT max(f.end) FROM findings f WHERE f.excepted_by = e.id AND f.excepted_source = 'collector')
+                (SELECT count(*) FROM findings f WHERE f.excepted_by = e.id AND f.excepted_source = 'collector'
+                    AND (CAST($1 AS TEXT) IS NULL OR $1 LIKE '%,' || f.body || ',%')),
+                (SELECT max(f.end) FROM findings f WHERE f.excepted_by = e.id AND f.excepted_source = 'collector'
+                    AND (CAST($1 AS TEXT) IS NULL OR $1 LIKE '%,' || f.body || ',%'))
              FROM exceptions e ORDER BY e.place",
         )
+        .bind(seen.sql())
         .fetch_all(self.reader())
         .await
         .map_err(query("list the exceptions"))?;
@@ -141,13 +149,19 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn unknown_exceptions(&self) -> Result<Vec<UnknownView>, StoreError> {
+        self.unknown_exceptions_in(&Seen::All).await
+    }
+
+    pub(super) async fn unknown_exceptions_in(&self, seen: &Seen) -> Result<Vec<UnknownView>, StoreError> {
         let rows: Vec<(String, String, String, i64, i64)> = db::query_as(
             "SELECT f.excepted_by, f.agent, coalesce(g.name, ''), count(*), max(f.end) AS last
              FROM findings f LEFT JOIN agents g ON g.id = f.agent
              WHERE f.excepted_by IS NOT NULL AND f.excepted_source = 'agent'
+             AND (CAST($2 AS TEXT) IS NULL OR $2 LIKE '%,' || f.body || ',%')
              GROUP BY f.excepted_by, f.agent, g.name ORDER BY last DESC, f.excepted_by LIMIT $1",
         )
         .bind(UNKNOWN_ROWS)
+        .bind(seen.sql())
         .fetch_all(self.reader())
         .await
         .map_err(query("list the exceptions that only agents know"))?;
@@ -178,11 +192,17 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn excepted_findings(&self) -> Result<Vec<FindingView>, StoreError> {
+        self.excepted_findings_in(&Seen::All).await
+    }
+
+    pub(super) async fn excepted_findings_in(&self, seen: &Seen) -> Result<Vec<FindingView>, StoreError> {
         let rows = db::query_as(
             "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
-             WHERE f.excepted_by IS NOT NULL ORDER BY f.end DESC, f.n DESC LIMIT $1",
+             WHERE f.excepted_by IS NOT NULL AND (CAST($2 AS TEXT) IS NULL OR $2 LIKE '%,' || f.body || ',%')
+             ORDER BY f.end DESC, f.n DESC LIMIT $1",
         )
         .bind(EXCEPTED_ROWS)
+        .bind(seen.sql())
         .fetch_all(self.reader())
         .await
         .map_err(query("list the findings under exceptions"))?;
@@ -194,6 +214,14 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn excepted_beside(&self, incident: &IncidentView) -> Result<Vec<FindingView>, StoreError> {
+        self.excepted_beside_in(incident, &Seen::All).await
+    }
+
+    pub(super) async fn excepted_beside_in(
+        &self,
+        incident: &IncidentView,
+        seen: &Seen,
+    ) -> Result<Vec<FindingView>, StoreError> {
         // Both ends by their own index first: an OR would go through all that was excepted since.
         let rows = db::query_as(
             "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
@@ -202,6 +230,7 @@ impl Store {
                 UNION SELECT n FROM findings
                     WHERE excepted_by IS NOT NULL AND responder = $1 AND \"end\" >= $4 AND time <= $3)
                 AND coalesce(f.incident, '') = '' AND ($2 IS NULL OR f.body = $2)
+                AND (CAST($6 AS TEXT) IS NULL OR $6 LIKE '%,' || f.body || ',%')
              ORDER BY f.end DESC, f.n DESC LIMIT $5",
         )
         .bind(&incident.subject)
@@ -209,6 +238,7 @@ impl Store {
         .bind(stored(incident.last_evidence.plus(AROUND)))
         .bind(stored(incident.first_evidence.minus(AROUND)))
         .bind(EXCEPTED_ROWS)
+        .bind(seen.sql())
         .fetch_all(self.reader())
         .await
         .map_err(query("list the findings under exceptions beside an incident"))?;

@@ -11,6 +11,7 @@ use sekimori_wire::time::Timestamp;
 use serde_json::Value;
 
 use super::{Store, StoreError, query};
+use crate::auth::scope::Scope as Seen;
 use crate::clock::from_stored;
 use crate::incident::{IncidentCategory, IncidentState};
 
@@ -37,7 +38,9 @@ const INCIDENT: &str =
     FROM incidents i LEFT JOIN bodies b ON b.code = i.body ";
 const WHERE: &str = "WHERE ($1 IS NULL OR i.severity >= $1) AND ($2 IS NULL OR i.category = $2)
     AND ($3 IS NULL OR i.body = $3 OR EXISTS (SELECT 1 FROM incidents c WHERE c.parent = i.id AND c.body = $3))
-    AND ($4 = 0 OR i.state NOT IN ('closed', 'false_positive', 'merged')) ";
+    AND ($4 = 0 OR i.state NOT IN ('closed', 'false_positive', 'merged'))
+    AND (CAST($5 AS TEXT) IS NULL OR $5 LIKE '%,' || i.body || ',%' OR (i.body IS NULL AND EXISTS
+        (SELECT 1 FROM incidents c WHERE c.parent = i.id AND $5 LIKE '%,' || c.body || ',%'))) ";
 
 /// Which incidents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,6 +132,15 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn incidents(&self, filter: &IncidentFilter) -> Result<(Vec<IncidentView>, u32), StoreError> {
+        self.incidents_in(filter, &Seen::All).await
+    }
+
+    pub(super) async fn incidents_in(
+        &self,
+        filter: &IncidentFilter,
+        seen: &Seen,
+    ) -> Result<(Vec<IncidentView>, u32), StoreError> {
+        let seen = seen.sql();
         let severity = filter.severity.map(|severity| i64::from(severity.level()));
         let category = filter.category.map(IncidentCategory::as_str);
         let open_only = i64::from(filter.scope == Scope::Open);
@@ -138,6 +150,7 @@ impl Store {
                 .bind(category)
                 .bind(filter.body.as_deref())
                 .bind(open_only)
+                .bind(seen.as_deref())
                 .fetch_one(self.reader())
                 .await
                 .map_err(query("count incidents"))?;
@@ -145,12 +158,13 @@ impl Store {
             Order::Newest => "i.opened_at DESC, i.id DESC",
             Order::Worst => "i.severity DESC, i.opened_at DESC, i.id DESC",
         };
-        let sql = format!("{INCIDENT} {WHERE} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET $5");
+        let sql = format!("{INCIDENT} {WHERE} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET $6");
         let rows: Vec<IncidentRow> = db::query_as(db::AssertSqlSafe(sql))
             .bind(severity)
             .bind(category)
             .bind(filter.body.as_deref())
             .bind(open_only)
+            .bind(seen.as_deref())
             .bind(i64::from(filter.page.saturating_sub(1)) * i64::from(PAGE_ROWS))
             .fetch_all(self.reader())
             .await
@@ -177,9 +191,17 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn children_of(&self, id: &str) -> Result<Vec<IncidentView>, StoreError> {
-        let sql = format!("{INCIDENT} WHERE i.parent = $1 ORDER BY i.opened_at DESC LIMIT {DETAIL_ROWS}");
+        self.children_in(id, &Seen::All).await
+    }
+
+    pub(super) async fn children_in(&self, id: &str, seen: &Seen) -> Result<Vec<IncidentView>, StoreError> {
+        let sql = format!(
+            "{INCIDENT} WHERE i.parent = $1 AND (CAST($2 AS TEXT) IS NULL OR $2 LIKE '%,' || i.body || ',%')
+             ORDER BY i.opened_at DESC LIMIT {DETAIL_ROWS}"
+        );
         let rows: Vec<IncidentRow> = db::query_as(db::AssertSqlSafe(sql))
             .bind(id)
+            .bind(seen.sql())
             .fetch_all(self.reader())
             .await
             .map_err(query("list the children of an incident"))?;
@@ -191,10 +213,16 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn open_by_severity(&self) -> Result<[i64; 5], StoreError> {
+        self.open_by_severity_in(&Seen::All).await
+    }
+
+    pub(super) async fn open_by_severity_in(&self, seen: &Seen) -> Result<[i64; 5], StoreError> {
         let rows: Vec<(i64, i64)> = db::query_as(
             "SELECT severity, count(*) FROM incidents
-             WHERE state NOT IN ('closed', 'false_positive', 'merged') GROUP BY severity",
+             WHERE state NOT IN ('closed', 'false_positive', 'merged')
+             AND (CAST($1 AS TEXT) IS NULL OR $1 LIKE '%,' || body || ',%') GROUP BY severity",
         )
+        .bind(seen.sql())
         .fetch_all(self.reader())
         .await
         .map_err(query("count open incidents"))?;

@@ -16,7 +16,13 @@ impl People {
         let mut sessions = Vec::new();
         for role in Role::ALL {
             let name = format!("person-{role}");
-            bench.store.put_user(&name.as_str().into(), *role, "no password", now()).await.unwrap();
+            let scope = if role.is_of_body() { "422011" } else { "all" };
+            let scope = crate::auth::scope::Scope::parse(scope).unwrap();
+            bench
+                .store
+                .add_account(&name.as_str().into(), *role, &scope, "no password", now())
+                .await
+                .unwrap();
             let (cookie, csrf) = bench.session(&name).await;
             sessions.push((*role, cookie, csrf));
         }

@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 
 use super::file::{self, PolicyFile};
 use super::{PolicyError, Scope, check_merged, of_agent};
+use crate::auth::scope::Scope as Everything;
 use crate::beside::{open, read_only};
 use crate::cli::PolicyCommand;
 use crate::clock;
 use crate::config::Config;
 use crate::fleet::authority::{self, Paths};
 use crate::store::policy::Kept;
+use crate::store::seen::Seen;
 use crate::store::view::AgentView;
 use crate::store::{Store, StoreError};
 
@@ -41,7 +43,7 @@ pub async fn run(command: &PolicyCommand) -> anyhow::Result<String> {
         }
         PolicyCommand::Show { config, scope } => show(&read_only(config).await?, *scope).await,
         PolicyCommand::List { config, json } => {
-            let list = list(&read_only(config).await?).await?;
+            let list = list(read_only(config).await?.seen_in(&Everything::All)).await?;
             if *json { Ok(list.to_string()) } else { Ok(table(&list)) }
         }
     }
@@ -150,15 +152,14 @@ fn together(policy: &Policy) -> String {
 ///
 /// # Errors
 /// If the store fails.
-pub async fn list(store: &Store) -> Result<Value, StoreError> {
-    let policies: Vec<Value> = store.policies().await?.iter().map(listed).collect();
+pub async fn list(seen: Seen<'_>) -> Result<Value, StoreError> {
+    let policies: Vec<Value> = seen.policies().await?.iter().map(listed).collect();
     let mut agents = Vec::new();
-    for agent in store.agents().await?.iter().filter(|agent| agent.revoked_at.is_none()) {
-        let wanted = store.policy_version(&agent.id).await?;
+    for agent in seen.agents().await?.iter().filter(|agent| agent.revoked_at.is_none()) {
         let has = Reported::of(agent);
         agents.push(json!({
             "agent": agent.id, "name": agent.name, "body": agent.body,
-            "wanted": wanted, "version": has.version, "state": has.state,
+            "wanted": agent.policy_wanted, "version": has.version, "state": has.state,
         }));
     }
     Ok(json!({ "policies": policies, "agents": agents }))

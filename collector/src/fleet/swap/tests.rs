@@ -16,6 +16,7 @@ async fn collector() -> (tempfile::TempDir, Config) {
         ingest: any,
         enroll: any,
         console: any,
+        without_second_factor: true,
         store: crate::store::testing::url(),
     };
     let made = init::run(&plan).await.unwrap();

@@ -8,6 +8,7 @@ use sekimori_wire::time::Timestamp;
 use serde_json::Value;
 
 use super::{DETAIL_ROWS, IncidentView, value};
+use crate::auth::scope::Scope as Seen;
 use crate::clock::{from_stored, stored};
 use crate::fleet::keys;
 use crate::store::{Store, StoreError, query};
@@ -134,13 +135,23 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn findings_of(&self, incident: &str) -> Result<Vec<FindingView>, StoreError> {
+        self.findings_in(incident, &Seen::All).await
+    }
+
+    pub(in crate::store) async fn findings_in(
+        &self,
+        incident: &str,
+        seen: &Seen,
+    ) -> Result<Vec<FindingView>, StoreError> {
         let rows: Vec<FindingRow> = db::query_as(
             "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
              WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
+             AND (CAST($3 AS TEXT) IS NULL OR $3 LIKE '%,' || f.body || ',%')
              ORDER BY f.severity DESC, f.time DESC, f.n DESC LIMIT $2",
         )
         .bind(incident)
         .bind(DETAIL_ROWS)
+        .bind(seen.sql())
         .fetch_all(self.reader())
         .await
         .map_err(query("list the findings of an incident"))?;
@@ -152,13 +163,23 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn alerts_of(&self, incident: &str) -> Result<Vec<Value>, StoreError> {
+        self.alerts_in(incident, &Seen::All).await
+    }
+
+    pub(in crate::store) async fn alerts_in(
+        &self,
+        incident: &str,
+        seen: &Seen,
+    ) -> Result<Vec<Value>, StoreError> {
         let rows: Vec<String> = db::query_scalar(
             "SELECT a.json FROM alerts a JOIN findings f ON f.body = a.body AND f.id = a.id
              WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
+             AND (CAST($3 AS TEXT) IS NULL OR $3 LIKE '%,' || a.body || ',%')
              ORDER BY a.time DESC LIMIT $2",
         )
         .bind(incident)
         .bind(DETAIL_ROWS)
+        .bind(seen.sql())
         .fetch_all(self.reader())
         .await
         .map_err(query("list the endpoint alerts of an incident"))?;
@@ -174,18 +195,29 @@ impl Store {
         incident: &IncidentView,
         community_ids: &[String],
     ) -> Result<Vec<FlowView>, StoreError> {
+        self.flows_in(incident, community_ids, &Seen::All).await
+    }
+
+    pub(in crate::store) async fn flows_in(
+        &self,
+        incident: &IncidentView,
+        community_ids: &[String],
+        seen: &Seen,
+    ) -> Result<Vec<FlowView>, StoreError> {
         db::query_as(
             "SELECT community_id, originator, originator_port, responder, responder_port, protocol, start, \"end\",
              originator_packets + responder_packets AS packets, originator_bytes + responder_bytes AS bytes,
              state, application, server_name
              FROM flows WHERE community_id IN (SELECT value FROM json_each($1))
-             AND ($3 IS NULL OR body = $3) AND start <= $4 AND \"end\" >= $5 ORDER BY start DESC LIMIT $2",
+             AND ($3 IS NULL OR body = $3) AND start <= $4 AND \"end\" >= $5
+             AND (CAST($6 AS TEXT) IS NULL OR $6 LIKE '%,' || body || ',%') ORDER BY start DESC LIMIT $2",
         )
         .bind(Value::from(community_ids).to_string())
         .bind(FLOW_ROWS)
         .bind(incident.body.as_deref())
         .bind(stored(incident.last_evidence.plus(AROUND)))
         .bind(stored(incident.first_evidence.minus(AROUND)))
+        .bind(seen.sql())
         .fetch_all(self.reader())
         .await
         .map_err(query("list flows"))
@@ -217,17 +249,28 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn batches_of(&self, incident: &str) -> Result<Vec<BatchView>, StoreError> {
+        self.batches_in(incident, &Seen::All).await
+    }
+
+    pub(in crate::store) async fn batches_in(
+        &self,
+        incident: &str,
+        seen: &Seen,
+    ) -> Result<Vec<BatchView>, StoreError> {
         let mut batches: Vec<BatchView> = db::query_as(
             "SELECT s.agent, s.lane, s.epoch, s.seq, g.name AS agent_name, s.digest, s.prev, s.received_at, s.envelope,
              (SELECT p.digest FROM batches p
                 WHERE p.agent = s.agent AND p.lane = s.lane AND p.epoch = s.epoch AND p.seq = s.seq - 1) AS before
              FROM batches s JOIN agents g ON g.id = s.agent
              WHERE (s.agent, s.lane, s.epoch, s.seq) IN (SELECT f.agent, f.lane, f.epoch, f.seq FROM findings f
-                WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1))
+                WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
+                AND (CAST($3 AS TEXT) IS NULL OR $3 LIKE '%,' || f.body || ',%'))
+             AND (CAST($3 AS TEXT) IS NULL OR $3 LIKE '%,' || g.body || ',%')
              ORDER BY s.received_at DESC, s.seq DESC LIMIT $2",
         )
         .bind(incident)
         .bind(BATCH_ROWS)
+        .bind(seen.sql())
         .fetch_all(self.reader())
         .await
         .map_err(query("read the batches behind an incident"))?;
