@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::store::db;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
@@ -72,9 +73,9 @@ pub async fn new_token(store: &Store, config: &Config, order: &TokenOrder) -> Re
     let now = clock::now();
     let expires = now.plus(order.ttl);
     let code = order.body.as_str();
-    let mut tx = store.writer().begin().await.map_err(query("begin"))?;
+    let mut tx = store.begin().await?;
     let name = order.body_name.as_deref();
-    sqlx::query(
+    db::query(
         "INSERT INTO bodies (code, name) VALUES ($1, coalesce($2, $1))
          ON CONFLICT (code) DO UPDATE SET name = coalesce($2, name)",
     )
@@ -83,7 +84,7 @@ pub async fn new_token(store: &Store, config: &Config, order: &TokenOrder) -> Re
     .execute(&mut *tx)
     .await
     .map_err(query("add a body"))?;
-    sqlx::query(
+    db::query(
         "INSERT INTO tokens (secret_hash, body, name, created_at, expires_at, replaces)
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -96,7 +97,7 @@ pub async fn new_token(store: &Store, config: &Config, order: &TokenOrder) -> Re
     .execute(&mut *tx)
     .await
     .map_err(query("add a token"))?;
-    tx.commit().await.map_err(query("commit"))?;
+    tx.commit().await?;
     Ok(Token {
         enroll_url: config.url(config.enroll),
         ingest_urls: vec![config.url(config.ingest)],
@@ -241,7 +242,7 @@ pub async fn agents(store: &Store) -> Result<Vec<AgentRow>, StoreError> {
 /// # Errors
 /// If the store fails.
 pub async fn revoke(store: &Store, agent: AgentId) -> Result<bool, StoreError> {
-    sqlx::query("UPDATE agents SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
+    db::query("UPDATE agents SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL")
         .bind(agent.to_string())
         .bind(stored(clock::now()))
         .execute(store.writer())

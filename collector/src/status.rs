@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::db::{self, Row};
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use serde::Serialize;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::clock::{self, from_stored};
 use crate::exceptions::{days_left, ending_within};
@@ -128,7 +127,7 @@ pub async fn read(store: &Store) -> Result<Status, StoreError> {
         last_seen: agent.last_seen,
         through: agent.through,
     });
-    let counters = sqlx::query_as::<_, (String, i64)>("SELECT name, value FROM counters")
+    let counters = db::query_as::<(String, i64)>("SELECT name, value FROM counters")
         .fetch_all(store.reader())
         .await
         .map_err(query("read the counters"))?;
@@ -215,7 +214,7 @@ impl Status {
 }
 
 async fn incidents(store: &Store) -> Result<Vec<IncidentRow>, StoreError> {
-    let rows = sqlx::query(
+    let rows = db::query(
         "SELECT i.id, i.category, i.severity, i.state, i.body, i.subject, i.parent, i.findings, i.opened_at,
             (SELECT count(*) FROM incidents c WHERE c.parent = i.id) AS children,
             EXISTS (SELECT 1 FROM findings f JOIN incidents o ON o.id = f.incident
@@ -228,22 +227,22 @@ async fn incidents(store: &Store) -> Result<Vec<IncidentRow>, StoreError> {
     .fetch_all(store.reader())
     .await
     .map_err(query("list the incidents"))?;
-    let incident = |row: &SqliteRow| -> Result<IncidentRow, sqlx::Error> {
-        let claims = row.try_get::<bool, _>("claims")?.then_some("finding");
-        let alerts = row.try_get::<bool, _>("alerts")?.then_some("endpoint_alert");
+    let incident = |row: &Row| -> Result<IncidentRow, db::Error> {
+        let claims = row.get::<bool>("claims")?.then_some("finding");
+        let alerts = row.get::<bool>("alerts")?.then_some("endpoint_alert");
         Ok(IncidentRow {
-            id: row.try_get("id")?,
-            category: row.try_get("category")?,
-            severity: row.try_get("severity")?,
-            state: row.try_get("state")?,
-            body: row.try_get("body")?,
-            subject: row.try_get("subject")?,
-            parent: row.try_get("parent")?,
-            children: row.try_get("children")?,
-            findings: row.try_get("findings")?,
+            id: row.get("id")?,
+            category: row.get("category")?,
+            severity: row.get("severity")?,
+            state: row.get("state")?,
+            body: row.get("body")?,
+            subject: row.get("subject")?,
+            parent: row.get("parent")?,
+            children: row.get("children")?,
+            findings: row.get("findings")?,
             sources: claims.into_iter().chain(alerts).collect(),
             verified: false,
-            opened_at: from_stored(row.try_get("opened_at")?),
+            opened_at: from_stored(row.get("opened_at")?),
         })
     };
     rows.iter().rev().map(incident).collect::<Result<_, _>>().map_err(query("list the incidents"))

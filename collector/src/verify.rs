@@ -6,12 +6,11 @@
 
 use std::collections::HashMap;
 
+use crate::store::db::{self, Row};
 use futures_util::TryStreamExt as _;
 use sekimori_wire::envelope::Envelope;
 use sekimori_wire::id::Digest;
 use sekimori_wire::keyring::KeyRing;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::fleet::keys;
 use crate::store::{Store, StoreError, query};
@@ -43,7 +42,7 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
     let agents = keys::all(store).await?;
     let mut report = Report::default();
     let mut chain = Chain::default();
-    let mut rows = sqlx::query(
+    let mut rows = db::query(
         "SELECT agent, lane, epoch, seq, digest, envelope FROM batches ORDER BY agent, lane, epoch, seq",
     )
     .fetch(store.reader());
@@ -56,7 +55,7 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
     }
     drop(rows);
     // What the heads say must be in the store: a chain cut at its end is seen only here.
-    let cut = sqlx::query(
+    let cut = db::query(
         "SELECT c.agent, c.lane, c.epoch, c.through FROM chains c LEFT JOIN batches b
             ON b.agent = c.agent AND b.lane = c.lane AND b.epoch = c.epoch AND b.seq = c.through
          WHERE b.digest IS NULL OR b.digest <> c.head ORDER BY c.agent, c.lane LIMIT 1",
@@ -65,9 +64,9 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
     .await
     .map_err(query("read the heads of the chains"))?;
     if let Some(row) = cut {
-        let name = |row: &SqliteRow| -> Result<_, sqlx::Error> {
-            let (agent, lane): (String, i64) = (row.try_get("agent")?, row.try_get("lane")?);
-            let (epoch, seq): (i64, i64) = (row.try_get("epoch")?, row.try_get("through")?);
+        let name = |row: &Row| -> Result<_, db::Error> {
+            let (agent, lane): (String, i64) = (row.get("agent")?, row.get("lane")?);
+            let (epoch, seq): (i64, i64) = (row.get("epoch")?, row.get("through")?);
             Ok(format!(
                 "agent {agent} lane {lane} epoch {epoch} batch {seq}: the end of the chain is missing"
             ))
@@ -80,12 +79,11 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
 /// Checks one row against the chain so far. The inner error says what is wrong with it.
 fn follow(
     chain: &mut Chain,
-    row: &SqliteRow,
+    row: &Row,
     agents: &HashMap<String, KeyRing>,
-) -> Result<Result<(), String>, sqlx::Error> {
-    let agent: String = row.try_get("agent")?;
-    let (lane, epoch, seq): (i64, i64, i64) =
-        (row.try_get("lane")?, row.try_get("epoch")?, row.try_get("seq")?);
+) -> Result<Result<(), String>, db::Error> {
+    let agent: String = row.get("agent")?;
+    let (lane, epoch, seq): (i64, i64, i64) = (row.get("lane")?, row.get("epoch")?, row.get("seq")?);
     if agent != chain.agent || lane != chain.lane || epoch != chain.epoch {
         *chain = Chain { agent: agent.clone(), lane, epoch, ..Chain::default() };
     }
@@ -116,9 +114,9 @@ struct Checked {
     digest: Digest,
 }
 
-fn check(row: &SqliteRow, keys: &KeyRing) -> Result<Result<Checked, String>, sqlx::Error> {
-    let bytes: Vec<u8> = row.try_get("envelope")?;
-    let stored: Vec<u8> = row.try_get("digest")?;
+fn check(row: &Row, keys: &KeyRing) -> Result<Result<Checked, String>, db::Error> {
+    let bytes: Vec<u8> = row.get("envelope")?;
+    let stored: Vec<u8> = row.get("digest")?;
     let verified = Envelope::from_bytes(&bytes)
         .map_err(|cause| cause.to_string())
         .and_then(|envelope| keys.verify(&envelope).map_err(|cause| cause.to_string()));
@@ -153,7 +151,7 @@ pub async fn incidents(store: &Store, ids: impl Iterator<Item = &str>) -> Result
 }
 
 async fn incident(store: &Store, agents: &HashMap<String, KeyRing>, id: &str) -> Result<bool, StoreError> {
-    let mut rows = sqlx::query(
+    let mut rows = db::query(
         "SELECT DISTINCT f.agent, f.lane, f.epoch, f.seq, b.digest, b.envelope FROM findings f
          JOIN incidents i ON i.id = f.incident
          LEFT JOIN batches b ON b.agent = f.agent AND b.lane = f.lane AND b.epoch = f.epoch AND b.seq = f.seq
@@ -169,11 +167,11 @@ async fn incident(store: &Store, agents: &HashMap<String, KeyRing>, id: &str) ->
     Ok(true)
 }
 
-fn is_good(row: &SqliteRow, agents: &HashMap<String, KeyRing>) -> Result<bool, sqlx::Error> {
-    let place: (i64, i64, i64) = (row.try_get("lane")?, row.try_get("epoch")?, row.try_get("seq")?);
+fn is_good(row: &Row, agents: &HashMap<String, KeyRing>) -> Result<bool, db::Error> {
+    let place: (i64, i64, i64) = (row.get("lane")?, row.get("epoch")?, row.get("seq")?);
     // A finding whose batch is gone has nothing behind it.
-    let there = row.try_get::<Option<Vec<u8>>, _>("envelope")?.is_some();
-    let agent = agents.get(&row.try_get::<String, _>("agent")?).filter(|_| there);
+    let there = row.get::<Option<Vec<u8>>>("envelope")?.is_some();
+    let agent = agents.get(&row.get::<String>("agent")?).filter(|_| there);
     let Some(agent) = agent else { return Ok(false) };
     Ok(check(row, agent)?.is_ok_and(|checked| (checked.lane, checked.epoch, checked.seq) == place))
 }

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::store::db;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -83,12 +84,12 @@ impl Bench {
             body: "422011".parse().unwrap(),
             keys: Arc::new(KeyRing::new(*key.verifying_key())),
         };
-        sqlx::query("INSERT INTO bodies (code, name) VALUES ('422011', $1)")
+        db::query("INSERT INTO bodies (code, name) VALUES ('422011', $1)")
             .bind(format!("長崎市{HOSTILE}"))
             .execute(store.writer())
             .await
             .unwrap();
-        sqlx::query(
+        db::query(
             "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
              VALUES ($1, $2, '422011', $3, '01', $4, $5)",
         )
@@ -338,12 +339,12 @@ async fn an_incident_shows_why_it_was_opened_and_that_it_is_signed() {
     assert!(english.contains("Signatures verified (1 batch)") && english.contains("Port scan"));
 
     // One byte changed on the disk, and the page says so.
-    let mut bytes: Vec<u8> = sqlx::query_scalar("SELECT envelope FROM batches WHERE seq = 1")
+    let mut bytes: Vec<u8> = db::query_scalar("SELECT envelope FROM batches WHERE seq = 1")
         .fetch_one(bench.store.reader())
         .await
         .unwrap();
     *bytes.last_mut().unwrap() ^= 1;
-    sqlx::query("UPDATE batches SET envelope = $1 WHERE seq = 1")
+    db::query("UPDATE batches SET envelope = $1 WHERE seq = 1")
         .bind(bytes)
         .execute(bench.store.writer())
         .await
@@ -357,14 +358,14 @@ async fn an_incident_shows_why_it_was_opened_and_that_it_is_signed() {
 async fn what_is_shown_is_what_was_signed() {
     let (bench, incident) = Bench::filled().await;
     let (cookie, _) = bench.session("monitor").await;
-    sqlx::query("UPDATE findings SET json = json_set(json, '$.count', 1)")
+    db::query("UPDATE findings SET json = json_set(json, '$.count', 1)")
         .execute(bench.store.writer())
         .await
         .unwrap();
     let text = bench.get(&format!("/incidents/{incident}"), &cookie).await.text;
     assert!(text.contains("署名された内容と違います"));
     // A good envelope under another batch's number is found out, too.
-    sqlx::query("UPDATE batches SET envelope = (SELECT envelope FROM batches WHERE seq = 2)")
+    db::query("UPDATE batches SET envelope = (SELECT envelope FROM batches WHERE seq = 2)")
         .execute(bench.store.writer())
         .await
         .unwrap();

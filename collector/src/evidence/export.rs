@@ -2,14 +2,13 @@
 
 use std::io::{self, Write};
 
+use crate::store::db::{self, Conn, Row};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use futures_util::TryStreamExt as _;
 use sekimori_wire::envelope::SigningKey;
 use sekimori_wire::time::Timestamp;
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use super::{FORMAT, Writer, hexadecimal};
 use crate::clock::from_stored;
@@ -44,7 +43,7 @@ pub async fn incident(
     now: Timestamp,
     to: impl Write,
 ) -> Result<u64, ExportError> {
-    let mut tx = store.reader().begin().await.map_err(query("begin"))?;
+    let mut tx = store.snapshot().await?;
     let mut out = Writer::new(to, key);
     out.line(&header(now, &json!({ "incident": id })))?;
     let agents = format!("IN (SELECT f.agent FROM findings f WHERE f.incident IN ({ABOUT}))");
@@ -88,7 +87,7 @@ pub async fn store(
     now: Timestamp,
     to: impl Write,
 ) -> Result<u64, ExportError> {
-    let mut tx = store.reader().begin().await.map_err(query("begin"))?;
+    let mut tx = store.snapshot().await?;
     let mut out = Writer::new(to, key);
     out.line(&header(now, &json!({ "store": { "agent": agent } })))?;
     copy(&mut tx, &mut out, &agents_where("$1 IS NULL OR g.id = $1"), agent, agent_line).await?;
@@ -123,15 +122,15 @@ fn batches_where(condition: &str) -> String {
 
 /// Writes a line for each row, as they come. How many there were.
 async fn copy<W: Write>(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     out: &mut Writer<'_, W>,
     sql: &str,
     argument: Option<&str>,
-    line: fn(&SqliteRow) -> Result<Value, sqlx::Error>,
+    line: fn(&Row) -> Result<Value, db::Error>,
 ) -> Result<u64, ExportError> {
     let failed = "read what is exported";
     // The texts are ours alone; what varies is bound.
-    let mut rows = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).bind(argument).fetch(tx);
+    let mut rows = db::query(db::AssertSqlSafe(sql.to_owned())).bind(argument).fetch(tx);
     let mut count = 0;
     while let Some(row) = rows.try_next().await.map_err(query(failed))? {
         out.line(&line(&row).map_err(query(failed))?)?;
@@ -140,86 +139,86 @@ async fn copy<W: Write>(
     Ok(count)
 }
 
-fn agent_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+fn agent_line(row: &Row) -> Result<Value, db::Error> {
     Ok(json!({
         "type": "agent",
-        "id": row.try_get::<String, _>("id")?,
-        "name": row.try_get::<String, _>("name")?,
-        "body": row.try_get::<String, _>("body")?,
-        "body_name": row.try_get::<String, _>("body_name")?,
-        "key": URL_SAFE_NO_PAD.encode(row.try_get::<Vec<u8>, _>("signing_key")?),
-        "enrolled_at": from_stored(row.try_get("enrolled_at")?),
-        "revoked_at": row.try_get::<Option<i64>, _>("revoked_at")?.map(from_stored),
+        "id": row.get::<String>("id")?,
+        "name": row.get::<String>("name")?,
+        "body": row.get::<String>("body")?,
+        "body_name": row.get::<String>("body_name")?,
+        "key": URL_SAFE_NO_PAD.encode(row.get::<Vec<u8>>("signing_key")?),
+        "enrolled_at": from_stored(row.get("enrolled_at")?),
+        "revoked_at": row.get::<Option<i64>>("revoked_at")?.map(from_stored),
     }))
 }
 
-fn key_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+fn key_line(row: &Row) -> Result<Value, db::Error> {
     Ok(json!({
         "type": "key",
-        "agent": row.try_get::<String, _>("agent")?,
-        "from_epoch": row.try_get::<i64, _>("from_epoch")?,
-        "key": URL_SAFE_NO_PAD.encode(row.try_get::<Vec<u8>, _>("key")?),
-        "voucher": URL_SAFE_NO_PAD.encode(row.try_get::<Vec<u8>, _>("voucher")?),
+        "agent": row.get::<String>("agent")?,
+        "from_epoch": row.get::<i64>("from_epoch")?,
+        "key": URL_SAFE_NO_PAD.encode(row.get::<Vec<u8>>("key")?),
+        "voucher": URL_SAFE_NO_PAD.encode(row.get::<Vec<u8>>("voucher")?),
     }))
 }
 
-fn incident_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+fn incident_line(row: &Row) -> Result<Value, db::Error> {
     Ok(json!({
         "type": "incident",
-        "id": row.try_get::<String, _>("id")?,
-        "parent": row.try_get::<Option<String>, _>("parent")?,
-        "category": row.try_get::<String, _>("category")?,
-        "severity": row.try_get::<i64, _>("severity")?,
-        "state": row.try_get::<String, _>("state")?,
-        "body": row.try_get::<Option<String>, _>("body")?,
-        "subject": row.try_get::<String, _>("subject")?,
-        "opened_at": from_stored(row.try_get("opened_at")?),
-        "updated_at": from_stored(row.try_get("updated_at")?),
-        "title": { "ja": row.try_get::<String, _>("title_ja")?, "en": row.try_get::<String, _>("title_en")? },
-        "reason": value(&row.try_get::<String, _>("reason_json")?),
+        "id": row.get::<String>("id")?,
+        "parent": row.get::<Option<String>>("parent")?,
+        "category": row.get::<String>("category")?,
+        "severity": row.get::<i64>("severity")?,
+        "state": row.get::<String>("state")?,
+        "body": row.get::<Option<String>>("body")?,
+        "subject": row.get::<String>("subject")?,
+        "opened_at": from_stored(row.get("opened_at")?),
+        "updated_at": from_stored(row.get("updated_at")?),
+        "title": { "ja": row.get::<String>("title_ja")?, "en": row.get::<String>("title_en")? },
+        "reason": value(&row.get::<String>("reason_json")?),
     }))
 }
 
-fn change_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+fn change_line(row: &Row) -> Result<Value, db::Error> {
     Ok(json!({
         "type": "change",
-        "incident": row.try_get::<String, _>("incident")?,
-        "at": from_stored(row.try_get("at")?),
-        "kind": row.try_get::<String, _>("kind")?,
-        "details": value(&row.try_get::<String, _>("json")?),
+        "incident": row.get::<String>("incident")?,
+        "at": from_stored(row.get("at")?),
+        "kind": row.get::<String>("kind")?,
+        "details": value(&row.get::<String>("json")?),
     }))
 }
 
-fn batch_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+fn batch_line(row: &Row) -> Result<Value, db::Error> {
     let mut line = place("batch", row)?;
-    line.insert("seq".to_owned(), row.try_get::<i64, _>("seq")?.into());
-    line.insert("received_at".to_owned(), json!(from_stored(row.try_get("received_at")?)));
-    line.insert("envelope".to_owned(), STANDARD.encode(row.try_get::<Vec<u8>, _>("envelope")?).into());
+    line.insert("seq".to_owned(), row.get::<i64>("seq")?.into());
+    line.insert("received_at".to_owned(), json!(from_stored(row.get("received_at")?)));
+    line.insert("envelope".to_owned(), STANDARD.encode(row.get::<Vec<u8>>("envelope")?).into());
     Ok(line.into())
 }
 
-fn finding_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+fn finding_line(row: &Row) -> Result<Value, db::Error> {
     let mut line = place("finding", row)?;
-    line.insert("seq".to_owned(), row.try_get::<i64, _>("seq")?.into());
-    line.insert("incident".to_owned(), row.try_get::<Option<String>, _>("incident")?.into());
-    line.insert("finding".to_owned(), value(&row.try_get::<String, _>("json")?));
+    line.insert("seq".to_owned(), row.get::<i64>("seq")?.into());
+    line.insert("incident".to_owned(), row.get::<Option<String>>("incident")?.into());
+    line.insert("finding".to_owned(), value(&row.get::<String>("json")?));
     Ok(line.into())
 }
 
-fn head_line(row: &SqliteRow) -> Result<Value, sqlx::Error> {
+fn head_line(row: &Row) -> Result<Value, db::Error> {
     let mut line = place("head", row)?;
-    line.insert("through".to_owned(), row.try_get::<i64, _>("through")?.into());
-    line.insert("digest".to_owned(), hexadecimal(&row.try_get::<Vec<u8>, _>("head")?).into());
+    line.insert("through".to_owned(), row.get::<i64>("through")?.into());
+    line.insert("digest".to_owned(), hexadecimal(&row.get::<Vec<u8>>("head")?).into());
     Ok(line.into())
 }
 
 /// Which chain a line is about.
-fn place(kind: &str, row: &SqliteRow) -> Result<serde_json::Map<String, Value>, sqlx::Error> {
+fn place(kind: &str, row: &Row) -> Result<serde_json::Map<String, Value>, db::Error> {
     let mut line = serde_json::Map::new();
     line.insert("type".to_owned(), kind.into());
-    line.insert("agent".to_owned(), row.try_get::<String, _>("agent")?.into());
-    line.insert("lane".to_owned(), row.try_get::<i64, _>("lane")?.into());
-    line.insert("epoch".to_owned(), row.try_get::<i64, _>("epoch")?.into());
+    line.insert("agent".to_owned(), row.get::<String>("agent")?.into());
+    line.insert("lane".to_owned(), row.get::<i64>("lane")?.into());
+    line.insert("epoch".to_owned(), row.get::<i64>("epoch")?.into());
     Ok(line)
 }
 

@@ -6,13 +6,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use crate::store::db::{self, FromRow};
 use futures_util::TryStreamExt as _;
 use sekimori_wire::exception::{Exception, Exceptions, Facts, Verdict};
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::FromRow;
 
 use super::ruling::scope_of;
 use crate::clock::{from_stored, stored};
@@ -150,9 +150,9 @@ pub async fn run(
 ) -> Result<Report, StoreError> {
     let trials = exceptions.iter().map(Trial::new).collect();
     let mut report = Report { since, findings: 0, covered: 0, unreadable: 0, exceptions: trials };
-    let mut rows = sqlx::query_as::<_, Row>(
-        "SELECT id, body, end, category, severity, originator, responder, json, incident, excepted_by
-         FROM findings WHERE end >= $1 ORDER BY n",
+    let mut rows = db::query_as::<Row>(
+        "SELECT id, body, \"end\", category, severity, originator, responder, json, incident, excepted_by
+         FROM findings WHERE \"end\" >= $1 ORDER BY n",
     )
     .bind(stored(since.unwrap_or_default()))
     .fetch(store.reader());
@@ -162,7 +162,7 @@ pub async fn run(
     }
     drop(rows);
     if report.exceptions.iter().any(|trial| !trial.linked.is_empty()) {
-        let all: Vec<(String, i64)> = sqlx::query_as(
+        let all: Vec<(String, i64)> = db::query_as(
             "SELECT incident, count(*) FROM findings WHERE incident IS NOT NULL GROUP BY incident",
         )
         .fetch_all(store.reader())

@@ -1,5 +1,6 @@
 //! Files, rulings, reloads and dry runs, on a store filled by the real writer's statements.
 
+use crate::store::db;
 use sekimori_wire::batch::Lane;
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Evidence, Finding, Severity};
 use sekimori_wire::id::FindingId;
@@ -165,7 +166,7 @@ impl Bench {
     }
 
     async fn take(&mut self, finding: Finding) {
-        let mut tx = self.store.writer().begin().await.unwrap();
+        let mut tx = self.store.begin().await.unwrap();
         finding::store(&mut tx, &mut self.ledger, &self.origin, finding, None).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -173,7 +174,7 @@ impl Bench {
     /// Severity, findings and last evidence of every incident.
     async fn incidents(&self) -> Vec<(i64, i64, Timestamp)> {
         let rows: Vec<(i64, i64, i64)> =
-            sqlx::query_as("SELECT severity, findings, last_evidence FROM incidents ORDER BY id")
+            db::query_as("SELECT severity, findings, last_evidence FROM incidents ORDER BY id")
                 .fetch_all(self.store.reader())
                 .await
                 .unwrap();
@@ -211,7 +212,7 @@ async fn an_incident_does_not_grow_by_what_came_under_an_exception() {
     bench.take(scan(1, april(20), &[443])).await;
     assert_eq!(bench.incidents().await, [(1, 1, april(20))]);
     let incident: String =
-        sqlx::query_scalar("SELECT id FROM incidents").fetch_one(bench.store.reader()).await.unwrap();
+        db::query_scalar("SELECT id FROM incidents").fetch_one(bench.store.reader()).await.unwrap();
     let view = bench.store.incident(&incident).await.unwrap().unwrap();
     assert_eq!(bench.store.excepted_beside(&view).await.unwrap().len(), 1);
 
@@ -238,7 +239,7 @@ async fn a_mark_that_does_not_hold_here_is_overruled_and_shown() {
     assert_eq!(bench.incidents().await.len(), 1);
     assert_eq!(bench.ledger.counters["exceptions_overruled"], 1);
     let (json, by): (String, Option<String>) =
-        sqlx::query_as("SELECT exception_json, excepted_by FROM findings")
+        db::query_as("SELECT exception_json, excepted_by FROM findings")
             .fetch_one(bench.store.reader())
             .await
             .unwrap();
@@ -317,10 +318,11 @@ fn the_end_is_announced_at_thirty_fourteen_and_seven_days() {
 async fn a_store_of_before_keeps_what_agents_said() {
     let pool =
         sqlx::sqlite::SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await.unwrap();
-    sqlx::raw_sql(include_str!("../store/schema/0001_first.sql")).execute(&pool).await.unwrap();
+    let pool = db::Pool::Sqlite(pool);
+    pool.script(include_str!("../store/schema/sqlite/0001_first.sql")).await.unwrap();
     for (id, json) in [("a", r#"{"excepted_by":"EX-9"}"#), ("b", r#"{"excepted_by":null}"#), ("c", "{}")] {
-        sqlx::query(
-            "INSERT INTO findings (id, body, revision, time, end, category, severity, json, agent, epoch, seq, mode)
+        db::query(
+            "INSERT INTO findings (id, body, revision, time, \"end\", category, severity, json, agent, epoch, seq, mode)
              VALUES ($1, '422011', 1, 1, 1, 'scan.port', 1, $2, 'x', 1, 1, 'live')",
         )
         .bind(id)
@@ -329,9 +331,9 @@ async fn a_store_of_before_keeps_what_agents_said() {
         .await
         .unwrap();
     }
-    sqlx::raw_sql(include_str!("../store/schema/0002_exceptions.sql")).execute(&pool).await.unwrap();
+    pool.script(include_str!("../store/schema/sqlite/0002_exceptions.sql")).await.unwrap();
     let rows: Vec<(String, Option<String>, Option<String>)> =
-        sqlx::query_as("SELECT id, excepted_by, exception_json FROM findings ORDER BY id")
+        db::query_as("SELECT id, excepted_by, exception_json FROM findings ORDER BY id")
             .fetch_all(&pool)
             .await
             .unwrap();

@@ -1,11 +1,11 @@
 //! Whom a token lets in: a new agent at once, one that would follow another only after an operator has confirmed it.
 
+use crate::store::db::{self, Conn, FromRow, Row};
 use sekimori_wire::enroll::HELD;
 use sekimori_wire::envelope::VerifyingKey;
 use sekimori_wire::id::{AgentId, Digest};
 use sekimori_wire::time::Timestamp;
 use serde::Serialize;
-use sqlx::{FromRow, Row as _, SqliteConnection};
 
 use super::FleetError;
 use super::authority::Issued;
@@ -46,7 +46,7 @@ struct TokenRow {
 /// # Errors
 /// If it is a key that another has followed, or the store fails.
 pub async fn identity_of(store: &Store, key: &VerifyingKey) -> Result<AgentId, FleetError> {
-    let agent: Option<String> = sqlx::query_scalar(
+    let agent: Option<String> = db::query_scalar(
         "SELECT agent FROM agent_keys WHERE agent = $1 OR key = $2 ORDER BY from_epoch DESC LIMIT 1",
     )
     .bind(key.id().to_string())
@@ -66,8 +66,8 @@ pub async fn identity_of(store: &Store, key: &VerifyingKey) -> Result<AgentId, F
 /// If the token is not good, the key is not, or an operator must confirm it first.
 pub async fn admit(store: &Store, from: &Applicant<'_>, issued: &Issued) -> Result<Admitted, FleetError> {
     let (agent, now) = (from.agent.to_string(), stored(clock::now()));
-    let mut tx = store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
-    let token: Option<TokenRow> = sqlx::query_as(
+    let mut tx = store.begin().await?;
+    let token: Option<TokenRow> = db::query_as(
         "SELECT body, name, replaces FROM tokens WHERE secret_hash = $1 AND used_at IS NULL AND expires_at > $2",
     )
     .bind(from.token.as_bytes().as_slice())
@@ -82,10 +82,10 @@ pub async fn admit(store: &Store, from: &Applicant<'_>, issued: &Issued) -> Resu
         && !is_confirmed(&mut tx, from.token, &agent).await?
     {
         hold(&mut tx, from.token, &agent, before).await?;
-        tx.commit().await.map_err(query("commit"))?;
+        tx.commit().await?;
         return Err(FleetError::Held { agent, before: before.to_owned() });
     }
-    sqlx::query("UPDATE tokens SET used_at = $2, used_by = $3 WHERE secret_hash = $1")
+    db::query("UPDATE tokens SET used_at = $2, used_by = $3 WHERE secret_hash = $1")
         .bind(from.token.as_bytes().as_slice())
         .bind(now)
         .bind(&agent)
@@ -95,7 +95,7 @@ pub async fn admit(store: &Store, from: &Applicant<'_>, issued: &Issued) -> Resu
     let name = if token.name.is_empty() { from.name } else { &token.name };
     let epoch = enter(&mut tx, from, (&token.body, name), issued).await?;
     for before in [follows, token.replaces].into_iter().flatten().filter(|before| *before != agent) {
-        sqlx::query("UPDATE agents SET revoked_at = $2 WHERE id = $1 AND body = $3 AND revoked_at IS NULL")
+        db::query("UPDATE agents SET revoked_at = $2 WHERE id = $1 AND body = $3 AND revoked_at IS NULL")
             .bind(before)
             .bind(now)
             .bind(&token.body)
@@ -103,22 +103,18 @@ pub async fn admit(store: &Store, from: &Applicant<'_>, issued: &Issued) -> Resu
             .await
             .map_err(query("revoke the agent that is replaced"))?;
     }
-    sqlx::query("DELETE FROM enrolments_held WHERE token = $1")
+    db::query("DELETE FROM enrolments_held WHERE token = $1")
         .bind(from.token.as_bytes().as_slice())
         .execute(&mut *tx)
         .await
         .map_err(query("let an agent in"))?;
-    tx.commit().await.map_err(query("commit"))?;
+    tx.commit().await?;
     Ok(Admitted { body: token.body, epoch })
 }
 
 /// Whom it would follow: itself, if it has delivered before; or another that delivers under the name that the token gives.
-async fn follows(
-    tx: &mut SqliteConnection,
-    agent: &str,
-    token: &TokenRow,
-) -> Result<Option<String>, FleetError> {
-    let known = sqlx::query(
+async fn follows(tx: &mut Conn, agent: &str, token: &TokenRow) -> Result<Option<String>, FleetError> {
+    let known = db::query(
         "SELECT body, revoked_at, EXISTS (SELECT 1 FROM chains WHERE agent = id) AS delivered FROM agents WHERE id = $1",
     )
     .bind(agent)
@@ -126,8 +122,8 @@ async fn follows(
     .await
     .map_err(query("look for an agent"))?;
     if let Some(known) = known {
-        let read = || -> Result<(String, Option<i64>, bool), sqlx::Error> {
-            Ok((known.try_get("body")?, known.try_get("revoked_at")?, known.try_get("delivered")?))
+        let read = || -> Result<(String, Option<i64>, bool), db::Error> {
+            Ok((known.get("body")?, known.get("revoked_at")?, known.get("delivered")?))
         };
         let (body, revoked_at, delivered) = read().map_err(query("look for an agent"))?;
         if revoked_at.is_some() || body != token.body {
@@ -138,7 +134,7 @@ async fn follows(
     if token.name.is_empty() {
         return Ok(None);
     }
-    sqlx::query_scalar(
+    db::query_scalar(
         "SELECT id FROM agents WHERE body = $1 AND name = $2 AND revoked_at IS NULL AND last_seen IS NOT NULL
          ORDER BY last_seen DESC LIMIT 1",
     )
@@ -149,8 +145,8 @@ async fn follows(
     .map_err(|cause| query("look for an agent")(cause).into())
 }
 
-async fn is_confirmed(tx: &mut SqliteConnection, token: &Digest, agent: &str) -> Result<bool, StoreError> {
-    sqlx::query_scalar(
+async fn is_confirmed(tx: &mut Conn, token: &Digest, agent: &str) -> Result<bool, StoreError> {
+    db::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM enrolments_held WHERE token = $1 AND agent = $2 AND confirmed_at IS NOT NULL)",
     )
     .bind(token.as_bytes().as_slice())
@@ -161,13 +157,8 @@ async fn is_confirmed(tx: &mut SqliteConnection, token: &Digest, agent: &str) ->
 }
 
 /// One row a token, so that nobody without one can make rows. Another agent with the same token starts anew.
-async fn hold(
-    tx: &mut SqliteConnection,
-    token: &Digest,
-    agent: &str,
-    before: &str,
-) -> Result<(), StoreError> {
-    sqlx::query(
+async fn hold(tx: &mut Conn, token: &Digest, agent: &str, before: &str) -> Result<(), StoreError> {
+    db::query(
         "INSERT INTO enrolments_held (token, agent, replaces, since) VALUES ($1, $2, $3, $4)
          ON CONFLICT (token) DO UPDATE SET agent = excluded.agent, replaces = excluded.replaces,
             since = excluded.since, confirmed_at = NULL WHERE agent <> excluded.agent",
@@ -184,14 +175,14 @@ async fn hold(
 
 /// The agent's row, and the epoch that it must start: one that neither a batch nor a key has begun.
 async fn enter(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     from: &Applicant<'_>,
     (body, name): (&str, &str),
     issued: &Issued,
 ) -> Result<u64, FleetError> {
     let (agent, now) = (from.agent.to_string(), stored(clock::now()));
     // A revoked key never comes back, nor does one come to another body.
-    let epoch: Option<i64> = sqlx::query_scalar(
+    let epoch: Option<i64> = db::query_scalar(
         "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, cert_serial = excluded.cert_serial,
@@ -238,7 +229,7 @@ pub struct HeldRow {
 /// # Errors
 /// If the store fails.
 pub async fn held(store: &Store) -> Result<Vec<HeldRow>, StoreError> {
-    let rows = sqlx::query(
+    let rows = db::query(
         "SELECT h.agent, h.replaces, t.body, t.name, h.since, h.confirmed_at IS NOT NULL AS confirmed
          FROM enrolments_held h JOIN tokens t ON t.secret_hash = h.token
          WHERE t.used_at IS NULL AND t.expires_at > $1 ORDER BY h.since, h.agent",
@@ -247,14 +238,14 @@ pub async fn held(store: &Store) -> Result<Vec<HeldRow>, StoreError> {
     .fetch_all(store.reader())
     .await
     .map_err(query("list held enrolments"))?;
-    let row = |row: &sqlx::sqlite::SqliteRow| -> Result<HeldRow, sqlx::Error> {
+    let row = |row: &Row| -> Result<HeldRow, db::Error> {
         Ok(HeldRow {
-            agent: row.try_get("agent")?,
-            replaces: row.try_get("replaces")?,
-            body: row.try_get("body")?,
-            name: row.try_get("name")?,
-            since: from_stored(row.try_get("since")?),
-            confirmed: row.try_get("confirmed")?,
+            agent: row.get("agent")?,
+            replaces: row.get("replaces")?,
+            body: row.get("body")?,
+            name: row.get("name")?,
+            since: from_stored(row.get("since")?),
+            confirmed: row.get("confirmed")?,
             kind: HELD,
         })
     };
@@ -266,7 +257,7 @@ pub async fn held(store: &Store) -> Result<Vec<HeldRow>, StoreError> {
 /// # Errors
 /// If the store fails.
 pub async fn confirm(store: &Store, agent: AgentId) -> Result<bool, StoreError> {
-    sqlx::query("UPDATE enrolments_held SET confirmed_at = $2 WHERE agent = $1 AND confirmed_at IS NULL")
+    db::query("UPDATE enrolments_held SET confirmed_at = $2 WHERE agent = $1 AND confirmed_at IS NULL")
         .bind(agent.to_string())
         .bind(stored(clock::now()))
         .execute(store.writer())

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::store::db::{self, Row};
 use sekimori_wire::envelope::VerifyingKey;
 use sekimori_wire::id::AgentId;
 use sekimori_wire::keyring::KeyRing;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use crate::store::{Store, StoreError, query};
 
@@ -18,7 +17,7 @@ pub async fn of(store: &Store, agent: AgentId, first: &[u8]) -> Result<Option<Ke
     let ring = VerifyingKey::from_bytes(first).map(KeyRing::new).filter(|ring| ring.agent() == agent);
     let Some(mut ring) = ring else { return Ok(None) };
     let rows =
-        sqlx::query("SELECT from_epoch, key, voucher FROM agent_keys WHERE agent = $1 ORDER BY from_epoch")
+        db::query("SELECT from_epoch, key, voucher FROM agent_keys WHERE agent = $1 ORDER BY from_epoch")
             .bind(agent.to_string())
             .fetch_all(store.reader())
             .await
@@ -36,7 +35,7 @@ pub async fn of(store: &Store, agent: AgentId, first: &[u8]) -> Result<Option<Ke
 /// # Errors
 /// If the store fails.
 pub async fn all(store: &Store) -> Result<HashMap<String, KeyRing>, StoreError> {
-    let rows = sqlx::query(
+    let rows = db::query(
         "SELECT a.id, a.signing_key, k.from_epoch, k.key, k.voucher FROM agents a
          LEFT JOIN agent_keys k ON k.agent = a.id ORDER BY a.id, k.from_epoch",
     )
@@ -45,9 +44,9 @@ pub async fn all(store: &Store) -> Result<HashMap<String, KeyRing>, StoreError> 
     .map_err(query("read the keys of the agents"))?;
     let mut rings = HashMap::<String, KeyRing>::new();
     for row in &rows {
-        let of = |row: &SqliteRow| -> Result<(String, Vec<u8>, bool), sqlx::Error> {
-            let later = row.try_get::<Option<i64>, _>("from_epoch")?.is_some();
-            Ok((row.try_get("id")?, row.try_get("signing_key")?, later))
+        let of = |row: &Row| -> Result<(String, Vec<u8>, bool), db::Error> {
+            let later = row.get::<Option<i64>>("from_epoch")?.is_some();
+            Ok((row.get("id")?, row.get("signing_key")?, later))
         };
         let (id, first, later) = of(row).map_err(query("read the keys of the agents"))?;
         let first = VerifyingKey::from_bytes(&first).filter(|key| key.id().to_string() == id);
@@ -61,9 +60,9 @@ pub async fn all(store: &Store) -> Result<HashMap<String, KeyRing>, StoreError> 
     Ok(rings)
 }
 
-fn add(ring: &mut KeyRing, row: &SqliteRow) -> Result<bool, sqlx::Error> {
-    let from = u64::try_from(row.try_get::<i64, _>("from_epoch")?).unwrap_or_default();
-    let key: Vec<u8> = row.try_get("key")?;
-    let voucher: Vec<u8> = row.try_get("voucher")?;
+fn add(ring: &mut KeyRing, row: &Row) -> Result<bool, db::Error> {
+    let from = u64::try_from(row.get::<i64>("from_epoch")?).unwrap_or_default();
+    let key: Vec<u8> = row.get("key")?;
+    let voucher: Vec<u8> = row.get("voucher")?;
     Ok(VerifyingKey::from_bytes(&key).is_some_and(|key| ring.vouch(from, key, &voucher).is_ok()))
 }

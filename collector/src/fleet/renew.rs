@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::store::db;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
@@ -73,7 +74,7 @@ pub async fn gate(
 }
 
 async fn note(store: &Store, agent: AgentId, trust: &str) -> Result<(), crate::store::StoreError> {
-    sqlx::query("UPDATE agents SET trust = $2 WHERE id = $1 AND trust <> $2")
+    db::query("UPDATE agents SET trust = $2 WHERE id = $1 AND trust <> $2")
         .bind(agent.to_string())
         .bind(trust)
         .execute(store.writer())
@@ -159,8 +160,8 @@ async fn write(
     issued: &Issued,
 ) -> Result<(), FleetError> {
     let (agent, now) = (agent.to_string(), stored(clock::now()));
-    let mut tx = store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
-    let renewed = sqlx::query(
+    let mut tx = store.begin().await?;
+    let renewed = db::query(
         "UPDATE agents SET cert_serial = $2, cert_expires_at = $3, certified_at = $4
          WHERE id = $1 AND revoked_at IS NULL",
     )
@@ -176,7 +177,7 @@ async fn write(
     }
     if let Some(next) = next {
         let key = next.key.as_bytes().as_slice();
-        let used: i64 = sqlx::query_scalar("SELECT coalesce(max(epoch), 0) FROM chains WHERE agent = $1")
+        let used: i64 = db::query_scalar("SELECT coalesce(max(epoch), 0) FROM chains WHERE agent = $1")
             .bind(&agent)
             .fetch_one(&mut *tx)
             .await
@@ -184,13 +185,13 @@ async fn write(
         if next.from_epoch <= used {
             return Err(FleetError::Epoch { used });
         }
-        sqlx::query("DELETE FROM agent_keys WHERE agent = $1 AND key = $2")
+        db::query("DELETE FROM agent_keys WHERE agent = $1 AND key = $2")
             .bind(&agent)
             .bind(key)
             .execute(&mut *tx)
             .await
             .map_err(query("replace a key"))?;
-        let taken: bool = sqlx::query_scalar(
+        let taken: bool = db::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM agents WHERE signing_key = $1) OR EXISTS (SELECT 1 FROM agent_keys WHERE key = $1)",
         )
         .bind(key)
@@ -200,7 +201,7 @@ async fn write(
         if taken {
             return Err(FleetError::Taken);
         }
-        sqlx::query(
+        db::query(
             "INSERT INTO agent_keys (agent, from_epoch, key, voucher, since) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(&agent)
@@ -212,6 +213,6 @@ async fn write(
         .await
         .map_err(query("add a key"))?;
     }
-    tx.commit().await.map_err(query("commit"))?;
+    tx.commit().await?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::store::db;
 use sekimori_wire::envelope::SigningKey;
 use sekimori_wire::time::Timestamp;
 
@@ -184,7 +185,7 @@ fn sync_parent(path: &Path) -> Result<(), SwapError> {
 }
 
 /// An agent that does not yet go by what the collector would give now.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, db::FromRow)]
 pub struct Behind {
     /// Identity.
     pub id: String,
@@ -199,7 +200,7 @@ pub struct Behind {
 /// # Errors
 /// If the store fails.
 pub async fn behind(store: &Store, trust: &str) -> Result<Vec<Behind>, StoreError> {
-    sqlx::query_as(
+    db::query_as(
         "SELECT id, name, body FROM agents WHERE revoked_at IS NULL AND trust <> $1 ORDER BY body, name, id",
     )
     .bind(trust)

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::store::db;
 use sekimori_wire::id::{AgentId, BodyCode};
 use sekimori_wire::keyring::KeyRing;
-use sqlx::Row as _;
 
 use crate::fleet::keys;
 use crate::store::{Store, StoreError, query};
@@ -25,14 +25,14 @@ pub struct Registered {
 /// # Errors
 /// If the store fails.
 pub async fn look_up(store: &Store, agent: AgentId) -> Result<Option<Registered>, StoreError> {
-    let row = sqlx::query("SELECT body, signing_key FROM agents WHERE id = $1 AND revoked_at IS NULL")
+    let row = db::query("SELECT body, signing_key FROM agents WHERE id = $1 AND revoked_at IS NULL")
         .bind(agent.to_string())
         .fetch_optional(store.reader())
         .await
         .map_err(query("look up an agent"))?;
     let Some(row) = row else { return Ok(None) };
-    let body: String = row.try_get("body").map_err(query("look up an agent"))?;
-    let key: Vec<u8> = row.try_get("signing_key").map_err(query("look up an agent"))?;
+    let body: String = row.get("body").map_err(query("look up an agent"))?;
+    let key: Vec<u8> = row.get("signing_key").map_err(query("look up an agent"))?;
     let keys = keys::of(store, agent, &key).await?;
     Ok(body.parse().ok().zip(keys).map(|(body, keys)| Registered { agent, body, keys: Arc::new(keys) }))
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::store::db;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt as _, Full};
@@ -400,7 +401,7 @@ async fn a_stranger_gets_a_tls_alert_and_is_counted() {
     let store = Store::open_read_only(&path).await.unwrap();
     assert_eq!(status::read(&store).await.unwrap().counters.get("tls.failed"), Some(&2));
     let peers: Vec<(String, String, i64)> =
-        sqlx::query_as("SELECT peer, kind, count FROM rejections").fetch_all(store.reader()).await.unwrap();
+        db::query_as("SELECT peer, kind, count FROM rejections").fetch_all(store.reader()).await.unwrap();
     assert_eq!(peers, [("127.0.0.1".to_owned(), "tls".to_owned(), 2)]);
 }
 
@@ -426,7 +427,7 @@ async fn verify_names_the_first_batch_that_is_not_good() {
         ("DELETE FROM batches WHERE seq = 1", format!("agent {id} lane 0 epoch 1 batch 2: ")),
     ] {
         let store = Store::open(&path).await.unwrap();
-        sqlx::query(statement).execute(store.writer()).await.unwrap();
+        db::query(statement).execute(store.writer()).await.unwrap();
         let bad = verify::store(&store).await.unwrap().bad.unwrap();
         assert!(bad.starts_with(&expected), "{statement}: {bad}");
         store.close().await;

@@ -1,7 +1,7 @@
 //! Users and their sessions.
 
+use crate::store::db::{self, FromRow};
 use sekimori_wire::time::Timestamp;
-use sqlx::FromRow;
 
 use super::{Store, StoreError, query};
 use crate::auth::role::Role;
@@ -45,8 +45,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let failed = "write an account";
-        let mut transaction = self.writer().begin().await.map_err(query(failed))?;
-        sqlx::query(
+        let mut transaction = self.begin().await?;
+        db::query(
             "INSERT INTO users (name, password_hash, role, created_at) VALUES ($1, $2, $3, $4)
              ON CONFLICT (name) DO UPDATE SET password_hash = $2, role = $3, disabled = 0",
         )
@@ -57,12 +57,12 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(query(failed))?;
-        sqlx::query("DELETE FROM sessions WHERE user = $1")
+        db::query("DELETE FROM sessions WHERE \"user\" = $1")
             .bind(name.as_str())
             .execute(&mut *transaction)
             .await
             .map_err(query(failed))?;
-        transaction.commit().await.map_err(query(failed))
+        transaction.commit().await
     }
 
     /// Every account, by name.
@@ -71,7 +71,7 @@ impl Store {
     /// If the store fails.
     pub async fn users(&self) -> Result<Vec<Account>, StoreError> {
         let rows: Vec<UserRow> =
-            sqlx::query_as("SELECT name, role, password_hash, created_at, disabled FROM users ORDER BY name")
+            db::query_as("SELECT name, role, password_hash, created_at, disabled FROM users ORDER BY name")
                 .fetch_all(self.reader())
                 .await
                 .map_err(query("list accounts"))?;
@@ -90,7 +90,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn credentials(&self, name: &str) -> Result<Option<Credentials>, StoreError> {
-        let row: Option<UserRow> = sqlx::query_as(
+        let row: Option<UserRow> = db::query_as(
             "SELECT name, role, password_hash, created_at, disabled FROM users WHERE name = $1 AND disabled = 0",
         )
         .bind(name)
@@ -114,30 +114,30 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let failed = "start a session";
-        let mut transaction = self.writer().begin().await.map_err(query(failed))?;
-        sqlx::query("DELETE FROM sessions WHERE created_at <= $1 OR used_at <= $2")
+        let mut transaction = self.begin().await?;
+        db::query("DELETE FROM sessions WHERE created_at <= $1 OR used_at <= $2")
             .bind(stored(now.minus(AGE_MAX)))
             .bind(stored(now.minus(IDLE_MAX)))
             .execute(&mut *transaction)
             .await
             .map_err(query(failed))?;
-        sqlx::query(
-            "DELETE FROM sessions WHERE user = $1 AND token_hash NOT IN
-             (SELECT token_hash FROM sessions WHERE user = $1 ORDER BY used_at DESC LIMIT $2)",
+        db::query(
+            "DELETE FROM sessions WHERE \"user\" = $1 AND token_hash NOT IN
+             (SELECT token_hash FROM sessions WHERE \"user\" = $1 ORDER BY used_at DESC LIMIT $2)",
         )
         .bind(user.name.as_str())
         .bind(SESSIONS_PER_USER_MAX - 1)
         .execute(&mut *transaction)
         .await
         .map_err(query(failed))?;
-        sqlx::query("INSERT INTO sessions (token_hash, user, created_at, used_at) VALUES ($1, $2, $3, $3)")
+        db::query("INSERT INTO sessions (token_hash, \"user\", created_at, used_at) VALUES ($1, $2, $3, $3)")
             .bind(token.digest().as_bytes().as_slice())
             .bind(user.name.as_str())
             .bind(stored(now))
             .execute(&mut *transaction)
             .await
             .map_err(query(failed))?;
-        transaction.commit().await.map_err(query(failed))
+        transaction.commit().await
     }
 
     /// Whose session this is, if it is alive. A person's use of it (`touch`) keeps it from idling out; what the page
@@ -152,7 +152,7 @@ impl Store {
         touch: Touch,
     ) -> Result<Option<User>, StoreError> {
         let digest = token.digest();
-        let row: Option<(String, String, i64, i64)> = sqlx::query_as(
+        let row: Option<(String, String, i64, i64)> = db::query_as(
             "SELECT users.name, users.role, sessions.created_at, sessions.used_at FROM sessions
              JOIN users ON users.name = sessions.user WHERE token_hash = $1 AND users.disabled = 0",
         )
@@ -167,7 +167,7 @@ impl Store {
             return Ok(None);
         };
         if touch == Touch::ByPerson && now.since(used_at) >= TOUCH_EVERY {
-            sqlx::query("UPDATE sessions SET used_at = $2 WHERE token_hash = $1")
+            db::query("UPDATE sessions SET used_at = $2 WHERE token_hash = $1")
                 .bind(digest.as_bytes().as_slice())
                 .bind(stored(now))
                 .execute(self.writer())
@@ -182,7 +182,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn end_session(&self, token: &SessionToken) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM sessions WHERE token_hash = $1")
+        db::query("DELETE FROM sessions WHERE token_hash = $1")
             .bind(token.digest().as_bytes().as_slice())
             .execute(self.writer())
             .await
@@ -264,7 +264,7 @@ mod tests {
             store.start_session(&SessionToken::generate().unwrap(), &user, later).await.unwrap();
         }
         let count: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM sessions").fetch_one(store.reader()).await.unwrap();
+            db::query_scalar("SELECT count(*) FROM sessions").fetch_one(store.reader()).await.unwrap();
         assert_eq!(count, SESSIONS_PER_USER_MAX);
         assert!(store.session(&first, at, Touch::ByPage).await.unwrap().is_none());
     }

@@ -1,5 +1,6 @@
 //! Somebody takes an incident: `detected` → `received`.
 
+use crate::store::db;
 use sekimori_wire::time::Timestamp;
 
 use super::{Store, StoreError, query};
@@ -32,8 +33,8 @@ impl Store {
     ) -> Result<Acknowledged, StoreError> {
         let failed = "acknowledge an incident";
         let (from, to) = (IncidentState::Detected, IncidentState::Received);
-        let mut transaction = self.writer().begin().await.map_err(query(failed))?;
-        let updated = sqlx::query(
+        let mut transaction = self.begin_changing().await?;
+        let updated = db::query(
             "UPDATE incidents SET state = $1, version = version + 1, updated_at = $2
              WHERE id = $3 AND version = $4 AND state = $5",
         )
@@ -46,7 +47,7 @@ impl Store {
         .await
         .map_err(query(failed))?;
         if updated.rows_affected() == 0 {
-            let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM incidents WHERE id = $1)")
+            let exists: bool = db::query_scalar("SELECT EXISTS (SELECT 1 FROM incidents WHERE id = $1)")
                 .bind(incident)
                 .fetch_one(&mut *transaction)
                 .await
@@ -57,7 +58,7 @@ impl Store {
             "actor": by.name, "role": by.role.as_str(), "from": from.as_str(), "to": to.as_str(),
             "version": version.saturating_add(1),
         });
-        let change: i64 = sqlx::query_scalar(
+        let change: i64 = db::query_scalar(
             "INSERT INTO incident_changes (at, incident, kind, json) VALUES ($1, $2, 'acknowledged', $3) RETURNING seq",
         )
         .bind(stored(now))
@@ -66,7 +67,7 @@ impl Store {
         .fetch_one(&mut *transaction)
         .await
         .map_err(query(failed))?;
-        transaction.commit().await.map_err(query(failed))?;
+        transaction.commit().await?;
         self.announce(change);
         Ok(Acknowledged::Done)
     }

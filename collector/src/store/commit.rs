@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::store::db::{self, Conn, Row};
 use sekimori_wire::ack::RefusalKind;
 use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::envelope::{Envelope, Verified};
@@ -9,7 +10,6 @@ use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use sekimori_wire::record::{Gap, Health, Record, Summary};
 use sekimori_wire::time::Timestamp;
 use serde_json::json;
-use sqlx::{Row as _, SqliteConnection};
 
 use super::{StoreError, finding, incident, query};
 use crate::clock::stored;
@@ -76,7 +76,7 @@ pub struct Origin {
 /// # Errors
 /// If the store fails; nothing may then be kept.
 pub async fn submission(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     submission: Submission,
 ) -> Result<Outcome, StoreError> {
@@ -124,7 +124,7 @@ pub async fn submission(
         good = true;
         answered = place.epoch;
     }
-    sqlx::query("UPDATE agents SET last_seen = $2 WHERE id = $1")
+    db::query("UPDATE agents SET last_seen = $2 WHERE id = $1")
         .bind(&agent)
         .bind(stored(ledger.now))
         .execute(&mut *tx)
@@ -141,8 +141,8 @@ struct Chain<'a> {
 
 impl Chain<'_> {
     /// The end of the chain in force.
-    async fn read_head(&self, tx: &mut SqliteConnection) -> Result<Head, StoreError> {
-        let row = sqlx::query("SELECT epoch, through, head FROM chains WHERE agent = $1 AND lane = $2")
+    async fn read_head(&self, tx: &mut Conn) -> Result<Head, StoreError> {
+        let row = db::query("SELECT epoch, through, head FROM chains WHERE agent = $1 AND lane = $2")
             .bind(self.agent)
             .bind(self.lane.number())
             .fetch_optional(tx)
@@ -152,11 +152,11 @@ impl Chain<'_> {
     }
 
     /// The last batch stored of a chain: that in force, a future one (nothing), or one that was given up.
-    async fn end_of(&self, tx: &mut SqliteConnection, epoch: u64, head: Head) -> Result<Head, StoreError> {
+    async fn end_of(&self, tx: &mut Conn, epoch: u64, head: Head) -> Result<Head, StoreError> {
         if epoch == head.epoch {
             return Ok(head);
         }
-        let row = sqlx::query(
+        let row = db::query(
             "SELECT epoch, seq AS through, digest AS head FROM batches
              WHERE agent = $1 AND lane = $2 AND epoch = $3 ORDER BY seq DESC LIMIT 1",
         )
@@ -172,12 +172,8 @@ impl Chain<'_> {
     }
 
     /// The digest of the batch that is stored there.
-    async fn read_digest(
-        &self,
-        tx: &mut SqliteConnection,
-        place: &Place,
-    ) -> Result<Option<Digest>, StoreError> {
-        let bytes: Option<Vec<u8>> = sqlx::query_scalar(
+    async fn read_digest(&self, tx: &mut Conn, place: &Place) -> Result<Option<Digest>, StoreError> {
+        let bytes: Option<Vec<u8>> = db::query_scalar(
             "SELECT digest FROM batches WHERE agent = $1 AND lane = $2 AND epoch = $3 AND seq = $4",
         )
         .bind(self.agent)
@@ -191,16 +187,16 @@ impl Chain<'_> {
     }
 }
 
-fn head_of(row: &sqlx::sqlite::SqliteRow) -> Result<Head, sqlx::Error> {
+fn head_of(row: &Row) -> Result<Head, db::Error> {
     Ok(Head {
-        epoch: u64::try_from(row.try_get::<i64, _>("epoch")?).unwrap_or_default(),
-        through: u64::try_from(row.try_get::<i64, _>("through")?).unwrap_or_default(),
-        digest: Digest::from_bytes(&row.try_get::<Vec<u8>, _>("head")?).unwrap_or_default(),
+        epoch: u64::try_from(row.get::<i64>("epoch")?).unwrap_or_default(),
+        through: u64::try_from(row.get::<i64>("through")?).unwrap_or_default(),
+        digest: Digest::from_bytes(&row.get::<Vec<u8>>("head")?).unwrap_or_default(),
     })
 }
 
 async fn store_batch(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     from: &Registered,
     received: Received,
@@ -210,7 +206,7 @@ async fn store_batch(
     let batch = batch.into_inner();
     let agent = batch.agent.to_string();
     let was_told = was_told(tx, from, &batch).await?;
-    sqlx::query(
+    db::query(
         "INSERT INTO batches (agent, lane, epoch, seq, digest, prev, sealed_at, received_at, mode, envelope)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
@@ -227,7 +223,7 @@ async fn store_batch(
     .execute(&mut *tx)
     .await
     .map_err(query("store a batch"))?;
-    sqlx::query(
+    db::query(
         "INSERT INTO chains (agent, lane, epoch, through, head, sealed_at, mode) VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (agent, lane) DO UPDATE SET epoch = excluded.epoch, through = excluded.through,
             head = excluded.head, sealed_at = excluded.sealed_at, mode = excluded.mode",
@@ -242,7 +238,7 @@ async fn store_batch(
     .execute(&mut *tx)
     .await
     .map_err(query("move the head of a chain"))?;
-    sqlx::query("UPDATE agents SET version = $2, sealed_ahead = $3 WHERE id = $1")
+    db::query("UPDATE agents SET version = $2, sealed_ahead = $3 WHERE id = $1")
         .bind(&agent)
         .bind(batch.version.to_string())
         .bind(stored(batch.sealed_at).saturating_sub(stored(ledger.now)))
@@ -259,8 +255,8 @@ async fn store_batch(
 
 /// Whether a batch of another epoch told the same: what lay behind damage on an agent's disk is sealed again, and may
 /// have arrived before.
-async fn was_told(tx: &mut SqliteConnection, from: &Registered, batch: &Batch) -> Result<bool, StoreError> {
-    let others: Vec<Vec<u8>> = sqlx::query_scalar(
+async fn was_told(tx: &mut Conn, from: &Registered, batch: &Batch) -> Result<bool, StoreError> {
+    let others: Vec<Vec<u8>> = db::query_scalar(
         "SELECT envelope FROM batches WHERE agent = $1 AND lane = $2 AND sealed_at = $3 AND epoch <> $4",
     )
     .bind(batch.agent.to_string())
@@ -284,7 +280,7 @@ const fn mode_name(mode: Mode) -> &'static str {
 
 /// Everything that a batch tells.
 async fn store_records(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     from: &Registered,
     batch: Batch,
@@ -307,7 +303,7 @@ async fn store_records(
 }
 
 async fn store_record(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     origin: &Origin,
     record: Record,
@@ -327,14 +323,10 @@ async fn store_record(
     }
 }
 
-async fn store_summary(
-    tx: &mut SqliteConnection,
-    origin: &Origin,
-    mut summary: Summary,
-) -> Result<(), StoreError> {
+async fn store_summary(tx: &mut Conn, origin: &Origin, mut summary: Summary) -> Result<(), StoreError> {
     let flows = std::mem::take(&mut summary.flows);
-    sqlx::query(
-        "INSERT INTO summaries (body, agent, start, end, packets, bytes, flows_ended, flows_omitted, json)
+    db::query(
+        "INSERT INTO summaries (body, agent, start, \"end\", packets, bytes, flows_ended, flows_omitted, json)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(origin.body.as_str())
@@ -350,9 +342,9 @@ async fn store_summary(
     .await
     .map_err(query("store a summary"))?;
     for flow in &flows {
-        sqlx::query(
+        db::query(
             "INSERT INTO flows (body, community_id, originator, originator_port, responder, responder_port,
-                protocol, start, end, originator_packets, originator_bytes, responder_packets,
+                protocol, start, \"end\", originator_packets, originator_bytes, responder_packets,
                 responder_bytes, state, application, server_name, ja4, segment, agent)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         )
@@ -383,12 +375,12 @@ async fn store_summary(
 }
 
 async fn store_health(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &Ledger,
     origin: &Origin,
     health: &Health,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE agents SET health_at = $2, health_json = $3, health_received_at = $4 WHERE id = $1")
+    db::query("UPDATE agents SET health_at = $2, health_json = $3, health_received_at = $4 WHERE id = $1")
         .bind(&origin.agent)
         .bind(stored(health.at))
         .bind(json_text(health))
@@ -399,25 +391,23 @@ async fn store_health(
         .map_err(query("store an agent's health"))
 }
 
-async fn store_gap(tx: &mut SqliteConnection, origin: &Origin, gap: &Gap) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO gaps (agent, start, end, reason, records, bytes) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(&origin.agent)
-    .bind(stored(gap.from))
-    .bind(stored(gap.until))
-    .bind(gap.reason.as_str())
-    .bind(integer(gap.records))
-    .bind(integer(gap.bytes))
-    .execute(tx)
-    .await
-    .map(drop)
-    .map_err(query("store a gap"))
+async fn store_gap(tx: &mut Conn, origin: &Origin, gap: &Gap) -> Result<(), StoreError> {
+    db::query("INSERT INTO gaps (agent, start, \"end\", reason, records, bytes) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(&origin.agent)
+        .bind(stored(gap.from))
+        .bind(stored(gap.until))
+        .bind(gap.reason.as_str())
+        .bind(integer(gap.records))
+        .bind(integer(gap.bytes))
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(query("store a gap"))
 }
 
 /// Another history of an agent exists: somebody copied its state, or tampers with it.
 async fn tampered(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     (from, lane): (&Registered, Lane),
     place: &Place,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use crate::store::db::{self, Conn};
 use sekimori_wire::exception::Exceptions;
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use serde_json::Value;
-use sqlx::SqliteConnection;
 
 use super::view::{FindingView, IncidentView};
 use super::{Store, StoreError, query};
@@ -76,10 +76,10 @@ impl Store {
     /// If the store fails.
     pub async fn put_exceptions(&self, exceptions: &Exceptions, now: Timestamp) -> Result<(), StoreError> {
         let failed = "write the exceptions in force";
-        let mut tx = self.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query(failed))?;
-        sqlx::query("DELETE FROM exceptions").execute(&mut *tx).await.map_err(query(failed))?;
+        let mut tx = self.begin().await?;
+        db::query("DELETE FROM exceptions").execute(&mut *tx).await.map_err(query(failed))?;
         for (place, one) in (0_i64..).zip(exceptions.iter()) {
-            sqlx::query(
+            db::query(
                 "INSERT INTO exceptions (id, place, owner, reason, created, expires, scope_json)
                  VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
@@ -95,7 +95,7 @@ impl Store {
             .map_err(query(failed))?;
         }
         put_read(&mut tx, None, now).await?;
-        tx.commit().await.map_err(query(failed))
+        tx.commit().await
     }
 
     /// Writes down why the files could not be used.
@@ -103,8 +103,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn put_exceptions_error(&self, error: &str, now: Timestamp) -> Result<(), StoreError> {
-        let mut writer = self.writer().acquire().await.map_err(query("write why exceptions are refused"))?;
-        put_read(&mut writer, Some(BoundedText::<ERROR_BYTES_MAX>::new(error).as_str()), now).await
+        let mut tx = self.begin().await?;
+        put_read(&mut tx, Some(BoundedText::<ERROR_BYTES_MAX>::new(error).as_str()), now).await?;
+        tx.commit().await
     }
 
     /// Those in force, in order, with what they cover.
@@ -112,7 +113,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn exceptions(&self) -> Result<Vec<ExceptionView>, StoreError> {
-        let rows: Vec<ExceptionRow> = sqlx::query_as(
+        let rows: Vec<ExceptionRow> = db::query_as(
             "SELECT e.id, e.owner, e.reason, e.created, e.expires, e.scope_json,
                 (SELECT count(*) FROM findings f WHERE f.excepted_by = e.id AND f.excepted_source = 'collector'),
                 (SELECT max(f.end) FROM findings f WHERE f.excepted_by = e.id AND f.excepted_source = 'collector')
@@ -140,7 +141,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn unknown_exceptions(&self) -> Result<Vec<UnknownView>, StoreError> {
-        let rows: Vec<(String, String, String, i64, i64)> = sqlx::query_as(
+        let rows: Vec<(String, String, String, i64, i64)> = db::query_as(
             "SELECT f.excepted_by, f.agent, coalesce(g.name, ''), count(*), max(f.end) AS last
              FROM findings f LEFT JOIN agents g ON g.id = f.agent
              WHERE f.excepted_by IS NOT NULL AND f.excepted_source = 'agent'
@@ -165,7 +166,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn exceptions_read(&self) -> Result<Option<ReadView>, StoreError> {
-        let row: Option<(i64, Option<String>)> = sqlx::query_as("SELECT at, error FROM exceptions_read")
+        let row: Option<(i64, Option<String>)> = db::query_as("SELECT at, error FROM exceptions_read")
             .fetch_optional(self.reader())
             .await
             .map_err(query("read how exceptions were read"))?;
@@ -177,7 +178,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn excepted_findings(&self) -> Result<Vec<FindingView>, StoreError> {
-        let rows = sqlx::query_as(
+        let rows = db::query_as(
             "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
              WHERE f.excepted_by IS NOT NULL ORDER BY f.end DESC, f.n DESC LIMIT $1",
         )
@@ -194,7 +195,7 @@ impl Store {
     /// If the store fails.
     pub async fn excepted_beside(&self, incident: &IncidentView) -> Result<Vec<FindingView>, StoreError> {
         // Both ends by their own index first: an OR would go through all that was excepted since.
-        let rows = sqlx::query_as(
+        let rows = db::query_as(
             "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
              WHERE f.n IN (SELECT n FROM findings
                     WHERE excepted_by IS NOT NULL AND originator = $1 AND end >= $4 AND time <= $3
@@ -215,8 +216,8 @@ impl Store {
     }
 }
 
-async fn put_read(tx: &mut SqliteConnection, error: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
-    sqlx::query(
+async fn put_read(tx: &mut Conn, error: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
+    db::query(
         "INSERT INTO exceptions_read (one, at, error) VALUES (1, $1, $2)
          ON CONFLICT (one) DO UPDATE SET at = excluded.at, error = excluded.error",
     )
@@ -232,17 +233,15 @@ async fn put_read(tx: &mut SqliteConnection, error: Option<&str>, now: Timestamp
 ///
 /// # Errors
 /// If the store fails.
-pub async fn mark(tx: &mut SqliteConnection, n: i64, ruling: &Ruling) -> Result<(), StoreError> {
+pub async fn mark(tx: &mut Conn, n: i64, ruling: &Ruling) -> Result<(), StoreError> {
     let excepted = ruling.excepted();
-    sqlx::query(
-        "UPDATE findings SET excepted_by = $2, excepted_source = $3, exception_json = $4 WHERE n = $1",
-    )
-    .bind(n)
-    .bind(excepted.map(|(id, _)| id))
-    .bind(excepted.map(|(_, source)| source.as_str()))
-    .bind(ruling.note().map(Value::to_string))
-    .execute(tx)
-    .await
-    .map(drop)
-    .map_err(query("mark a finding with its exception"))
+    db::query("UPDATE findings SET excepted_by = $2, excepted_source = $3, exception_json = $4 WHERE n = $1")
+        .bind(n)
+        .bind(excepted.map(|(id, _)| id))
+        .bind(excepted.map(|(_, source)| source.as_str()))
+        .bind(ruling.note().map(Value::to_string))
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(query("mark a finding with its exception"))
 }

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
+use crate::store::db::{self, Conn, Row};
 use sekimori_wire::finding::Severity;
 use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
 use serde_json::json;
-use sqlx::{Row as _, SqliteConnection};
 
 use super::commit::Ledger;
 use super::incident::{self, Ending};
@@ -44,7 +44,7 @@ pub async fn warn(
     ledger: &mut Ledger,
     own: &[(&'static str, Timestamp)],
 ) -> Result<usize, StoreError> {
-    let mut tx = store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
+    let mut tx = store.begin_changing().await?;
     let mut all = agents(&mut tx).await?;
     all.extend(own.iter().map(|(what, expires_at)| Certificate {
         owner: (*what).to_owned(),
@@ -64,11 +64,11 @@ pub async fn warn(
     for (name, count) in &ledger.counters {
         super::writer::add_counter(&mut tx, name, *count).await?;
     }
-    let last: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
+    let last: i64 = db::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
         .fetch_one(&mut *tx)
         .await
         .map_err(query("read the last change"))?;
-    tx.commit().await.map_err(query("commit"))?;
+    tx.commit().await?;
     store.announce(last);
     Ok(raised)
 }
@@ -80,9 +80,9 @@ fn threshold(expires_at: Timestamp, life: Duration, now: Timestamp) -> Option<u3
     THRESHOLDS.into_iter().rfind(|days| left <= scaled(*days)).filter(|days| *days > 0 || expires_at <= now)
 }
 
-async fn agents(tx: &mut SqliteConnection) -> Result<Vec<Certificate>, StoreError> {
+async fn agents(tx: &mut Conn) -> Result<Vec<Certificate>, StoreError> {
     // A replay that has ended renews nothing and misses nothing.
-    let rows = sqlx::query(
+    let rows = db::query(
         "SELECT g.id, g.name, g.body, g.cert_expires_at, coalesce(g.certified_at, g.enrolled_at) AS since FROM agents g
          WHERE g.revoked_at IS NULL AND NOT EXISTS
             (SELECT 1 FROM chains c WHERE c.agent = g.id AND c.lane = 0 AND c.mode = 'replay')",
@@ -90,26 +90,26 @@ async fn agents(tx: &mut SqliteConnection) -> Result<Vec<Certificate>, StoreErro
     .fetch_all(tx)
     .await
     .map_err(query("read the ends of certificates"))?;
-    let certificate = |row: &sqlx::sqlite::SqliteRow| -> Result<Certificate, sqlx::Error> {
-        let expires_at = from_stored(row.try_get("cert_expires_at")?);
+    let certificate = |row: &Row| -> Result<Certificate, db::Error> {
+        let expires_at = from_stored(row.get("cert_expires_at")?);
         Ok(Certificate {
-            owner: row.try_get("id")?,
-            name: row.try_get("name")?,
-            body: row.try_get::<String, _>("body")?.parse().ok(),
+            owner: row.get("id")?,
+            name: row.get("name")?,
+            body: row.get::<String>("body")?.parse().ok(),
             expires_at,
-            life: expires_at.since(from_stored(row.try_get("since")?)),
+            life: expires_at.since(from_stored(row.get("since")?)),
         })
     };
     rows.iter().map(certificate).collect::<Result<_, _>>().map_err(query("read the ends of certificates"))
 }
 
 async fn is_new(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     certificate: &Certificate,
     days: u32,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    sqlx::query(
+    db::query(
         "INSERT INTO certificate_warnings (owner, expires_at, threshold_days, at) VALUES ($1, $2, $3, $4)
          ON CONFLICT DO NOTHING",
     )
@@ -124,7 +124,7 @@ async fn is_new(
 }
 
 async fn raise(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     certificate: &Certificate,
     days: u32,

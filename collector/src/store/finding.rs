@@ -1,8 +1,8 @@
 //! Findings and endpoint alerts: the highest revision of each, linked to its incident.
 
+use crate::store::db::{self, Conn};
 use sekimori_wire::alert::{AlertClass, EndpointAlert};
 use sekimori_wire::finding::Finding;
-use sqlx::{Row as _, SqliteConnection};
 
 use super::commit::{Ledger, Origin, json_text};
 use super::{StoreError, exception, incident, query};
@@ -22,7 +22,7 @@ struct Earlier {
 /// # Errors
 /// If the store fails.
 pub async fn store(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     origin: &Origin,
     mut finding: Finding,
@@ -34,7 +34,7 @@ pub async fn store(
     finding.body = Some(origin.body);
     let id = finding.id.to_string();
     let row =
-        sqlx::query("SELECT n, revision, incident, excepted_by FROM findings WHERE body = $1 AND id = $2")
+        db::query("SELECT n, revision, incident, excepted_by FROM findings WHERE body = $1 AND id = $2")
             .bind(origin.body.as_str())
             .bind(&id)
             .fetch_optional(&mut *tx)
@@ -44,14 +44,14 @@ pub async fn store(
         None => None,
         Some(row) => {
             let read = query("look up a finding");
-            if row.try_get::<i64, _>("revision").map_err(read)? >= i64::from(finding.revision) {
+            if row.get::<i64>("revision").map_err(read)? >= i64::from(finding.revision) {
                 ledger.count("findings_repeated");
                 return Ok(());
             }
             Some(Earlier {
-                n: row.try_get("n").map_err(query("look up a finding"))?,
-                incident: row.try_get("incident").map_err(query("look up a finding"))?,
-                excepted_by: row.try_get("excepted_by").map_err(query("look up a finding"))?,
+                n: row.get("n").map_err(query("look up a finding"))?,
+                incident: row.get("incident").map_err(query("look up a finding"))?,
+                excepted_by: row.get("excepted_by").map_err(query("look up a finding"))?,
             })
         }
     };
@@ -96,18 +96,13 @@ fn count(ledger: &mut Ledger, ruling: &Ruling, was_excepted: bool) {
     }
 }
 
-async fn write(
-    tx: &mut SqliteConnection,
-    origin: &Origin,
-    finding: &Finding,
-    id: &str,
-) -> Result<i64, StoreError> {
-    sqlx::query_scalar(
-        "INSERT INTO findings (id, body, revision, time, end, category, severity, originator, responder, json,
+async fn write(tx: &mut Conn, origin: &Origin, finding: &Finding, id: &str) -> Result<i64, StoreError> {
+    db::query_scalar(
+        "INSERT INTO findings (id, body, revision, time, \"end\", category, severity, originator, responder, json,
             agent, lane, epoch, seq, mode)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
          ON CONFLICT (body, id) DO UPDATE SET revision = excluded.revision, time = excluded.time,
-            end = excluded.end, category = excluded.category, severity = excluded.severity,
+            \"end\" = excluded.\"end\", category = excluded.category, severity = excluded.severity,
             originator = excluded.originator, responder = excluded.responder, json = excluded.json,
             agent = excluded.agent, lane = excluded.lane, epoch = excluded.epoch, seq = excluded.seq, mode = excluded.mode
          RETURNING n",
@@ -136,12 +131,8 @@ async fn write(
 ///
 /// # Errors
 /// If the store fails.
-pub async fn store_alert(
-    tx: &mut SqliteConnection,
-    origin: &Origin,
-    alert: &EndpointAlert,
-) -> Result<(), StoreError> {
-    sqlx::query(
+pub async fn store_alert(tx: &mut Conn, origin: &Origin, alert: &EndpointAlert) -> Result<(), StoreError> {
+    db::query(
         "INSERT INTO alerts (id, body, time, class, severity, host, json, agent, lane, epoch, seq)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (body, id) DO NOTHING",
     )

@@ -1,10 +1,10 @@
 //! Applies what correlation decides, inside the transaction of the batch, and writes down why.
 
+use crate::store::db::{self, Conn, Row};
 use sekimori_wire::finding::{Finding, Severity};
 use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
 use serde_json::{Value, json};
-use sqlx::{Row as _, SqliteConnection};
 
 use super::commit::{Ledger, Origin};
 use super::{StoreError, query};
@@ -59,11 +59,7 @@ struct Opening<'a> {
 ///
 /// # Errors
 /// If the store fails.
-pub async fn join_or_open(
-    tx: &mut SqliteConnection,
-    ledger: &mut Ledger,
-    link: &Link<'_>,
-) -> Result<(), StoreError> {
+pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -> Result<(), StoreError> {
     let body = &link.origin.body;
     let open = candidates(tx, ledger, body, link.claim).await?;
     let gap = ledger.correlation.gap;
@@ -98,7 +94,7 @@ pub async fn join_or_open(
         "threshold": { "gap_seconds": gap.as_secs() },
         "exception": link.exception,
     });
-    sqlx::query("UPDATE findings SET incident = $2, link_json = $3 WHERE n = $1")
+    db::query("UPDATE findings SET incident = $2, link_json = $3 WHERE n = $1")
         .bind(link.n)
         .bind(&incident)
         .bind(why.to_string())
@@ -113,7 +109,7 @@ pub async fn join_or_open(
 /// # Errors
 /// If the store fails.
 pub async fn grow(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     link: &Link<'_>,
     incident: &str,
@@ -126,7 +122,7 @@ pub async fn grow(
 /// # Errors
 /// If the store fails.
 pub async fn excepted(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &Ledger,
     link: &Link<'_>,
     incident: &str,
@@ -144,7 +140,7 @@ pub async fn excepted(
 /// # Errors
 /// If the store fails.
 pub async fn sensor_tampered(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     from: &Registered,
     reason: &Value,
@@ -161,7 +157,7 @@ pub async fn sensor_tampered(
     if let Some(incident) = window::choose(&open, &claim, ledger.correlation.gap) {
         return extend(tx, ledger, &claim, &incident.id, 0).await.map(drop);
     }
-    let name: String = sqlx::query_scalar("SELECT name FROM agents WHERE id = $1")
+    let name: String = db::query_scalar("SELECT name FROM agents WHERE id = $1")
         .bind(&claim.subject)
         .fetch_one(&mut *tx)
         .await
@@ -201,13 +197,13 @@ fn reason_of(finding: &Finding) -> Value {
 }
 
 async fn candidates(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &Ledger,
     body: &BodyCode,
     claim: &Claim,
 ) -> Result<Vec<Open>, StoreError> {
     let gap = ledger.correlation.gap;
-    let rows = sqlx::query(
+    let rows = db::query(
         "SELECT id, first_evidence, last_evidence FROM incidents
          WHERE body = $1 AND subject = $2 AND category = $3
             AND state NOT IN ('closed', 'false_positive', 'merged')
@@ -223,23 +219,23 @@ async fn candidates(
     .fetch_all(tx)
     .await
     .map_err(query("look for an open incident"))?;
-    let open = |row: &sqlx::sqlite::SqliteRow| -> Result<Open, sqlx::Error> {
+    let open = |row: &Row| -> Result<Open, db::Error> {
         Ok(Open {
-            id: row.try_get("id")?,
-            first: from_stored(row.try_get("first_evidence")?),
-            last: from_stored(row.try_get("last_evidence")?),
+            id: row.get("id")?,
+            first: from_stored(row.get("first_evidence")?),
+            last: from_stored(row.get("last_evidence")?),
         })
     };
     rows.iter().map(open).collect::<Result<_, _>>().map_err(query("look for an open incident"))
 }
 
 async fn open_incident(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     opening: &Opening<'_>,
 ) -> Result<String, StoreError> {
     let prefix = name_prefix(opening.body, ledger.now);
-    let number: i64 = sqlx::query_scalar(
+    let number: i64 = db::query_scalar(
         "INSERT INTO incident_numbers (prefix, last) VALUES ($1, 1)
          ON CONFLICT (prefix) DO UPDATE SET last = incident_numbers.last + 1 RETURNING last",
     )
@@ -248,7 +244,7 @@ async fn open_incident(
     .await
     .map_err(query("number an incident"))?;
     let id = format!("{prefix}{number}");
-    sqlx::query(
+    db::query(
         "INSERT INTO incidents (id, category, severity, state, body, subject, opened_at, updated_at,
             first_evidence, last_evidence, findings, mode, version, title_ja, title_en, reason_json)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, 0, $10, 1, $11, $12, $13)",
@@ -277,7 +273,7 @@ async fn open_incident(
 
 /// Lets the incident (and its parent) know of the finding, and looks for the same indicator elsewhere.
 async fn apply(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     link: &Link<'_>,
     incident: &str,
@@ -298,19 +294,19 @@ async fn apply(
 
 /// Widens an incident by a claim; it gets worse, never better. Returns its parent.
 async fn extend(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &Ledger,
     claim: &Claim,
     incident: &str,
     added: i64,
 ) -> Result<Option<String>, StoreError> {
-    let before: i64 = sqlx::query_scalar("SELECT severity FROM incidents WHERE id = $1")
+    let before: i64 = db::query_scalar("SELECT severity FROM incidents WHERE id = $1")
         .bind(incident)
         .fetch_one(&mut *tx)
         .await
         .map_err(query("read an incident"))?;
     let level = i64::from(claim.severity.level());
-    let parent = sqlx::query_scalar(
+    let parent = db::query_scalar(
         "UPDATE incidents SET
             severity = CASE WHEN severity < $2 THEN $2 ELSE severity END,
             first_evidence = CASE WHEN first_evidence > $3 THEN $3 ELSE first_evidence END,
@@ -334,12 +330,12 @@ async fn extend(
 }
 
 async fn sighted(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     link: &Link<'_>,
     incident: &str,
     indicator: &Indicator,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    db::query(
         "INSERT INTO indicators (kind, value, incident, body, first_seen, last_seen)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (kind, value, incident) DO UPDATE SET
@@ -360,7 +356,7 @@ async fn sighted(
 
 /// Joins or opens the wide-area parent, if the indicator was seen in enough bodies.
 async fn relate(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     link: &Link<'_>,
     indicator: &Indicator,
@@ -375,7 +371,7 @@ async fn relate(
         None => open_parent(tx, ledger, link, indicator, &wide).await?,
     };
     for child in &wide.children {
-        sqlx::query("UPDATE incidents SET parent = $2, updated_at = $3, version = version + 1 WHERE id = $1")
+        db::query("UPDATE incidents SET parent = $2, updated_at = $3, version = version + 1 WHERE id = $1")
             .bind(child)
             .bind(&parent)
             .bind(stored(ledger.now))
@@ -403,7 +399,7 @@ fn wide_threshold(ledger: &Ledger) -> Value {
 }
 
 async fn open_parent(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     link: &Link<'_>,
     indicator: &Indicator,
@@ -437,13 +433,13 @@ async fn open_parent(
 }
 
 async fn sightings(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &Ledger,
     claim: &Claim,
     indicator: &Indicator,
 ) -> Result<Vec<Sighting>, StoreError> {
     let window = ledger.correlation.wide_area_window;
-    let rows = sqlx::query(
+    let rows = db::query(
         "SELECT s.incident, s.body, i.parent, i.severity, i.category
          FROM indicators s JOIN incidents i ON i.id = s.incident
          WHERE s.kind = $1 AND s.value = $2 AND s.last_seen >= $3 AND s.first_seen <= $4
@@ -458,23 +454,27 @@ async fn sightings(
     .fetch_all(tx)
     .await
     .map_err(query("look for an indicator"))?;
-    let sighting = |row: &sqlx::sqlite::SqliteRow| -> Result<Sighting, sqlx::Error> {
-        let category: String = row.try_get("category")?;
+    let sighting = |row: &Row| -> Result<Sighting, db::Error> {
+        let category: String = row.get("category")?;
         Ok(Sighting {
-            incident: row.try_get("incident")?,
-            body: row.try_get("body")?,
-            parent: row.try_get("parent")?,
-            severity: Severity::new(row.try_get("severity")?).unwrap_or_default(),
+            incident: row.get("incident")?,
+            body: row.get("body")?,
+            parent: row.get("parent")?,
+            severity: severity(row.get("severity")?),
             category: IncidentCategory::from_name(&category).unwrap_or(IncidentCategory::PolicyViolation),
         })
     };
     rows.iter().map(sighting).collect::<Result<_, _>>().map_err(query("look for an indicator"))
 }
 
+fn severity(level: i64) -> Severity {
+    u8::try_from(level).ok().and_then(Severity::new).unwrap_or_default()
+}
+
 /// A parent spans its children, counts their findings, and is one level worse than the worst of them.
-async fn refresh_parent(tx: &mut SqliteConnection, ledger: &Ledger, parent: &str) -> Result<(), StoreError> {
-    let row = sqlx::query(
-        "SELECT p.severity, max(c.severity) AS worst, sum(c.findings) AS findings,
+async fn refresh_parent(tx: &mut Conn, ledger: &Ledger, parent: &str) -> Result<(), StoreError> {
+    let row = db::query(
+        "SELECT p.severity, max(c.severity) AS worst, CAST(sum(c.findings) AS BIGINT) AS findings,
             min(c.first_evidence) AS first, max(c.last_evidence) AS last
          FROM incidents p JOIN incidents c ON c.parent = p.id WHERE p.id = $1 GROUP BY p.id, p.severity",
     )
@@ -483,10 +483,10 @@ async fn refresh_parent(tx: &mut SqliteConnection, ledger: &Ledger, parent: &str
     .await
     .map_err(query("read a parent"))?;
     let Some(row) = row else { return Ok(()) };
-    let number = |name: &str| row.try_get::<i64, _>(name).map_err(query("read a parent"));
+    let number = |name: &str| row.get::<i64>(name).map_err(query("read a parent"));
     let (before, worst) = (number("severity")?, number("worst")?);
     let level = before.max((worst + 1).min(i64::from(Severity::CRITICAL.level())));
-    sqlx::query(
+    db::query(
         "UPDATE incidents SET severity = $2, findings = $3, first_evidence = $4, last_evidence = $5,
             updated_at = $6, version = version + 1 WHERE id = $1",
     )
@@ -506,13 +506,13 @@ async fn refresh_parent(tx: &mut SqliteConnection, ledger: &Ledger, parent: &str
 }
 
 async fn change(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &Ledger,
     incident: &str,
     kind: &str,
     what: &Value,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO incident_changes (at, incident, kind, json) VALUES ($1, $2, $3, $4)")
+    db::query("INSERT INTO incident_changes (at, incident, kind, json) VALUES ($1, $2, $3, $4)")
         .bind(stored(ledger.now))
         .bind(incident)
         .bind(kind)

@@ -1,5 +1,6 @@
 //! Policies as they are kept: every one that was set, the bundles of those that hold.
 
+use crate::store::db::{self, Conn, Row};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sekimori_wire::envelope::VerifyingKey;
@@ -7,8 +8,6 @@ use sekimori_wire::id::{AgentId, BodyCode, Digest};
 use sekimori_wire::policy::{IntelBundle, Rules};
 use sekimori_wire::time::Timestamp;
 use serde_json::{Value, json};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
 
 use super::{Store, StoreError, query};
 use crate::clock::{from_stored, stored};
@@ -46,9 +45,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn put_policy(&self, file: &PolicyFile, now: Timestamp) -> Result<u64, StoreError> {
-        let mut tx = self.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
+        let mut tx = self.begin().await?;
         for (digest, bytes) in &file.bundles {
-            sqlx::query("INSERT INTO policy_intel (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            db::query("INSERT INTO policy_intel (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING")
                 .bind(digest.to_string())
                 .bind(bytes)
                 .execute(&mut *tx)
@@ -56,7 +55,7 @@ impl Store {
                 .map_err(query("keep a bundle"))?;
         }
         let version = add(&mut tx, file.scope, Some(&file.text), &intel_json(&file.rules.intel), now).await?;
-        tx.commit().await.map_err(query("commit"))?;
+        tx.commit().await?;
         Ok(version)
     }
 
@@ -65,9 +64,9 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn withdraw_policy(&self, scope: Scope, now: Timestamp) -> Result<Option<u64>, StoreError> {
-        let mut tx = self.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
+        let mut tx = self.begin().await?;
         let text: Option<Option<String>> =
-            sqlx::query_scalar("SELECT text FROM policies WHERE scope = $1 ORDER BY version DESC LIMIT 1")
+            db::query_scalar("SELECT text FROM policies WHERE scope = $1 ORDER BY version DESC LIMIT 1")
                 .bind(scope.to_string())
                 .fetch_optional(&mut *tx)
                 .await
@@ -76,7 +75,7 @@ impl Store {
             return Ok(None);
         }
         let version = add(&mut tx, scope, None, &json!([]), now).await?;
-        tx.commit().await.map_err(query("commit"))?;
+        tx.commit().await?;
         Ok(Some(version))
     }
 
@@ -85,7 +84,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn policies(&self) -> Result<Vec<Kept>, StoreError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{NEWEST} GROUP BY scope")))
+        let rows = db::query(db::AssertSqlSafe(format!("{NEWEST} GROUP BY scope")))
             .fetch_all(self.reader())
             .await
             .map_err(query("read the policies"))?;
@@ -98,7 +97,7 @@ impl Store {
     /// If the store fails.
     pub async fn policies_of(&self, agent: AgentId, body: BodyCode) -> Result<Vec<Kept>, StoreError> {
         let rows =
-            sqlx::query(sqlx::AssertSqlSafe(format!("{NEWEST} WHERE scope IN ($1, $2, $3) GROUP BY scope")))
+            db::query(db::AssertSqlSafe(format!("{NEWEST} WHERE scope IN ($1, $2, $3) GROUP BY scope")))
                 .bind(Scope::All.to_string())
                 .bind(Scope::Body(body).to_string())
                 .bind(Scope::Agent(agent).to_string())
@@ -113,7 +112,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn policy_version(&self, agent: &str) -> Result<u64, StoreError> {
-        let version: i64 = sqlx::query_scalar(
+        let version: i64 = db::query_scalar(
             "SELECT coalesce(max(version), 0) FROM policies WHERE scope IN
                 ('all', 'agent:' || $1, (SELECT 'body:' || body FROM agents WHERE id = $1))",
         )
@@ -129,7 +128,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn newest_policy(&self) -> Result<u64, StoreError> {
-        let version: i64 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM policies")
+        let version: i64 = db::query_scalar("SELECT coalesce(max(version), 0) FROM policies")
             .fetch_one(self.reader())
             .await
             .map_err(query("read the newest policy"))?;
@@ -141,7 +140,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn policy_intel(&self, digest: Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        sqlx::query_scalar("SELECT bytes FROM policy_intel WHERE digest = $1")
+        db::query_scalar("SELECT bytes FROM policy_intel WHERE digest = $1")
             .bind(digest.to_string())
             .fetch_optional(self.reader())
             .await
@@ -151,13 +150,13 @@ impl Store {
 
 /// Numbers grow beyond all that agents report too: a collector that was set back must not give a number twice.
 async fn add(
-    tx: &mut sqlx::SqliteConnection,
+    tx: &mut Conn,
     scope: Scope,
     text: Option<&str>,
     intel: &Value,
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let version: i64 = sqlx::query_scalar(
+    let version: i64 = db::query_scalar(
         "INSERT INTO policies (version, scope, at, text, intel_json)
          SELECT 1 + max((SELECT coalesce(max(version), 0) FROM policies),
             (SELECT coalesce(max(json_extract(health_json, '$.policy_version')), 0) FROM agents)), $1, $2, $3, $4
@@ -170,7 +169,7 @@ async fn add(
     .fetch_one(&mut *tx)
     .await
     .map_err(query("keep a policy"))?;
-    sqlx::query(
+    db::query(
         "DELETE FROM policy_intel WHERE digest NOT IN (SELECT json_extract(each.value, '$.digest')
             FROM (SELECT max(version), intel_json FROM policies GROUP BY scope), json_each(intel_json) AS each)",
     )
@@ -192,24 +191,24 @@ fn intel_json(intel: &[IntelBundle]) -> Value {
     intel.iter().map(one).collect()
 }
 
-fn sorted(rows: &[SqliteRow]) -> Result<Vec<Kept>, StoreError> {
+fn sorted(rows: &[Row]) -> Result<Vec<Kept>, StoreError> {
     let mut all: Vec<Kept> =
         rows.iter().map(kept).collect::<Result<_, _>>().map_err(query("read the policies"))?;
     all.sort_by_key(|one| one.scope);
     Ok(all)
 }
 
-fn kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {
-    let unreadable = |what: &'static str| sqlx::Error::Decode(what.into());
-    let scope: String = row.try_get("scope")?;
-    let intel: Value = serde_json::from_str(&row.try_get::<String, _>("intel_json")?)
-        .map_err(|cause| sqlx::Error::Decode(Box::new(cause)))?;
+fn kept(row: &Row) -> Result<Kept, db::Error> {
+    let unreadable = |what: &'static str| db::Error::Decode(what.into());
+    let scope: String = row.get("scope")?;
+    let intel: Value = serde_json::from_str(&row.get::<String>("intel_json")?)
+        .map_err(|cause| db::Error::Decode(Box::new(cause)))?;
     let bundles = intel.as_array().map(Vec::as_slice).unwrap_or_default();
     Ok(Kept {
-        version: u64::try_from(row.try_get::<i64, _>("version")?).unwrap_or_default(),
+        version: u64::try_from(row.get::<i64>("version")?).unwrap_or_default(),
         scope: scope.parse().map_err(unreadable)?,
-        at: from_stored(row.try_get("at")?),
-        text: row.try_get("text")?,
+        at: from_stored(row.get("at")?),
+        text: row.get("text")?,
         intel: bundles.iter().map(bundle).collect::<Option<_>>().ok_or_else(|| unreadable("intel_json"))?,
     })
 }

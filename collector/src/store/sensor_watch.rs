@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::store::db::{self, Conn, FromRow};
 use sekimori_wire::finding::Severity;
 use sekimori_wire::time::Timestamp;
 use serde_json::{Value, json};
-use sqlx::{FromRow, SqliteConnection};
 
 use super::commit::{Ledger, json_text};
 use super::incident::sensor::{self, Told};
@@ -59,7 +59,7 @@ impl Store {
         correlation: Correlation,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let kept: Option<(i64, i64)> = sqlx::query_as("SELECT at, listening_since FROM watch_clock")
+        let kept: Option<(i64, i64)> = db::query_as("SELECT at, listening_since FROM watch_clock")
             .fetch_optional(self.reader())
             .await
             .map_err(query("read when agents were looked after"))?;
@@ -70,7 +70,7 @@ impl Store {
         for agent in &agents {
             due.extend(look(agent, &rows, limits, listening, now));
         }
-        let mut tx = self.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
+        let mut tx = self.begin_changing().await?;
         let mut ledger = Ledger::new(now, correlation, Judge::default());
         for due in due {
             apply(&mut tx, &mut ledger, &due).await?;
@@ -78,7 +78,7 @@ impl Store {
         for agent in &agents {
             keep_sample(&mut tx, agent).await?;
         }
-        sqlx::query(
+        db::query(
             "INSERT INTO watch_clock (one, at, listening_since) VALUES (1, $1, $2)
              ON CONFLICT (one) DO UPDATE SET at = excluded.at, listening_since = excluded.listening_since",
         )
@@ -90,7 +90,7 @@ impl Store {
         for (name, count) in ledger.counters {
             super::writer::add_counter(&mut tx, name, count).await?;
         }
-        tx.commit().await.map_err(query("commit"))?;
+        tx.commit().await?;
         let last = self.last_change().await?;
         if last > *self.changes.borrow() {
             self.announce(last);
@@ -99,7 +99,7 @@ impl Store {
     }
 
     async fn watched(&self) -> Result<Vec<Watched>, StoreError> {
-        sqlx::query_as(
+        db::query_as(
             "SELECT g.id, g.name, g.body, g.last_seen, g.sealed_ahead, s.json AS sample_json,
                 CASE WHEN s.received_at IS NULL OR g.health_received_at <> s.received_at
                     THEN g.health_received_at END AS health_received_at,
@@ -117,7 +117,7 @@ impl Store {
 
     async fn watch_rows(&self) -> Result<BTreeMap<(String, String), Row>, StoreError> {
         let rows: Vec<KeptRow> =
-            sqlx::query_as("SELECT agent, condition, since, good_since, incident FROM sensor_watch")
+            db::query_as("SELECT agent, condition, since, good_since, incident FROM sensor_watch")
                 .fetch_all(self.reader())
                 .await
                 .map_err(query("read what is wrong with agents"))?;
@@ -198,19 +198,19 @@ fn look<'a>(
     due
 }
 
-async fn apply(tx: &mut SqliteConnection, ledger: &mut Ledger, due: &Due<'_>) -> Result<(), StoreError> {
+async fn apply(tx: &mut Conn, ledger: &mut Ledger, due: &Due<'_>) -> Result<(), StoreError> {
     let (agent, condition) = (&due.agent.id, due.told.condition);
     let now = ledger.now;
     let write = match due.step {
         Step::Keep => return Ok(()),
         Step::Begin(since) => {
-            sqlx::query("INSERT INTO sensor_watch (agent, condition, since) VALUES ($1, $2, $3)")
+            db::query("INSERT INTO sensor_watch (agent, condition, since) VALUES ($1, $2, $3)")
                 .bind(agent)
                 .bind(condition)
                 .bind(stored(since))
         }
         Step::SeemsOver(since) => {
-            sqlx::query("UPDATE sensor_watch SET good_since = $3 WHERE agent = $1 AND condition = $2")
+            db::query("UPDATE sensor_watch SET good_since = $3 WHERE agent = $1 AND condition = $2")
                 .bind(agent)
                 .bind(condition)
                 .bind(since.map(stored))
@@ -219,7 +219,7 @@ async fn apply(tx: &mut SqliteConnection, ledger: &mut Ledger, due: &Due<'_>) ->
             let whose = sensor::Whose { agent, name: &due.agent.name, body: &due.agent.body };
             let incident = sensor::tell(tx, ledger, &whose, &due.told, due.since).await?;
             ledger.count("sensor_conditions_told");
-            sqlx::query("UPDATE sensor_watch SET incident = $3, good_since = NULL WHERE agent = $1 AND condition = $2")
+            db::query("UPDATE sensor_watch SET incident = $3, good_since = NULL WHERE agent = $1 AND condition = $2")
                 .bind(agent)
                 .bind(condition)
                 .bind(incident)
@@ -229,7 +229,7 @@ async fn apply(tx: &mut SqliteConnection, ledger: &mut Ledger, due: &Due<'_>) ->
                 sensor::over(tx, ledger, incident, condition, due.since, now).await?;
                 ledger.count("sensor_conditions_over");
             }
-            sqlx::query("DELETE FROM sensor_watch WHERE agent = $1 AND condition = $2")
+            db::query("DELETE FROM sensor_watch WHERE agent = $1 AND condition = $2")
                 .bind(agent)
                 .bind(condition)
         }
@@ -238,12 +238,12 @@ async fn apply(tx: &mut SqliteConnection, ledger: &mut Ledger, due: &Due<'_>) ->
 }
 
 /// The health that was judged is what the next one is compared with.
-async fn keep_sample(tx: &mut SqliteConnection, agent: &Watched) -> Result<(), StoreError> {
+async fn keep_sample(tx: &mut Conn, agent: &Watched) -> Result<(), StoreError> {
     let Some((received_at, json)) = agent.health_received_at.zip(agent.health_json.as_deref()) else {
         return Ok(());
     };
     let facts = serde_json::from_str::<Value>(json).map(|health| Facts::of(&health)).unwrap_or_default();
-    sqlx::query(
+    db::query(
         "INSERT INTO sensor_samples (agent, received_at, json) VALUES ($1, $2, $3)
          ON CONFLICT (agent) DO UPDATE SET received_at = excluded.received_at, json = excluded.json",
     )

@@ -5,10 +5,10 @@
 mod behind;
 mod fleet;
 
+use crate::store::db::{self, FromRow};
 use sekimori_wire::finding::Severity;
 use sekimori_wire::time::Timestamp;
 use serde_json::Value;
-use sqlx::FromRow;
 
 use super::{Store, StoreError, query};
 use crate::clock::from_stored;
@@ -133,7 +133,7 @@ impl Store {
         let category = filter.category.map(IncidentCategory::as_str);
         let open_only = i64::from(filter.scope == Scope::Open);
         let total: i64 =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM incidents i {WHERE}")))
+            db::query_scalar(db::AssertSqlSafe(format!("SELECT count(*) FROM incidents i {WHERE}")))
                 .bind(severity)
                 .bind(category)
                 .bind(filter.body.as_deref())
@@ -146,7 +146,7 @@ impl Store {
             Order::Worst => "i.severity DESC, i.opened_at DESC, i.id DESC",
         };
         let sql = format!("{INCIDENT} {WHERE} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET $5");
-        let rows: Vec<IncidentRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        let rows: Vec<IncidentRow> = db::query_as(db::AssertSqlSafe(sql))
             .bind(severity)
             .bind(category)
             .bind(filter.body.as_deref())
@@ -164,12 +164,11 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn incident(&self, id: &str) -> Result<Option<IncidentView>, StoreError> {
-        let row: Option<IncidentRow> =
-            sqlx::query_as(sqlx::AssertSqlSafe(format!("{INCIDENT} WHERE i.id = $1")))
-                .bind(id)
-                .fetch_optional(self.reader())
-                .await
-                .map_err(query("read an incident"))?;
+        let row: Option<IncidentRow> = db::query_as(db::AssertSqlSafe(format!("{INCIDENT} WHERE i.id = $1")))
+            .bind(id)
+            .fetch_optional(self.reader())
+            .await
+            .map_err(query("read an incident"))?;
         row.map(IncidentRow::view).transpose()
     }
 
@@ -179,7 +178,7 @@ impl Store {
     /// If the store fails.
     pub async fn children_of(&self, id: &str) -> Result<Vec<IncidentView>, StoreError> {
         let sql = format!("{INCIDENT} WHERE i.parent = $1 ORDER BY i.opened_at DESC LIMIT {DETAIL_ROWS}");
-        let rows: Vec<IncidentRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        let rows: Vec<IncidentRow> = db::query_as(db::AssertSqlSafe(sql))
             .bind(id)
             .fetch_all(self.reader())
             .await
@@ -192,7 +191,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn open_by_severity(&self) -> Result<[i64; 5], StoreError> {
-        let rows: Vec<(i64, i64)> = sqlx::query_as(
+        let rows: Vec<(i64, i64)> = db::query_as(
             "SELECT severity, count(*) FROM incidents
              WHERE state NOT IN ('closed', 'false_positive', 'merged') GROUP BY severity",
         )
@@ -240,7 +239,7 @@ impl IncidentRow {
         let unknown = |column: &'static str| {
             move || StoreError::Query {
                 what: "understand an incident",
-                cause: sqlx::Error::ColumnNotFound(column.to_owned()),
+                cause: db::Error::ColumnNotFound(column.to_owned()),
             }
         };
         let sources = [(self.from_sensor, "finding"), (self.from_endpoint, "endpoint_alert")];

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::store::db::{self, Conn, Tx};
 use sekimori_wire::time::Timestamp;
-use sqlx::{Acquire as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -24,6 +24,9 @@ use crate::ingest::{Outcome, SUBMISSIONS_MAX, Submission};
 const GROUP_DELAY: Duration = Duration::from_millis(8);
 /// How often rejections are written when nobody delivers.
 const TICK: Duration = Duration::from_millis(250);
+/// How often a group that another collector's came in the way of is tried again, and the first wait before it.
+const RETRIES: u32 = 5;
+const RETRY_FIRST: Duration = Duration::from_millis(10);
 /// Distinct (peer, kind) pairs between two writes; beyond it they are counted under `others`.
 const REJECTED_MAX: usize = 256;
 /// Rows of `rejections` that are kept.
@@ -149,12 +152,45 @@ impl Task {
                 }
             }
         }
-        let mut prepared = self.committer.prepare(submissions, now).await?;
-        prepared.note(rejected, now).await?;
-        let outcomes = prepared.commit().await?;
+        let outcomes = self.outcomes(submissions, rejected, now).await?;
         let done = commits.into_iter().zip(outcomes);
         let answers = done.filter_map(|(answer, outcome)| Some(Answer::Done(answer, outcome?)));
         Ok(answers.chain(flushes).collect())
+    }
+
+    /// Commits a group; again if the database gave it up for the sake of another collector's.
+    async fn outcomes(
+        &self,
+        submissions: Vec<Submission>,
+        rejected: &Rejected,
+        now: Timestamp,
+    ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let mut wait = RETRY_FIRST;
+        for _ in 0..RETRIES {
+            if !self.committer.store.is_shared() {
+                break;
+            }
+            match self.outcomes_once(submissions.clone(), rejected, now).await {
+                Err(error) if error.is_transient() => {
+                    tracing::info!(error = error_chain(&error), "a group of submissions is tried again");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                done => return done,
+            }
+        }
+        self.outcomes_once(submissions, rejected, now).await
+    }
+
+    async fn outcomes_once(
+        &self,
+        submissions: Vec<Submission>,
+        rejected: &Rejected,
+        now: Timestamp,
+    ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let mut prepared = self.committer.prepare(submissions, now).await?;
+        prepared.note(rejected, now).await?;
+        prepared.commit().await
     }
 }
 
@@ -174,7 +210,7 @@ pub struct Committer {
 #[derive(Debug)]
 pub struct Prepared {
     store: Store,
-    tx: Transaction<'static, Sqlite>,
+    tx: Tx,
     outcomes: Vec<Option<Outcome>>,
     counters: BTreeMap<String, i64>,
 }
@@ -200,14 +236,16 @@ impl Committer {
         submissions: Vec<Submission>,
         now: Timestamp,
     ) -> Result<Prepared, StoreError> {
-        let mut tx = self.store.writer().begin_with("BEGIN IMMEDIATE").await.map_err(query("begin"))?;
+        let mut tx = self.store.begin().await?;
+        let agents = submissions.iter().map(|submission| submission.from.agent.to_string());
+        tx.lock_agents(&agents.collect()).await?;
         let mut outcomes = Vec::with_capacity(submissions.len());
         let mut counters = BTreeMap::new();
         self.exceptions.look_at_policies(&self.store).await?;
         // One set for the whole group: files that are read meanwhile count from the next.
         let judge = self.exceptions.judge();
         for submission in submissions {
-            let mut savepoint = tx.begin().await.map_err(query("begin"))?;
+            let mut savepoint = tx.savepoint().await?;
             let mut ledger = Ledger::new(now, self.correlation, judge.clone());
             #[cfg(feature = "fault")]
             {
@@ -215,14 +253,15 @@ impl Committer {
             }
             match commit::submission(&mut savepoint, &mut ledger, submission).await {
                 Ok(outcome) => {
-                    savepoint.commit().await.map_err(query("commit"))?;
+                    savepoint.keep().await?;
                     for (name, count) in ledger.counters {
                         *counters.entry(name.to_owned()).or_insert(0) += count;
                     }
                     outcomes.push(Some(outcome));
                 }
+                Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
-                    savepoint.rollback().await.map_err(query("roll back"))?;
+                    savepoint.undo().await?;
                     tracing::error!(error = error_chain(&error), "cannot store a submission");
                     outcomes.push(None);
                 }
@@ -251,11 +290,11 @@ impl Prepared {
         for (name, count) in &self.counters {
             add_counter(&mut self.tx, name, *count).await?;
         }
-        let last: i64 = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
+        let last: i64 = db::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
             .fetch_one(&mut *self.tx)
             .await
             .map_err(query("read the last change"))?;
-        self.tx.commit().await.map_err(query("commit"))?;
+        self.tx.commit().await?;
         self.store.announce(last);
         Ok(self.outcomes)
     }
@@ -284,12 +323,12 @@ impl Answer {
 }
 
 async fn write_rejection(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     (peer, kind): (&str, &str),
     (count, detail): (i64, &str),
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    db::query(
         "INSERT INTO rejections (peer, kind, count, last_at, detail) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (peer, kind) DO UPDATE SET count = rejections.count + excluded.count,
             last_at = excluded.last_at, detail = excluded.detail",
@@ -302,7 +341,7 @@ async fn write_rejection(
     .execute(&mut *tx)
     .await
     .map_err(query("note a rejection"))?;
-    sqlx::query(
+    db::query(
         "DELETE FROM rejections WHERE last_at <
             (SELECT last_at FROM rejections ORDER BY last_at DESC LIMIT 1 OFFSET $1)",
     )
@@ -317,8 +356,8 @@ async fn write_rejection(
 ///
 /// # Errors
 /// If the store fails.
-pub async fn add_counter(tx: &mut SqliteConnection, name: &str, count: i64) -> Result<(), StoreError> {
-    sqlx::query(
+pub async fn add_counter(tx: &mut Conn, name: &str, count: i64) -> Result<(), StoreError> {
+    db::query(
         "INSERT INTO counters (name, value) VALUES ($1, $2)
          ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
     )

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sekimori_collector::ingest::continuity::Fork;
-use sekimori_collector::store::Store;
+use sekimori_collector::store::{Store, db};
 use sekimori_collector::verify;
 use sekimori_delivery::spool::Position;
 use sekimori_wire::batch::Lane;
 use sekimori_wire::envelope::Envelope;
 use sekimori_wire::id::Digest;
-use sqlx::Row as _;
 
 use crate::agent::Agent;
 use crate::label;
@@ -45,7 +44,7 @@ pub(crate) async fn everything(world: &mut World) -> anyhow::Result<Vec<String>>
     wrong.extend(report.bad.map(|bad| format!("the store does not verify: {bad}")));
     world.figures.count("batches", report.batches);
     let forks: Vec<String> =
-        sqlx::query_scalar("SELECT reason_json FROM incidents WHERE reason_json LIKE '%ingest.forked%'")
+        db::query_scalar("SELECT reason_json FROM incidents WHERE reason_json LIKE '%ingest.forked%'")
             .fetch_all(store.reader())
             .await?;
     // What an agent sent before it had to start a new epoch, and arrives after that, cannot be told from a thief's.
@@ -57,7 +56,7 @@ pub(crate) async fn everything(world: &mut World) -> anyhow::Result<Vec<String>>
         wrong.push(format!("{forks:?} are incidents of a fork, {} forged, {refused} refused", world.forged));
     }
     let repeated: Option<i64> =
-        sqlx::query_scalar("SELECT value FROM counters WHERE name = 'batches_repeated'")
+        db::query_scalar("SELECT value FROM counters WHERE name = 'batches_repeated'")
             .fetch_optional(store.reader())
             .await?;
     world.figures.count("repeated", u64::try_from(repeated.unwrap_or(0))?);
@@ -84,18 +83,18 @@ pub(crate) async fn everything(world: &mut World) -> anyhow::Result<Vec<String>>
 }
 
 async fn batches(store: &Store, agent: &Agent) -> anyhow::Result<Batches> {
-    let rows = sqlx::query("SELECT lane, epoch, seq, envelope FROM batches WHERE agent = $1")
+    let rows = db::query("SELECT lane, epoch, seq, envelope FROM batches WHERE agent = $1")
         .bind(agent.signer.agent.to_string())
         .fetch_all(store.reader())
         .await?;
     let mut out = Batches::new();
     for row in rows {
-        let lane = if row.try_get::<i64, _>("lane")? == 0 { Lane::Urgent } else { Lane::Detail };
+        let lane = if row.get::<i64>("lane")? == 0 { Lane::Urgent } else { Lane::Detail };
         let at = Position {
-            epoch: u64::try_from(row.try_get::<i64, _>("epoch")?)?,
-            seq: u64::try_from(row.try_get::<i64, _>("seq")?)?,
+            epoch: u64::try_from(row.get::<i64>("epoch")?)?,
+            seq: u64::try_from(row.get::<i64>("seq")?)?,
         };
-        let envelope = Envelope::from_bytes(&row.try_get::<Vec<u8>, _>("envelope")?)?;
+        let envelope = Envelope::from_bytes(&row.get::<Vec<u8>>("envelope")?)?;
         let batch = agent.signer.keys.verify(&envelope)?;
         let labels = batch.records.iter().filter_map(label::label_of).collect();
         out.insert((lane, at), Stored { digest: batch.digest(), labels });
@@ -106,19 +105,19 @@ async fn batches(store: &Store, agent: &Agent) -> anyhow::Result<Batches> {
 async fn counted(store: &Store, agent: &Agent) -> anyhow::Result<Counted> {
     let name = agent.signer.agent.to_string();
     let mut out = Counted::default();
-    for row in sqlx::query("SELECT packets FROM summaries WHERE agent = $1")
+    for row in db::query("SELECT packets FROM summaries WHERE agent = $1")
         .bind(&name)
         .fetch_all(store.reader())
         .await?
     {
-        out.labels.push(u64::try_from(row.try_get::<i64, _>("packets")?)?);
+        out.labels.push(u64::try_from(row.get::<i64>("packets")?)?);
     }
-    for row in sqlx::query("SELECT records, reason FROM gaps WHERE agent = $1")
+    for row in db::query("SELECT records, reason FROM gaps WHERE agent = $1")
         .bind(&name)
         .fetch_all(store.reader())
         .await?
     {
-        let (records, reason): (i64, String) = (row.try_get("records")?, row.try_get("reason")?);
+        let (records, reason): (i64, String) = (row.get("records")?, row.get("reason")?);
         let records = u64::try_from(records)?;
         if reason.starts_with(label::GAP) {
             out.labels.push(records);
@@ -129,7 +128,7 @@ async fn counted(store: &Store, agent: &Agent) -> anyhow::Result<Counted> {
         }
     }
     for query in ["SELECT id FROM findings WHERE agent = $1", "SELECT id FROM alerts WHERE agent = $1"] {
-        let ids: Vec<String> = sqlx::query_scalar(query).bind(&name).fetch_all(store.reader()).await?;
+        let ids: Vec<String> = db::query_scalar(query).bind(&name).fetch_all(store.reader()).await?;
         out.ids.extend(ids);
     }
     Ok(out)
@@ -236,16 +235,16 @@ async fn heads_agree(store: &Store, agent: &Agent) -> anyhow::Result<Vec<String>
         if head.at.seq == 0 {
             continue;
         }
-        let row = sqlx::query("SELECT epoch, through, head FROM chains WHERE agent = $1 AND lane = $2")
+        let row = db::query("SELECT epoch, through, head FROM chains WHERE agent = $1 AND lane = $2")
             .bind(agent.signer.agent.to_string())
             .bind(lane.number())
             .fetch_optional(store.reader())
             .await?;
         let theirs = match row {
             Some(row) => Some((
-                u64::try_from(row.try_get::<i64, _>("epoch")?)?,
-                u64::try_from(row.try_get::<i64, _>("through")?)?,
-                Digest::from_bytes(&row.try_get::<Vec<u8>, _>("head")?).unwrap_or_default(),
+                u64::try_from(row.get::<i64>("epoch")?)?,
+                u64::try_from(row.get::<i64>("through")?)?,
+                Digest::from_bytes(&row.get::<Vec<u8>>("head")?).unwrap_or_default(),
             )),
             None => None,
         };
@@ -268,7 +267,7 @@ pub(crate) async fn dump(store: &Store) -> anyhow::Result<String> {
     ];
     let mut digest = Digest::ZERO;
     for query in QUERIES {
-        for row in sqlx::query_scalar::<_, Option<String>>(query).fetch_all(store.reader()).await? {
+        for row in db::query_scalar::<Option<String>>(query).fetch_all(store.reader()).await? {
             digest = Digest::of(&[digest.as_bytes(), row.unwrap_or_default().as_bytes()].concat());
         }
     }

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use sekimori_collector::config::{AgentsOwn, Correlation};
 use sekimori_collector::exceptions::InForce;
 use sekimori_collector::ingest::{self, Outcome, registry};
-use sekimori_collector::store::Store;
 use sekimori_collector::store::writer::Committer;
+use sekimori_collector::store::{Store, db};
 use sekimori_wire::ack::Answer;
 use sekimori_wire::envelope::{SigningKey, VerifyingKey};
 use sekimori_wire::id::AgentId;
@@ -71,11 +71,11 @@ impl Collector {
 
     /// As enrolment leaves an agent.
     pub(crate) async fn enrol(&self, key: &VerifyingKey, body: &str) -> anyhow::Result<()> {
-        sqlx::query("INSERT INTO bodies (code, name) VALUES ($1, $1) ON CONFLICT DO NOTHING")
+        db::query("INSERT INTO bodies (code, name) VALUES ($1, $1) ON CONFLICT DO NOTHING")
             .bind(body)
             .execute(self.store.writer())
             .await?;
-        sqlx::query(
+        db::query(
             "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
              VALUES ($1, 'simulated', $2, $3, '', 0, 0)",
         )

@@ -1,23 +1,20 @@
 //! What the console says of agents: silent, turned away, with threat intelligence that is old or broken.
 
 use super::*;
+use crate::store::db;
 
 #[tokio::test]
 async fn silent_and_turned_away_are_seen() {
     let (bench, _) = Bench::filled().await;
     let (cookie, _) = bench.session("monitor").await;
     assert!(bench.get("/agents", &cookie).await.text.contains("再生(終了)"));
-    sqlx::query("UPDATE chains SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
+    db::query("UPDATE chains SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
     let agents = bench.get("/agents", &cookie).await.text;
     for part in ["取りこぼし 3 パケット", "1 日 3 時間", "12.3%", "秒前"] {
         assert!(agents.contains(part), "{part}");
     }
     let long_ago = stored(Timestamp::from_nanos(now().nanos()).minus(Duration::from_secs(91)));
-    sqlx::query("UPDATE agents SET last_seen = $1")
-        .bind(long_ago)
-        .execute(bench.store.writer())
-        .await
-        .unwrap();
+    db::query("UPDATE agents SET last_seen = $1").bind(long_ago).execute(bench.store.writer()).await.unwrap();
     assert!(bench.get("/agents", &cookie).await.text.contains("途絶(90 秒以上)"));
     assert!(bench.get("/", &cookie).await.text.contains("途絶(90 秒以上)"));
     let intake = bench.get("/intake", &cookie).await.text;
@@ -47,7 +44,7 @@ async fn old_and_broken_threat_intelligence_is_seen() {
             counters.into_iter().map(|(name, count)| NamedCount { name: name.into(), count }).collect();
         let health = Health { counters, interfaces: Vec::new(), ..health() };
         bench.deliver(vec![Record::Health(Box::new(health))]).await;
-        sqlx::query("UPDATE chains SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
+        db::query("UPDATE chains SET mode = 'live'").execute(bench.store.writer()).await.unwrap();
         let page = bench.get("/agents", &cookie).await.text;
         assert!(page.contains(words), "{words}");
     }

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
+use crate::store::db;
 use sekimori_wire::id::Digest;
 use sekimori_wire::intel_bundle::{self, MAGIC};
 use sekimori_wire::limits::POLICY_INTEL_BYTES_MAX;
@@ -62,8 +63,8 @@ fn an_error_names_file_line_and_key() {
 async fn bench(folder: &Path) -> Store {
     let store = Store::create(&folder.join("s.db")).await.unwrap();
     let id = AgentId::from_bytes(&[1; 32]).unwrap();
-    sqlx::query("INSERT INTO bodies VALUES ('422011', 'x')").execute(store.writer()).await.unwrap();
-    sqlx::query(
+    db::query("INSERT INTO bodies VALUES ('422011', 'x')").execute(store.writer()).await.unwrap();
+    db::query(
         "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
          VALUES ($1, 'gw', '422011', x'00', '1', 0, 0)",
     )
@@ -108,7 +109,7 @@ async fn the_newest_of_each_scope_holds_and_a_withdrawal_is_a_change() {
     assert_eq!(store.policy_intel(digest).await.unwrap(), None, "nobody needs it any more");
 
     // A collector that was set back does not give a number twice.
-    sqlx::query("UPDATE agents SET health_json = '{\"policy_version\": 9}'")
+    db::query("UPDATE agents SET health_json = '{\"policy_version\": 9}'")
         .execute(store.writer())
         .await
         .unwrap();

@@ -1,5 +1,6 @@
 //! Timers by a clock that the tests own; restarts by a store that is opened again.
 
+use crate::store::db;
 use sekimori_wire::record::{Clock, Health, Interface, NamedCount};
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ impl Bench {
              INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
              VALUES ('a1', 'gw', '422011', x'00', '1', 0, 0);
              INSERT INTO chains VALUES ('a1', 0, 1, 1, x'00', 0, 'live')";
-        sqlx::raw_sql(statements).execute(store.writer()).await.unwrap();
+        store.writer().script(statements).await.unwrap();
         Self { folder, store }
     }
 
@@ -41,7 +42,7 @@ impl Bench {
     }
 
     async fn seen(&self, seconds: u64) {
-        sqlx::query("UPDATE agents SET last_seen = $1")
+        db::query("UPDATE agents SET last_seen = $1")
             .bind(stored(at(seconds)))
             .execute(self.store.writer())
             .await
@@ -50,7 +51,7 @@ impl Bench {
 
     async fn health(&self, seconds: u64, health: &Health, ahead_ms: i64) {
         self.seen(seconds).await;
-        sqlx::query("UPDATE agents SET health_json = $1, health_received_at = $2, sealed_ahead = $3")
+        db::query("UPDATE agents SET health_json = $1, health_received_at = $2, sealed_ahead = $3")
             .bind(serde_json::to_string(health).unwrap())
             .bind(stored(at(seconds)))
             .bind(ahead_ms * 1_000_000)
@@ -73,7 +74,7 @@ impl Bench {
 
     /// Incident and kind of every change, in order.
     async fn changes(&self) -> Vec<(String, String)> {
-        sqlx::query_as("SELECT incident, kind FROM incident_changes ORDER BY seq")
+        db::query_as("SELECT incident, kind FROM incident_changes ORDER BY seq")
             .fetch_all(self.store.reader())
             .await
             .unwrap()
@@ -100,7 +101,7 @@ async fn silence_is_told_once_across_restarts_and_its_end_is_written_down() {
     bench.look(1_010).await;
     assert_eq!(bench.kinds().await, ["opened", "sensor_back"]);
     let row: (String, String, i64, String) =
-        sqlx::query_as("SELECT category, state, severity, title_ja FROM incidents")
+        db::query_as("SELECT category, state, severity, title_ja FROM incidents")
             .fetch_one(bench.store.reader())
             .await
             .unwrap();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::{AgentsOwn, Correlation};
 use crate::exceptions::InForce;
+use crate::store::db;
 
 const BEGAN: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -16,11 +17,11 @@ impl Bench {
     async fn new(days: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::create(&dir.path().join("s.db")).await.unwrap();
-        sqlx::query("INSERT INTO bodies (code, name) VALUES ('422011', '長崎市')")
+        db::query("INSERT INTO bodies (code, name) VALUES ('422011', '長崎市')")
             .execute(store.writer())
             .await
             .unwrap();
-        sqlx::query(
+        db::query(
             "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
              VALUES ('ab', 'gw', '422011', x'00', '01', $1, $2)",
         )
@@ -44,14 +45,14 @@ impl Bench {
     }
 
     async fn incidents(&self) -> Vec<(String, i64, Option<String>)> {
-        sqlx::query_as("SELECT subject, severity, body FROM incidents ORDER BY opened_at, id")
+        db::query_as("SELECT subject, severity, body FROM incidents ORDER BY opened_at, id")
             .fetch_all(self.store.reader())
             .await
             .unwrap()
     }
 
     async fn execute(&self, statement: &'static str) {
-        sqlx::query(statement).execute(self.store.writer()).await.unwrap();
+        db::query(statement).execute(self.store.writer()).await.unwrap();
     }
 }
 
@@ -72,7 +73,7 @@ async fn whatever_does_not_renew_is_warned_of_once_at_each_threshold() {
     assert_eq!(raised, [60, 76, 83, 90]);
     // One incident, which got worse.
     assert_eq!(bench.incidents().await, [("ab".to_owned(), 3, Some("422011".to_owned()))]);
-    let changes: Vec<String> = sqlx::query_scalar("SELECT kind FROM incident_changes ORDER BY seq")
+    let changes: Vec<String> = db::query_scalar("SELECT kind FROM incident_changes ORDER BY seq")
         .fetch_all(bench.store.reader())
         .await
         .unwrap();

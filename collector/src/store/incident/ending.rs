@@ -1,10 +1,10 @@
 //! Incidents about certificates that end because nobody renews them.
 
+use crate::store::db::{self, Conn};
 use sekimori_wire::finding::Severity;
 use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
 use serde_json::Value;
-use sqlx::SqliteConnection;
 
 use super::{Opening, change, extend, open_incident};
 use crate::correlate::rule::Claim;
@@ -37,11 +37,11 @@ pub struct Ending<'a> {
 /// # Errors
 /// If the store fails.
 pub async fn certificate_expiring(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     ending: &Ending<'_>,
 ) -> Result<(), StoreError> {
-    let open: Option<String> = sqlx::query_scalar(
+    let open: Option<String> = db::query_scalar(
         "SELECT id FROM incidents WHERE subject = $1 AND json_extract(reason_json, '$.rule') = $2
             AND state NOT IN ('closed', 'false_positive', 'merged') ORDER BY opened_at DESC LIMIT 1",
     )

@@ -1,10 +1,10 @@
 //! Incidents about a sensor that is silent or does not see well: at most one of each kind open for an agent.
 
+use crate::store::db::{self, Conn};
 use sekimori_wire::finding::Severity;
 use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
 use serde_json::{Value, json};
-use sqlx::SqliteConnection;
 
 use super::{Opening, change, extend, open_incident};
 use crate::clock::stored;
@@ -55,7 +55,7 @@ impl Told {
 /// # Errors
 /// If the store fails.
 pub async fn tell(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &mut Ledger,
     whose: &Whose<'_>,
     told: &Told,
@@ -107,14 +107,14 @@ pub async fn tell(
 /// # Errors
 /// If the store fails.
 pub async fn over(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &Ledger,
     incident: &str,
     condition: &str,
     since: Timestamp,
     until: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    db::query(
         "UPDATE incidents SET last_evidence = max(last_evidence, $2), updated_at = $2, version = version + 1
          WHERE id = $1",
     )
@@ -131,12 +131,12 @@ pub async fn over(
 
 /// The open incident of this kind: one that still has a condition, or whose last one ended not long ago.
 async fn open_one(
-    tx: &mut SqliteConnection,
+    tx: &mut Conn,
     ledger: &Ledger,
     whose: &Whose<'_>,
     rule: &str,
 ) -> Result<Option<String>, StoreError> {
-    sqlx::query_scalar(
+    db::query_scalar(
         "SELECT i.id FROM incidents i
          WHERE i.body = $1 AND i.subject = $2 AND i.category = $3 AND json_extract(i.reason_json, '$.rule') = $4
             AND i.state NOT IN ('closed', 'false_positive', 'merged')

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::store::db::{self, FromRow};
 use sekimori_wire::keyring::KeyRing;
 use sekimori_wire::time::Timestamp;
 use serde_json::Value;
-use sqlx::FromRow;
 
 use super::{DETAIL_ROWS, IncidentView, value};
 use crate::clock::{from_stored, stored};
@@ -134,7 +134,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn findings_of(&self, incident: &str) -> Result<Vec<FindingView>, StoreError> {
-        let rows: Vec<FindingRow> = sqlx::query_as(
+        let rows: Vec<FindingRow> = db::query_as(
             "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
              WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
              ORDER BY f.severity DESC, f.time DESC, f.n DESC LIMIT $2",
@@ -152,7 +152,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn alerts_of(&self, incident: &str) -> Result<Vec<Value>, StoreError> {
-        let rows: Vec<String> = sqlx::query_scalar(
+        let rows: Vec<String> = db::query_scalar(
             "SELECT a.json FROM alerts a JOIN findings f ON f.body = a.body AND f.id = a.id
              WHERE f.incident IN (SELECT id FROM incidents WHERE id = $1 OR parent = $1)
              ORDER BY a.time DESC LIMIT $2",
@@ -174,12 +174,12 @@ impl Store {
         incident: &IncidentView,
         community_ids: &[String],
     ) -> Result<Vec<FlowView>, StoreError> {
-        sqlx::query_as(
-            "SELECT community_id, originator, originator_port, responder, responder_port, protocol, start, end,
+        db::query_as(
+            "SELECT community_id, originator, originator_port, responder, responder_port, protocol, start, \"end\",
              originator_packets + responder_packets AS packets, originator_bytes + responder_bytes AS bytes,
              state, application, server_name
              FROM flows WHERE community_id IN (SELECT value FROM json_each($1))
-             AND ($3 IS NULL OR body = $3) AND start <= $4 AND end >= $5 ORDER BY start DESC LIMIT $2",
+             AND ($3 IS NULL OR body = $3) AND start <= $4 AND \"end\" >= $5 ORDER BY start DESC LIMIT $2",
         )
         .bind(Value::from(community_ids).to_string())
         .bind(FLOW_ROWS)
@@ -196,7 +196,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn changes_of(&self, incident: &str) -> Result<Vec<ChangeView>, StoreError> {
-        let rows: Vec<(i64, String, String)> = sqlx::query_as(
+        let rows: Vec<(i64, String, String)> = db::query_as(
             "SELECT at, kind, json FROM incident_changes WHERE incident = $1 ORDER BY seq DESC LIMIT $2",
         )
         .bind(incident)
@@ -217,7 +217,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn batches_of(&self, incident: &str) -> Result<Vec<BatchView>, StoreError> {
-        let mut batches: Vec<BatchView> = sqlx::query_as(
+        let mut batches: Vec<BatchView> = db::query_as(
             "SELECT s.agent, s.lane, s.epoch, s.seq, g.name AS agent_name, s.digest, s.prev, s.received_at, s.envelope,
              (SELECT p.digest FROM batches p
                 WHERE p.agent = s.agent AND p.lane = s.lane AND p.epoch = s.epoch AND p.seq = s.seq - 1) AS before

@@ -1,7 +1,6 @@
 //! Agents and bodies, counters, and who was turned away.
 
-use sqlx::FromRow;
-
+use crate::store::db::{self, FromRow};
 use crate::store::{Store, StoreError, query};
 
 /// Peers shown of those turned away.
@@ -89,7 +88,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn agents(&self) -> Result<Vec<AgentView>, StoreError> {
-        sqlx::query_as(sqlx::AssertSqlSafe(format!("{AGENT} ORDER BY g.body, g.name, g.id")))
+        db::query_as(db::AssertSqlSafe(format!("{AGENT} ORDER BY g.body, g.name, g.id")))
             .fetch_all(self.reader())
             .await
             .map_err(query("list agents"))
@@ -100,7 +99,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn agent(&self, id: &str) -> Result<Option<AgentView>, StoreError> {
-        sqlx::query_as(sqlx::AssertSqlSafe(format!("{AGENT} WHERE g.id = $1")))
+        db::query_as(db::AssertSqlSafe(format!("{AGENT} WHERE g.id = $1")))
             .bind(id)
             .fetch_optional(self.reader())
             .await
@@ -112,7 +111,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn bodies(&self) -> Result<Vec<(String, String)>, StoreError> {
-        sqlx::query_as("SELECT code, name FROM bodies ORDER BY code")
+        db::query_as("SELECT code, name FROM bodies ORDER BY code")
             .fetch_all(self.reader())
             .await
             .map_err(query("list bodies"))
@@ -123,7 +122,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn counters(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        sqlx::query_as("SELECT name, value FROM counters ORDER BY name")
+        db::query_as("SELECT name, value FROM counters ORDER BY name")
             .fetch_all(self.reader())
             .await
             .map_err(query("read the counters"))
@@ -134,7 +133,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn rejections(&self) -> Result<Vec<RejectionView>, StoreError> {
-        sqlx::query_as(
+        db::query_as(
             "SELECT peer, kind, count, last_at, detail FROM rejections ORDER BY last_at DESC LIMIT $1",
         )
         .bind(REJECTION_ROWS)

@@ -1,0 +1,205 @@
+//! Transactions and savepoints.
+
+use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
+
+use sqlx::{Error, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
+
+use super::{Pool, query};
+use crate::store::{StoreError, query as doing};
+
+/// A connection in a transaction: what everything that writes is handed.
+#[derive(Debug)]
+pub struct Conn {
+    on: On,
+    /// A savepoint was neither kept nor undone: what was done since cannot be told from the rest.
+    torn: bool,
+    /// The row of the change feed is locked.
+    has_feed: bool,
+}
+
+#[derive(Debug)]
+enum On {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// The connection itself.
+pub(super) enum Link<'c> {
+    /// To a file.
+    Sqlite(&'c mut SqliteConnection),
+    /// To a server.
+    Postgres(&'c mut PgConnection),
+}
+
+impl Conn {
+    pub(super) fn link(&mut self) -> Result<Link<'_>, Error> {
+        if self.torn {
+            return Err(Error::Protocol("a savepoint was left open".to_owned()));
+        }
+        Ok(match &mut self.on {
+            On::Sqlite(tx) => Link::Sqlite(tx),
+            On::Postgres(tx) => Link::Postgres(tx),
+        })
+    }
+
+    /// ` FOR UPDATE` to put behind a `SELECT` whose rows nobody else may change until the end of the transaction;
+    /// nothing on SQLite, where nobody else writes at all. Lock rows in a fixed order: `ORDER BY` the key.
+    pub const fn lock_clause(&self) -> &'static str {
+        match self.on {
+            On::Sqlite(_) => "",
+            On::Postgres(_) => " FOR UPDATE",
+        }
+    }
+
+    /// From here to the end nobody else changes incidents, so that two collectors never open two for one key, and the numbers
+    /// of `incident_changes` become visible in their order. Nothing to do on SQLite, where nobody else writes at all.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn lock_feed(&mut self) -> Result<(), StoreError> {
+        if matches!(self.on, On::Postgres(_)) && !self.has_feed {
+            let lock = query("SELECT last FROM incident_feed FOR UPDATE").execute(&mut *self).await;
+            lock.map_err(doing("lock the change feed"))?;
+            self.has_feed = true;
+        }
+        Ok(())
+    }
+
+    /// From here to the end nobody else stores what these agents deliver.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn lock_agents(&mut self, ids: &BTreeSet<String>) -> Result<(), StoreError> {
+        if matches!(self.on, On::Postgres(_)) && !ids.is_empty() {
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            // Their keys do not change: who only refers to them need not wait.
+            query(
+                "SELECT id FROM agents WHERE id = ANY (string_to_array($1, ',')) ORDER BY id FOR NO KEY UPDATE",
+            )
+            .bind(ids.join(","))
+            .execute(self)
+            .await
+            .map_err(doing("lock agents"))?;
+        }
+        Ok(())
+    }
+
+    /// Starts a part that can be undone alone: [`Savepoint::keep`] or [`Savepoint::undo`] it. Left without either, the
+    /// whole transaction takes nothing more and cannot be committed.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn savepoint(&mut self) -> Result<Savepoint<'_>, StoreError> {
+        query("SAVEPOINT part").execute(&mut *self).await.map_err(doing("begin a part"))?;
+        Ok(Savepoint { conn: self, ended: false })
+    }
+}
+
+/// A transaction; dropped, nothing of it happened.
+#[derive(Debug)]
+pub struct Tx(Conn);
+
+impl Tx {
+    /// Begins one. On SQLite it takes the write lock at once, so that two that write never wait for each other.
+    pub(in crate::store) async fn begin(pool: &Pool) -> Result<Self, Error> {
+        let on = match pool {
+            Pool::Sqlite(pool) => On::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Pool::Postgres(pool) => On::Postgres(pool.begin().await?),
+        };
+        Ok(Self(Conn { on, torn: false, has_feed: false }))
+    }
+
+    /// Begins one that reads, and sees one state throughout.
+    pub(in crate::store) async fn snapshot(pool: &Pool) -> Result<Self, Error> {
+        let on = match pool {
+            Pool::Sqlite(pool) => On::Sqlite(pool.begin().await?),
+            Pool::Postgres(pool) => {
+                On::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+        };
+        Ok(Self(Conn { on, torn: false, has_feed: false }))
+    }
+
+    /// Makes it last.
+    ///
+    /// # Errors
+    /// If the store fails: then it is not known whether it happened.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.0.link().map_err(doing("commit"))?;
+        match self.0.on {
+            On::Sqlite(tx) => tx.commit().await,
+            On::Postgres(tx) => tx.commit().await,
+        }
+        .map_err(doing("commit"))
+    }
+}
+
+impl Deref for Tx {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.0
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Conn {
+        &mut self.0
+    }
+}
+
+/// A part of a transaction; use it as a `&mut Conn`.
+#[derive(Debug)]
+#[must_use = "keep it or undo it"]
+pub struct Savepoint<'c> {
+    conn: &'c mut Conn,
+    ended: bool,
+}
+
+impl Savepoint<'_> {
+    /// Joins it to the rest.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn keep(mut self) -> Result<(), StoreError> {
+        query("RELEASE SAVEPOINT part").execute(&mut *self.conn).await.map_err(doing("keep a part"))?;
+        self.ended = true;
+        Ok(())
+    }
+
+    /// Takes back everything since it began.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn undo(mut self) -> Result<(), StoreError> {
+        query("ROLLBACK TO SAVEPOINT part").execute(&mut *self.conn).await.map_err(doing("undo a part"))?;
+        query("RELEASE SAVEPOINT part").execute(&mut *self.conn).await.map_err(doing("undo a part"))?;
+        // What was locked since is free again.
+        self.conn.has_feed = false;
+        self.ended = true;
+        Ok(())
+    }
+}
+
+impl Deref for Savepoint<'_> {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        self.conn
+    }
+}
+
+impl DerefMut for Savepoint<'_> {
+    fn deref_mut(&mut self) -> &mut Conn {
+        self.conn
+    }
+}
+
+impl Drop for Savepoint<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.conn.torn = true;
+        }
+    }
+}
