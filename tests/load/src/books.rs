@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sekimori_collector::store::Store;
+use sekimori_collector::store::{Store, db};
 use sekimori_wire::batch::Lane;
 use sekimori_wire::id::Digest;
-use sqlx::Row as _;
+
 
 use crate::agent::{Agent, Told};
 
@@ -32,7 +32,7 @@ pub(crate) async fn check(store: &Store, agents: &[Agent]) -> anyhow::Result<Boo
             told.summaries += chain.told.summaries;
             told.flows += chain.told.flows;
             told.findings += chain.told.findings;
-            let found = stored.remove(&(name.clone(), lane.number())).unwrap_or_default();
+            let found = stored.remove(&(name.clone(), lane.number().into())).unwrap_or_default();
             books.stored += found.len();
             whole &= found.len() == chain.digests.len();
             let mut wrong = |what: String| books.wrong.push(format!("{name} {lane}: {what}"));
@@ -66,28 +66,28 @@ pub(crate) async fn check(store: &Store, agents: &[Agent]) -> anyhow::Result<Boo
     Ok(books)
 }
 
-type Batches = BTreeMap<(String, u8), Vec<(i64, Digest)>>;
+type Batches = BTreeMap<(String, i64), Vec<(i64, Digest)>>;
 
 async fn stored_batches(store: &Store) -> anyhow::Result<Batches> {
-    let rows = sqlx::query("SELECT agent, lane, seq, digest FROM batches ORDER BY agent, lane, epoch, seq")
+    let rows = db::query("SELECT agent, lane, seq, digest FROM batches ORDER BY agent, lane, epoch, seq")
         .fetch_all(store.reader())
         .await?;
     let mut batches = Batches::new();
     for row in rows {
-        let key = (row.try_get("agent")?, row.try_get("lane")?);
-        let digest = Digest::from_bytes(row.try_get("digest")?).unwrap_or_default();
-        batches.entry(key).or_default().push((row.try_get("seq")?, digest));
+        let key = (row.get("agent")?, row.get("lane")?);
+        let digest = Digest::from_bytes(row.get("digest")?).unwrap_or_default();
+        batches.entry(key).or_default().push((row.get("seq")?, digest));
     }
     Ok(batches)
 }
 
 async fn stored_records(store: &Store) -> anyhow::Result<Told> {
-    let row = sqlx::query(
+    let row = db::query(
         "SELECT (SELECT count(*) FROM summaries) AS summaries, (SELECT count(*) FROM flows) AS flows,
             (SELECT count(*) FROM findings) AS findings",
     )
     .fetch_one(store.reader())
     .await?;
-    let number = |name: &str| row.try_get::<i64, _>(name).map(|number| u64::try_from(number).unwrap_or(0));
+    let number = |name: &str| row.get::<i64>(name).map(|number| u64::try_from(number).unwrap_or(0));
     Ok(Told { summaries: number("summaries")?, flows: number("flows")?, findings: number("findings")? })
 }

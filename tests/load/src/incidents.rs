@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use sekimori_collector::store::Store;
+use sekimori_collector::store::{Store, db};
 use sekimori_wire::id::FindingId;
-use sqlx::Row as _;
+
 use tokio::time::Instant;
 
 use crate::figures::Board;
@@ -37,15 +37,15 @@ pub(crate) async fn follow(store: &Store, awaited: &Awaited, board: &Board) {
     let mut last = 0;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let rows = sqlx::query("SELECT seq, kind, json FROM incident_changes WHERE seq > $1 ORDER BY seq")
+        let rows = db::query("SELECT seq, kind, json FROM incident_changes WHERE seq > $1 ORDER BY seq")
             .bind(last)
             .fetch_all(store.reader())
             .await
             .unwrap_or_default();
         for row in rows {
-            last = row.try_get("seq").unwrap_or(last);
-            if row.try_get("kind").is_ok_and(|kind: &str| kind == "finding")
-                && let Ok(json) = row.try_get::<&str, _>("json")
+            last = row.get("seq").unwrap_or(last);
+            if row.get("kind").is_ok_and(|kind: &str| kind == "finding")
+                && let Ok(json) = row.get::<&str>("json")
                 && let Some(finding) = finding_of(json)
                 && let Some((due, step)) = awaited.take(finding)
             {
