@@ -34,6 +34,12 @@ pub mod writer;
 
 /// Connections that read.
 const READERS_MAX: u32 = 4;
+/// Pages in memory of the connection that writes, in KiB (negative: the unit of the pragma). The index of flows is hit all
+/// over: what is not here is read again for each of them.
+const WRITER_CACHE_KIB: &str = "-65536";
+/// Pages of 4 KiB in the log before they are copied into the database, in the middle of somebody's transaction: a page that many
+/// transactions changed is copied once.
+const CHECKPOINT_PAGES: &str = "16384";
 /// How long a statement waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -69,7 +75,8 @@ impl Store {
                 let options = options(path).create_if_missing(create).synchronous(SqliteSynchronous::Full);
                 let write = SqlitePoolOptions::new()
                     .max_connections(1)
-                    .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
+                    .test_before_acquire(false)
+                    .connect_with(writing(options.clone()))
                     .await
                     .map_err(failed)?;
                 let write = db::Pool::Sqlite(write);
@@ -188,7 +195,16 @@ fn announce(changes: &watch::Sender<i64>, seq: i64) {
 }
 
 async fn readers(options: SqliteConnectOptions) -> Result<db::Pool, db::Error> {
-    SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await.map(db::Pool::Sqlite)
+    // A connection to a file does not go away: asking each time whether it is there costs as much as a statement.
+    let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).test_before_acquire(false);
+    pool.connect_with(options).await.map(db::Pool::Sqlite)
+}
+
+fn writing(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .journal_mode(SqliteJournalMode::Wal)
+        .pragma("cache_size", WRITER_CACHE_KIB)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

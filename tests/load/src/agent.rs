@@ -54,6 +54,7 @@ pub(crate) struct Agent {
     pub(crate) epoch: u64,
     pub(crate) collector: VerifyingKey,
     pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) trust: String,
     pub(crate) from: Ipv4Addr,
     pub(crate) lanes: [Chain; 2],
     site: Site,
@@ -108,18 +109,20 @@ impl Agent {
     pub(crate) fn new(
         (id, key, epoch): (AgentId, SigningKey, u64),
         collector: VerifyingKey,
-        tls: Arc<ClientConfig>,
+        (tls, trust): (Arc<ClientConfig>, String),
         (from, mut chance): (Ipv4Addr, Chance),
     ) -> Self {
         let site = Site::new(id, Chance::new(chance.draw()));
         let (lanes, backoff, now) = (<[Chain; 2]>::default(), Backoff::new(Pace::DEFAULT), Instant::now());
         let due = Due { summary: now, health: now, finding: now };
-        Self { id, key, epoch, collector, tls, from, lanes, site, chance, link: None, backoff, due }
+        Self { id, key, epoch, collector, tls, trust, from, lanes, site, chance, link: None, backoff, due }
     }
 
     /// Connects, so that the load does not begin with a storm of handshakes.
     pub(crate) async fn connect(&mut self, to: SocketAddr) -> anyhow::Result<()> {
-        self.link = Some(Link::open(self.from, to, Arc::clone(&self.tls)).await?);
+        let mut link = Link::open(self.from, to, Arc::clone(&self.tls)).await?;
+        link.tell_trust(&self.trust);
+        self.link = Some(link);
         Ok(())
     }
 
@@ -156,7 +159,8 @@ impl Agent {
     /// Seals all that is due by now.
     fn seal_due(&mut self, common: &Common) -> anyhow::Result<()> {
         let now = Instant::now();
-        let scaled = |every: Duration| every.mul_f64(1000.0 / f64::from(common.permille.load(Ordering::Relaxed)));
+        let scaled =
+            |every: Duration| every.mul_f64(1000.0 / f64::from(common.permille.load(Ordering::Relaxed)));
         while self.due.finding <= now {
             let due = self.due.finding;
             let finding = self.site.finding(clock::now());
@@ -290,4 +294,3 @@ impl Agent {
         });
     }
 }
-

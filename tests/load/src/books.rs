@@ -6,7 +6,6 @@ use sekimori_collector::store::{Store, db};
 use sekimori_wire::batch::Lane;
 use sekimori_wire::id::Digest;
 
-
 use crate::agent::{Agent, Told};
 
 /// What was counted.

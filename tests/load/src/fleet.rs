@@ -83,8 +83,7 @@ async fn one(
     };
     let from = address(index)?;
     let mut link = Link::open(from, enroll, anybody).await?;
-    let (status, body) =
-        link.post("/v1/enroll", "application/json", serde_json::to_vec(&request)?).await?;
+    let (status, body) = link.post("/v1/enroll", "application/json", serde_json::to_vec(&request)?).await?;
     if !status.is_success() {
         bail!("agent {index} is not enrolled ({status}): {}", String::from_utf8_lossy(&body));
     }
@@ -98,7 +97,7 @@ async fn one(
     let collector = URL_SAFE_NO_PAD.decode(&response.collector_key)?;
     let collector = VerifyingKey::from_bytes(&collector).context("the collector's key")?;
     let chance = Chance::new(index as u64 + 1);
-    Ok(Agent::new((id, key, response.epoch), collector, tls, (from, chance)))
+    Ok(Agent::new((id, key, response.epoch), collector, (tls, response.trust), (from, chance)))
 }
 
 /// An address of its own for each agent.

@@ -55,13 +55,16 @@ impl Host {
         command.arg("run").arg("--config").arg(&self.config_path);
         // One line for each agent that enrols would be most of the log.
         command.env("SEKIMORI_LOG", "warn").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child =
-            command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
         let mut running = Running { child };
         let begin = Instant::now();
         while TcpStream::connect(self.config.ingest).is_err() {
             ensure!(running.is_running(), "the collector ended at once; see {}", self.log.display());
-            ensure!(begin.elapsed() < LISTENS_WITHIN, "the collector does not listen; see {}", self.log.display());
+            ensure!(
+                begin.elapsed() < LISTENS_WITHIN,
+                "the collector does not listen; see {}",
+                self.log.display()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(running)
@@ -117,7 +120,8 @@ pub(crate) fn usage(pid: &str) -> Usage {
     let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok());
     let status = read("status");
     let rss_anon = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let rss_anon = rss_anon.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default();
+    let rss_anon =
+        rss_anon.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default();
     Usage { cpu: TICK * ticks.sum::<u32>(), rss_anon }
 }
 

@@ -14,6 +14,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, version};
+use sekimori_wire::renew::TRUST_HEADER;
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -29,6 +30,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct Link {
     sender: SendRequest<Full<Bytes>>,
     to: SocketAddr,
+    /// What the agent goes by, told with every request.
+    trust: String,
 }
 
 /// What an agent shows and believes. Without a certificate: for enrolment.
@@ -42,7 +45,8 @@ pub(crate) fn client(
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(ca.clone())?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])?
         .dangerous()
@@ -85,7 +89,12 @@ impl Link {
             // That it broke shows with the next request.
             drop(connection.await);
         });
-        Ok(Self { sender, to })
+        Ok(Self { sender, to, trust: String::new() })
+    }
+
+    /// From now on says what the agent goes by, as the agent does.
+    pub(crate) fn tell_trust(&mut self, name: &str) {
+        name.clone_into(&mut self.trust);
     }
 
     /// Sends one POST and reads the whole answer.
@@ -98,9 +107,12 @@ impl Link {
         content_type: &str,
         body: Vec<u8>,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
-        let request = Request::post(format!("https://{}{path}", self.to))
-            .header("content-type", content_type)
-            .body(Full::new(Bytes::from(body)))?;
+        let mut request =
+            Request::post(format!("https://{}{path}", self.to)).header("content-type", content_type);
+        if !self.trust.is_empty() {
+            request = request.header(TRUST_HEADER, &self.trust);
+        }
+        let request = request.body(Full::new(Bytes::from(body)))?;
         let exchange = async {
             self.sender.ready().await?;
             let response = self.sender.send_request(request).await?;

@@ -76,16 +76,19 @@ mod tests {
 
     #[test]
     fn options() {
-        let parse = |line: &str| {
-            Options::parse(&line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>())
-        };
+        let parse =
+            |line: &str| Options::parse(&line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>());
         let usual = parse("--collector c --dir d").unwrap();
         assert_eq!((usual.agents, usual.hold.as_secs(), usual.store), (2_000, 60, Kind::Sqlite));
-        let all = parse("--collector c --dir d --agents 5 --seconds 7 --store postgres --replicas 2 --rate 9 --kill-every 3");
+        let all = parse(
+            "--collector c --dir d --agents 5 --seconds 7 --store postgres --replicas 2 --rate 9 --kill-every 3",
+        );
         let all = all.unwrap();
         assert_eq!((all.agents, all.replicas, all.rate, all.store), (5, 2, Some(9), Kind::Postgres));
         assert_eq!((all.hold.as_secs(), all.kill_every.map(|every| every.as_secs())), (7, Some(3)));
-        for wrong in ["", "--collector c", "--collector c --dir d --agents 0", "--collector c --dir d --store x"] {
+        for wrong in
+            ["", "--collector c", "--collector c --dir d --agents 0", "--collector c --dir d --store x"]
+        {
             assert!(parse(wrong).is_none(), "{wrong}");
         }
     }

@@ -44,7 +44,11 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     let running = host.start().await?;
     let agents = fleet::enrol(&host.config, tokens).await?;
     let agents = fleet::connect(agents, host.config.ingest).await?;
-    println!("load: {} agents enrolled and connected in {:.1} s", agents.len(), begin.elapsed().as_secs_f64());
+    println!(
+        "load: {} agents enrolled and connected in {:.1} s",
+        agents.len(),
+        begin.elapsed().as_secs_f64()
+    );
     let (over, heard) = watch::channel(false);
     let common = Arc::new(Common {
         ingest: host.config.ingest,

@@ -81,8 +81,11 @@ impl Site {
         let is_name = self.chance.below(100) < 60;
         let (inside, outside) = (self.inside(), self.outside());
         let from = 1_024 + u16::try_from(self.chance.below(64_000)).unwrap_or(0);
-        let (responder, port, protocol, application) =
-            if is_name { (Ipv4Addr::new(192, 168, 10, 2).into(), 53, 17, "dns") } else { (outside, 443, 6, "tls") };
+        let (responder, port, protocol, application) = if is_name {
+            (Ipv4Addr::new(192, 168, 10, 2).into(), 53, 17, "dns")
+        } else {
+            (outside, 443, 6, "tls")
+        };
         let packets = if is_name { 1 } else { 4 + self.chance.below(40) };
         let start = end.minus(self.chance.within(Duration::from_secs(60)));
         FlowSummary {
@@ -112,8 +115,7 @@ impl Site {
             name: format!("decode.part.number_{number}").as_str().into(),
             count: if number % 3 == 0 { self.counted / (number + 1) } else { 0 },
         };
-        let interface =
-            Interface { name: "ens18".into(), packets: self.counted, kernel_drops: 0, up: true };
+        let interface = Interface { name: "ens18".into(), packets: self.counted, kernel_drops: 0, up: true };
         Record::Health(Box::new(Health {
             at: now,
             uptime_seconds: 3_600,
@@ -209,8 +211,18 @@ impl Site {
 
     fn name(&mut self) -> String {
         const WORDS: [&str; 12] = [
-            "antivirus-net", "weather", "minato", "style", "mail", "update", "portal", "consent", "tiles", "news",
-            "storage", "meet",
+            "antivirus-net",
+            "weather",
+            "minato",
+            "style",
+            "mail",
+            "update",
+            "portal",
+            "consent",
+            "tiles",
+            "news",
+            "storage",
+            "meet",
         ];
         let word = usize::try_from(self.chance.below(12)).unwrap_or(0);
         let word = WORDS.get(word).copied().unwrap_or("portal");
