@@ -34,12 +34,6 @@ pub mod writer;
 
 /// Connections that read.
 const READERS_MAX: u32 = 4;
-/// Pages in memory of the connection that writes, in KiB (negative: the unit of the pragma). The index of flows is hit all
-/// over: what is not here is read again for each of them.
-const WRITER_CACHE_KIB: &str = "-65536";
-/// Pages of 4 KiB in the log before they are copied into the database, in the middle of somebody's transaction: a page that many
-/// transactions changed is copied once.
-const CHECKPOINT_PAGES: &str = "16384";
 /// How long a statement waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -76,7 +70,7 @@ impl Store {
                 let write = SqlitePoolOptions::new()
                     .max_connections(1)
                     .test_before_acquire(false)
-                    .connect_with(writing(options.clone()))
+                    .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
                     .await
                     .map_err(failed)?;
                 let write = db::Pool::Sqlite(write);
@@ -198,13 +192,6 @@ async fn readers(options: SqliteConnectOptions) -> Result<db::Pool, db::Error> {
     // A connection to a file does not go away: asking each time whether it is there costs as much as a statement.
     let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).test_before_acquire(false);
     pool.connect_with(options).await.map(db::Pool::Sqlite)
-}
-
-fn writing(options: SqliteConnectOptions) -> SqliteConnectOptions {
-    options
-        .journal_mode(SqliteJournalMode::Wal)
-        .pragma("cache_size", WRITER_CACHE_KIB)
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

@@ -104,8 +104,7 @@ mod tests {
 
     #[test]
     fn several_addresses_are_one_store_and_nothing_shows_the_password() {
-        let servers =
-            Servers::parse("postgres://me:s3cret@db1:6432,db2,[::1]:7/sekimori?sslmode=require").unwrap();
+        let servers = Servers::parse("postgres://me:s3cret@db1:6432,db2,[::1]:7/sekimori?sslmode=require").unwrap();
         let place = Place::Servers(servers);
         assert_eq!(place.to_string(), "db1:6432/sekimori, db2:5432/sekimori, [::1]:7/sekimori");
         assert!(!format!("{place:?}").contains("s3cret"));

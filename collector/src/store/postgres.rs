@@ -40,16 +40,10 @@ impl Pools {
                 .acquire_timeout(ACQUIRE_MAX)
                 .test_before_acquire(false)
                 // A server that another has taken over from still answers: leave it, whether the connection is old or new.
-                .before_acquire(|connection, _meta| {
-                    Box::pin(async move { Ok(takes_writes(connection).await.unwrap_or(false)) })
-                })
+                .before_acquire(|connection, _meta| Box::pin(async move { Ok(takes_writes(connection).await.unwrap_or(false)) }))
                 .after_connect(|connection, _meta| {
                     Box::pin(async move {
-                        if takes_writes(connection).await? {
-                            Ok(())
-                        } else {
-                            Err(Error::Protocol(STANDBY.to_owned()))
-                        }
+                        if takes_writes(connection).await? { Ok(()) } else { Err(Error::Protocol(STANDBY.to_owned())) }
                     })
                 })
         };
@@ -83,9 +77,7 @@ impl Pools {
                 self.read.set_connect_options(reading(&options));
                 tracing::warn!(server = %Server(options), "lost the database; going on with this server");
             }
-            Err(error) => {
-                tracing::error!(error = crate::fleet::error_chain(&error), "no database takes writes")
-            }
+            Err(error) => tracing::error!(error = crate::fleet::error_chain(&error), "no database takes writes"),
         }
     }
 }

@@ -72,7 +72,8 @@ impl Host {
 }
 
 impl Running {
-    fn is_running(&mut self) -> bool {
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_none())
     }
 

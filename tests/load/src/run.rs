@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use sekimori_collector::store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -165,6 +165,11 @@ impl Stage<'_> {
         let (mut kills, mut last_kill) = (0, begin);
         while begin.elapsed() < self.options.hold {
             tokio::time::sleep(SAMPLE_EVERY).await;
+            ensure!(
+                self.running.is_running(),
+                "the collector ended by itself; see collector.log in {}",
+                self.options.dir.display()
+            );
             let (now, own) = (self.running.usage(), host::usage("self"));
             collector.cpu += now.cpu.saturating_sub(before);
             before = now.cpu;
