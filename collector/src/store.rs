@@ -79,6 +79,7 @@ impl Store {
                 let options = options(path).create_if_missing(create).synchronous(SqliteSynchronous::Full);
                 let write = SqlitePoolOptions::new()
                     .max_connections(1)
+                    .test_before_acquire(false)
                     .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
                     .await
                     .map_err(failed)?;
@@ -198,7 +199,9 @@ fn announce(changes: &watch::Sender<i64>, seq: i64) {
 }
 
 async fn readers(options: SqliteConnectOptions) -> Result<db::Pool, db::Error> {
-    SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await.map(db::Pool::Sqlite)
+    // A connection to a file does not go away: asking each time whether it is there costs as much as a statement.
+    let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).test_before_acquire(false);
+    pool.connect_with(options).await.map(db::Pool::Sqlite)
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

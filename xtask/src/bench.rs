@@ -10,6 +10,7 @@
 //! Even a quiet machine drifts by a third within an hour: only ratios within one interleaved run mean anything.
 
 mod captures;
+pub(crate) mod collector;
 mod frames;
 mod instructions;
 mod layers;

@@ -13,7 +13,7 @@ use crate::install::{self, Purpose};
 use crate::sim;
 use crate::tidy;
 
-/// Installs what the tests need, builds the two programs that they run, and runs every test.
+/// Installs what the tests need, builds the programs that they run, and runs every test.
 pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     install::ensure(Purpose::Test)?;
     let runner = root_runner()?;
@@ -21,6 +21,7 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
         command::run(step.current_dir(root).envs(runner.clone()))?;
     }
     sim::check(root)?;
+    bench::collector::check(root)?;
     // A test runner hides what a passing test prints: say it where it is seen.
     match std::env::var_os("SEKIMORI_CORPORA") {
         Some(folder) => {

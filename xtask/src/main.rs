@@ -44,6 +44,8 @@ cargo xtask <command>
                     the highest rate without loss between two network namespaces (root)
   bench --instructions | --layers
                     instructions per packet under callgrind, held against xtask/instructions.tsv; or by layer
+  bench collector [--agents N] [--seconds S] [--rate R] [--kill-every S] [--store sqlite|postgres] [--replicas R]
+                    N agents on a real collector; with --rate R batches a second more each S seconds until a promise breaks
   tidy              the rules of this project that no compiler checks
   pcaps [--record [PART]]
                     make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
@@ -100,6 +102,11 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["day", rest @ ..] => match day::Options::parse(rest) {
             Some(options) if day::run(&root, &options)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["bench", "collector", rest @ ..] => match bench::collector::parse(rest) {
+            Some(words) if bench::collector::run(&root, &words)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),
             None => return Ok(usage()),
         },

@@ -19,6 +19,8 @@ use crate::ingest::continuity::{Fork, Head, Place, Verdict, judge};
 use crate::ingest::registry::Registered;
 use crate::ingest::{Outcome, Received, Submission, refusal};
 
+mod flows;
+
 /// What the statements of one submission share.
 #[derive(Debug)]
 pub struct Ledger {
@@ -86,7 +88,7 @@ pub async fn submission(
     let chain = Chain { agent: &agent, lane };
     let mut head = chain.read_head(tx).await?;
     let mut answered = head.epoch;
-    let mut good = false;
+    let (mut good, mut newest) = (false, None);
     for received in batches {
         if received.batch.lane != lane {
             break;
@@ -97,9 +99,12 @@ pub async fn submission(
             prev: received.batch.prev,
             digest: received.batch.digest(),
         };
-        let stored_digest = chain.read_digest(tx, &place).await?;
+        // Nothing is stored behind the head of the chain in force.
+        let is_behind = place.epoch == head.epoch && place.seq > head.through;
+        let stored_digest = if is_behind { None } else { chain.read_digest(tx, &place).await? };
         match judge(&head, stored_digest, &place) {
             Verdict::Next => {
+                newest = Some(Newest::of(&received.batch));
                 store_batch(tx, ledger, &from, received).await?;
                 head = Head { epoch: place.epoch, through: place.seq, digest: place.digest };
             }
@@ -124,15 +129,46 @@ pub async fn submission(
         good = true;
         answered = place.epoch;
     }
+    if let Some(newest) = &newest {
+        chain.advance(tx, &head, newest).await?;
+    }
+    // What was carried here by hand says nothing of now.
     if !carried {
-        db::query("UPDATE agents SET last_seen = $2 WHERE id = $1")
-            .bind(&agent)
-            .bind(stored(ledger.now))
-            .execute(&mut *tx)
-            .await
-            .map_err(query("note when an agent was seen"))?;
+        note_seen(tx, ledger.now, &agent, newest.as_ref()).await?;
     }
     chain.end_of(tx, answered, head).await.map(|head| Outcome::Through(lane, head))
+}
+
+/// What is noted of the last batch of a submission that was stored.
+struct Newest {
+    sealed_at: Timestamp,
+    mode: &'static str,
+    version: String,
+}
+
+impl Newest {
+    fn of(batch: &Batch) -> Self {
+        Self { sealed_at: batch.sealed_at, mode: mode_name(batch.mode), version: batch.version.to_string() }
+    }
+}
+
+/// Notes that an agent was heard of, and how it is.
+async fn note_seen(
+    tx: &mut Conn,
+    now: Timestamp,
+    agent: &str,
+    newest: Option<&Newest>,
+) -> Result<(), StoreError> {
+    let query_of = |sql| db::query(sql).bind(agent).bind(stored(now));
+    let update = match newest {
+        Some(newest) => {
+            query_of("UPDATE agents SET last_seen = $2, version = $3, sealed_ahead = $4 WHERE id = $1")
+                .bind(&newest.version)
+                .bind(stored(newest.sealed_at).saturating_sub(stored(now)))
+        }
+        None => query_of("UPDATE agents SET last_seen = $2 WHERE id = $1"),
+    };
+    update.execute(tx).await.map(drop).map_err(query("note when an agent was seen"))
 }
 
 /// One lane of one agent.
@@ -151,6 +187,26 @@ impl Chain<'_> {
             .await
             .map_err(query("read the head of a chain"))?;
         row.as_ref().map_or(Ok(Head::default()), head_of).map_err(query("read the head of a chain"))
+    }
+
+    /// Moves the head behind what was stored.
+    async fn advance(&self, tx: &mut Conn, head: &Head, newest: &Newest) -> Result<(), StoreError> {
+        db::query(
+            "INSERT INTO chains (agent, lane, epoch, through, head, sealed_at, mode) VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (agent, lane) DO UPDATE SET epoch = excluded.epoch, through = excluded.through,
+                head = excluded.head, sealed_at = excluded.sealed_at, mode = excluded.mode",
+        )
+        .bind(self.agent)
+        .bind(self.lane.number())
+        .bind(integer(head.epoch))
+        .bind(integer(head.through))
+        .bind(head.digest.as_bytes().as_slice())
+        .bind(stored(newest.sealed_at))
+        .bind(newest.mode)
+        .execute(tx)
+        .await
+        .map(drop)
+        .map_err(query("move the head of a chain"))
     }
 
     /// The last batch stored of a chain: that in force, a future one (nothing), or one that was given up.
@@ -225,28 +281,6 @@ async fn store_batch(
     .execute(&mut *tx)
     .await
     .map_err(query("store a batch"))?;
-    db::query(
-        "INSERT INTO chains (agent, lane, epoch, through, head, sealed_at, mode) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (agent, lane) DO UPDATE SET epoch = excluded.epoch, through = excluded.through,
-            head = excluded.head, sealed_at = excluded.sealed_at, mode = excluded.mode",
-    )
-    .bind(&agent)
-    .bind(batch.lane.number())
-    .bind(integer(batch.epoch))
-    .bind(integer(batch.seq))
-    .bind(digest.as_bytes().as_slice())
-    .bind(stored(batch.sealed_at))
-    .bind(mode_name(batch.mode))
-    .execute(&mut *tx)
-    .await
-    .map_err(query("move the head of a chain"))?;
-    db::query("UPDATE agents SET version = $2, sealed_ahead = $3 WHERE id = $1")
-        .bind(&agent)
-        .bind(batch.version.to_string())
-        .bind(stored(batch.sealed_at).saturating_sub(stored(ledger.now)))
-        .execute(&mut *tx)
-        .await
-        .map_err(query("note an agent's version"))?;
     ledger.count("batches_stored");
     if was_told {
         ledger.count("batches_resealed");
@@ -343,37 +377,7 @@ async fn store_summary(tx: &mut Conn, origin: &Origin, mut summary: Summary) -> 
     .execute(&mut *tx)
     .await
     .map_err(query("store a summary"))?;
-    for flow in &flows {
-        db::query(
-            "INSERT INTO flows (body, community_id, originator, originator_port, responder, responder_port,
-                protocol, start, \"end\", originator_packets, originator_bytes, responder_packets,
-                responder_bytes, state, application, server_name, ja4, segment, agent)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
-        )
-        .bind(origin.body.as_str())
-        .bind(flow.community_id())
-        .bind(flow.originator.ip().to_string())
-        .bind(flow.originator.port())
-        .bind(flow.responder.ip().to_string())
-        .bind(flow.responder.port())
-        .bind(flow.protocol)
-        .bind(stored(flow.start))
-        .bind(stored(flow.end))
-        .bind(integer(flow.originator_packets))
-        .bind(integer(flow.originator_bytes))
-        .bind(integer(flow.responder_packets))
-        .bind(integer(flow.responder_bytes))
-        .bind(flow.state.as_str())
-        .bind(flow.application.as_str())
-        .bind(flow.server_name.as_str())
-        .bind(flow.ja4.as_str())
-        .bind(flow.segment.as_deref())
-        .bind(&origin.agent)
-        .execute(&mut *tx)
-        .await
-        .map_err(query("store a flow"))?;
-    }
-    Ok(())
+    flows::store(tx, origin, &flows).await
 }
 
 async fn store_health(

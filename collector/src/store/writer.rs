@@ -22,6 +22,8 @@ use crate::ingest::{Outcome, SUBMISSIONS_MAX, Submission};
 
 /// How long a group waits for others after its first submission.
 const GROUP_DELAY: Duration = Duration::from_millis(8);
+/// A group of so many does not wait.
+const GROUP_ENOUGH: usize = 8;
 /// How often rejections are written when nobody delivers.
 const TICK: Duration = Duration::from_millis(250);
 /// How often a group that another collector's came in the way of is tried again, and the first wait before it.
@@ -107,16 +109,25 @@ impl Task {
             let mut group = Vec::new();
             if let Some(first) = first {
                 group.push(first);
-                tokio::time::sleep(GROUP_DELAY).await;
-                while group.len() < SUBMISSIONS_MAX
-                    && let Ok(job) = self.queue.try_recv()
-                {
-                    group.push(job);
+                self.take(&mut group);
+                // While a group is written the next one gathers by itself.
+                if group.len() < GROUP_ENOUGH {
+                    tokio::time::sleep(GROUP_DELAY).await;
+                    self.take(&mut group);
                 }
             }
             self.write(group).await;
         }
         self.write(Vec::new()).await;
+    }
+
+    /// Adds what waits.
+    fn take(&mut self, group: &mut Vec<Job>) {
+        while group.len() < SUBMISSIONS_MAX
+            && let Ok(job) = self.queue.try_recv()
+        {
+            group.push(job);
+        }
     }
 
     async fn write(&self, group: Vec<Job>) {

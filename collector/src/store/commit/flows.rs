@@ -1,0 +1,140 @@
+//! The flows of a summary, many to a statement: there are dozens in each, and a statement costs far more than a row.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use sekimori_wire::record::FlowSummary;
+
+use super::{Origin, integer};
+use crate::clock::stored;
+use crate::store::db::{self, AssertSqlSafe, Conn};
+use crate::store::{StoreError, query};
+
+const COLUMNS: usize = 19;
+/// Rows of a statement, most first: few different statements, so that each is prepared once.
+const ROWS: [usize; 3] = [32, 8, 1];
+/// For each of these.
+static STATEMENTS: LazyLock<[String; 3]> = LazyLock::new(|| ROWS.map(statement));
+
+fn statement(rows: usize) -> String {
+    let mut text =
+        "INSERT INTO flows (body, community_id, originator, originator_port, responder, responder_port,
+        protocol, start, \"end\", originator_packets, originator_bytes, responder_packets,
+        responder_bytes, state, application, server_name, ja4, segment, agent) VALUES "
+            .to_owned();
+    for row in 0..rows {
+        for column in 0..COLUMNS {
+            let before = match (row, column) {
+                (0, 0) => "(",
+                (_, 0) => "), (",
+                _ => ", ",
+            };
+            // Writing to a text cannot fail.
+            write!(text, "{before}${}", row * COLUMNS + column + 1).unwrap_or_default();
+        }
+    }
+    text.push(')');
+    text
+}
+
+/// Stores them all.
+///
+/// # Errors
+/// If the store fails.
+pub(super) async fn store(tx: &mut Conn, origin: &Origin, flows: &[FlowSummary]) -> Result<(), StoreError> {
+    let mut rest = flows;
+    for (rows, statement) in ROWS.iter().zip(STATEMENTS.iter()) {
+        let chunks = rest.chunks_exact(*rows);
+        rest = chunks.remainder();
+        for chunk in chunks {
+            let mut insert = db::query(AssertSqlSafe(statement.as_str()));
+            for flow in chunk {
+                insert = bind(insert, origin, flow);
+            }
+            insert.execute(&mut *tx).await.map_err(query("store flows"))?;
+        }
+    }
+    Ok(())
+}
+
+fn bind<'q>(insert: db::Query<'q>, origin: &'q Origin, flow: &'q FlowSummary) -> db::Query<'q> {
+    insert
+        .bind(origin.body.as_str())
+        .bind(flow.community_id())
+        .bind(flow.originator.ip().to_string())
+        .bind(flow.originator.port())
+        .bind(flow.responder.ip().to_string())
+        .bind(flow.responder.port())
+        .bind(flow.protocol)
+        .bind(stored(flow.start))
+        .bind(stored(flow.end))
+        .bind(integer(flow.originator_packets))
+        .bind(integer(flow.originator_bytes))
+        .bind(integer(flow.responder_packets))
+        .bind(integer(flow.responder_bytes))
+        .bind(flow.state.as_str())
+        .bind(flow.application.as_str())
+        .bind(flow.server_name.as_str())
+        .bind(flow.ja4.as_str())
+        .bind(flow.segment.as_deref())
+        .bind(&origin.agent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use sekimori_wire::batch::Lane;
+    use sekimori_wire::time::Timestamp;
+
+    fn flow(number: u16) -> FlowSummary {
+        let address = |port| std::net::SocketAddr::from(([192, 0, 2, 1], port));
+        FlowSummary {
+            originator: address(number),
+            responder: address(443),
+            protocol: 6,
+            start: Timestamp::from_secs(1),
+            end: Timestamp::from_secs(2),
+            originator_packets: 1,
+            originator_bytes: u64::from(number) * 10,
+            responder_packets: 2,
+            responder_bytes: 3,
+            state: "SF".into(),
+            application: "tls".into(),
+            server_name: format!("host{number}.example").as_str().into(),
+            ja4: "".into(),
+            vlan: None,
+            body: None,
+            segment: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn every_flow_is_a_row_however_many_there_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("store.db");
+        let store = Store::create(path.as_path()).await.unwrap();
+        let mut expected = Vec::new();
+        for count in [0, 1, 7, 8, 31, 32, 33, 75] {
+            let mode = "live";
+            let agent = format!("{count}");
+            let origin =
+                Origin { agent, body: "422011".parse().unwrap(), lane: Lane::Detail, epoch: 1, seq: 1, mode };
+            let flows: Vec<FlowSummary> = (0..count).map(flow).collect();
+            let mut tx = store.begin().await.unwrap();
+            super::store(&mut tx, &origin, &flows).await.unwrap();
+            tx.commit().await.unwrap();
+            expected.extend(flows.iter().map(|flow| {
+                let port = i64::from(flow.originator.port());
+                (origin.agent.clone(), port, port * 10, flow.server_name.to_string(), flow.community_id())
+            }));
+        }
+        let stored: Vec<(String, i64, i64, String, String)> = db::query_as(
+            "SELECT agent, originator_port, originator_bytes, server_name, community_id FROM flows ORDER BY n",
+        )
+        .fetch_all(store.reader())
+        .await
+        .unwrap();
+        assert_eq!(stored, expected);
+    }
+}

@@ -1,0 +1,134 @@
+//! The collector under load: a real process with a folder and ports of its own, started, killed, started again.
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use sekimori_collector::config::Config;
+use sekimori_collector::init::{self, Plan};
+
+const LISTENS_WITHIN: Duration = Duration::from_secs(30);
+/// `USER_HZ` is 100 on Linux.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A collector's folder and program.
+#[derive(Debug)]
+pub(crate) struct Host {
+    program: PathBuf,
+    config_path: PathBuf,
+    log: PathBuf,
+    pub(crate) config: Config,
+}
+
+/// Its process; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+}
+
+/// What a process has used: processor time, and memory of its own in KiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) cpu: Duration,
+    pub(crate) rss_anon: u64,
+}
+
+impl Host {
+    /// Makes a new collector in `dir`, which must not be there.
+    pub(crate) async fn make(program: &Path, dir: &Path) -> anyhow::Result<Self> {
+        let [ingest, enroll, console] = ports()?;
+        let plan =
+            Plan { dir: dir.join("collector"), hosts: vec!["127.0.0.1".to_owned()], ingest, enroll, console };
+        let made = init::run(&plan).await?;
+        let config = Config::load(&made.config)?;
+        let log = dir.join("collector.log");
+        Ok(Self { program: program.to_owned(), config_path: made.config, log, config })
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) async fn start(&self) -> anyhow::Result<Running> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(&self.program);
+        command.arg("run").arg("--config").arg(&self.config_path);
+        // One line for each agent that enrols would be most of the log.
+        command.env("SEKIMORI_LOG", "warn").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        let mut running = Running { child };
+        let begin = Instant::now();
+        while TcpStream::connect(self.config.ingest).is_err() {
+            ensure!(running.is_running(), "the collector ended at once; see {}", self.log.display());
+            ensure!(
+                begin.elapsed() < LISTENS_WITHIN,
+                "the collector does not listen; see {}",
+                self.log.display()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// Whether it has not ended by itself.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
+
+    /// What it has used until now.
+    pub(crate) fn usage(&self) -> Usage {
+        usage(&self.child.id().to_string())
+    }
+
+    /// `SIGKILL`.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill().context("cannot kill the collector")?;
+        self.child.wait().map(drop).context("cannot wait for the collector")
+    }
+
+    /// `SIGTERM`, and a clean end.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
+        let begin = Instant::now();
+        while self.is_running() {
+            if begin.elapsed() > LISTENS_WITHIN {
+                bail!("the collector does not end");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.is_running() {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+/// What a process (`self`: this one) has used until now; nothing if it is gone.
+pub(crate) fn usage(pid: &str) -> Usage {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let stat = read("stat");
+    // proc(5): the name, in parentheses, may hold anything.
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u32>().ok());
+    let status = read("status");
+    let rss_anon = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let rss_anon =
+        rss_anon.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default();
+    Usage { cpu: TICK * ticks.sum::<u32>(), rss_anon }
+}
+
+/// Three free ports, held together so that they differ.
+fn ports() -> anyhow::Result<[SocketAddr; 3]> {
+    let free = || TcpListener::bind(("127.0.0.1", 0)).context("there is no free port");
+    let [a, b, c] = [free()?, free()?, free()?];
+    Ok([a.local_addr()?, b.local_addr()?, c.local_addr()?])
+}

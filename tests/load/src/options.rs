@@ -1,0 +1,95 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) const USAGE: &str = "sekimori-load --collector PROGRAM --dir NEW_FOLDER [--agents N] [--seconds S]
+    [--store sqlite|postgres] [--replicas R] [--rate MORE_BATCHES_A_SECOND] [--kill-every S]";
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) collector: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) agents: usize,
+    /// Of each step.
+    pub(crate) hold: Duration,
+    pub(crate) store: Kind,
+    pub(crate) replicas: usize,
+    /// So many batches a second more with every step, until a promise breaks.
+    pub(crate) rate: Option<u32>,
+    pub(crate) kill_every: Option<Duration>,
+}
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl Options {
+    /// `None` for wrong usage.
+    pub(crate) fn parse(words: &[String]) -> Option<Self> {
+        let mut options = Self {
+            collector: PathBuf::new(),
+            dir: PathBuf::new(),
+            agents: 2_000,
+            hold: Duration::from_secs(60),
+            store: Kind::Sqlite,
+            replicas: 1,
+            rate: None,
+            kill_every: None,
+        };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let value = words.next()?;
+            let number = || value.parse::<u32>().ok().filter(|number| *number > 0);
+            match word.as_str() {
+                "--collector" => options.collector = value.into(),
+                "--dir" => options.dir = value.into(),
+                "--agents" => options.agents = usize::try_from(number()?).ok()?,
+                "--seconds" => options.hold = Duration::from_secs(number()?.into()),
+                "--replicas" => options.replicas = usize::try_from(number()?).ok()?,
+                "--rate" => options.rate = Some(number()?),
+                "--kill-every" => options.kill_every = Some(Duration::from_secs(number()?.into())),
+                "--store" => options.store = store(value)?,
+                _ => return None,
+            }
+        }
+        let is_whole = !options.collector.as_os_str().is_empty() && !options.dir.as_os_str().is_empty();
+        is_whole.then_some(options)
+    }
+}
+
+fn store(name: &str) -> Option<Kind> {
+    match name {
+        "sqlite" => Some(Kind::Sqlite),
+        "postgres" => Some(Kind::Postgres),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options() {
+        let parse =
+            |line: &str| Options::parse(&line.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>());
+        let usual = parse("--collector c --dir d").unwrap();
+        assert_eq!((usual.agents, usual.hold.as_secs(), usual.store), (2_000, 60, Kind::Sqlite));
+        let all = parse(
+            "--collector c --dir d --agents 5 --seconds 7 --store postgres --replicas 2 --rate 9 --kill-every 3",
+        );
+        let all = all.unwrap();
+        assert_eq!((all.agents, all.replicas, all.rate, all.store), (5, 2, Some(9), Kind::Postgres));
+        assert_eq!((all.hold.as_secs(), all.kill_every.map(|every| every.as_secs())), (7, Some(3)));
+        for wrong in
+            ["", "--collector c", "--collector c --dir d --agents 0", "--collector c --dir d --store x"]
+        {
+            assert!(parse(wrong).is_none(), "{wrong}");
+        }
+    }
+}
