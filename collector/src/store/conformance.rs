@@ -49,7 +49,7 @@ struct Sensor {
 impl Sensor {
     async fn new(store: &Store, body: &str) -> Self {
         let (key, _pkcs8) = SigningKey::generate().unwrap();
-        let ring = KeyRing::new(key.verifying_key().clone());
+        let ring = KeyRing::new(*key.verifying_key());
         let from = Registered { agent: ring.agent(), body: body.parse().unwrap(), keys: Arc::new(ring) };
         db::query("INSERT INTO bodies (code, name) VALUES ($1, $1) ON CONFLICT DO NOTHING")
             .bind(body)
@@ -142,7 +142,7 @@ async fn a_delivery_is_stored_once_and_a_bad_one_takes_no_other_with_it() {
         let mut stranger = one.clone();
         stranger.from.agent = SigningKey::generate().unwrap().0.verifying_key().id();
         let unknown = Sensor { key: SigningKey::generate().unwrap().0, from: stranger.from };
-        let ring = KeyRing::new(unknown.key.verifying_key().clone());
+        let ring = KeyRing::new(*unknown.key.verifying_key());
         let from = Registered { agent: ring.agent(), keys: Arc::new(ring), ..unknown.from };
         let unknown = Sensor { key: unknown.key, from };
         let bad = unknown.delivers(1, Digest::ZERO, vec![scan("b", "203.0.113.8")]);

@@ -30,8 +30,8 @@ impl From<&PathBuf> for Place {
     }
 }
 
-impl From<&Place> for Place {
-    fn from(place: &Place) -> Self {
+impl From<&Self> for Place {
+    fn from(place: &Self) -> Self {
         place.clone()
     }
 }
@@ -130,6 +130,6 @@ mod tests {
         for bad in ["", "sekimori.db", "mysql://h/d", "postgres://h:port/d", "postgres://h"] {
             assert!(Servers::parse(bad).is_err(), "{bad}");
         }
-        assert!(Servers::parse(&format!("postgres://{}/d", ["h"; 9].join(","))).is_err());
+        Servers::parse(&format!("postgres://{}/d", ["h"; 9].join(","))).unwrap_err();
     }
 }

@@ -84,7 +84,7 @@ impl Pools {
                 tracing::warn!(%server, "lost the database; going on with this server");
             }
             Err(error) => {
-                tracing::error!(error = crate::fleet::error_chain(&error), "no database takes writes")
+                tracing::error!(error = crate::fleet::error_chain(&error), "no database takes writes");
             }
         }
     }

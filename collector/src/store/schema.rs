@@ -10,9 +10,13 @@ static POSTGRES: Migrator = sqlx::migrate!("src/store/schema/postgres");
 
 /// Brings the schema up to date. Of several collectors that start together one does it, and the others wait.
 pub(super) async fn migrate(pool: &Pool, place: &Place) -> Result<(), StoreError> {
-    let failed = |cause| match cause {
-        MigrateError::VersionMissing(version) => StoreError::Newer { place: place.to_string(), version },
-        cause => StoreError::Migrate { place: place.to_string(), cause },
+    let failed = |cause| {
+        let place = place.to_string();
+        if let MigrateError::VersionMissing(version) = cause {
+            StoreError::Newer { place, version }
+        } else {
+            StoreError::Migrate { place, cause }
+        }
     };
     match pool {
         Pool::Sqlite(pool) => SQLITE.run(pool).await.map_err(failed),

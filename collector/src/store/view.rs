@@ -237,6 +237,7 @@ impl Store {
 }
 
 #[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "columns of a row")]
 struct IncidentRow {
     id: String,
     category: String,

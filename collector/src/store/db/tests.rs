@@ -37,7 +37,7 @@ async fn a_part_left_open_spoils_the_whole() {
     let mut tx = store.begin().await.unwrap();
     add(&mut tx, "a", 1).await.unwrap();
     drop(tx.savepoint().await.unwrap());
-    assert!(add(&mut tx, "b", 1).await.is_err());
+    add(&mut tx, "b", 1).await.unwrap_err();
     assert!(tx.commit().await.is_err());
     drop(store.begin().await.unwrap());
     assert!(names(&store).await.is_empty());
@@ -70,6 +70,6 @@ async fn values_come_back_as_they_went() {
 async fn readers_cannot_write() {
     let (_dir, store) = store().await;
     let insert = || query("INSERT INTO counters (name, value) VALUES ('a', 1)");
-    assert!(insert().execute(store.reader()).await.is_err());
+    insert().execute(store.reader()).await.unwrap_err();
     assert_eq!(insert().execute(store.writer()).await.unwrap().rows_affected(), 1);
 }
