@@ -40,8 +40,15 @@ impl Host {
     /// Makes a new collector in `dir`, which must not be there.
     pub(crate) async fn make(program: &Path, dir: &Path) -> anyhow::Result<Self> {
         let [ingest, enroll, console] = ports()?;
-        let plan =
-            Plan { dir: dir.join("collector"), hosts: vec!["127.0.0.1".to_owned()], ingest, enroll, console };
+        let plan = Plan {
+            dir: dir.join("collector"),
+            hosts: vec!["127.0.0.1".to_owned()],
+            ingest,
+            enroll,
+            console,
+            without_second_factor: true,
+            store: None,
+        };
         let made = init::run(&plan).await?;
         let config = Config::load(&made.config)?;
         let log = dir.join("collector.log");

@@ -38,7 +38,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&options.dir)?;
     let host = Host::make(&options.collector, &options.dir).await?;
     let begin = Instant::now();
-    let store = Store::open(&host.config.store_path()).await?;
+    let store = Store::open(host.config.store()).await?;
     let tokens = fleet::tokens(&store, &host.config, options.agents).await?;
     store.close().await;
     let running = host.start().await?;
@@ -57,7 +57,7 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         permille: AtomicU32::new(1000),
         over: heard,
     });
-    let store = Store::open_read_only(&host.config.store_path()).await?;
+    let store = Store::open_read_only(host.config.store()).await?;
     let follower = {
         let (store, common) = (store.clone(), Arc::clone(&common));
         tokio::spawn(async move { incidents::follow(&store, &common.awaited, &common.board).await })
