@@ -88,6 +88,7 @@ impl Sensor {
         Submission {
             from: self.from.clone(),
             batches: vec![Received { batch, envelope: envelope.to_bytes() }],
+            carried: false,
         }
     }
 }

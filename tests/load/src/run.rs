@@ -183,7 +183,7 @@ impl Stage<'_> {
         let took = begin.elapsed();
         generator.cpu = host::usage("self").cpu.saturating_sub(own.cpu);
         let figures = self.common.board.get(number);
-        let rate = figures.sealed.count() as f64 / took.as_secs_f64();
+        let rate = f64::from(u32::try_from(figures.sealed.count())?) / took.as_secs_f64();
         Ok(Step { number, rate, took, collector, generator, kills, figures })
     }
 
@@ -218,10 +218,10 @@ impl fmt::Display for Step {
         let seconds = self.took.as_secs_f64();
         write!(
             f,
-            "{:.0} batches/s ({:.0} KiB/s) for {seconds:.0} s; acknowledged p50/p99/max {}; finding to incident {} ({}); \
+            "{:.0} batches/s ({} KiB/s) for {seconds:.0} s; acknowledged p50/p99/max {}; finding to incident {} ({}); \
              sealed late {}; busy {}, broken {}; collector {:.2} cores, {} MiB; generator {:.2} cores, {} MiB",
             self.rate,
-            figures.bytes as f64 / 1024.0 / seconds,
+            figures.bytes / 1024 / self.took.as_secs().max(1),
             shown(figures.acknowledged.quantiles()),
             shown(figures.incidents.quantiles()),
             figures.incidents.count(),

@@ -121,18 +121,21 @@ async fn who_follows_a_swap_and_who_renews_nothing_is_seen() {
         ingest: SocketAddr::from(([127, 0, 0, 1], 1)),
         enroll: SocketAddr::from(([127, 0, 0, 1], 2)),
         console: SocketAddr::from(([127, 0, 0, 1], 3)),
+        without_second_factor: true,
+        store: None,
     })
     .await
     .unwrap();
     let config = Arc::new(crate::config::Config::load(&made.config).unwrap());
+    let rules = || AccountRules { second_factor: BTreeSet::new(), ..AccountRules::default() };
     let present = || crate::fleet::trust::follow(Arc::clone(&config)).unwrap().0;
-    bench.router = router_of(bench.store.clone(), Some(present()));
+    bench.router = router_of(bench.store.clone(), Some(present()), rules());
     let quiet = bench.get("/agents", &cookie).await.text;
     assert!(!quiet.contains("認証局と受領署名鍵の交換") && !quiet.contains("更新されていない証明書"));
 
     crate::fleet::swap::begin(&crate::fleet::authority::Paths::of(&config.dir), now()).unwrap();
     let swapping = present();
-    bench.router = router_of(bench.store.clone(), Some(swapping.clone()));
+    bench.router = router_of(bench.store.clone(), Some(swapping.clone()), rules());
     let behind = bench.get("/agents", &cookie).await.text;
     for part in ["認証局と受領署名鍵の交換", "0 エージェントが移行済み", "未移行のエージェント"]
     {
