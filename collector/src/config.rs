@@ -385,7 +385,7 @@ impl AccountsFile {
             names.iter().map(|name| Role::from_name(name).ok_or_else(unknown)).collect::<Result<_, _>>()
         });
         Ok(AccountRules {
-            second_factor: named.transpose()?.unwrap_or(AccountRules::default().second_factor),
+            second_factor: named.transpose()?.unwrap_or_else(|| AccountRules::default().second_factor),
             session: SessionRules {
                 idle: Duration::from_secs(idle * 60),
                 age: Duration::from_secs(age * 3600),
