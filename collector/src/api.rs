@@ -1,29 +1,26 @@
 //! The JSON API under `/api/v1`, for programs: the same facts as the console, with stable names.
 //!
 //! Programs log in with every request (HTTP Basic over TLS); the console's session cookie works too, and then a change
-//! must carry the session's token in `sekimori-csrf`. Times are RFC 3339 UTC. An error is `{"error": "…"}`.
+//! must carry the session's token in `sekimori-csrf`. Times are RFC 3339 UTC. An error is a problem (RFC 9457).
 
+mod problem;
 mod shape;
+mod work;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequestParts, Path, Query, State};
-use axum::http::header::{AUTHORIZATION, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::header::{AUTHORIZATION, HeaderName};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::auth::{LoginError, User};
+use self::problem::ApiError;
+use crate::auth::User;
 use crate::clock::now;
-use crate::console::{AccessError, Asked, Console, PeerAddress, chain, session_of};
-use crate::store::StoreError;
+use crate::console::{Asked, Console, FORM_BYTES_MAX, PeerAddress, session_of};
 use crate::store::account::Touch;
-use crate::store::acknowledge::Acknowledged;
 
 /// Carries the session's token where a cookie authorises a change.
 const CSRF_HEADER: HeaderName = HeaderName::from_static("sekimori-csrf");
@@ -31,9 +28,10 @@ const CSRF_HEADER: HeaderName = HeaderName::from_static("sekimori-csrf");
 /// The routes, to be nested under `/api/v1`.
 pub fn router() -> Router<Console> {
     Router::new()
-        .route("/incidents", get(incidents))
+        .route("/incidents", get(incidents).post(work::open))
         .route("/incidents/{id}", get(incident))
-        .route("/incidents/{id}/acknowledge", post(acknowledge))
+        .route("/incidents/{id}/acknowledge", post(work::acknowledge))
+        .route("/incidents/{id}/actions", post(work::action).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
         .route("/agents", get(agents))
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))
@@ -86,7 +84,7 @@ async fn incidents(
 
 async fn incident(
     State(console): State<Console>,
-    _caller: Caller,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let view = console.store.incident(&id).await?.ok_or(ApiError::NotFound)?;
@@ -105,37 +103,9 @@ async fn incident(
         fields.insert("children_ids".to_owned(), children.into_iter().map(|child| child.id).collect());
         fields.insert("batches".to_owned(), batches.await.unwrap_or_default().into());
         fields.insert("changes".to_owned(), changes.iter().map(shape::change).collect());
+        fields.insert("work".to_owned(), work::shown(&console, &caller, &id).await?);
     }
     Ok(Json(out))
-}
-
-/// What a caller saw when it decided.
-#[derive(Debug, Deserialize)]
-struct Seen {
-    version: i64,
-}
-
-async fn acknowledge(
-    State(console): State<Console>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: axum::http::HeaderMap,
-    seen: Result<Json<Seen>, JsonRejection>,
-) -> Result<Json<Value>, ApiError> {
-    let carried = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes);
-    if caller.csrf.is_some_and(|csrf| carried != Some(csrf.as_bytes())) || !caller.user.role.may_acknowledge()
-    {
-        return Err(ApiError::Forbidden);
-    }
-    let Json(seen) = seen.map_err(|_cause| ApiError::BadRequest)?;
-    match console.store.acknowledge(&id, seen.version, &caller.user, now()).await? {
-        Acknowledged::Done => {
-            let view = console.store.incident(&id).await?.ok_or(ApiError::NotFound)?;
-            Ok(Json(shape::incident(&view)))
-        }
-        Acknowledged::Conflict => Err(ApiError::Conflict),
-        Acknowledged::NotFound => Err(ApiError::NotFound),
-    }
 }
 
 async fn agents(State(console): State<Console>, _caller: Caller) -> Result<Json<Value>, ApiError> {
@@ -168,65 +138,4 @@ async fn policies(State(console): State<Console>, _caller: Caller) -> Result<Jso
 async fn health(State(console): State<Console>) -> Result<Json<Value>, ApiError> {
     console.store.counters().await?;
     Ok(Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))
-}
-
-/// Why there is no answer.
-#[derive(Debug)]
-enum ApiError {
-    Unauthenticated,
-    TooMany { retry_after_seconds: u64 },
-    Forbidden,
-    NotFound,
-    Conflict,
-    BadRequest,
-    Failed,
-}
-
-impl From<StoreError> for ApiError {
-    fn from(cause: StoreError) -> Self {
-        tracing::error!(error = %chain(&cause), "a request to the API failed");
-        Self::Failed
-    }
-}
-
-impl From<AccessError> for ApiError {
-    fn from(error: AccessError) -> Self {
-        match error {
-            AccessError::Login(LoginError::Wrong) => Self::Unauthenticated,
-            AccessError::Login(LoginError::TooMany { retry_after }) => {
-                Self::TooMany { retry_after_seconds: retry_after.as_secs().max(1) }
-            }
-            AccessError::Store(cause) => cause.into(),
-        }
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let (status, error) = match self {
-            Self::Unauthenticated => {
-                (StatusCode::UNAUTHORIZED, "a name and password, or a session, is needed")
-            }
-            Self::TooMany { .. } => {
-                (StatusCode::TOO_MANY_REQUESTS, "too many failed logins; try again later")
-            }
-            Self::Forbidden => (StatusCode::FORBIDDEN, "not with this role, or without the session's token"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "there is no such thing"),
-            Self::Conflict => (StatusCode::CONFLICT, "it is not as you saw it any more; read it again"),
-            Self::BadRequest => (StatusCode::BAD_REQUEST, "the body must be JSON with a number \"version\""),
-            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the collector failed; its log says why"),
-        };
-        let mut response = (status, Json(json!({ "error": error }))).into_response();
-        match self {
-            Self::Unauthenticated => {
-                // Browsers would ask for a password by themselves on "Basic": scripts do not need to be asked.
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Sekimori"));
-            }
-            Self::TooMany { retry_after_seconds } => {
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds));
-            }
-            Self::Forbidden | Self::NotFound | Self::Conflict | Self::BadRequest | Self::Failed => {}
-        }
-        response
-    }
 }

@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 
 use self::password::verify_password;
 use self::role::Role;
+use crate::incident::permission::Part;
+use crate::incident::transition::{Actor, Bodies};
 
 /// Wrong passwords for one name from one address before it must wait.
 const FAILURES_PER_NAME_MAX: u32 = 5;
@@ -46,6 +48,13 @@ pub struct User {
     pub name: UserName,
     /// What they may do.
     pub role: Role,
+}
+
+impl User {
+    /// As the state machine knows them. Accounts have no scope of bodies yet: everybody sees all.
+    pub fn actor(&self) -> Actor {
+        Actor { name: self.name.as_str().to_owned(), role: Part::Person(self.role), bodies: Bodies::All }
+    }
 }
 
 /// Checks passwords and remembers failures.

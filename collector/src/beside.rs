@@ -11,7 +11,7 @@ use crate::store::Store;
 /// If the configuration or the store cannot be used.
 pub async fn open(path: &Path) -> anyhow::Result<(Config, Store)> {
     let config = Config::load(path)?;
-    let store = Store::open(&config.store_path()).await?;
+    let store = Store::open(config.store()).await?;
     Ok((config, store))
 }
 
@@ -20,5 +20,5 @@ pub async fn open(path: &Path) -> anyhow::Result<(Config, Store)> {
 /// # Errors
 /// As [`open`].
 pub async fn read_only(path: &Path) -> anyhow::Result<Store> {
-    Ok(Store::open_read_only(&Config::load(path)?.store_path()).await?)
+    Ok(Store::open_read_only(Config::load(path)?.store()).await?)
 }

@@ -43,10 +43,21 @@ pub enum Command {
     Status(Output),
     /// Check every batch of a store or of a bundle: whole, in order, signed. Of a bundle it needs nothing but the file.
     Verify(Verify),
+    /// The log of who did what.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Write what is stored of one incident as a bundle of evidence that `verify` can check without this collector.
     Evidence(Evidence),
     /// Write every stored batch as a bundle that `verify` can check without this collector.
     Export(Export),
+}
+
+/// `audit …`.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check every line and name the first that is not as it was written. Prints the head: keep it elsewhere, because
+    /// lines that are cut off at the end together with the head show only in comparison with an older one.
+    Verify(ConfigArg),
 }
 
 /// `init`.
@@ -67,6 +78,9 @@ pub struct Init {
     /// Console and JSON API.
     #[arg(long, default_value = "0.0.0.0:8443")]
     pub console: SocketAddr,
+    /// PostgreSQL instead of a file: `postgres://USER@HOST[:PORT][,HOST…]/DATABASE`.
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::fleet::watch::Limits;
 use crate::server::guard::Rate;
+use crate::store::{Place, Servers};
 use crate::timing::Sources;
 
 /// Largest configuration file that is read.
@@ -28,6 +29,8 @@ pub struct Config {
     pub enroll: SocketAddr,
     /// Console and JSON API.
     pub console: SocketAddr,
+    /// The database servers; none: a file of our own.
+    pub servers: Option<Servers>,
     /// When findings belong together.
     pub correlation: Correlation,
     /// Files of exceptions.
@@ -131,7 +134,9 @@ impl Config {
         let life =
             within("identity.certificate_seconds", life, 5, 34_128_000, "is 5 to 34128000 (395 days)")?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
+        let servers = file.store.url.as_deref().map(Servers::parse).transpose();
         Ok(Self {
+            servers: servers.map_err(|why| rule("store.url", why))?,
             agents_own: file.exceptions.agents_own,
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
@@ -159,9 +164,10 @@ impl Config {
         })
     }
 
-    /// The database.
-    pub fn store_path(&self) -> PathBuf {
-        self.dir.join("store/sekimori.db")
+    /// Where the store is.
+    pub fn store(&self) -> Place {
+        let file = || Place::File(self.dir.join("store/sekimori.db"));
+        self.servers.clone().map_or_else(file, Place::Servers)
     }
 
     /// `https://…` of a listener as agents and browsers reach it, by the first host.
@@ -192,9 +198,24 @@ struct File {
     #[serde(default)]
     identity: IdentityFile,
     #[serde(default)]
+    store: StoreFile,
+    #[serde(default)]
     timing: TimingFile,
     #[serde(default)]
     notify: NotifyFile,
+}
+
+/// The text of the address may hold a password: it is never shown.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StoreFile {
+    url: Option<String>,
+}
+
+impl std::fmt::Debug for StoreFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreFile").finish_non_exhaustive()
+    }
 }
 
 /// Relative names are looked for beside the configuration.
@@ -375,7 +396,7 @@ mod tests {
     #[test]
     fn the_shortest_file_is_enough() {
         let config = Config::parse(GOOD, Path::new("etc/collector.toml")).unwrap();
-        assert_eq!(config.store_path(), Path::new("etc/store/sekimori.db"));
+        assert_eq!(config.store().to_string(), "etc/store/sekimori.db");
         assert_eq!(config.url(config.console), "https://[::1]:3");
         assert_eq!((config.exceptions.len(), config.agents_own), (0, AgentsOwn::Accept));
         let named =

@@ -17,6 +17,7 @@ mod page;
 mod policies;
 #[cfg(test)]
 pub(crate) mod tests;
+mod work;
 
 pub use self::evidence::Check;
 pub use self::incidents::Asked;
@@ -50,6 +51,8 @@ use crate::store::{Store, StoreError};
 
 /// Longest body of a request: forms with a few short fields.
 const BODY_BYTES_MAX: usize = 16 * 1024;
+/// Longest body of a request about an incident: a review in Japanese, percent-encoded.
+pub(crate) const FORM_BYTES_MAX: usize = 256 * 1024;
 /// Pages that may wait for changes at a time.
 const STREAMS_MAX: usize = 512;
 /// Sent by the page when it refreshes itself.
@@ -79,6 +82,7 @@ fn router_of(store: Store) -> Router {
         .route("/incidents", get(incidents::list))
         .route("/incidents/{id}", get(incident::show))
         .route("/incidents/{id}/acknowledge", post(incident::acknowledge))
+        .route("/incidents/{id}/act", post(work::act).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
         .route("/agents", get(agents::list))
         .route("/agents/{id}", get(agents::show))
         .route("/intake", get(intake::show))

@@ -77,7 +77,7 @@ pub async fn new_token(store: &Store, config: &Config, order: &TokenOrder) -> Re
     let name = order.body_name.as_deref();
     db::query(
         "INSERT INTO bodies (code, name) VALUES ($1, coalesce($2, $1))
-         ON CONFLICT (code) DO UPDATE SET name = coalesce($2, name)",
+         ON CONFLICT (code) DO UPDATE SET name = coalesce($2, bodies.name)",
     )
     .bind(code)
     .bind(name)

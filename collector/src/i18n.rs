@@ -197,7 +197,9 @@ mod tests {
         for state in IncidentState::ALL {
             used.extend([format!("next-{state}"), format!("owner-{state}")]);
         }
-        for prefix in ["change-", "refusal-", "attention-", "check-", "counter-"] {
+        for prefix in
+            ["change-", "refusal-", "attention-", "check-", "counter-", "action-", "missing-", "because-"]
+        {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }
         assert_eq!(used, keys(JA));

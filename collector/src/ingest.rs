@@ -47,7 +47,7 @@ pub const SUBMISSIONS_MAX: usize = 32;
 const SUBMISSIONS_OF_AGENT: usize = 4;
 
 /// An envelope that was verified: the batch for us, the exact bytes for the store.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Received {
     /// What it says.
     pub batch: Verified<Batch>,
@@ -56,7 +56,7 @@ pub struct Received {
 }
 
 /// Everything of one submission that was verified, in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Submission {
     /// From whom.
     pub from: Registered,

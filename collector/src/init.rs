@@ -14,7 +14,7 @@ use crate::auth::password::{PasswordError, hash_password, random_secret};
 use crate::auth::role::Role;
 use crate::clock;
 use crate::fleet::authority::{self, AuthorityError, Paths};
-use crate::store::{Store, StoreError};
+use crate::store::{Place, Servers, Store, StoreError};
 
 /// The first user.
 const ADMIN: &str = "admin";
@@ -32,6 +32,8 @@ pub struct Plan {
     pub enroll: SocketAddr,
     /// Console and JSON API.
     pub console: SocketAddr,
+    /// The database server; none: a file beside the configuration.
+    pub store: Option<String>,
 }
 
 /// What an operator must know of the new collector.
@@ -96,9 +98,18 @@ async fn fill(plan: &Plan, dir: &Path) -> Result<(String, String), InitError> {
     for (path, content) in &authority.files {
         write(path, content)?;
     }
-    let store_path = dir.join("store/sekimori.db");
-    write(&store_path, b"")?;
-    let store = Store::create(&store_path).await?;
+    let place = match plan.store.as_deref().map(Servers::parse).transpose().map_err(InitError::Url)? {
+        Some(servers) => Place::Servers(servers),
+        None => {
+            let path = dir.join("store/sekimori.db");
+            write(&path, b"")?;
+            Place::File(path)
+        }
+    };
+    let store = Store::create(&place).await?;
+    if !store.users().await?.is_empty() {
+        return Err(InitError::Taken(place.to_string()));
+    }
     let password = random_secret()?;
     store.put_user(&ADMIN.into(), Role::FIRST, &hash_password(&password)?, clock::now()).await?;
     store.close().await;
@@ -125,6 +136,9 @@ fn write(path: &Path, content: &[u8]) -> Result<(), InitError> {
 fn config_text(plan: &Plan) -> String {
     let hosts = if plan.hosts.is_empty() { vec!["127.0.0.1".to_owned()] } else { plan.hosts.clone() };
     let hosts = toml::Value::from(hosts);
+    let example = "# url = \"postgres://sekimori@db1:5432,db2:5432/sekimori?sslmode=verify-full\"".to_owned();
+    let store =
+        plan.store.as_ref().map_or(example, |url| format!("url = {}", toml::Value::from(url.as_str())));
     let (ingest, enroll, console) = (plan.ingest, plan.enroll, plan.console);
     format!(
         "# Sekimori collector. Unknown keys are errors. Keys, CA and store lie beside this file.
@@ -139,6 +153,11 @@ ingest = \"{ingest}\"
 enroll = \"{enroll}\"
 # Console and JSON API.
 console = \"{console}\"
+
+[store]
+# Without a line here: SQLite, one file beside this one. For several collectors that share one PostgreSQL database: its
+# addresses, tried in order until one takes writes. The password may be in PGPASSFILE instead.
+{store}
 
 [correlate]
 # Longest silence within one incident, in minutes of event time.
@@ -213,6 +232,12 @@ pub enum InitError {
         #[from]
         cause: AuthorityError,
     },
+    /// What was given as the database.
+    #[error("--store {0}")]
+    Url(&'static str),
+    /// It is another collector's.
+    #[error("the database {0} belongs to a collector already: for one more, copy that one's folder")]
+    Taken(String),
     /// The store.
     #[error("the store cannot be made")]
     Store {
@@ -244,10 +269,12 @@ mod tests {
             ingest: "0.0.0.0:8440".parse().unwrap(),
             enroll: "0.0.0.0:8441".parse().unwrap(),
             console: "[::]:8443".parse().unwrap(),
+            store: Some("postgres://me@db1,db2/sekimori".into()),
         };
         std::fs::write(&path, config_text(&plan)).unwrap();
         let config = Config::load(&path).unwrap();
         assert_eq!(config.hosts, plan.hosts);
+        assert_eq!(config.store().to_string(), "db1:5432/sekimori, db2:5432/sekimori");
         assert_eq!(config.console, plan.console);
         assert_eq!(config.url(config.ingest), "https://collector.example.lg.jp:8440");
         assert_eq!(config.correlation.gap.as_secs(), 1800);

@@ -21,7 +21,7 @@ use sekimori_collector::auth::UserName;
 use sekimori_collector::auth::password::hash_password;
 use sekimori_collector::auth::role::Role;
 use sekimori_collector::beside::{open, read_only};
-use sekimori_collector::cli::{AgentCommand, Cli, Command, Init, UserCommand, Verify};
+use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Init, UserCommand, Verify};
 use sekimori_collector::config::{Config, ConfigError};
 use sekimori_collector::exceptions::InForce;
 use sekimori_collector::exceptions::file::FileError;
@@ -85,8 +85,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Verify(args) => return verify(args).await,
+        Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
+            exported(&args.config, "export:evidence", &args.incident).await?;
             let mut file = BundleFile::create(args.output)?;
             let lines = evidence::incident(&store, &args.incident, &key, now, &mut file.file).await?;
             file.keep(lines)?;
@@ -94,12 +96,41 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Export(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
             let agent = args.agent.map(|agent| agent.to_string());
+            exported(&args.config, "export:batches", "").await?;
             let mut file = BundleFile::create(args.output)?;
             let lines = evidence::store(&store, agent.as_deref(), &key, now, &mut file.file).await?;
             file.keep(lines)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Somebody on the command line takes something out: written down before it is.
+async fn exported(config: &Path, action: &str, incident: &str) -> anyhow::Result<()> {
+    let (_config, store) = open(config).await?;
+    let entry = sekimori_collector::audit::Entry {
+        at: clock::now(),
+        actor: "command line".to_owned(),
+        role: "admin".to_owned(),
+        incident: incident.to_owned(),
+        action: action.to_owned(),
+        ..Default::default()
+    };
+    Ok(store.audit(entry).await?)
+}
+
+async fn audit(config: &Path) -> anyhow::Result<ExitCode> {
+    let audited = read_only(config).await?.verify_audit().await?;
+    match audited.broken {
+        None => {
+            print(&format!("{} lines: whole and in order; head {}", audited.lines, audited.head))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(broken) => {
+            print(&format!("{broken}; {} lines before it are good", audited.lines))?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
@@ -171,6 +202,7 @@ async fn initialise(args: Init) -> anyhow::Result<()> {
         ingest: args.ingest,
         enroll: args.enroll,
         console: args.console,
+        store: args.store,
     };
     let made = init::run(&plan).await?;
     if args.json {

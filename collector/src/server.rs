@@ -116,7 +116,7 @@ impl Server {
     pub async fn run(self, stop: watch::Receiver<bool>, ready: impl FnOnce()) -> Result<(), ServeError> {
         let config = Arc::new(self.config);
         let (present, looking) = trust::follow(Arc::clone(&config))?;
-        let store = Store::open(&config.store_path()).await?;
+        let store = Store::open(config.store()).await?;
         let mut ticking = Clocks::load(&config, store.clone())?.start();
         let (writer, committing) = Writer::start(store.clone(), config.correlation, self.exceptions.clone());
         let watching = sensors::start(store.clone(), config.watch, config.correlation);

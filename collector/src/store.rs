@@ -1,13 +1,15 @@
-//! The store: one SQLite file, many readers, one writer.
+//! The store: one SQLite file with one writer, or a PostgreSQL database that any number of collectors share.
 //!
 //! Everything that one submission changes is one transaction ([`write`]); what is acknowledged is on the disk
-//! (WAL, `synchronous = FULL`). The command line works on the same file beside a running collector.
+//! (WAL, `synchronous = FULL`; PostgreSQL's own). The command line works on the same store beside a running collector.
+//!
+//! On PostgreSQL locks are taken in one order: agents by identity, then the change feed ([`db::Conn::lock_feed`]), then the rest.
 
 pub mod account;
-pub mod acknowledge;
+pub mod audit;
 pub mod view;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +17,27 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use tokio::sync::watch;
 
 use self::db::Tx;
+pub use self::place::{Place, Servers};
 
 pub mod clocks;
 pub mod commit;
+#[cfg(test)]
+mod conformance;
 pub mod db;
 pub mod exception;
 pub mod expiring;
 pub mod finding;
 pub mod incident;
+mod place;
 pub mod policy;
+mod postgres;
+mod schema;
 pub mod sensor_watch;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod testserver;
+pub mod work;
 pub mod writer;
 
 /// Connections that read.
@@ -44,37 +57,47 @@ impl Store {
     /// Makes a new store.
     ///
     /// # Errors
-    /// If the file cannot be made.
-    pub async fn create(path: &Path) -> Result<Self, StoreError> {
-        Self::connect(path, true).await
+    /// If the file cannot be made, or no server takes writes.
+    pub async fn create(place: impl Into<Place>) -> Result<Self, StoreError> {
+        Self::connect(place.into(), true).await
     }
 
     /// Opens an existing store for reading and writing and brings its schema up to date.
     ///
     /// # Errors
-    /// If there is none, or it cannot be read.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::connect(path, false).await
+    /// If there is none, it cannot be read, or a newer program has changed it.
+    pub async fn open(place: impl Into<Place>) -> Result<Self, StoreError> {
+        Self::connect(place.into(), false).await
     }
 
-    async fn connect(path: &Path, create: bool) -> Result<Self, StoreError> {
-        let failed = |cause| StoreError::Open { path: path.to_owned(), cause };
-        let options = options(path).create_if_missing(create).synchronous(SqliteSynchronous::Full);
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
-            .await
-            .map_err(failed)?;
-        sqlx::migrate!("src/store/schema/sqlite")
-            .run(&write)
-            .await
-            .map_err(|cause| StoreError::Migrate { path: path.to_owned(), cause })?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .connect_with(options.pragma("query_only", "ON"))
-            .await
-            .map_err(failed)?;
-        let (read, write) = (db::Pool::Sqlite(read), db::Pool::Sqlite(write));
+    async fn connect(place: Place, create: bool) -> Result<Self, StoreError> {
+        match &place {
+            Place::File(path) => {
+                let failed = |cause| StoreError::Open { place: place.to_string(), cause };
+                let options = options(path).create_if_missing(create).synchronous(SqliteSynchronous::Full);
+                let write = SqlitePoolOptions::new()
+                    .max_connections(1)
+                    .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
+                    .await
+                    .map_err(failed)?;
+                let write = db::Pool::Sqlite(write);
+                schema::migrate(&write, &place).await?;
+                let read = readers(options.pragma("query_only", "ON")).await.map_err(failed)?;
+                Self::new(read, write).await
+            }
+            Place::Servers(servers) => {
+                let pools = postgres::Pools::connect(servers).await?;
+                let (read, write) = (pools.read.clone(), pools.write.clone());
+                let write = db::Pool::Postgres(write);
+                schema::migrate(&write, &place).await?;
+                let store = Self::new(db::Pool::Postgres(read), write).await?;
+                tokio::spawn(pools.follow(Arc::downgrade(&store.changes)));
+                Ok(store)
+            }
+        }
+    }
+
+    async fn new(read: db::Pool, write: db::Pool) -> Result<Self, StoreError> {
         let store = Self { read, write, changes: Arc::new(watch::Sender::new(0)) };
         store.announce(store.last_change().await?);
         Ok(store)
@@ -83,15 +106,22 @@ impl Store {
     /// Opens an existing store for reading only: beside a running collector, or without one.
     ///
     /// # Errors
-    /// If there is none, or it cannot be read.
-    pub async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        let read = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .connect_with(options(path).read_only(true))
-            .await
-            .map_err(|cause| StoreError::Open { path: path.to_owned(), cause })?;
-        let read = db::Pool::Sqlite(read);
+    /// If there is none, it cannot be read, or a newer program has changed it.
+    pub async fn open_read_only(place: impl Into<Place>) -> Result<Self, StoreError> {
+        let place = place.into();
+        let read = match &place {
+            Place::File(path) => readers(options(path).read_only(true))
+                .await
+                .map_err(|cause| StoreError::Open { place: place.to_string(), cause })?,
+            Place::Servers(servers) => db::Pool::Postgres(postgres::Pools::connect(servers).await?.read),
+        };
+        schema::known(&read, &place).await?;
         Ok(Self { write: read.clone(), read, changes: Arc::new(watch::Sender::new(0)) })
+    }
+
+    /// Whether other collectors may work on it at the same time.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.write, db::Pool::Postgres(_))
     }
 
     /// Connections that can only read.
@@ -112,12 +142,22 @@ impl Store {
         Tx::snapshot(&self.read).await.map_err(query("begin"))
     }
 
-    /// Begins a transaction that writes. On SQLite there is one at a time, so hold it briefly.
+    /// Begins a transaction that writes and does not touch incidents. On SQLite there is one at a time, so hold it briefly.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         Tx::begin(&self.write).await.map_err(query("begin"))
+    }
+
+    /// Begins a transaction that changes incidents: nobody else does until it ends.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn begin_changing(&self) -> Result<Tx, StoreError> {
+        let mut tx = self.begin().await?;
+        tx.lock_feed().await?;
+        Ok(tx)
     }
 
     /// Follows the number of the latest committed row of `incident_changes`.
@@ -132,15 +172,31 @@ impl Store {
     }
 
     fn announce(&self, seq: i64) {
-        self.changes.send_replace(seq);
+        announce(&self.changes, seq);
     }
 
     async fn last_change(&self) -> Result<i64, StoreError> {
-        db::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
+        db::query_scalar(LAST_CHANGE)
             .fetch_one(&self.read)
             .await
             .map_err(|cause| StoreError::Query { what: "read the last change", cause })
     }
+}
+
+/// The number of the latest change.
+const LAST_CHANGE: &str = "SELECT coalesce(max(seq), 0) FROM incident_changes";
+
+/// Never backwards: what two tasks saw may come in either order.
+fn announce(changes: &watch::Sender<i64>, seq: i64) {
+    changes.send_if_modified(|last| {
+        let later = seq > *last;
+        *last = seq.max(*last);
+        later
+    });
+}
+
+async fn readers(options: SqliteConnectOptions) -> Result<db::Pool, db::Error> {
+    SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options).await.map(db::Pool::Sqlite)
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
@@ -151,22 +207,39 @@ fn options(path: &Path) -> SqliteConnectOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file.
-    #[error("cannot open the store {path}")]
+    #[error("cannot open the store {place}")]
     Open {
         /// Which file.
-        path: PathBuf,
+        place: String,
         /// Why.
         #[source]
         cause: db::Error,
     },
     /// Its schema.
-    #[error("cannot bring the store {path} up to date")]
+    #[error("cannot bring the store {place} up to date")]
     Migrate {
-        /// Which file.
-        path: PathBuf,
+        /// Which one.
+        place: String,
         /// Why.
         #[source]
         cause: sqlx::migrate::MigrateError,
+    },
+    /// A newer program has been at it.
+    #[error(
+        "the store {place} has the schema {version}, which this version of sekimori-collector does not know: a newer one \
+         has changed it; run that one"
+    )]
+    Newer {
+        /// Which one.
+        place: String,
+        /// The number of the change.
+        version: i64,
+    },
+    /// None of the servers.
+    #[error("no database takes writes: {said}")]
+    NoServer {
+        /// What each of them said.
+        said: String,
     },
     /// A statement.
     #[error("the store cannot {what}")]
@@ -177,6 +250,18 @@ pub enum StoreError {
         #[source]
         cause: db::Error,
     },
+}
+
+impl StoreError {
+    /// Whether the database gave this transaction up for the sake of another; nothing of it happened, and done again it
+    /// may well succeed.
+    pub fn is_transient(&self) -> bool {
+        const SERIALIZATION_FAILURE: &str = "40001";
+        const DEADLOCK_DETECTED: &str = "40P01";
+        let Self::Query { cause, .. } = self else { return false };
+        let code = cause.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| [SERIALIZATION_FAILURE, DEADLOCK_DETECTED].contains(&code.as_ref()))
+    }
 }
 
 /// Turns a database error into a [`StoreError`] that says what was being done: `.map_err(query("read an agent"))`.

@@ -10,8 +10,12 @@ use crate::clock::from_stored;
 use crate::console::Check;
 use crate::exceptions::{days_left, ending_within};
 use crate::fleet::policy::command::Reported;
+use crate::incident::similar::Similar;
+use crate::incident::taxonomy::elsewhere;
+use crate::incident::transition::Offer;
 use crate::store::exception::{ExceptionView, UnknownView};
 use crate::store::view::{AgentView, BatchView, ChangeView, FindingView, IncidentView, RejectionView};
+use crate::store::work::{NoteView, WorkView};
 
 /// An incident, as in lists.
 pub(super) fn incident(view: &IncidentView) -> Value {
@@ -35,6 +39,38 @@ pub(super) fn incident(view: &IncidentView) -> Value {
         "first_evidence": view.first_evidence,
         "last_evidence": view.last_evidence,
         "version": view.version,
+    })
+}
+
+/// The work on an incident: what people wrote and decided, what is to do, and what the caller could do next.
+pub(super) fn work(view: &WorkView, offers: &[Offer], similar: &[Similar<'_>]) -> Value {
+    let facts = &view.facts;
+    let others = elsewhere(facts.category);
+    let offer =
+        |one: &Offer| json!({ "action": one.action, "proposes": one.proposes, "missing": one.missing });
+    let note =
+        |one: &NoteView| json!({ "at": one.at, "author": one.author, "role": one.role, "text": one.text });
+    let resembles = |one: &Similar<'_>| {
+        json!({
+            "id": one.past.id, "score": one.score, "because": one.because,
+            "lesson": one.past.lesson, "root_cause": one.past.root_cause,
+        })
+    };
+    let obligations: Vec<Value> =
+        facts.obligations.iter().map(|one| json!({ "kind": one.kind, "state": one.state })).collect();
+    json!({
+        "version": facts.version,
+        "drill": facts.drill,
+        "facts": facts.work,
+        "investigation_percent": facts.work.investigation.completeness(),
+        "tasks": facts.tasks,
+        "proposals": facts.proposals,
+        "obligations": obligations,
+        "notes": view.notes.iter().map(note).collect::<Vec<_>>(),
+        "merged_here": view.merged,
+        "offers": offers.iter().map(offer).collect::<Vec<_>>(),
+        "similar": similar.iter().map(resembles).collect::<Vec<_>>(),
+        "elsewhere": { "jpcert": others.jpcert, "rsit": others.rsit },
     })
 }
 

@@ -48,19 +48,6 @@ impl Role {
     /// The role of the account that `init` makes: accounts are made on the command line, so the first person at the
     /// console is one who works incidents, and everybody else's role follows from there.
     pub const FIRST: Self = Self::Control;
-
-    /// May take an incident from `detected` to `received`.
-    pub const fn may_acknowledge(self) -> bool {
-        match self {
-            Self::Reception
-            | Self::Monitor
-            | Self::TechSupport
-            | Self::Control
-            | Self::BodyOfficer
-            | Self::PrefCsirt => true,
-            Self::BodyCiso | Self::Auditor | Self::Admin => false,
-        }
-    }
 }
 
 impl core::fmt::Display for Role {

@@ -17,22 +17,27 @@ use super::evidence::{Check, Reason, finding_mark, list, list_of, pairs, text};
 use super::exceptions::{Excepted, ExceptedRow};
 use super::incidents::Row;
 use super::page::{Level, Mark, Page, When, bytes, error, failed, number, render, shown};
+use super::work::{Panel, panel, status_of};
 use super::{Console, Visitor};
 use crate::clock::{from_stored, now};
 use crate::i18n::Lang;
 use crate::incident::IncidentState;
+use crate::incident::action::Action;
+use crate::incident::permission::{AtHand, Grant, Part, Permission, grant};
 use crate::incident::playbook::playbook;
+use crate::incident::transition::Asked;
 use crate::store::StoreError;
-use crate::store::acknowledge::Acknowledged;
 use crate::store::view::{BatchName, BatchView, ChangeView, FindingView, FlowView};
+use crate::store::work::Acted;
 
 /// Community IDs that flows are looked up by.
 const COMMUNITY_IDS_MAX: usize = 64;
 
 #[derive(Template)]
 #[template(path = "incident.html")]
-struct IncidentPage {
+pub(super) struct IncidentPage {
     page: Page,
+    work: Panel,
     row: Row,
     title: String,
     version: i64,
@@ -147,7 +152,7 @@ pub(super) async fn show(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Response {
-    match read(&console, &visitor, &id).await {
+    match read(&console, &visitor, &id, &[]).await {
         Ok(Some(page)) => {
             // Whoever opens it has read what was sent to their role: it goes to nobody else.
             let user = &visitor.user;
@@ -175,22 +180,30 @@ pub(super) async fn acknowledge(
     Path(id): Path<String>,
     Form(take): Form<Take>,
 ) -> Response {
-    if take.csrf != visitor.token.csrf() || !visitor.user.role.may_acknowledge() {
+    if take.csrf != visitor.token.csrf() {
         return error(visitor.lang, StatusCode::FORBIDDEN);
     }
-    match console.store.acknowledge(&id, take.version, &visitor.user, now()).await {
-        Ok(Acknowledged::Done) => Redirect::to(&format!("/incidents/{id}")).into_response(),
-        Ok(Acknowledged::Conflict) => error(visitor.lang, StatusCode::CONFLICT),
-        Ok(Acknowledged::NotFound) => error(visitor.lang, StatusCode::NOT_FOUND),
+    let asked = Asked { version: take.version, action: Action::Acknowledge };
+    match console.store.act(&id, &visitor.user.actor(), &asked, now()).await {
+        Ok(Acted::Done(_)) => Redirect::to(&format!("/incidents/{id}")).into_response(),
+        Ok(Acted::Refused(refused)) => error(visitor.lang, status_of(&refused)),
+        Ok(Acted::NotFound) => error(visitor.lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(visitor.lang, &cause),
     }
 }
 
-async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<IncidentPage>, StoreError> {
+/// The page, with what was missing for the last thing that somebody tried.
+pub(super) async fn read(
+    console: &Console,
+    visitor: &Visitor,
+    id: &str,
+    refused: &[String],
+) -> Result<Option<IncidentPage>, StoreError> {
     let page = Page::new(console, visitor, "incidents");
     let lang = page.lang;
     let store = &console.store;
     let Some(view) = store.incident(id).await? else { return Ok(None) };
+    let Some(work) = panel(console, visitor, id, refused).await? else { return Ok(None) };
     let (batches, checks) = verified(store.batches_of(id).await?).await;
     let findings = store.findings_of(id).await?;
     let reason = Reason::new(&view.reason);
@@ -205,7 +218,8 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
     let children = store.children_of(id).await?;
     let excepted = store.excepted_beside(&view).await?;
     let detected = view.state == IncidentState::Detected;
-    let may = visitor.user.role.may_acknowledge();
+    let at_hand = AtHand { severity: view.severity, level: None, days: None };
+    let may = grant(Part::Person(visitor.user.role), Permission::Acknowledge, at_hand) == Grant::May;
     Ok(Some(IncidentPage {
         title: shown(lang.pick(&view.title_ja, &view.title_en)),
         version: view.version,
@@ -231,6 +245,7 @@ async fn read(console: &Console, visitor: &Visitor, id: &str) -> Result<Option<I
             .map(|step| (step.mandatory, lang.pick(&step.ja, &step.en)))
             .collect(),
         reason,
+        work,
         row: Row::new(&page, view),
         page,
     }))

@@ -69,7 +69,7 @@ fn listed(exceptions: &Exceptions, now: Timestamp) -> String {
 async fn dry_run(args: &DryRun) -> anyhow::Result<String> {
     let exceptions = file::read(&args.files)?;
     let config = Config::load(&args.config)?;
-    let store = Store::open_read_only(&config.store_path()).await?;
+    let store = Store::open_read_only(config.store()).await?;
     let report = dry_run::run(&store, &exceptions, args.since).await?;
     store.close().await;
     if args.json { Ok(serde_json::to_string(&report)?) } else { Ok(table(&report)) }

@@ -151,8 +151,8 @@ pub async fn run(
     let trials = exceptions.iter().map(Trial::new).collect();
     let mut report = Report { since, findings: 0, covered: 0, unreadable: 0, exceptions: trials };
     let mut rows = db::query_as::<Row>(
-        "SELECT id, body, end, category, severity, originator, responder, json, incident, excepted_by
-         FROM findings WHERE end >= $1 ORDER BY n",
+        "SELECT id, body, \"end\", category, severity, originator, responder, json, incident, excepted_by
+         FROM findings WHERE \"end\" >= $1 ORDER BY n",
     )
     .bind(stored(since.unwrap_or_default()))
     .fetch(store.reader());

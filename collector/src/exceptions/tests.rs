@@ -152,7 +152,7 @@ struct Bench {
 impl Bench {
     async fn new(exceptions: Exceptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let correlation = Correlation {
             gap: std::time::Duration::from_secs(1_800),
             wide_area_bodies: 3,
@@ -322,7 +322,7 @@ async fn a_store_of_before_keeps_what_agents_said() {
     pool.script(include_str!("../store/schema/sqlite/0001_first.sql")).await.unwrap();
     for (id, json) in [("a", r#"{"excepted_by":"EX-9"}"#), ("b", r#"{"excepted_by":null}"#), ("c", "{}")] {
         db::query(
-            "INSERT INTO findings (id, body, revision, time, end, category, severity, json, agent, epoch, seq, mode)
+            "INSERT INTO findings (id, body, revision, time, \"end\", category, severity, json, agent, epoch, seq, mode)
              VALUES ($1, '422011', 1, 1, 1, 'scan.port', 1, $2, 'x', 1, 1, 'live')",
         )
         .bind(id)

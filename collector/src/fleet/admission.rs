@@ -1,5 +1,7 @@
 //! Whom a token lets in: a new agent at once, one that would follow another only after an operator has confirmed it.
 
+use std::collections::BTreeSet;
+
 use crate::store::db::{self, Conn, FromRow, Row};
 use sekimori_wire::enroll::HELD;
 use sekimori_wire::envelope::VerifyingKey;
@@ -67,9 +69,12 @@ pub async fn identity_of(store: &Store, key: &VerifyingKey) -> Result<AgentId, F
 pub async fn admit(store: &Store, from: &Applicant<'_>, issued: &Issued) -> Result<Admitted, FleetError> {
     let (agent, now) = (from.agent.to_string(), stored(clock::now()));
     let mut tx = store.begin().await?;
-    let token: Option<TokenRow> = db::query_as(
-        "SELECT body, name, replaces FROM tokens WHERE secret_hash = $1 AND used_at IS NULL AND expires_at > $2",
-    )
+    tx.lock_agents(&BTreeSet::from([agent.clone()])).await?;
+    // Whoever uses it at the same moment waits here, and then finds it used.
+    let lock = tx.lock_clause();
+    let token: Option<TokenRow> = db::query_as(db::AssertSqlSafe(format!(
+        "SELECT body, name, replaces FROM tokens WHERE secret_hash = $1 AND used_at IS NULL AND expires_at > $2{lock}"
+    )))
     .bind(from.token.as_bytes().as_slice())
     .bind(now)
     .fetch_optional(&mut *tx)
@@ -161,7 +166,7 @@ async fn hold(tx: &mut Conn, token: &Digest, agent: &str, before: &str) -> Resul
     db::query(
         "INSERT INTO enrolments_held (token, agent, replaces, since) VALUES ($1, $2, $3, $4)
          ON CONFLICT (token) DO UPDATE SET agent = excluded.agent, replaces = excluded.replaces,
-            since = excluded.since, confirmed_at = NULL WHERE agent <> excluded.agent",
+            since = excluded.since, confirmed_at = NULL WHERE enrolments_held.agent <> excluded.agent",
     )
     .bind(token.as_bytes().as_slice())
     .bind(agent)

@@ -30,6 +30,10 @@ pub const fn rule(category: IncidentCategory) -> Rule {
         IncidentCategory::PhishingMail => Rule { id: "precursor.mail/1", ..DEFAULT },
         // Scanning is everywhere; three informational ones in a day would be every body's every day.
         IncidentCategory::Scan => Rule { id: "precursor.scan/1", times: 10, ..DEFAULT },
+        // Inventory and habits: informational by design, and every day's. They are read in reports.
+        IncidentCategory::PolicyViolation => {
+            Rule { id: "precursor.inventory/1", times: usize::MAX, ..DEFAULT }
+        }
         // What must never happen is an incident the first time.
         IncidentCategory::SegmentViolation
         | IncidentCategory::Ransomware
@@ -46,7 +50,6 @@ pub const fn rule(category: IncidentCategory) -> Rule {
         | IncidentCategory::DnsTunnel
         | IncidentCategory::DataExfil
         | IncidentCategory::NetworkSpoofing
-        | IncidentCategory::PolicyViolation
         | IncidentCategory::ServiceOutage => DEFAULT,
     }
 }
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn repetition_promotes() {
-        use IncidentCategory::{PhishingMail, PolicyViolation, Ransomware, Scan, SegmentViolation};
+        use IncidentCategory::{C2Beacon, PhishingMail, PolicyViolation, Ransomware, Scan, SegmentViolation};
         let info = Severity::INFORMATIONAL;
         let promoted = |category, times| Verdict::Promoted { rule: rule(category), times };
         for (category, severity, at, before, verdict) in [
@@ -107,7 +110,8 @@ mod tests {
             // What comes in late counts all the same.
             (PhishingMail, info, 1, vec![2, 3], promoted(PhishingMail, 3)),
             (PhishingMail, Severity::LOW, 24, vec![], Verdict::Incident),
-            (PolicyViolation, info, 24, vec![22, 23], promoted(PolicyViolation, 3)),
+            (C2Beacon, info, 24, vec![22, 23], promoted(C2Beacon, 3)),
+            (PolicyViolation, info, 24, vec![20, 21, 22, 23], Verdict::Precursor),
             (Scan, info, 24, vec![15, 16, 17, 18, 19, 20, 21, 22], Verdict::Precursor),
             (Scan, info, 24, vec![14, 15, 16, 17, 18, 19, 20, 21, 22], promoted(Scan, 10)),
             (SegmentViolation, info, 24, vec![], promoted(SegmentViolation, 1)),

@@ -57,7 +57,7 @@ impl Store {
         .execute(&mut *transaction)
         .await
         .map_err(query(failed))?;
-        db::query("DELETE FROM sessions WHERE user = $1")
+        db::query("DELETE FROM sessions WHERE \"user\" = $1")
             .bind(name.as_str())
             .execute(&mut *transaction)
             .await
@@ -122,15 +122,15 @@ impl Store {
             .await
             .map_err(query(failed))?;
         db::query(
-            "DELETE FROM sessions WHERE user = $1 AND token_hash NOT IN
-             (SELECT token_hash FROM sessions WHERE user = $1 ORDER BY used_at DESC LIMIT $2)",
+            "DELETE FROM sessions WHERE \"user\" = $1 AND token_hash NOT IN
+             (SELECT token_hash FROM sessions WHERE \"user\" = $1 ORDER BY used_at DESC LIMIT $2)",
         )
         .bind(user.name.as_str())
         .bind(SESSIONS_PER_USER_MAX - 1)
         .execute(&mut *transaction)
         .await
         .map_err(query(failed))?;
-        db::query("INSERT INTO sessions (token_hash, user, created_at, used_at) VALUES ($1, $2, $3, $3)")
+        db::query("INSERT INTO sessions (token_hash, \"user\", created_at, used_at) VALUES ($1, $2, $3, $3)")
             .bind(token.digest().as_bytes().as_slice())
             .bind(user.name.as_str())
             .bind(stored(now))
@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn sessions_live_until_they_idle_age_or_end() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let at = Timestamp::from_secs(1_800_000_000);
         let user = User { name: "監視".into(), role: Role::Monitor };
         store.put_user(&user.name, user.role, "hash", at).await.unwrap();
@@ -253,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn a_user_has_a_bounded_number_of_sessions() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let user = User { name: "a".into(), role: Role::Monitor };
         let at = Timestamp::from_secs(1_800_000_000);
         store.put_user(&user.name, user.role, "hash", at).await.unwrap();

@@ -33,7 +33,7 @@ impl Store {
     ) -> Result<Acknowledged, StoreError> {
         let failed = "acknowledge an incident";
         let (from, to) = (IncidentState::Detected, IncidentState::Received);
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin_changing().await?;
         let updated = db::query(
             "UPDATE incidents SET state = $1, version = version + 1, updated_at = $2
              WHERE id = $3 AND version = $4 AND state = $5",

@@ -326,7 +326,7 @@ async fn store_record(
 async fn store_summary(tx: &mut Conn, origin: &Origin, mut summary: Summary) -> Result<(), StoreError> {
     let flows = std::mem::take(&mut summary.flows);
     db::query(
-        "INSERT INTO summaries (body, agent, start, end, packets, bytes, flows_ended, flows_omitted, json)
+        "INSERT INTO summaries (body, agent, start, \"end\", packets, bytes, flows_ended, flows_omitted, json)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(origin.body.as_str())
@@ -344,7 +344,7 @@ async fn store_summary(tx: &mut Conn, origin: &Origin, mut summary: Summary) -> 
     for flow in &flows {
         db::query(
             "INSERT INTO flows (body, community_id, originator, originator_port, responder, responder_port,
-                protocol, start, end, originator_packets, originator_bytes, responder_packets,
+                protocol, start, \"end\", originator_packets, originator_bytes, responder_packets,
                 responder_bytes, state, application, server_name, ja4, segment, agent)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         )
@@ -392,17 +392,19 @@ async fn store_health(
 }
 
 async fn store_gap(tx: &mut Conn, origin: &Origin, gap: &Gap) -> Result<(), StoreError> {
-    db::query("INSERT INTO gaps (agent, start, end, reason, records, bytes) VALUES ($1, $2, $3, $4, $5, $6)")
-        .bind(&origin.agent)
-        .bind(stored(gap.from))
-        .bind(stored(gap.until))
-        .bind(gap.reason.as_str())
-        .bind(integer(gap.records))
-        .bind(integer(gap.bytes))
-        .execute(tx)
-        .await
-        .map(drop)
-        .map_err(query("store a gap"))
+    db::query(
+        "INSERT INTO gaps (agent, start, \"end\", reason, records, bytes) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(&origin.agent)
+    .bind(stored(gap.from))
+    .bind(stored(gap.until))
+    .bind(gap.reason.as_str())
+    .bind(integer(gap.records))
+    .bind(integer(gap.bytes))
+    .execute(tx)
+    .await
+    .map(drop)
+    .map_err(query("store a gap"))
 }
 
 /// Another history of an agent exists: somebody copied its state, or tampers with it.

@@ -22,8 +22,8 @@
 //! - `EXISTS`, `IS NULL`, `a = b` as a result are read as `bool`; `count(*)` as `i64`; `CAST(sum(x) AS BIGINT)`,
 //!   because PostgreSQL makes a `NUMERIC` of a sum, and `CAST(1 AS BIGINT)`, because its literals are 32 bits wide.
 //! - `ON CONFLICT (key) DO UPDATE SET n = table.n + excluded.n`: the table's name before its own columns. No `INSERT OR
-//!   IGNORE` (`ON CONFLICT DO NOTHING`), no `rowid`, no `max(a, b)` of two values (`CASE`), no `json_extract` on
-//!   anything but text columns of ours. `GROUP BY` names every column that is not aggregated. `LIMIT` takes no `-1`.
+//!   IGNORE` (`ON CONFLICT DO NOTHING`), no `rowid`. PostgreSQL's schema brings `max(a, b)`, `min(a, b)` of two `i64` and
+//!   `json_extract(text, '$.name')` with it; that one gives text there, so `CAST(… AS BIGINT)` what is a number. `GROUP BY` names every column that is not aggregated. `LIMIT` takes no `-1`.
 //! - Names that PostgreSQL reserves are quoted: `"end"`, `"user"`. Better: choose others.
 //! - Row locks are the only other difference: [`Conn::lock_clause`].
 //!

@@ -198,10 +198,10 @@ impl Store {
         let rows = db::query_as(
             "SELECT f.body, f.json, f.link_json, f.exception_json, f.agent, f.lane, f.epoch, f.seq FROM findings f
              WHERE f.n IN (SELECT n FROM findings
-                    WHERE excepted_by IS NOT NULL AND originator = $1 AND end >= $4 AND time <= $3
+                    WHERE excepted_by IS NOT NULL AND originator = $1 AND \"end\" >= $4 AND time <= $3
                 UNION SELECT n FROM findings
-                    WHERE excepted_by IS NOT NULL AND responder = $1 AND end >= $4 AND time <= $3)
-                AND +f.incident IS NULL AND ($2 IS NULL OR f.body = $2)
+                    WHERE excepted_by IS NOT NULL AND responder = $1 AND \"end\" >= $4 AND time <= $3)
+                AND coalesce(f.incident, '') = '' AND ($2 IS NULL OR f.body = $2)
              ORDER BY f.end DESC, f.n DESC LIMIT $5",
         )
         .bind(&incident.subject)

@@ -44,7 +44,7 @@ pub async fn warn(
     ledger: &mut Ledger,
     own: &[(&'static str, Timestamp)],
 ) -> Result<usize, StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_changing().await?;
     let mut all = agents(&mut tx).await?;
     all.extend(own.iter().map(|(what, expires_at)| Certificate {
         owner: (*what).to_owned(),

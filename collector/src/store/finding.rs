@@ -33,6 +33,7 @@ pub async fn store(
     }
     finding.body = Some(origin.body);
     let id = finding.id.to_string();
+    tx.lock_feed().await?;
     let row =
         db::query("SELECT n, revision, incident, excepted_by FROM findings WHERE body = $1 AND id = $2")
             .bind(origin.body.as_str())
@@ -98,11 +99,11 @@ fn count(ledger: &mut Ledger, ruling: &Ruling, was_excepted: bool) {
 
 async fn write(tx: &mut Conn, origin: &Origin, finding: &Finding, id: &str) -> Result<i64, StoreError> {
     db::query_scalar(
-        "INSERT INTO findings (id, body, revision, time, end, category, severity, originator, responder, json,
+        "INSERT INTO findings (id, body, revision, time, \"end\", category, severity, originator, responder, json,
             agent, lane, epoch, seq, mode)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
          ON CONFLICT (body, id) DO UPDATE SET revision = excluded.revision, time = excluded.time,
-            end = excluded.end, category = excluded.category, severity = excluded.severity,
+            \"end\" = excluded.\"end\", category = excluded.category, severity = excluded.severity,
             originator = excluded.originator, responder = excluded.responder, json = excluded.json,
             agent = excluded.agent, lane = excluded.lane, epoch = excluded.epoch, seq = excluded.seq, mode = excluded.mode
          RETURNING n",

@@ -7,7 +7,7 @@ use sekimori_wire::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::commit::{Ledger, Origin};
-use super::{StoreError, query};
+use super::{StoreError, query, work};
 use crate::clock::{from_stored, stored};
 use crate::correlate::rule::{Claim, Indicator};
 use crate::correlate::wide::{self, Sighting, Wide};
@@ -16,6 +16,7 @@ use crate::incident::{IncidentCategory, IncidentState, name_prefix};
 use crate::ingest::registry::Registered;
 
 mod ending;
+mod precursor;
 pub mod sensor;
 
 pub use ending::{CERTIFICATE_EXPIRING, Ending, certificate_expiring};
@@ -24,7 +25,7 @@ pub use ending::{CERTIFICATE_EXPIRING, Ending, certificate_expiring};
 const CANDIDATES_MAX: i64 = 16;
 /// Incidents with the same indicator that are looked at.
 const SIGHTINGS_MAX: i64 = 4096;
-/// A finding below this opens no incident of its own.
+/// An incident has at least this level; a finding below it opens one only when it comes again.
 const OPENS_FROM: Severity = Severity::LOW;
 
 /// A finding on its way into an incident.
@@ -65,20 +66,22 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
     let gap = ledger.correlation.gap;
     let (incident, how) = match window::choose(&open, link.claim, gap) {
         Some(incident) => (incident.id.clone(), "joined"),
-        None if link.claim.severity < OPENS_FROM => return Ok(()),
         None => {
+            let Some(reason) = precursor::worth(tx, link).await? else { return Ok(()) };
             let opening = Opening {
                 body: Some(body),
                 category: link.claim.category,
                 subject: &link.claim.subject,
-                severity: link.claim.severity,
+                severity: link.claim.severity.max(OPENS_FROM),
                 first: link.claim.time,
                 last: link.claim.end,
                 mode: link.origin.mode,
                 title: title(link.claim.category, &link.claim.subject),
-                reason: &reason_of(link.finding),
+                reason: &reason,
             };
-            (open_incident(tx, ledger, &opening).await?, "opened")
+            let incident = open_incident(tx, ledger, &opening).await?;
+            precursor::join(tx, link, &incident).await?;
+            (incident, "opened")
         }
     };
     let why = json!({
@@ -145,6 +148,7 @@ pub async fn sensor_tampered(
     from: &Registered,
     reason: &Value,
 ) -> Result<(), StoreError> {
+    tx.lock_feed().await?;
     let claim = Claim {
         category: IncidentCategory::SensorSilent,
         subject: from.agent.to_string(),
@@ -204,11 +208,15 @@ async fn candidates(
 ) -> Result<Vec<Open>, StoreError> {
     let gap = ledger.correlation.gap;
     let rows = db::query(
-        "SELECT id, first_evidence, last_evidence FROM incidents
-         WHERE body = $1 AND subject = $2 AND category = $3
-            AND state NOT IN ('closed', 'false_positive', 'merged')
-            AND last_evidence >= $4 AND first_evidence <= $5
-         ORDER BY last_evidence DESC LIMIT $6",
+        // What was merged stands for the incident that it was merged into.
+        "SELECT coalesce(t.id, i.id) AS id, i.first_evidence,
+            CASE WHEN t.last_evidence > i.last_evidence THEN t.last_evidence ELSE i.last_evidence END AS last_evidence
+         FROM incidents i LEFT JOIN incidents t ON i.state = 'merged' AND t.id = i.merged_into
+            AND t.state NOT IN ('closed', 'false_positive', 'merged')
+         WHERE i.body = $1 AND i.subject = $2 AND i.category = $3
+            AND (i.state NOT IN ('closed', 'false_positive', 'merged') OR t.id IS NOT NULL)
+            AND (i.last_evidence >= $4 OR t.last_evidence >= $4) AND i.first_evidence <= $5
+         ORDER BY 3 DESC LIMIT $6",
     )
     .bind(body.as_str())
     .bind(&claim.subject)
@@ -282,6 +290,7 @@ async fn apply(
     let what = json!({ "finding": link.finding.id, "revision": link.finding.revision });
     change(tx, ledger, incident, if added > 0 { "finding" } else { "revised" }, &what).await?;
     let parent = extend(tx, ledger, link.claim, incident, added).await?;
+    work::recur(tx, incident, &link.finding.id.to_string(), ledger.now).await?;
     for indicator in &link.claim.indicators {
         sighted(tx, link, incident, indicator).await?;
         relate(tx, ledger, link, indicator).await?;
@@ -339,8 +348,8 @@ async fn sighted(
         "INSERT INTO indicators (kind, value, incident, body, first_seen, last_seen)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (kind, value, incident) DO UPDATE SET
-            first_seen = CASE WHEN first_seen > excluded.first_seen THEN excluded.first_seen ELSE first_seen END,
-            last_seen = CASE WHEN last_seen < excluded.last_seen THEN excluded.last_seen ELSE last_seen END",
+            first_seen = min(indicators.first_seen, excluded.first_seen),
+            last_seen = max(indicators.last_seen, excluded.last_seen)",
     )
     .bind(indicator.kind.as_str())
     .bind(&indicator.value)

@@ -1,5 +1,7 @@
 //! Policies as they are kept: every one that was set, the bundles of those that hold.
 
+use std::collections::BTreeSet;
+
 use crate::store::db::{self, Conn, Row};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +17,8 @@ use crate::fleet::policy::Scope;
 use crate::fleet::policy::file::{PolicyFile, PolicyFileError, reread};
 
 /// The newest policy of each scope. SQLite takes the other columns from the row of the maximum.
-const NEWEST: &str = "SELECT max(version) AS version, scope, at, text, intel_json FROM policies";
+const NEWEST: &str = "SELECT version, scope, at, text, intel_json FROM policies p
+    WHERE version = (SELECT max(version) FROM policies q WHERE q.scope = p.scope)";
 
 /// The newest policy of one scope.
 #[derive(Clone, Debug)]
@@ -45,7 +48,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn put_policy(&self, file: &PolicyFile, now: Timestamp) -> Result<u64, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_changing().await?;
         for (digest, bytes) in &file.bundles {
             db::query("INSERT INTO policy_intel (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING")
                 .bind(digest.to_string())
@@ -64,7 +67,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn withdraw_policy(&self, scope: Scope, now: Timestamp) -> Result<Option<u64>, StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_changing().await?;
         let text: Option<Option<String>> =
             db::query_scalar("SELECT text FROM policies WHERE scope = $1 ORDER BY version DESC LIMIT 1")
                 .bind(scope.to_string())
@@ -84,10 +87,7 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn policies(&self) -> Result<Vec<Kept>, StoreError> {
-        let rows = db::query(db::AssertSqlSafe(format!("{NEWEST} GROUP BY scope")))
-            .fetch_all(self.reader())
-            .await
-            .map_err(query("read the policies"))?;
+        let rows = db::query(NEWEST).fetch_all(self.reader()).await.map_err(query("read the policies"))?;
         sorted(&rows)
     }
 
@@ -96,14 +96,13 @@ impl Store {
     /// # Errors
     /// If the store fails.
     pub async fn policies_of(&self, agent: AgentId, body: BodyCode) -> Result<Vec<Kept>, StoreError> {
-        let rows =
-            db::query(db::AssertSqlSafe(format!("{NEWEST} WHERE scope IN ($1, $2, $3) GROUP BY scope")))
-                .bind(Scope::All.to_string())
-                .bind(Scope::Body(body).to_string())
-                .bind(Scope::Agent(agent).to_string())
-                .fetch_all(self.reader())
-                .await
-                .map_err(query("read the policies"))?;
+        let rows = db::query(db::AssertSqlSafe(format!("{NEWEST} AND scope IN ($1, $2, $3)")))
+            .bind(Scope::All.to_string())
+            .bind(Scope::Body(body).to_string())
+            .bind(Scope::Agent(agent).to_string())
+            .fetch_all(self.reader())
+            .await
+            .map_err(query("read the policies"))?;
         sorted(&rows)
     }
 
@@ -159,7 +158,7 @@ async fn add(
     let version: i64 = db::query_scalar(
         "INSERT INTO policies (version, scope, at, text, intel_json)
          SELECT 1 + max((SELECT coalesce(max(version), 0) FROM policies),
-            (SELECT coalesce(max(json_extract(health_json, '$.policy_version')), 0) FROM agents)), $1, $2, $3, $4
+            (SELECT coalesce(max(CAST(json_extract(health_json, '$.policy_version') AS BIGINT)), 0) FROM agents)), $1, $2, $3, $4
          RETURNING version",
     )
     .bind(scope.to_string())
@@ -169,14 +168,27 @@ async fn add(
     .fetch_one(&mut *tx)
     .await
     .map_err(query("keep a policy"))?;
-    db::query(
-        "DELETE FROM policy_intel WHERE digest NOT IN (SELECT json_extract(each.value, '$.digest')
-            FROM (SELECT max(version), intel_json FROM policies GROUP BY scope), json_each(intel_json) AS each)",
-    )
-    .execute(tx)
-    .await
-    .map_err(query("drop old bundles"))?;
+    drop_old_bundles(tx).await?;
     Ok(u64::try_from(version).unwrap_or_default())
+}
+
+async fn drop_old_bundles(tx: &mut Conn) -> Result<(), StoreError> {
+    let failed = "drop old bundles";
+    let rows = db::query(NEWEST).fetch_all(&mut *tx).await.map_err(query(failed))?;
+    let named: BTreeSet<String> =
+        sorted(&rows)?.iter().flat_map(|kept| &kept.intel).map(|bundle| bundle.digest.to_string()).collect();
+    let held: Vec<String> = db::query_scalar("SELECT digest FROM policy_intel")
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(query(failed))?;
+    for digest in held.iter().filter(|digest| !named.contains(*digest)) {
+        db::query("DELETE FROM policy_intel WHERE digest = $1")
+            .bind(digest)
+            .execute(&mut *tx)
+            .await
+            .map_err(query(failed))?;
+    }
+    Ok(())
 }
 
 fn intel_json(intel: &[IntelBundle]) -> Value {

@@ -70,7 +70,7 @@ impl Store {
         for agent in &agents {
             due.extend(look(agent, &rows, limits, listening, now));
         }
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_changing().await?;
         let mut ledger = Ledger::new(now, correlation, Judge::default());
         for due in due {
             apply(&mut tx, &mut ledger, &due).await?;

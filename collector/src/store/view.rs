@@ -24,7 +24,7 @@ const DETAIL_ROWS: i64 = 50;
 
 const INCIDENT: &str =
     "SELECT i.id, i.category, i.severity, i.state, i.body, b.name AS body_name, i.subject, i.parent,
-    i.opened_at, i.updated_at, i.first_evidence, i.last_evidence, i.findings, i.mode, i.version,
+    i.opened_at, i.updated_at, i.first_evidence, i.last_evidence, i.findings, i.mode, i.work_version AS version,
     i.title_ja, i.title_en, i.reason_json,
     (SELECT count(*) FROM incidents c WHERE c.parent = i.id) AS children,
     EXISTS (SELECT 1 FROM findings f JOIN incidents o ON o.id = f.incident
@@ -109,7 +109,7 @@ pub struct IncidentView {
     pub last_evidence: Timestamp,
     /// From a capture file, not from a live link.
     pub replay: bool,
-    /// Grows with every change.
+    /// Grows with everything that people do; new findings leave it as it is.
     pub version: i64,
     /// One line, Japanese.
     pub title_ja: String,
@@ -229,9 +229,9 @@ struct IncidentRow {
     title_en: String,
     reason_json: String,
     children: i64,
-    from_endpoint: i64,
-    from_sensor: i64,
-    signed: i64,
+    from_endpoint: bool,
+    from_sensor: bool,
+    signed: bool,
 }
 
 impl IncidentRow {
@@ -242,7 +242,11 @@ impl IncidentRow {
                 cause: db::Error::ColumnNotFound(column.to_owned()),
             }
         };
-        let sources = [(self.from_sensor, "finding"), (self.from_endpoint, "endpoint_alert")];
+        let reason = value(&self.reason_json);
+        let manual =
+            reason.get("rule").and_then(Value::as_str).is_some_and(|rule| rule.starts_with("intake."));
+        let sources =
+            [(self.from_sensor, "finding"), (self.from_endpoint, "endpoint_alert"), (manual, "manual")];
         Ok(IncidentView {
             category: IncidentCategory::from_name(&self.category).ok_or_else(unknown("category"))?,
             severity: u8::try_from(self.severity)
@@ -265,9 +269,10 @@ impl IncidentRow {
             version: self.version,
             title_ja: self.title_ja,
             title_en: self.title_en,
-            reason: value(&self.reason_json),
-            sources: sources.into_iter().filter(|(there, _)| *there != 0).map(|(_, name)| name).collect(),
-            signed: self.signed != 0,
+            reason,
+            sources: sources.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect(),
+            // What somebody told is signed by nobody.
+            signed: self.signed && !manual,
         })
     }
 }

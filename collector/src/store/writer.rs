@@ -24,6 +24,9 @@ use crate::ingest::{Outcome, SUBMISSIONS_MAX, Submission};
 const GROUP_DELAY: Duration = Duration::from_millis(8);
 /// How often rejections are written when nobody delivers.
 const TICK: Duration = Duration::from_millis(250);
+/// How often a group that another collector's came in the way of is tried again, and the first wait before it.
+const RETRIES: u32 = 5;
+const RETRY_FIRST: Duration = Duration::from_millis(10);
 /// Distinct (peer, kind) pairs between two writes; beyond it they are counted under `others`.
 const REJECTED_MAX: usize = 256;
 /// Rows of `rejections` that are kept.
@@ -149,12 +152,45 @@ impl Task {
                 }
             }
         }
-        let mut prepared = self.committer.prepare(submissions, now).await?;
-        prepared.note(rejected, now).await?;
-        let outcomes = prepared.commit().await?;
+        let outcomes = self.outcomes(submissions, rejected, now).await?;
         let done = commits.into_iter().zip(outcomes);
         let answers = done.filter_map(|(answer, outcome)| Some(Answer::Done(answer, outcome?)));
         Ok(answers.chain(flushes).collect())
+    }
+
+    /// Commits a group; again if the database gave it up for the sake of another collector's.
+    async fn outcomes(
+        &self,
+        submissions: Vec<Submission>,
+        rejected: &Rejected,
+        now: Timestamp,
+    ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let mut wait = RETRY_FIRST;
+        for _ in 0..RETRIES {
+            if !self.committer.store.is_shared() {
+                break;
+            }
+            match self.outcomes_once(submissions.clone(), rejected, now).await {
+                Err(error) if error.is_transient() => {
+                    tracing::info!(error = error_chain(&error), "a group of submissions is tried again");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                done => return done,
+            }
+        }
+        self.outcomes_once(submissions, rejected, now).await
+    }
+
+    async fn outcomes_once(
+        &self,
+        submissions: Vec<Submission>,
+        rejected: &Rejected,
+        now: Timestamp,
+    ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let mut prepared = self.committer.prepare(submissions, now).await?;
+        prepared.note(rejected, now).await?;
+        prepared.commit().await
     }
 }
 
@@ -201,6 +237,8 @@ impl Committer {
         now: Timestamp,
     ) -> Result<Prepared, StoreError> {
         let mut tx = self.store.begin().await?;
+        let agents = submissions.iter().map(|submission| submission.from.agent.to_string());
+        tx.lock_agents(&agents.collect()).await?;
         let mut outcomes = Vec::with_capacity(submissions.len());
         let mut counters = BTreeMap::new();
         self.exceptions.look_at_policies(&self.store).await?;
@@ -221,6 +259,7 @@ impl Committer {
                     }
                     outcomes.push(Some(outcome));
                 }
+                Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
                     savepoint.undo().await?;
                     tracing::error!(error = error_chain(&error), "cannot store a submission");

@@ -61,14 +61,15 @@ fn an_error_names_file_line_and_key() {
 }
 
 async fn bench(folder: &Path) -> Store {
-    let store = Store::create(&folder.join("s.db")).await.unwrap();
+    let store = crate::store::testing::store(&folder.join("s.db")).await;
     let id = AgentId::from_bytes(&[1; 32]).unwrap();
     db::query("INSERT INTO bodies VALUES ('422011', 'x')").execute(store.writer()).await.unwrap();
     db::query(
         "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
-         VALUES ($1, 'gw', '422011', x'00', '1', 0, 0)",
+         VALUES ($1, 'gw', '422011', $2, '1', 0, 0)",
     )
     .bind(id.to_string())
+    .bind(vec![0_u8])
     .execute(store.writer())
     .await
     .unwrap();

@@ -10,7 +10,14 @@ async fn collector() -> (tempfile::TempDir, Config) {
     let holder = tempfile::tempdir().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
     let dir = holder.path().join("collector");
-    let plan = init::Plan { dir, hosts: Vec::new(), ingest: any, enroll: any, console: any };
+    let plan = init::Plan {
+        dir,
+        hosts: Vec::new(),
+        ingest: any,
+        enroll: any,
+        console: any,
+        store: crate::store::testing::url(),
+    };
     let made = init::run(&plan).await.unwrap();
     (holder, Config::load(&made.config).unwrap())
 }

@@ -20,25 +20,31 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 struct Bench {
-    folder: tempfile::TempDir,
+    place: crate::store::Place,
+    _folder: tempfile::TempDir,
     store: Store,
 }
 
 impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::create(&folder.path().join("s.db")).await.unwrap();
-        let statements = "INSERT INTO bodies VALUES ('422011', '長崎市');
-             INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
-             VALUES ('a1', 'gw', '422011', x'00', '1', 0, 0);
-             INSERT INTO chains VALUES ('a1', 0, 1, 1, x'00', 0, 'live')";
-        store.writer().script(statements).await.unwrap();
-        Self { folder, store }
+        let place = crate::store::testing::place(&folder.path().join("s.db"));
+        let store = Store::create(&place).await.unwrap();
+        store.writer().script("INSERT INTO bodies VALUES ('422011', '長崎市')").await.unwrap();
+        for statement in [
+            "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
+             VALUES ('a1', 'gw', '422011', $1, '1', 0, 0)",
+            "INSERT INTO chains VALUES ('a1', 0, 1, 1, $1, 0, 'live')",
+        ] {
+            let statement = db::query(statement).bind(vec![0_u8]);
+            statement.execute(store.writer()).await.unwrap();
+        }
+        Self { place, _folder: folder, store }
     }
 
     async fn reopen(&mut self) {
         self.store.close().await;
-        self.store = Store::open(&self.folder.path().join("s.db")).await.unwrap();
+        self.store = Store::open(&self.place).await.unwrap();
     }
 
     async fn seen(&self, seconds: u64) {

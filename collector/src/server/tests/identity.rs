@@ -118,7 +118,7 @@ async fn a_key_signs_from_its_epoch_on_and_what_the_one_before_signed_stays_good
     let id = agent.key.verifying_key().id();
     assert!(fleet::revoke(&collector.store().await, id).await.unwrap());
     assert_eq!(agent.renew(&collector, &second, None).await, Err("renew.not_enrolled".into()));
-    let path = collector.config.store_path();
+    let path = collector.config.store();
     let _files = collector.end(4).await;
 
     // A voucher that is not good makes a key worthless, whatever the store says.

@@ -1,5 +1,6 @@
 //! Transactions and savepoints.
 
+use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
 
 use sqlx::{Error, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
@@ -13,6 +14,8 @@ pub struct Conn {
     on: On,
     /// A savepoint was neither kept nor undone: what was done since cannot be told from the rest.
     torn: bool,
+    /// The row of the change feed is locked.
+    has_feed: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +52,39 @@ impl Conn {
         }
     }
 
+    /// From here to the end nobody else changes incidents, so that two collectors never open two for one key, and the numbers
+    /// of `incident_changes` become visible in their order. Nothing to do on SQLite, where nobody else writes at all.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn lock_feed(&mut self) -> Result<(), StoreError> {
+        if matches!(self.on, On::Postgres(_)) && !self.has_feed {
+            let lock = query("SELECT last FROM incident_feed FOR UPDATE").execute(&mut *self).await;
+            lock.map_err(doing("lock the change feed"))?;
+            self.has_feed = true;
+        }
+        Ok(())
+    }
+
+    /// From here to the end nobody else stores what these agents deliver.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn lock_agents(&mut self, ids: &BTreeSet<String>) -> Result<(), StoreError> {
+        if matches!(self.on, On::Postgres(_)) && !ids.is_empty() {
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            // Their keys do not change: who only refers to them need not wait.
+            query(
+                "SELECT id FROM agents WHERE id = ANY (string_to_array($1, ',')) ORDER BY id FOR NO KEY UPDATE",
+            )
+            .bind(ids.join(","))
+            .execute(self)
+            .await
+            .map_err(doing("lock agents"))?;
+        }
+        Ok(())
+    }
+
     /// Starts a part that can be undone alone: [`Savepoint::keep`] or [`Savepoint::undo`] it. Left without either, the
     /// whole transaction takes nothing more and cannot be committed.
     ///
@@ -71,7 +107,7 @@ impl Tx {
             Pool::Sqlite(pool) => On::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
             Pool::Postgres(pool) => On::Postgres(pool.begin().await?),
         };
-        Ok(Self(Conn { on, torn: false }))
+        Ok(Self(Conn { on, torn: false, has_feed: false }))
     }
 
     /// Begins one that reads, and sees one state throughout.
@@ -82,7 +118,7 @@ impl Tx {
                 On::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
         };
-        Ok(Self(Conn { on, torn: false }))
+        Ok(Self(Conn { on, torn: false, has_feed: false }))
     }
 
     /// Makes it last.
@@ -139,6 +175,8 @@ impl Savepoint<'_> {
     pub async fn undo(mut self) -> Result<(), StoreError> {
         query("ROLLBACK TO SAVEPOINT part").execute(&mut *self.conn).await.map_err(doing("undo a part"))?;
         query("RELEASE SAVEPOINT part").execute(&mut *self.conn).await.map_err(doing("undo a part"))?;
+        // What was locked since is free again.
+        self.conn.has_feed = false;
         self.ended = true;
         Ok(())
     }

@@ -3,7 +3,7 @@ use crate::store::Store;
 
 async fn store() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+    let store = crate::store::testing::store(&dir.path().join("s.db")).await;
     (dir, store)
 }
 

@@ -16,17 +16,18 @@ impl Bench {
     /// With an agent whose certificate is good for so many days.
     async fn new(days: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         db::query("INSERT INTO bodies (code, name) VALUES ('422011', '長崎市')")
             .execute(store.writer())
             .await
             .unwrap();
         db::query(
             "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
-             VALUES ('ab', 'gw', '422011', x'00', '01', $1, $2)",
+             VALUES ('ab', 'gw', '422011', $3, '01', $1, $2)",
         )
         .bind(stored(BEGAN.plus(DAY * days)))
         .bind(stored(BEGAN))
+        .bind(vec![0_u8])
         .execute(store.writer())
         .await
         .unwrap();
@@ -86,8 +87,8 @@ async fn what_renews_in_time_is_revoked_or_replayed_is_left_alone() {
     for (statement, expected) in [
         ("UPDATE agents SET name = 'x'", 1),
         ("UPDATE agents SET revoked_at = 1", 0),
-        ("INSERT INTO chains VALUES ('ab', 0, 1, 1, x'00', 1, 'replay')", 0),
-        ("INSERT INTO chains VALUES ('ab', 0, 1, 1, x'00', 1, 'live')", 1),
+        ("INSERT INTO chains SELECT id, 0, 1, 1, signing_key, 1, 'replay' FROM agents", 0),
+        ("INSERT INTO chains SELECT id, 0, 1, 1, signing_key, 1, 'live' FROM agents", 1),
         (
             "UPDATE agents SET cert_expires_at = cert_expires_at + 5184000000000000, certified_at = enrolled_at + 5184000000000000",
             0,

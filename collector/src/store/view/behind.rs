@@ -175,11 +175,11 @@ impl Store {
         community_ids: &[String],
     ) -> Result<Vec<FlowView>, StoreError> {
         db::query_as(
-            "SELECT community_id, originator, originator_port, responder, responder_port, protocol, start, end,
+            "SELECT community_id, originator, originator_port, responder, responder_port, protocol, start, \"end\",
              originator_packets + responder_packets AS packets, originator_bytes + responder_bytes AS bytes,
              state, application, server_name
              FROM flows WHERE community_id IN (SELECT value FROM json_each($1))
-             AND ($3 IS NULL OR body = $3) AND start <= $4 AND end >= $5 ORDER BY start DESC LIMIT $2",
+             AND ($3 IS NULL OR body = $3) AND start <= $4 AND \"end\" >= $5 ORDER BY start DESC LIMIT $2",
         )
         .bind(Value::from(community_ids).to_string())
         .bind(FLOW_ROWS)

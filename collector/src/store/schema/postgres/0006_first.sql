@@ -4,6 +4,14 @@
 CREATE FUNCTION json_extract(document TEXT, path TEXT) RETURNS TEXT LANGUAGE sql IMMUTABLE
     AS $$ SELECT document::json #>> string_to_array(substr(path, 3), '.') $$;
 
+CREATE FUNCTION json_each(document TEXT) RETURNS TABLE (value TEXT) LANGUAGE sql IMMUTABLE
+    AS $$ SELECT json_array_elements_text(document::json) $$;
+-- As SQLite has them.
+CREATE FUNCTION max(a BIGINT, b BIGINT) RETURNS BIGINT LANGUAGE sql IMMUTABLE
+    AS $$ SELECT CASE WHEN a > b THEN a WHEN b IS NOT NULL AND a IS NOT NULL THEN b END $$;
+CREATE FUNCTION min(a BIGINT, b BIGINT) RETURNS BIGINT LANGUAGE sql IMMUTABLE
+    AS $$ SELECT CASE WHEN a < b THEN a WHEN b IS NOT NULL AND a IS NOT NULL THEN b END $$;
+
 CREATE TABLE bodies (
     code TEXT PRIMARY KEY NOT NULL,             -- 団体コード
     name TEXT NOT NULL
@@ -221,8 +229,15 @@ CREATE TABLE incident_numbers (
 
 -- Append only: the change feed of live updates and of all that follows an incident. A transaction that adds to it holds the
 -- feed's row until it ends, so that numbers become visible in their order and whoever follows them misses none.
+CREATE TABLE incident_feed (
+    one BIGINT PRIMARY KEY NOT NULL CHECK (one = 1),
+    last BIGINT NOT NULL
+);
+INSERT INTO incident_feed (one, last) VALUES (1, 0);
+CREATE FUNCTION next_change() RETURNS BIGINT LANGUAGE sql VOLATILE
+    AS $$ UPDATE incident_feed SET last = last + 1 RETURNING last $$;
 CREATE TABLE incident_changes (
-    seq BIGINT PRIMARY KEY NOT NULL,
+    seq BIGINT PRIMARY KEY NOT NULL DEFAULT next_change(),
     at BIGINT NOT NULL,
     incident TEXT NOT NULL,
     kind TEXT NOT NULL,

@@ -1,0 +1,112 @@
+//! `POST /incidents` and `POST /incidents/{id}/actions`: what programs ask of incidents.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::problem::ApiError;
+use super::{CSRF_HEADER, Caller, shape};
+use crate::clock::now;
+use crate::console::Console;
+use crate::incident::action::Action;
+use crate::incident::similar::similar;
+use crate::incident::transition::{Asked, Effect, offers};
+use crate::store::work::{Acted, Intake};
+
+/// What a caller saw when it decided.
+#[derive(Debug, Deserialize)]
+pub(super) struct Seen {
+    version: i64,
+}
+
+/// Whoever has only a cookie must also have the session's token.
+fn authorised(caller: &Caller, headers: &HeaderMap) -> Result<(), ApiError> {
+    let carried = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes);
+    let forged = caller.csrf.as_ref().is_some_and(|csrf| carried != Some(csrf.as_bytes()));
+    if forged { Err(ApiError::Forbidden) } else { Ok(()) }
+}
+
+fn body<T>(read: Result<Json<T>, JsonRejection>) -> Result<T, ApiError> {
+    read.map(|Json(body)| body).map_err(|cause| ApiError::BadRequest(cause.body_text()))
+}
+
+/// `POST /incidents`.
+pub(super) async fn open(
+    State(console): State<Console>,
+    caller: Caller,
+    headers: HeaderMap,
+    intake: Result<Json<Intake>, JsonRejection>,
+) -> Result<Response, ApiError> {
+    authorised(&caller, &headers)?;
+    let id = console.store.open_by_hand(&body(intake)?, &caller.user.actor(), now()).await?;
+    let view = console.store.incident(&id).await?.ok_or(ApiError::NotFound)?;
+    let mut response = (StatusCode::CREATED, Json(shape::incident(&view))).into_response();
+    if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/incidents/{id}")) {
+        response.headers_mut().insert(axum::http::header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// `POST /incidents/{id}/acknowledge`: the action of that name, from before there were others.
+pub(super) async fn acknowledge(
+    State(console): State<Console>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    seen: Result<Json<Seen>, JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
+    authorised(&caller, &headers)?;
+    let asked = Asked { version: body(seen)?.version, action: Action::Acknowledge };
+    act(&console, &caller, &id, &asked).await
+}
+
+/// `POST /incidents/{id}/actions`: `{"version": 3, "action": "triage", …}`.
+pub(super) async fn action(
+    State(console): State<Console>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    asked: Result<Json<Value>, JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
+    authorised(&caller, &headers)?;
+    let mut asked = body(asked)?;
+    let version =
+        asked.as_object_mut().and_then(|fields| fields.remove("version")).and_then(|one| one.as_i64());
+    let version =
+        version.ok_or_else(|| ApiError::BadRequest("a whole number \"version\" is needed".to_owned()))?;
+    let action = serde_json::from_value(asked).map_err(|cause| ApiError::BadRequest(cause.to_string()))?;
+    act(&console, &caller, &id, &Asked { version, action }).await
+}
+
+async fn act(console: &Console, caller: &Caller, id: &str, asked: &Asked) -> Result<Json<Value>, ApiError> {
+    let changes = match console.store.act(id, &caller.user.actor(), asked, now()).await? {
+        Acted::Done(changes) => changes,
+        Acted::Refused(refused) => return Err(ApiError::Refused(refused)),
+        Acted::NotFound => return Err(ApiError::NotFound),
+    };
+    let proposal = changes
+        .effects
+        .iter()
+        .find_map(|effect| if let Effect::Proposed(n) = effect { Some(*n) } else { None });
+    let view = console.store.incident(id).await?.ok_or(ApiError::NotFound)?;
+    let mut out = shape::incident(&view);
+    if let Some(fields) = out.as_object_mut() {
+        fields.insert("outcome".to_owned(), json!(if proposal.is_some() { "proposed" } else { "done" }));
+        fields.insert("proposal".to_owned(), json!(proposal));
+        fields.insert("tasks".to_owned(), json!(changes.facts.tasks));
+    }
+    Ok(Json(out))
+}
+
+/// The work on an incident, with what this caller could do next.
+pub(super) async fn shown(console: &Console, caller: &Caller, id: &str) -> Result<Value, ApiError> {
+    let view = console.store.work_of(id).await?.ok_or(ApiError::NotFound)?;
+    let offers = offers(&view.facts, &caller.user.actor(), now());
+    let compared = console.store.traits_of(id).await?;
+    let resembling = compared.as_ref().map(|(own, past)| similar(own, past)).unwrap_or_default();
+    Ok(shape::work(&view, &offers, &resembling))
+}
