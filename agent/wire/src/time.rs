@@ -115,7 +115,7 @@ mod tests {
         let at = Timestamp::from_nanos(1_376_521_000_211_654_000);
         let json = serde_json::to_string(&at).unwrap();
         assert_eq!(serde_json::from_str::<Timestamp>(&json).unwrap(), at);
-        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
+        serde_json::from_str::<Timestamp>("\"yesterday\"").unwrap_err();
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Clocks {
         .await
         .map_err(query("look for timers that are due"))?;
         for incident in due {
-            let mut tx = self.store.begin().await?;
+            let mut tx = self.store.begin_changing().await?;
             fired += self.look_after(&mut tx, &incident, now).await?;
             tx.commit().await?;
         }
@@ -139,7 +139,7 @@ impl Clocks {
         if newest <= known {
             return Ok(None);
         }
-        let mut tx = self.store.begin().await?;
+        let mut tx = self.store.begin_changing().await?;
         let sql = format!("SELECT seq FROM followers WHERE name = 'clocks'{}", tx.lock_clause());
         let seq: i64 =
             db::query_scalar(db::AssertSqlSafe(sql)).fetch_one(&mut *tx).await.map_err(query(failed))?;

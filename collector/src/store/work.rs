@@ -20,7 +20,6 @@ use crate::incident::facts::{IncidentFacts, Proposal};
 use crate::incident::task::Task;
 use crate::incident::transition::{Actor, Asked, Changes, Refused, apply};
 
-pub use self::load::obligations_of;
 pub use self::open::{Intake, IntakeError, Reporter};
 pub use self::read::{NoteView, WorkView};
 

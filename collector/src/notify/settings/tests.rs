@@ -1,3 +1,5 @@
+//! A good file, and every way in which one is refused.
+
 use super::*;
 
 const GOOD: &str = r#"

@@ -1,3 +1,5 @@
+//! Messages against the standards' text, and both ways over real sockets.
+
 use std::time::Duration;
 
 use sekimori_wire::time::Timestamp;

@@ -1,3 +1,5 @@
+//! A receiver of our own: signatures, answers, TLS.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

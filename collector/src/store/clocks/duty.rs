@@ -182,7 +182,7 @@ impl Store {
         by: Mover<'_>,
         wanted: &Move,
     ) -> Result<ObligationState, MoveError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_changing().await?;
         let sql = format!("SELECT id FROM incidents WHERE id = $1{}", tx.lock_clause());
         db::query_scalar::<String>(db::AssertSqlSafe(sql))
             .bind(incident)
@@ -217,7 +217,7 @@ impl Store {
         by: Mover<'_>,
         reason: &str,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_changing().await?;
         db::query(
             "INSERT INTO awareness (incident, known_at, known_by, known_dept, origin_rule, reason, recorded_by, recorded_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

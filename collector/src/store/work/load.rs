@@ -6,8 +6,8 @@ use sekimori_wire::finding::Severity;
 
 use crate::incident::action::Action;
 use crate::incident::facts::{IncidentFacts, Other, Probes, Proposal, Work};
-use crate::incident::obligation::Obligation;
 use crate::incident::{IncidentCategory, IncidentState};
+use crate::store::clocks::obligations_of;
 use crate::store::db::{self, Conn, Row};
 use crate::store::{StoreError, query};
 
@@ -109,14 +109,6 @@ pub(super) async fn facts(
         probes: Probes::None,
         other,
     }))
-}
-
-/// What must be reported of an incident.
-///
-/// # Errors
-/// If the store fails.
-pub async fn obligations_of(_tx: &mut Conn, _incident: &str) -> Result<Vec<Obligation>, StoreError> {
-    Ok(Vec::new())
 }
 
 /// What people wrote down.

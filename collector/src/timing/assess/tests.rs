@@ -1,3 +1,5 @@
+//! The domain's decision table and test vectors, one by one.
+
 use jiff::civil::date;
 
 use super::*;

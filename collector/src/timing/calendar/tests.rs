@@ -1,3 +1,5 @@
+//! Days and hours of work around holidays, week-ends and the turn of the year.
+
 use jiff::civil::date;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Every rung and limit of the table, and that none fires twice.
+
 use jiff::civil::date;
 use proptest::prelude::*;
 
