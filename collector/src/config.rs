@@ -104,11 +104,7 @@ impl Config {
         if file.listen.hosts.is_empty() {
             return Err(rule("listen.hosts", "needs at least one name or address"));
         }
-        let correlate = file.correlate;
-        let minutes = within("correlate.gap_minutes", correlate.gap_minutes, 1, 1440, "is 1 to 1440")?;
-        let bodies =
-            within("correlate.wide_area_bodies", correlate.wide_area_bodies, 2, 1788, "is 2 to 1788")?;
-        let hours = within("correlate.wide_area_hours", correlate.wide_area_hours, 1, 720, "is 1 to 720")?;
+        let correlation = file.correlate.read(within)?;
         let connections = within("limits.connections", file.limits.connections, 1, 65_536, "is 1 to 65536")?;
         let seconds =
             within("limits.handshake_seconds", file.limits.handshake_seconds, 1, 120, "is 1 to 120")?;
@@ -150,11 +146,7 @@ impl Config {
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
             console: file.listen.console,
-            correlation: Correlation {
-                gap: Duration::from_secs(minutes * 60),
-                wide_area_bodies: usize::try_from(bodies).unwrap_or(usize::MAX),
-                wide_area_window: Duration::from_secs(hours * 3600),
-            },
+            correlation,
             connections_max: usize::try_from(connections).unwrap_or(usize::MAX),
             connections_per_address: usize::try_from(per_address).unwrap_or(usize::MAX),
             handshake_timeout: Duration::from_secs(seconds),
@@ -290,6 +282,22 @@ struct CorrelateFile {
     gap_minutes: u64,
     wide_area_bodies: u64,
     wide_area_hours: u64,
+}
+
+impl CorrelateFile {
+    fn read(
+        &self,
+        within: impl Fn(&'static str, u64, u64, u64, &'static str) -> Result<u64, ConfigError>,
+    ) -> Result<Correlation, ConfigError> {
+        let minutes = within("correlate.gap_minutes", self.gap_minutes, 1, 1440, "is 1 to 1440")?;
+        let bodies = within("correlate.wide_area_bodies", self.wide_area_bodies, 2, 1788, "is 2 to 1788")?;
+        let hours = within("correlate.wide_area_hours", self.wide_area_hours, 1, 720, "is 1 to 720")?;
+        Ok(Correlation {
+            gap: Duration::from_secs(minutes * 60),
+            wide_area_bodies: usize::try_from(bodies).unwrap_or(usize::MAX),
+            wide_area_window: Duration::from_secs(hours * 3600),
+        })
+    }
 }
 
 impl Default for CorrelateFile {

@@ -242,7 +242,7 @@ async fn of_many_who_write_at_once_nobody_is_lost() {
     assert!(refused > 0, "nobody was in anybody's way: that shows nothing");
     let after = people.read(&id).await;
     let notes = after["work"]["notes"].as_array().unwrap().clone();
-    let texts: std::collections::BTreeSet<_> = notes.iter().map(|note| note["text"].to_string()).collect();
+    let texts: BTreeSet<_> = notes.iter().map(|note| note["text"].to_string()).collect();
     assert_eq!((notes.len(), texts.len()), (20, 20));
     assert_eq!(after["version"], 21, "one version for each, and none for those that were refused");
     let audited = people.bench.store.verify_audit().await.unwrap();
