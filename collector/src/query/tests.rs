@@ -1,3 +1,5 @@
+//! Queries as people write them, what they become, and what is said of those that are none.
+
 use proptest::prelude::*;
 
 use super::*;

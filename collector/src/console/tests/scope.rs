@@ -40,6 +40,7 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("POST", "/incidents/{id}/act", Gives::NotFound),
     ("GET", "/agents", Gives::Own),
     ("GET", "/agents/{id}", Gives::NotFound),
+    ("POST", "/agents/{id}/confirm", Gives::Neutral),
     ("GET", "/intake", Gives::NotFound),
     ("GET", "/exceptions", Gives::Own),
     ("GET", "/policies", Gives::Own),

@@ -1,3 +1,5 @@
+//! Each rule that comes with the program, and texts that are none.
+
 use super::*;
 use IncidentCategory as C;
 

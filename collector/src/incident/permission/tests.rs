@@ -1,3 +1,5 @@
+//! The table of who may do what, as a person reads it, against the one in the code.
+
 use super::*;
 
 /// The domain's table as a person reads it: ● may, ○ may propose, – no; `2` ● up to L2, `d` ● up to 30 days, `u` ○

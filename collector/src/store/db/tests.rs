@@ -1,3 +1,5 @@
+//! The layer itself, on both databases.
+
 use super::*;
 use crate::store::Store;
 
