@@ -4,7 +4,7 @@
 //! spool ─ what is not under way ─► POST /v1/batches ─► … ─► Answer, in the order of sending ─judge─► acknowledge
 //!                                                             └─ anything else: the others are heard, wait (pace), begin anew
 //! ```
-//! Only a verified [`Ack`](sekimori_wire::ack::Ack) of our own batch removes anything. That a handshake succeeded says
+//! Only a verified [`Ack`] of our own batch removes anything. That a handshake succeeded says
 //! nothing about our certificate: with TLS 1.3 the collector's refusal comes with the first request.
 
 use std::collections::VecDeque;

@@ -2,7 +2,7 @@
 //!
 //! [`apply`] looks at nothing but its arguments. In this order: is the incident in the actor's scope, may the role do
 //! this at all, is it the version that the actor saw, does the state allow it, is everything there that must be. What a
-//! role may only propose becomes a [`Proposal`](super::facts::Proposal) that another person decides on.
+//! role may only propose becomes a [`Proposal`] that another person decides on.
 
 mod guard;
 mod record;

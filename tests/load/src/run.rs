@@ -19,8 +19,6 @@ use crate::host::{self, Host, Running, Usage};
 use crate::incidents::{self, Awaited};
 use crate::options::Options;
 
-/// 99 of 100 acknowledgements within this time of being due.
-const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(1);
 /// 99 of 100 incidents within this time of the finding.
 const INCIDENT_WITHIN: Duration = Duration::from_secs(10);
 /// What is due is acknowledged within this time after the end.
@@ -147,7 +145,7 @@ impl Stage<'_> {
             self.common.permille.store(u32::try_from(permille)?, Ordering::Relaxed);
             let step = self.hold(steps.len()).await?;
             println!("load: {step}");
-            let is_kept = step.is_kept();
+            let is_kept = step.is_kept(self.options.within);
             steps.push(step);
             if self.options.rate.is_none() || !is_kept {
                 break;
@@ -197,13 +195,13 @@ impl Stage<'_> {
 
 impl Step {
     /// Whether the promises about time hold; while the collector is killed there are none.
-    fn is_kept(&self) -> bool {
+    fn is_kept(&self, within: Duration) -> bool {
         let [_, acknowledged, _] = self.figures.acknowledged.quantiles();
         let [_, incident, _] = self.figures.incidents.quantiles();
         // What is due and not acknowledged has waited too.
         let waiting = self.figures.sealed.count().saturating_sub(self.figures.acknowledged.count());
         let few = waiting * 100 <= self.figures.sealed.count();
-        self.kills > 0 || (acknowledged < ACKNOWLEDGED_WITHIN && incident <= INCIDENT_WITHIN && few)
+        self.kills > 0 || (acknowledged < within && incident <= INCIDENT_WITHIN && few)
     }
 }
 
@@ -247,9 +245,9 @@ fn verdict(options: &Options, steps: &[Step], books: &Books, missing: usize) -> 
         println!("load: WRONG: {missing} new findings have no incident");
     }
     let are_books_good = books.wrong.is_empty() && wrong == 0 && missing == 0;
-    let first_kept = steps.first().is_some_and(Step::is_kept);
-    let held = steps.iter().take_while(|step| step.is_kept()).last();
-    let broke = steps.iter().find(|step| !step.is_kept());
+    let first_kept = steps.first().is_some_and(|step| step.is_kept(options.within));
+    let held = steps.iter().take_while(|step| step.is_kept(options.within)).last();
+    let broke = steps.iter().find(|step| !step.is_kept(options.within));
     let shown = held.or(broke);
     let is_good = are_books_good && first_kept;
     let mut line = format!(

@@ -1,4 +1,4 @@
-//! What was seen of each host of a body, and what the rules of [`pattern`] make of it, inside the transaction of the batch.
+//! What was seen of each host of a body, and what the rules of [`pattern`](crate::correlate::pattern) make of it, inside the transaction of the batch.
 
 use std::collections::BTreeMap;
 
