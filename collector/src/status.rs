@@ -109,8 +109,10 @@ pub struct AgentStatus {
     pub body: String,
     /// When it last delivered.
     pub last_seen: Option<Timestamp>,
-    /// Its last batch.
+    /// Its last batch in the urgent lane.
     pub through: i64,
+    /// Its last batch in the detail lane.
+    pub detail_through: i64,
 }
 
 /// Reads everything; `trust` names what agents are to follow while a swap of the CA goes on.
@@ -129,6 +131,7 @@ pub async fn read(store: &Store, trust: Option<&str>) -> Result<Status, StoreErr
         body: agent.body,
         last_seen: agent.last_seen,
         through: agent.through,
+        detail_through: agent.detail_through,
     });
     let counters = db::query_as::<(String, i64)>("SELECT name, value FROM counters")
         .fetch_all(store.reader())
@@ -185,7 +188,11 @@ impl std::fmt::Display for Status {
         for one in &self.agents {
             let seen = one.last_seen.map_or_else(|| "never".to_owned(), |at| at.to_string());
             let name = BoundedText::<256>::new(&one.name);
-            writeln!(f, "  {}  {}  {name}  last seen {seen}, batch {}", one.id, one.body, one.through)?;
+            writeln!(
+                f,
+                "  {}  {}  {name}  last seen {seen}, batch {}, of detail {}",
+                one.id, one.body, one.through, one.detail_through
+            )?;
         }
         self.fmt_fleet(f)?;
         self.fmt_exceptions(f)?;

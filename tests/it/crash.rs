@@ -154,7 +154,9 @@ fn a_full_disk_stops_nothing_and_loses_nothing() {
     let filler = disk.fill();
     send_alerts(port, 1..101);
     let log = || std::fs::read_to_string(collector.folder.path().join("agents.log")).unwrap_or_default();
-    wait_for("the agent says that the disk is full", SOON, || log().contains("No space left").then_some(()));
+    wait_for("the agent says that the disk is full", SOON, || {
+        log().contains("its disk is full").then_some(())
+    });
     let stuck = through();
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(through(), stuck, "nothing can be sealed, and nothing unsealed is sent");
