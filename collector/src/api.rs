@@ -112,7 +112,7 @@ async fn incidents(
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Result<Json<Value>, ApiError> {
-    let filter = asked.filter();
+    let filter = asked.filter().map_err(|error| ApiError::BadRequest(format!("q: {error}")))?;
     let (rows, total) = console.seen_by(&caller.user).incidents(&filter).await?;
     let rows: Vec<Value> = rows.iter().map(shape::incident).collect();
     Ok(Json(json!({ "incidents": rows, "total": total, "page": filter.page })))

@@ -32,7 +32,7 @@ pub const DEPTH_MAX: usize = 16;
 pub const VALUES_MAX: usize = 64;
 
 /// A query that was understood.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     entity: Entity,
     /// `None` matches everything.
@@ -60,7 +60,7 @@ impl Query {
 }
 
 /// A query as a tree.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Expr {
     All(Vec<Self>),
     Any(Vec<Self>),
@@ -74,7 +74,7 @@ enum Expr {
 }
 
 /// What a field is compared with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Match {
     /// Whole numbers, both ends included; times are nanoseconds.
     Between(Option<i64>, Option<i64>),

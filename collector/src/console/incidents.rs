@@ -8,8 +8,10 @@ use serde::Deserialize;
 
 use super::page::{Level, Mark, Page, When, failed, number, query_value, render, shown};
 use super::{Console, Visitor};
+use crate::clock::now;
 use crate::i18n::Lang;
 use crate::incident::{IncidentCategory, IncidentState};
+use crate::query::{Entity, Query as Asking, QueryError};
 use crate::store::StoreError;
 use crate::store::view::{IncidentFilter, IncidentView, Order, PAGE_ROWS, Scope};
 
@@ -92,6 +94,10 @@ struct IncidentsPage {
     scopes: Vec<Choice>,
     orders: Vec<Choice>,
     filtered: bool,
+    /// As it was written.
+    q: String,
+    /// Why that is no query.
+    wrong: Option<String>,
     this_page: u32,
     pages: u32,
     before: Option<String>,
@@ -108,19 +114,26 @@ pub struct Asked {
     scope: String,
     order: String,
     page: String,
+    /// In the query language.
+    q: String,
 }
 
 impl Asked {
     /// What to ask the store for.
-    pub fn filter(&self) -> IncidentFilter {
-        IncidentFilter {
+    ///
+    /// # Errors
+    /// If the query is none: where, and why.
+    pub fn filter(&self) -> Result<IncidentFilter, QueryError> {
+        let asked = Asking::parse(&self.q, Entity::Incidents, now())?;
+        Ok(IncidentFilter {
             severity: self.severity.parse().ok().and_then(Severity::new),
             category: IncidentCategory::from_name(&self.category),
             body: Some(self.body.clone()).filter(|body| !body.is_empty()),
             scope: if self.scope == "all" { Scope::All } else { Scope::Open },
             order: if self.order == "worst" { Order::Worst } else { Order::Newest },
             page: self.page.parse().unwrap_or(1).clamp(1, 100_000),
-        }
+            asked: Some(asked).filter(|asked| !asked.is_empty()),
+        })
     }
 
     fn address(&self, page: u32) -> String {
@@ -131,6 +144,7 @@ impl Asked {
             ("body", &self.body),
             ("scope", &self.scope),
             ("order", &self.order),
+            ("q", &self.q),
         ] {
             if !value.is_empty() {
                 address.push_str(&format!("&{key}={}", query_value(value)));
@@ -155,7 +169,14 @@ pub(super) async fn list(
 async fn read(console: &Console, visitor: &Visitor, asked: &Asked) -> Result<IncidentsPage, StoreError> {
     let page = Page::new(visitor, "incidents");
     let lang = page.lang;
-    let filter = asked.filter();
+    let (filter, wrong) = match asked.filter() {
+        Ok(filter) => (filter, None),
+        // What cannot be understood is shown beside what there is without it.
+        Err(error) => {
+            let rest = Asked { q: String::new(), ..asked.clone() };
+            (rest.filter().unwrap_or_default(), Some(error.to_string()))
+        }
+    };
     let (views, total) = console.seen_by(&visitor.user).incidents(&filter).await?;
     let pages = total.div_ceil(PAGE_ROWS).max(1);
     let this_page = filter.page.min(pages);
@@ -181,7 +202,12 @@ async fn read(console: &Console, visitor: &Visitor, asked: &Asked) -> Result<Inc
             choice("", lang.text("order-newest"), filter.order == Order::Newest),
             choice("worst", lang.text("order-worst"), filter.order == Order::Worst),
         ],
-        filtered: filter.severity.is_some() || filter.category.is_some() || filter.body.is_some(),
+        filtered: filter.severity.is_some()
+            || filter.category.is_some()
+            || filter.body.is_some()
+            || !asked.q.is_empty(),
+        q: asked.q.clone(),
+        wrong,
         before: (this_page > 1).then(|| asked.address(this_page - 1)),
         after: (this_page < pages).then(|| asked.address(this_page + 1)),
         this_page,

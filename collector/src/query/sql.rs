@@ -4,7 +4,7 @@ use super::field::{Entity, Field, Kind};
 use super::{Expr, Match, value};
 
 /// A condition, for after `WHERE`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
     /// The SQL; `TRUE` if there is nothing to ask.
     pub sql: String,

@@ -14,6 +14,7 @@ use super::{Store, StoreError, query};
 use crate::auth::scope::Scope as Seen;
 use crate::clock::from_stored;
 use crate::incident::{IncidentCategory, IncidentState};
+use crate::query::{Param, Query};
 
 pub use self::behind::{BatchName, BatchView, ChangeView, FindingView, FlowView};
 pub use self::fleet::{AgentView, RejectionView};
@@ -57,7 +58,12 @@ pub struct IncidentFilter {
     pub order: Order,
     /// From 1.
     pub page: u32,
+    /// What somebody asked for in the query language.
+    pub asked: Option<Query>,
 }
+
+/// Number of the first parameter behind those of [`WHERE`].
+const ASKED_FROM: usize = 6;
 
 /// Which states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,31 +150,45 @@ impl Store {
         let severity = filter.severity.map(|severity| i64::from(severity.level()));
         let category = filter.category.map(IncidentCategory::as_str);
         let open_only = i64::from(filter.scope == Scope::Open);
-        let total: i64 =
-            db::query_scalar(db::AssertSqlSafe(format!("SELECT count(*) FROM incidents i {WHERE}")))
-                .bind(severity)
-                .bind(category)
-                .bind(filter.body.as_deref())
-                .bind(open_only)
-                .bind(seen.as_deref())
-                .fetch_one(self.reader())
-                .await
-                .map_err(query("count incidents"))?;
-        let order = match filter.order {
-            Order::Newest => "i.opened_at DESC, i.id DESC",
-            Order::Worst => "i.severity DESC, i.opened_at DESC, i.id DESC",
-        };
-        let sql = format!("{INCIDENT} {WHERE} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET $6");
-        let rows: Vec<IncidentRow> = db::query_as(db::AssertSqlSafe(sql))
+        let asked = filter.asked.as_ref().map(|asked| asked.condition(ASKED_FROM)).unwrap_or_default();
+        // Whoever sees a part of a wide-area incident must not learn of the rest by asking for it.
+        let hidden = if seen.is_some() && !asked.sql.is_empty() { "AND i.body IS NOT NULL" } else { "" };
+        let asked_for = if asked.sql.is_empty() { String::new() } else { format!("AND ({})", asked.sql) };
+        let matching = format!("{WHERE} {hidden} {asked_for}");
+        let count = format!("SELECT count(*) FROM incidents i {matching}");
+        let mut counting = db::query_scalar(db::AssertSqlSafe(count))
             .bind(severity)
             .bind(category)
             .bind(filter.body.as_deref())
             .bind(open_only)
-            .bind(seen.as_deref())
-            .bind(i64::from(filter.page.saturating_sub(1)) * i64::from(PAGE_ROWS))
-            .fetch_all(self.reader())
-            .await
-            .map_err(query("list incidents"))?;
+            .bind(seen.as_deref());
+        for param in &asked.params {
+            counting = match param {
+                Param::Int(number) => counting.bind(*number),
+                Param::Text(text) => counting.bind(text.as_str()),
+            };
+        }
+        let total: i64 = counting.fetch_one(self.reader()).await.map_err(query("count incidents"))?;
+        let order = match filter.order {
+            Order::Newest => "i.opened_at DESC, i.id DESC",
+            Order::Worst => "i.severity DESC, i.opened_at DESC, i.id DESC",
+        };
+        let offset = i64::from(filter.page.saturating_sub(1)) * i64::from(PAGE_ROWS);
+        let sql = format!("{INCIDENT} {matching} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET {offset}");
+        let mut listing = db::query_as(db::AssertSqlSafe(sql))
+            .bind(severity)
+            .bind(category)
+            .bind(filter.body.as_deref())
+            .bind(open_only)
+            .bind(seen.as_deref());
+        for param in &asked.params {
+            listing = match param {
+                Param::Int(number) => listing.bind(*number),
+                Param::Text(text) => listing.bind(text.as_str()),
+            };
+        }
+        let rows: Vec<IncidentRow> =
+            listing.fetch_all(self.reader()).await.map_err(query("list incidents"))?;
         let rows = rows.into_iter().map(IncidentRow::view).collect::<Result<_, _>>()?;
         Ok((rows, u32::try_from(total).unwrap_or(u32::MAX)))
     }
