@@ -214,6 +214,12 @@ impl<'q, O> Query<'q, O> {
         self
     }
 
+    /// Gives the next placeholders theirs.
+    pub fn bind_all(mut self, values: impl IntoIterator<Item = Value<'q>>) -> Self {
+        self.values.extend(values);
+        self
+    }
+
     /// Runs it and tells how many rows it changed.
     ///
     /// # Errors

@@ -156,39 +156,36 @@ impl Store {
         let asked_for = if asked.sql.is_empty() { String::new() } else { format!("AND ({})", asked.sql) };
         let matching = format!("{WHERE} {hidden} {asked_for}");
         let count = format!("SELECT count(*) FROM incidents i {matching}");
-        let mut counting = db::query_scalar(db::AssertSqlSafe(count))
-            .bind(severity)
-            .bind(category)
-            .bind(filter.body.as_deref())
-            .bind(open_only)
-            .bind(seen.as_deref());
-        for param in &asked.params {
-            counting = match param {
-                Param::Int(number) => counting.bind(*number),
-                Param::Text(text) => counting.bind(text.as_str()),
-            };
-        }
-        let total: i64 = counting.fetch_one(self.reader()).await.map_err(query("count incidents"))?;
+        let values = || {
+            let fixed: [db::Value<'_>; 5] = [
+                severity.into(),
+                category.into(),
+                filter.body.as_deref().into(),
+                open_only.into(),
+                seen.as_deref().into(),
+            ];
+            let asked = asked.params.iter().map(|param| match param {
+                Param::Int(number) => db::Value::from(*number),
+                Param::Text(text) => db::Value::from(text),
+            });
+            fixed.into_iter().chain(asked)
+        };
+        let total: i64 = db::query_scalar(db::AssertSqlSafe(count))
+            .bind_all(values())
+            .fetch_one(self.reader())
+            .await
+            .map_err(query("count incidents"))?;
         let order = match filter.order {
             Order::Newest => "i.opened_at DESC, i.id DESC",
             Order::Worst => "i.severity DESC, i.opened_at DESC, i.id DESC",
         };
         let offset = i64::from(filter.page.saturating_sub(1)) * i64::from(PAGE_ROWS);
         let sql = format!("{INCIDENT} {matching} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET {offset}");
-        let mut listing = db::query_as(db::AssertSqlSafe(sql))
-            .bind(severity)
-            .bind(category)
-            .bind(filter.body.as_deref())
-            .bind(open_only)
-            .bind(seen.as_deref());
-        for param in &asked.params {
-            listing = match param {
-                Param::Int(number) => listing.bind(*number),
-                Param::Text(text) => listing.bind(text.as_str()),
-            };
-        }
-        let rows: Vec<IncidentRow> =
-            listing.fetch_all(self.reader()).await.map_err(query("list incidents"))?;
+        let rows: Vec<IncidentRow> = db::query_as(db::AssertSqlSafe(sql))
+            .bind_all(values())
+            .fetch_all(self.reader())
+            .await
+            .map_err(query("list incidents"))?;
         let rows = rows.into_iter().map(IncidentRow::view).collect::<Result<_, _>>()?;
         Ok((rows, u32::try_from(total).unwrap_or(u32::MAX)))
     }

@@ -20,6 +20,7 @@ use crate::incident::facts::{IncidentFacts, Proposal};
 use crate::incident::task::Task;
 use crate::incident::transition::{Actor, Asked, Changes, Refused, apply};
 
+pub(super) use self::load::segments;
 pub use self::open::{Intake, IntakeError, Reporter};
 pub use self::read::{NoteView, WorkView};
 

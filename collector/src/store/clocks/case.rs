@@ -11,14 +11,12 @@ use crate::incident::facts::Work;
 use crate::incident::form::LeakClass;
 use crate::incident::{IncidentCategory, IncidentState};
 use crate::store::db::{self, Conn, Row};
+use crate::store::work::segments;
 use crate::store::{StoreError, query};
 use crate::timing::assess::{Awareness, Encryption, Leak, OriginRule};
 use crate::timing::law::Item;
 use crate::timing::storm::Told;
 use crate::timing::timer::Watch;
-
-/// Findings whose segment counts.
-const SEGMENTS_FROM: i64 = 200;
 
 /// An incident, as the clocks see it.
 #[derive(Clone, Debug)]
@@ -188,22 +186,6 @@ async fn updated(tx: &mut Conn, id: &str) -> Result<Option<Timestamp>, StoreErro
     .await
     .map_err(query("read the history of an incident"))?;
     Ok(at.map(from_stored))
-}
-
-async fn segments(tx: &mut Conn, id: &str) -> Result<Vec<String>, StoreError> {
-    let rows: Vec<String> = db::query_scalar(
-        "SELECT json FROM findings WHERE incident = $1 AND category LIKE 'segment.%' ORDER BY n DESC LIMIT $2",
-    )
-    .bind(id)
-    .bind(SEGMENTS_FROM)
-    .fetch_all(tx)
-    .await
-    .map_err(query("read findings"))?;
-    let named = rows.iter().filter_map(|json| {
-        let json: serde_json::Value = serde_json::from_str(json).ok()?;
-        json.get("segment")?.as_str().map(str::to_owned)
-    });
-    Ok(named.collect::<BTreeSet<_>>().into_iter().collect())
 }
 
 async fn leak(tx: &mut Conn, id: &str, work: &Work) -> Result<Option<Leak>, StoreError> {

@@ -153,7 +153,7 @@ async fn bodies(tx: &mut Conn, wide: Option<&str>) -> Result<u32, StoreError> {
 }
 
 /// Segments that its findings name.
-async fn segments(tx: &mut Conn, id: &str) -> Result<Vec<String>, StoreError> {
+pub(in crate::store) async fn segments(tx: &mut Conn, id: &str) -> Result<Vec<String>, StoreError> {
     let rows: Vec<String> = db::query_scalar(
         "SELECT json FROM findings WHERE incident = $1 AND category LIKE 'segment.%' ORDER BY n DESC LIMIT $2",
     )
