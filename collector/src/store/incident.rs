@@ -496,7 +496,8 @@ async fn sightings(
     rows.iter().map(sighting).collect::<Result<_, _>>().map_err(query("look for an indicator"))
 }
 
-fn severity(level: i64) -> Severity {
+/// A stored level; what is none counts as the lowest.
+pub(super) fn severity(level: i64) -> Severity {
     u8::try_from(level).ok().and_then(Severity::new).unwrap_or_default()
 }
 

@@ -11,6 +11,7 @@ use crate::incident::facts::Work;
 use crate::incident::form::LeakClass;
 use crate::incident::{IncidentCategory, IncidentState};
 use crate::store::db::{self, Conn, Row};
+use crate::store::incident::severity;
 use crate::store::work::segments;
 use crate::store::{StoreError, query};
 use crate::timing::assess::{Awareness, Encryption, Leak, OriginRule};
@@ -85,10 +86,6 @@ pub(super) async fn read(tx: &mut Conn, id: &str, now: Timestamp) -> Result<Opti
         watch,
         told: remembered.told,
     }))
-}
-
-fn severity(level: i64) -> Severity {
-    u8::try_from(level).ok().and_then(Severity::new).unwrap_or_default()
 }
 
 async fn work(tx: &mut Conn, id: &str) -> Result<Work, StoreError> {

@@ -199,5 +199,5 @@ fn word<T>(row: &Row, column: &'static str, of: impl Fn(&str) -> Option<T>) -> R
 
 fn severity(row: &Row) -> Result<Severity, StoreError> {
     let level: i64 = row.get("severity").map_err(query("understand an incident"))?;
-    Ok(u8::try_from(level).ok().and_then(Severity::new).unwrap_or_default())
+    Ok(crate::store::incident::severity(level))
 }
