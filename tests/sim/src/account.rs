@@ -35,6 +35,10 @@ pub(crate) struct Account {
     dropped: u64,
     /// Records that were in the memory of a process that died: declared, if it came to that, and else not.
     forgotten: u64,
+    /// Records that the process in whose hand it died was about to declare, or had just declared.
+    in_hand: u64,
+    /// Of them, those whose declaration may have been in a batch that nobody saw before the disk damaged it.
+    unseen: u64,
     looked_at: BTreeMap<Lane, Position>,
 }
 
@@ -45,6 +49,8 @@ pub(crate) struct Seen {
     pub(crate) labels: Vec<u64>,
     /// Dropped records that it declares.
     pub(crate) declares: u64,
+    /// Damaged batches that it declares.
+    pub(crate) declares_damage: u64,
 }
 
 impl Account {
@@ -69,7 +75,9 @@ impl Account {
                 let own: Vec<u64> = batch.records.iter().filter_map(label::label_of).collect();
                 labels += own.iter().filter(|one| self.promised.insert(**one)).count() as u64;
                 let declares = batch.records.iter().map(label::declared_drops).sum();
-                self.batches.insert((lane, at), Seen { digest: envelope.digest(), labels: own, declares });
+                let declares_damage = batch.records.iter().map(label::declared_damage).sum();
+                let seen = Seen { digest: envelope.digest(), labels: own, declares, declares_damage };
+                self.batches.insert((lane, at), seen);
             }
             // Only one epoch is given at a time: a later one shows once this is acknowledged.
             if last >= head {
@@ -84,9 +92,19 @@ impl Account {
         self.dropped += count;
     }
 
-    /// The process died with this many records that it had not sealed.
-    pub(crate) const fn forget(&mut self, waiting: u64) {
+    /// The process died with this many records that it had not sealed, and so many drops that it had not declared as far
+    /// as anybody saw.
+    pub(crate) const fn forget(&mut self, waiting: u64, undeclared: u64) {
         self.forgotten += waiting;
+        self.in_hand = undeclared;
+    }
+
+    /// The next process has opened its spools, and has found batches damaged or not.
+    pub(crate) const fn opened(&mut self, is_damaged: bool) {
+        if is_damaged {
+            self.unseen += self.in_hand;
+        }
+        self.in_hand = 0;
     }
 
     /// Both slots of a chain's state may be gone.
@@ -102,7 +120,7 @@ impl Account {
 
     /// Bounds of what must be declared as dropped.
     pub(crate) const fn declared_between(&self) -> (u64, u64) {
-        (self.dropped, self.dropped + self.forgotten)
+        (self.dropped.saturating_sub(self.unseen), self.dropped + self.forgotten)
     }
 
     /// Records that the sealer said it dropped.

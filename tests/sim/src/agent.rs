@@ -49,6 +49,8 @@ pub(crate) struct Process {
     sealed: u64,
     dropped: u64,
     pub(crate) waiting: u64,
+    /// Dropped records that no batch declares, when it last said so.
+    undeclared: u64,
 }
 
 /// A submission that no answer has come to.
@@ -76,6 +78,10 @@ impl Process {
     /// A loss that waits to be declared.
     fn undeclared(&self) -> Option<Record> {
         self.lanes.of_lane(Lane::Urgent).undeclared().declaration()
+    }
+
+    fn note_undeclared(&mut self) {
+        self.undeclared = self.undeclared().as_ref().map_or(0, label::declared_drops);
     }
 }
 
@@ -126,7 +132,10 @@ impl Agent {
             }
             self.account.renewals += u64::from(is_damaged);
         }
-        let process = Process { sealer, lanes, given: 0, sealed: 0, dropped: 0, waiting: 0 };
+        self.account.opened(found.iter().any(|one| one.lost_batches > 0));
+        let mut process =
+            Process { sealer, lanes, given: 0, sealed: 0, dropped: 0, waiting: 0, undeclared: 0 };
+        process.note_undeclared();
         if let Err(error) = self.account.look(&process.lanes, &self.signer) {
             return ended(&error);
         }
@@ -148,7 +157,7 @@ impl Agent {
     /// The process is gone, with what was only in its memory.
     pub(crate) fn kill(&mut self, in_hand: u64) {
         if let Some(process) = self.process.take() {
-            self.account.forget(process.waiting + in_hand);
+            self.account.forget(process.waiting + in_hand, process.undeclared);
         }
         self.flight = None;
     }
@@ -158,10 +167,10 @@ impl Agent {
         let at = self.clock(now);
         let Some(process) = self.process.take() else { return };
         self.flight = None;
-        let waiting = process.waiting;
+        let (waiting, undeclared) = (process.waiting, process.undeclared);
         let dropped = process.sealer.close(at);
         if self.disk.crashed() {
-            self.account.forget(waiting);
+            self.account.forget(waiting, undeclared);
         } else {
             self.account.drop_records(dropped);
         }
@@ -186,6 +195,7 @@ impl Agent {
         };
         process.dropped += sealed.dropped;
         process.waiting = sealed.waiting as u64;
+        process.note_undeclared();
         self.account.drop_records(sealed.dropped);
         match self.account.look(&process.lanes, &self.signer) {
             Ok(labels) => process.sealed += labels,

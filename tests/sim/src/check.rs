@@ -177,7 +177,10 @@ fn promised_is_stored(agent: &Agent, batches: &Batches, counted: &Counted) -> Op
     // Where both slots of the chain's state are gone too, how many batches there were at the end is known to nobody; that
     // something was lost is.
     let uncounted = if counted.damaged > 0 && account.lost_a_chain() { account.rotten } else { 0 };
-    (lost.len() as u64 > counted.damaged + uncounted)
+    // What declared it may have been damaged in its turn: then that is what is declared.
+    let gone = account.batches.iter().filter(|(place, _)| !batches.contains_key(place));
+    let forgotten: u64 = gone.map(|(_, seen)| seen.declares_damage).sum();
+    (lost.len() as u64 > counted.damaged + uncounted + forgotten)
         .then(|| format!("{missing:?} are lost, of {lost:?}; {} batches are declared", counted.damaged))
 }
 

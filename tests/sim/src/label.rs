@@ -53,13 +53,18 @@ pub(crate) const DAMAGED: &str = "batches damaged in the spool";
 
 /// How many dropped records a record declares.
 pub(crate) fn declared_drops(record: &Record) -> u64 {
+    declaration(record).map_or(0, |gap| if &*gap.reason == DAMAGED { 0 } else { gap.records })
+}
+
+/// How many damaged batches a record declares.
+pub(crate) fn declared_damage(record: &Record) -> u64 {
+    declaration(record).map_or(0, |gap| if &*gap.reason == DAMAGED { gap.records } else { 0 })
+}
+
+fn declaration(record: &Record) -> Option<&Gap> {
     match record {
-        Record::Gap(gap) if !gap.reason.starts_with(GAP) && &*gap.reason != DAMAGED => gap.records,
-        Record::Gap(_)
-        | Record::Summary(_)
-        | Record::Finding(_)
-        | Record::EndpointAlert(_)
-        | Record::Health(_) => 0,
+        Record::Gap(gap) => (!gap.reason.starts_with(GAP)).then_some(gap),
+        Record::Summary(_) | Record::Finding(_) | Record::EndpointAlert(_) | Record::Health(_) => None,
     }
 }
 

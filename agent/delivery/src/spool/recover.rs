@@ -52,11 +52,14 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
         }
     }
     let trusted = known.as_ref().filter(|chain| is_sure && !chain.suspect && chain.cuts.is_empty());
-    let mut found = Found::read(&names, trusted)?;
+    // While the newest state is not known, a torn end may be a batch that was delivered. It stays as it is until the renewal
+    // that follows has taken down that its number is used: cut now, and the next opening would know of nothing.
+    let cuts_torn = known.is_some() && is_sure;
+    let mut found = Found::read(&names, trusted, cuts_torn)?;
     let mut settled = settle(dir, segment_bytes, &known, is_sure, found.clone())?;
     if trusted.is_some() && settled.2.is_some() {
         let torn_bytes = found.recovery.torn_bytes;
-        found = Found::read(&names, None)?;
+        found = Found::read(&names, None, cuts_torn)?;
         found.recovery.torn_bytes += torn_bytes;
         settled = settle(dir, segment_bytes, &known, is_sure, found.clone())?;
     }
@@ -140,7 +143,11 @@ struct Found {
 
 impl Found {
     /// With a chain file that can be trusted, only what must be read.
-    fn read(names: &[(u64, u64, PathBuf)], trusted: Option<&Chain>) -> Result<Self, SpoolError> {
+    fn read(
+        names: &[(u64, u64, PathBuf)],
+        trusted: Option<&Chain>,
+        cuts_torn: bool,
+    ) -> Result<Self, SpoolError> {
         let mut found = Self::default();
         let mut delivers = false;
         for (idx, (epoch, first, path)) in names.iter().enumerate() {
@@ -158,28 +165,34 @@ impl Found {
                     found.runs.add(*epoch, *first, last);
                     Segment { path: path.clone(), epoch: *epoch, first: *first, last, bytes }
                 }
-                None => found.read_segment(path, (*epoch, *first), next.is_none())?,
+                None => {
+                    let is_last = next.is_none();
+                    found.read_segment(path, (*epoch, *first), is_last.then_some(cuts_torn))?
+                }
             };
             found.list.push(segment);
         }
         Ok(found)
     }
 
+    /// Of the last one the end may be torn, and it says whether that is cut.
     fn read_segment(
         &mut self,
         path: &Path,
         (epoch, first): (u64, u64),
-        is_last: bool,
+        last: Option<bool>,
     ) -> Result<Segment, SpoolError> {
         let recovery = &mut self.recovery;
         let (bytes, scan) = files::read(path, epoch)?;
         let rest = (bytes.len() - scan.end) as u64;
         let mut size = bytes.len() as u64;
-        if is_last {
+        if let Some(cuts_torn) = last {
             // What a killed process wrote may not be durable yet, and from here on it counts as such.
             let file = files::open_at(path, 0)?;
             if rest > 0 {
                 recovery.torn_bytes += rest;
+            }
+            if rest > 0 && cuts_torn {
                 size = scan.end as u64;
                 disk::truncate(&file, path, size)?;
             }

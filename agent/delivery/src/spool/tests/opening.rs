@@ -150,3 +150,49 @@ fn damage_before_what_is_delivered_is_passed_over() {
     std::fs::write(&path, bytes).unwrap();
     assert_eq!(all(&spool).iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (7..=12).collect::<Vec<_>>());
 }
+
+/// A slot of the chain's state rotted, and so did the last batch, whose number the collector may have seen: an opening that
+/// died before it was declared must not have taken away what told so.
+#[test]
+fn an_unreadable_end_beside_a_rotten_slot_is_remembered_by_the_next_opening() {
+    // Whichever of the two slots was the newest.
+    for slot in [0, 1] {
+        let dir = scratch();
+        let spool = Spool::open_with(dir.path(), 1 << 20, 2500).unwrap();
+        spool.begin_epoch(1).unwrap();
+        for label in 0..3 {
+            append(&spool, 1, label).unwrap();
+        }
+        drop(spool);
+        let chain = chain_path(dir.path());
+        let mut state = std::fs::read(&chain).unwrap();
+        let at = slot * state.len() / 2 + 20;
+        state[at] ^= 1;
+        std::fs::write(&chain, state).unwrap();
+        let (_, _, path) = files::names(dir.path()).unwrap().pop().unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.len() - 20;
+        bytes[last] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+
+        for opening in ["the first", "the second"] {
+            let spool = Spool::open_with(dir.path(), 1 << 20, 2500).unwrap();
+            assert!(spool.recovery().lost_batches >= 1, "{opening}, slot {slot}: {:?}", spool.recovery());
+            assert!(spool.renewal(1).is_some(), "{opening}, slot {slot}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "slot {slot}");
+        let spool = Spool::open_with(dir.path(), 1 << 20, 2500).unwrap();
+        let mut renewal = spool.renewal(1).unwrap();
+        assert_eq!(renewal.head().at.epoch, 2);
+        while renewal.next_stranded().unwrap().is_some() {}
+        renewal.commit().unwrap();
+        drop(spool);
+        // Now it is cut, and the numbers of the old epoch are not used again.
+        assert!(std::fs::read(&path).unwrap().len() < bytes.len());
+        let spool = Spool::open_with(dir.path(), 1 << 20, 2500).unwrap();
+        assert_eq!(
+            (spool.recovery(), spool.head().at),
+            (&Recovery::default(), Position { epoch: 2, seq: 0 })
+        );
+    }
+}
