@@ -274,6 +274,18 @@ impl Files {
         }
     }
 
+    /// Cuts what is behind the last whole batch of the last file.
+    pub(super) fn cut_torn(&self) -> Result<(), DiskError> {
+        let Some(segment) = self.list.last() else { return Ok(()) };
+        let bytes = disk::at("look at", &segment.path, fs::metadata(&segment.path))?.len();
+        if bytes <= segment.bytes {
+            return Ok(());
+        }
+        let file = open_at(&segment.path, segment.bytes)?;
+        disk::truncate(&file, &segment.path, segment.bytes)?;
+        disk::sync(&file, &segment.path)
+    }
+
     /// Removes what comes after `end` in its epoch, readable or not.
     pub(super) fn cut(&mut self, end: Position) -> Result<(), DiskError> {
         self.writer = None;

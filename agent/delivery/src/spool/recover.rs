@@ -52,25 +52,22 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
         }
     }
     let trusted = known.as_ref().filter(|chain| is_sure && !chain.suspect && chain.cuts.is_empty());
-    // While the newest state is not known, a torn end may be a batch that was delivered. It stays as it is until the renewal
-    // that follows has taken down that its number is used: cut now, and the next opening would know of nothing.
-    let cuts_torn = known.is_some() && is_sure;
-    let mut found = Found::read(&names, trusted, cuts_torn)?;
+    let mut found = Found::read(&names, trusted)?;
     let mut settled = settle(dir, segment_bytes, &known, is_sure, found.clone())?;
     if trusted.is_some() && settled.2.is_some() {
-        let torn_bytes = found.recovery.torn_bytes;
-        found = Found::read(&names, None, cuts_torn)?;
-        found.recovery.torn_bytes += torn_bytes;
+        found = Found::read(&names, None)?;
         settled = settle(dir, segment_bytes, &known, is_sure, found.clone())?;
     }
     let (chain, mut files, broken) = settled;
     let mut recovery = found.recovery;
     recovery.lost_batches = broken.as_ref().map_or(0, |broken| broken.lost_batches);
-    // Where something is lost, the names of the files are what tells so, until the chain is renewed.
+    // Where something is lost, the files as they are tell so until the chain is renewed: a torn end may be a batch that was
+    // delivered, and were it cut, another opening with less of the chain's state left would use its number again.
     if broken.is_none() {
         // What was found beyond the file can be sent from now on, and whatever is sent must be known to it.
         let is_new = known.is_none() && files.list.is_empty();
         let is_known = is_new || file.write_both(&chain).is_ok();
+        files.cut_torn()?;
         files.remove_through(chain.acked, is_known);
     }
     Ok((State { chain, file, files, broken }, recovery))
@@ -143,11 +140,7 @@ struct Found {
 
 impl Found {
     /// With a chain file that can be trusted, only what must be read.
-    fn read(
-        names: &[(u64, u64, PathBuf)],
-        trusted: Option<&Chain>,
-        cuts_torn: bool,
-    ) -> Result<Self, SpoolError> {
+    fn read(names: &[(u64, u64, PathBuf)], trusted: Option<&Chain>) -> Result<Self, SpoolError> {
         let mut found = Self::default();
         let mut delivers = false;
         for (idx, (epoch, first, path)) in names.iter().enumerate() {
@@ -165,36 +158,30 @@ impl Found {
                     found.runs.add(*epoch, *first, last);
                     Segment { path: path.clone(), epoch: *epoch, first: *first, last, bytes }
                 }
-                None => {
-                    let is_last = next.is_none();
-                    found.read_segment(path, (*epoch, *first), is_last.then_some(cuts_torn))?
-                }
+                None => found.read_segment(path, (*epoch, *first), next.is_none())?,
             };
             found.list.push(segment);
         }
         Ok(found)
     }
 
-    /// Of the last one the end may be torn, and it says whether that is cut.
+    /// Of the last one the end may be torn, and is not counted in its size.
     fn read_segment(
         &mut self,
         path: &Path,
         (epoch, first): (u64, u64),
-        last: Option<bool>,
+        is_last: bool,
     ) -> Result<Segment, SpoolError> {
         let recovery = &mut self.recovery;
         let (bytes, scan) = files::read(path, epoch)?;
         let rest = (bytes.len() - scan.end) as u64;
         let mut size = bytes.len() as u64;
-        if let Some(cuts_torn) = last {
+        if is_last {
             // What a killed process wrote may not be durable yet, and from here on it counts as such.
             let file = files::open_at(path, 0)?;
             if rest > 0 {
                 recovery.torn_bytes += rest;
-            }
-            if rest > 0 && cuts_torn {
                 size = scan.end as u64;
-                disk::truncate(&file, path, size)?;
             }
             disk::sync(&file, path)?;
             path.parent().map_or(Ok(()), disk::sync_dir)?;
