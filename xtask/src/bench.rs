@@ -4,6 +4,7 @@
 //! captures (mix, small) ─► round by round, program by program: replay under the system's accounting (measure)
 //!                             ─► medians, ratios, promises (report) ─► table, JSON
 //! --instructions: callgrind over a fixed capture, a figure that does not depend on the weather (instructions, layers)
+//! --flood: what ten million new flows leave behind in memory (flood)
 //! --live: a generator and the agent on two ends of a cable (live)
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 mod captures;
 pub(crate) mod collector;
+mod flood;
 mod frames;
 mod instructions;
 mod layers;
@@ -63,6 +65,7 @@ enum Mode {
     Live,
     Instructions,
     Layers,
+    Flood,
 }
 
 impl Options {
@@ -93,6 +96,7 @@ impl Options {
                 "--live" => out.mode = Mode::Live,
                 "--instructions" => out.mode = Mode::Instructions,
                 "--layers" => out.mode = Mode::Layers,
+                "--flood" => out.mode = Mode::Flood,
                 _ => return None,
             }
         }
@@ -106,13 +110,16 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<bool> {
     match options.mode {
         Mode::Instructions => return instructions::run(root, options.agent.as_deref()),
         Mode::Layers => return layers::run(root, options.agent.as_deref()).map(|()| true),
-        Mode::Replay | Mode::Live => {}
+        Mode::Replay | Mode::Live | Mode::Flood => {}
     }
     if options.install {
         install::peers()?;
     }
     if let Some(done) = again_in_release(root)? {
         return Ok(done);
+    }
+    if options.mode == Mode::Flood {
+        return flood::run(&agent(root, options.agent.as_deref())?, options.packets);
     }
     let folder = captures::folder(root)?;
     if options.mode == Mode::Live {

@@ -42,6 +42,7 @@ cargo xtask <command>
                     what a packet costs in replay, beside the peers that are installed (--peers installs them)
   bench --live [--file PCAP]...
                     the highest rate without loss between two network namespaces (root)
+  bench --flood [--packets N] [--agent FILE]
   bench --instructions | --layers
                     instructions per packet under callgrind, held against xtask/instructions.tsv; or by layer
   bench collector [--agents N] [--seconds S] [--rate R] [--kill-every S] [--store sqlite|postgres] [--replicas R]

@@ -141,8 +141,8 @@ fn enhanced(body: &mut Cursor<'_>, interfaces: &[Interface]) -> Option<Frame> {
 }
 
 /// Writes a pcap file (microseconds, little endian, Ethernet) as frames come.
-pub(super) struct Writer {
-    out: BufWriter<File>,
+pub(super) struct Writer<W: Write = File> {
+    out: BufWriter<W>,
     /// Frames written.
     pub(super) frames: u64,
 }
@@ -150,10 +150,21 @@ pub(super) struct Writer {
 impl Writer {
     /// Begins the file.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut out = BufWriter::with_capacity(1 << 20, file);
+        Self::to(File::create(path).with_context(|| format!("cannot write {}", path.display()))?)
+    }
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a capture that goes somewhere.
+    pub(super) fn to(out: W) -> anyhow::Result<Self> {
+        let mut out = BufWriter::with_capacity(1 << 20, out);
         out.write_all(&file_header())?;
         Ok(Self { out, frames: 0 })
+    }
+
+    /// Nothing written so far waits here.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     /// One frame of which `bytes` are kept.

@@ -24,7 +24,7 @@ const FINE: u64 = 1_000;
 
 /// What a packet will be. Both packets of a pair come from the same seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub(super) enum Kind {
     Scan,
     Syn,
     Refusal,
@@ -90,7 +90,7 @@ fn port(number: u64) -> u16 {
 }
 
 /// A frame as the link before a router shows it: between the same two machines.
-fn frame(kind: Kind, seed: u64) -> Vec<u8> {
+pub(super) fn frame(kind: Kind, seed: u64) -> Vec<u8> {
     const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
     let mut frame = packet(kind, seed);
     if let Some(macs) = frame.first_chunk_mut() {

@@ -106,7 +106,10 @@ fn settle(
         None => recovery.torn_bytes > 0 || is_unreadable(files.list.last()),
         Some(_) => !is_sure && recovery.torn_bytes > 0,
     };
+    let mut uncounted = 0;
     if let Some(newest) = files.list.last().filter(|_| is_end_unknown) {
+        // Unless the state that is left tells of a batch there, it is one more than the numbers show.
+        uncounted = u64::from(newest.end() >= chain.head.at);
         chain.head.at = chain.head.at.max(newest.end());
     }
     if let Some(oldest) = files.list.first() {
@@ -121,7 +124,7 @@ fn settle(
         if broken.keep.iter().all(|keep| keep.epoch != end.epoch) {
             broken.keep.push(end);
         }
-        broken.lost_batches = broken.lost_batches.max(1);
+        broken.lost_batches = (broken.lost_batches + uncounted).max(1);
     }
     Ok((chain, files, broken))
 }

@@ -155,41 +155,48 @@ fn damage_before_what_is_delivered_is_passed_over() {
 /// died before it was declared must not have taken away what told so.
 #[test]
 fn an_unreadable_end_beside_a_rotten_slot_is_remembered_by_the_next_opening() {
-    // Whichever of the two slots was the newest.
-    for slot in [0, 1] {
+    // Whichever of the two slots was the newest; with the first batch damaged too, or not.
+    for (slot, lost) in [(0, 1), (1, 1), (0, 2), (1, 2)] {
+        let case = format!("slot {slot}, {lost} lost");
         let dir = scratch();
-        let spool = Spool::open_with(dir.path(), 1 << 20, 2500).unwrap();
+        let open = || Spool::open_with(dir.path(), 1 << 20, 2500).unwrap();
+        let spool = open();
         spool.begin_epoch(1).unwrap();
         for label in 0..3 {
             append(&spool, 1, label).unwrap();
         }
         drop(spool);
+        let flip = |path: &Path, at: usize| {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes[at] ^= 1;
+            std::fs::write(path, &bytes).unwrap();
+            bytes.len()
+        };
         let chain = chain_path(dir.path());
-        let mut state = std::fs::read(&chain).unwrap();
-        let at = slot * state.len() / 2 + 20;
-        state[at] ^= 1;
-        std::fs::write(&chain, state).unwrap();
+        let half = std::fs::metadata(&chain).unwrap().len() / 2;
+        flip(&chain, usize::try_from(slot * half).unwrap() + 20);
         let (_, _, path) = files::names(dir.path()).unwrap().pop().unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
-        let last = bytes.len() - 20;
-        bytes[last] ^= 1;
-        std::fs::write(&path, &bytes).unwrap();
+        let bytes = usize::try_from(std::fs::metadata(&path).unwrap().len()).unwrap();
+        flip(&path, bytes - 20);
+        if lost == 2 {
+            flip(&path, 100);
+        }
 
         for opening in ["the first", "the second"] {
-            let spool = Spool::open_with(dir.path(), 1 << 20, 2500).unwrap();
-            assert!(spool.recovery().lost_batches >= 1, "{opening}, slot {slot}: {:?}", spool.recovery());
-            assert!(spool.renewal(1).is_some(), "{opening}, slot {slot}");
+            let spool = open();
+            assert_eq!(spool.recovery().lost_batches, lost, "{opening}, {case}: {:?}", spool.recovery());
+            assert!(spool.renewal(1).is_some(), "{opening}, {case}");
         }
-        assert_eq!(std::fs::read(&path).unwrap(), bytes, "slot {slot}");
-        let spool = Spool::open_with(dir.path(), 1 << 20, 2500).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap().len(), bytes, "{case}");
+        let spool = open();
         let mut renewal = spool.renewal(1).unwrap();
         assert_eq!(renewal.head().at.epoch, 2);
         while renewal.next_stranded().unwrap().is_some() {}
         renewal.commit().unwrap();
         drop(spool);
         // Now it is cut, and the numbers of the old epoch are not used again.
-        assert!(std::fs::read(&path).unwrap().len() < bytes.len());
-        let spool = Spool::open_with(dir.path(), 1 << 20, 2500).unwrap();
+        assert!(std::fs::metadata(&path).map_or(0, |left| left.len()) < bytes as u64, "{case}");
+        let spool = open();
         assert_eq!(
             (spool.recovery(), spool.head().at),
             (&Recovery::default(), Position { epoch: 2, seq: 0 })
