@@ -64,10 +64,11 @@ pub(super) fn recover(dir: &Path, segment_bytes: u64) -> Result<(State, Recovery
     // Where something is lost, the files as they are tell so until the chain is renewed: a torn end may be a batch that was
     // delivered, and were it cut, another opening with less of the chain's state left would use its number again.
     if broken.is_none() {
+        // Before a slot is written: torn, beside a torn end, it would look like damage.
+        files.cut_torn()?;
         // What was found beyond the file can be sent from now on, and whatever is sent must be known to it.
         let is_new = known.is_none() && files.list.is_empty();
         let is_known = is_new || file.write_both(&chain).is_ok();
-        files.cut_torn()?;
         files.remove_through(chain.acked, is_known);
     }
     Ok((State { chain, file, files, broken }, recovery))
