@@ -45,7 +45,7 @@ cargo xtask <command>
   bench --flood [--packets N] [--agent FILE]
   bench --instructions | --layers
                     instructions per packet under callgrind, held against xtask/instructions.tsv; or by layer
-  bench collector [--agents N] [--seconds S] [--rate R] [--kill-every S] [--store sqlite|postgres] [--replicas R]
+  bench collector [--agents N] [--seconds S] [--rate R] [--kill-every S] [--restart-every S] [--fail-over-after S] [--store sqlite|postgres] [--replicas R]
                     N agents on a real collector; with --rate R batches a second more each S seconds until a promise breaks
   tidy              the rules of this project that no compiler checks
   pcaps [--record [PART]]

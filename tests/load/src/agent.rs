@@ -37,7 +37,8 @@ const CONTENT_TYPE: &str = "application/vnd.sekimori.submission.v1+protobuf";
 /// What all agents share.
 #[derive(Debug)]
 pub(crate) struct Common {
-    pub(crate) ingest: SocketAddr,
+    /// Of each collector.
+    pub(crate) ingest: Vec<SocketAddr>,
     pub(crate) board: Board,
     pub(crate) awaited: Awaited,
     /// A thousandth of how often things are due; 1000: as the agent makes them.
@@ -60,6 +61,8 @@ pub(crate) struct Agent {
     site: Site,
     chance: Chance,
     link: Option<Link>,
+    /// Which of the collectors it goes to.
+    pub(crate) collector_at: usize,
     backoff: Backoff,
     due: Due,
 }
@@ -115,7 +118,23 @@ impl Agent {
         let site = Site::new(id, Chance::new(chance.draw()));
         let (lanes, backoff, now) = (<[Chain; 2]>::default(), Backoff::new(Pace::DEFAULT), Instant::now());
         let due = Due { summary: now, health: now, finding: now };
-        Self { id, key, epoch, collector, tls, trust, from, lanes, site, chance, link: None, backoff, due }
+        let (link, collector_at) = (None, 0);
+        Self {
+            id,
+            key,
+            epoch,
+            collector,
+            tls,
+            trust,
+            from,
+            lanes,
+            site,
+            chance,
+            link,
+            collector_at,
+            backoff,
+            due,
+        }
     }
 
     /// Connects, so that the load does not begin with a storm of handshakes.
@@ -246,8 +265,9 @@ impl Agent {
             }
             Err(_broken) => {
                 self.link = None;
+                self.collector_at = (self.collector_at + 1) % common.ingest.len().max(1);
                 common.board.note(step, |figures| figures.broken += 1);
-                Event::Failed { more_endpoints: false }
+                Event::Failed { more_endpoints: self.collector_at != 0 }
             }
         }
     }
@@ -257,7 +277,8 @@ impl Agent {
         let envelopes: Vec<Envelope> =
             chain.waiting.iter().take(SUBMISSION_ENVELOPES_MAX).map(|one| one.envelope.clone()).collect();
         if self.link.is_none() {
-            self.connect(common.ingest).await?;
+            let to = common.ingest.get(self.collector_at);
+            self.connect(*to.context("a collector")?).await?;
         }
         let link = self.link.as_mut().context("connected")?;
         let (_, body) = link.post("/v1/batches", CONTENT_TYPE, encode_submission(&envelopes)).await?;

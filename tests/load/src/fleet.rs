@@ -106,14 +106,15 @@ fn address(index: usize) -> anyhow::Result<Ipv4Addr> {
     Ok(Ipv4Addr::from(first + u32::try_from(index)?))
 }
 
-/// Connects them all.
-pub(crate) async fn connect(agents: Vec<Agent>, to: SocketAddr) -> anyhow::Result<Vec<Agent>> {
+/// Connects them all, to one collector after another.
+pub(crate) async fn connect(agents: Vec<Agent>, to: &[SocketAddr]) -> anyhow::Result<Vec<Agent>> {
     let (mut running, mut connected) = (JoinSet::new(), Vec::with_capacity(agents.len()));
-    let mut rest = agents.into_iter();
+    let mut rest = agents.into_iter().zip(to.iter().copied().enumerate().cycle());
     loop {
         while running.len() < AT_A_TIME
-            && let Some(mut agent) = rest.next()
+            && let Some((mut agent, (number, to))) = rest.next()
         {
+            agent.collector_at = number;
             running.spawn(async move { agent.connect(to).await.map(|()| agent) });
         }
         match running.join_next().await {

@@ -1,4 +1,4 @@
-//! The collector under load: a real process with a folder and ports of its own, started, killed, started again.
+//! The collectors under load: real processes with folders and ports of their own, started, killed, started again.
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ const LISTENS_WITHIN: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(10);
 
 /// A collector's folder and program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Host {
     program: PathBuf,
     config_path: PathBuf,
@@ -23,9 +23,19 @@ pub(crate) struct Host {
     pub(crate) config: Config,
 }
 
+/// The processes of all replicas.
+#[derive(Debug)]
+pub(crate) struct Replicas {
+    hosts: Vec<Host>,
+    running: Vec<Running>,
+    /// Of those that were killed.
+    gone: Duration,
+    kills: u32,
+}
+
 /// Its process; killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Running {
+struct Running {
     child: Child,
 }
 
@@ -37,8 +47,8 @@ pub(crate) struct Usage {
 }
 
 impl Host {
-    /// Makes a new collector in `dir`, which must not be there.
-    pub(crate) async fn make(program: &Path, dir: &Path) -> anyhow::Result<Self> {
+    /// Makes a new collector in `dir`, which must not be there; `store` is a database of several collectors.
+    pub(crate) async fn make(program: &Path, dir: &Path, store: Option<String>) -> anyhow::Result<Self> {
         let [ingest, enroll, console] = ports()?;
         let plan = Plan {
             dir: dir.join("collector"),
@@ -47,7 +57,7 @@ impl Host {
             enroll,
             console,
             without_second_factor: true,
-            store: None,
+            store,
         };
         let made = init::run(&plan).await?;
         let config = Config::load(&made.config)?;
@@ -55,8 +65,27 @@ impl Host {
         Ok(Self { program: program.to_owned(), config_path: made.config, log, config })
     }
 
+    /// Another collector on the same database: a copy of the folder, as one makes it, with ports of its own.
+    pub(crate) fn replica(&self, dir: &Path, number: usize) -> anyhow::Result<Self> {
+        let from = self.config_path.parent().context("a folder")?;
+        let to = dir.join(format!("collector-{number}"));
+        let status = Command::new("cp").arg("-a").arg(from).arg(&to).status().context("cp")?;
+        ensure!(status.success(), "cannot copy {}", from.display());
+        let config_path = to.join(self.config_path.file_name().context("a file")?);
+        let mut text = std::fs::read_to_string(&config_path)?;
+        let before = [self.config.ingest, self.config.enroll, self.config.console];
+        for (before, after) in before.into_iter().zip(ports()?) {
+            text = text.replace(&format!("\"{before}\""), &format!("\"{after}\""));
+        }
+        std::fs::write(&config_path, text)?;
+        let config = Config::load(&config_path)?;
+        ensure!(config.ingest != self.config.ingest, "the copy has the same address");
+        let log = dir.join(format!("collector-{number}.log"));
+        Ok(Self { program: self.program.clone(), config_path, log, config })
+    }
+
     /// Starts it and waits until it listens.
-    pub(crate) async fn start(&self) -> anyhow::Result<Running> {
+    async fn start(&self) -> anyhow::Result<Running> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.program);
         command.arg("run").arg("--config").arg(&self.config_path);
@@ -80,23 +109,23 @@ impl Host {
 
 impl Running {
     /// Whether it has not ended by itself.
-    pub(crate) fn is_running(&mut self) -> bool {
+    fn is_running(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_none())
     }
 
     /// What it has used until now.
-    pub(crate) fn usage(&self) -> Usage {
+    fn usage(&self) -> Usage {
         usage(&self.child.id().to_string())
     }
 
     /// `SIGKILL`.
-    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+    fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill().context("cannot kill the collector")?;
         self.child.wait().map(drop).context("cannot wait for the collector")
     }
 
     /// `SIGTERM`, and a clean end.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    async fn stop(mut self) -> anyhow::Result<()> {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id())?);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM)?;
         let begin = Instant::now();
@@ -105,6 +134,52 @@ impl Running {
                 bail!("the collector does not end");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+}
+
+impl Replicas {
+    /// Starts them all.
+    pub(crate) async fn start(hosts: Vec<Host>) -> anyhow::Result<Self> {
+        let mut running = Vec::with_capacity(hosts.len());
+        for host in &hosts {
+            running.push(host.start().await?);
+        }
+        Ok(Self { hosts, running, gone: Duration::ZERO, kills: 0 })
+    }
+
+    /// Whether none has ended by itself.
+    pub(crate) fn are_running(&mut self) -> bool {
+        self.running.iter_mut().all(Running::is_running)
+    }
+
+    /// What all of them have used until now, those that were killed as well.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut sum = Usage { cpu: self.gone, rss_anon: 0 };
+        for usage in self.running.iter().map(Running::usage) {
+            sum.cpu += usage.cpu;
+            sum.rss_anon += usage.rss_anon;
+        }
+        sum
+    }
+
+    /// `SIGKILL` to one, in turn, and a new process at once.
+    pub(crate) async fn kill_one(&mut self) -> anyhow::Result<()> {
+        let turn = usize::try_from(self.kills)? % self.hosts.len().max(1);
+        let (running, host) =
+            self.running.get_mut(turn).zip(self.hosts.get(turn)).context("there is no collector")?;
+        self.gone += running.usage().cpu;
+        running.kill()?;
+        *running = host.start().await?;
+        self.kills += 1;
+        Ok(())
+    }
+
+    /// `SIGTERM` to all of them, and clean ends.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        for running in self.running {
+            running.stop().await?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Load on a real collector.
 //!
 //! ```text
-//! init, tokens ─► collector (a process) ◄─ enrolment of each agent ◄─ keys
+//! init, tokens ─► collectors (processes; PostgreSQL a server of its own) ◄─ enrolment of each agent ◄─ keys
 //!   agents: what is due ─► sealed, chained ─► TLS 1.3, HTTP/2 ─► collector ─► acknowledgement, verified ─► figures
 //!   store, read beside it: new finding ─► its incident ─► figures
 //!   over: drained, stopped, and then the store against what was acknowledged (books)
@@ -13,6 +13,7 @@
 mod agent;
 mod books;
 mod chance;
+mod database;
 mod figures;
 mod fleet;
 mod host;
@@ -46,11 +47,11 @@ fn main() -> ExitCode {
 }
 
 fn load(options: &Options) -> anyhow::Result<bool> {
-    if options.store == Kind::Postgres {
-        anyhow::bail!("--store postgres: this collector keeps its store in SQLite only");
-    }
-    if options.replicas != 1 {
+    if options.store == Kind::Sqlite && options.replicas != 1 {
         anyhow::bail!("--replicas {}: a store in SQLite has one collector", options.replicas);
+    }
+    if options.store == Kind::Sqlite && options.restart_every.or(options.fail_over_after).is_some() {
+        anyhow::bail!("--restart-every and --fail-over-after: a store in SQLite has no server");
     }
     // A connection of each agent here and there: what a service manager gives a service, the shell's default is less.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 pub(crate) const USAGE: &str = "sekimori-load --collector PROGRAM --dir NEW_FOLDER [--agents N] [--seconds S]
     [--store sqlite|postgres] [--replicas R] [--rate MORE_BATCHES_A_SECOND] [--kill-every S]
-    [--within MILLISECONDS]";
+    [--restart-every S] [--fail-over-after S] [--within MILLISECONDS]";
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -20,6 +20,10 @@ pub(crate) struct Options {
     /// So many batches a second more with every step, until a promise breaks.
     pub(crate) rate: Option<u32>,
     pub(crate) kill_every: Option<Duration>,
+    /// The database is stopped as if its machine had failed, and started again.
+    pub(crate) restart_every: Option<Duration>,
+    /// The database has a synchronous standby, which takes over then.
+    pub(crate) fail_over_after: Option<Duration>,
     /// 99 of 100 batches are acknowledged so soon after they are due.
     pub(crate) within: Duration,
 }
@@ -43,6 +47,8 @@ impl Options {
             replicas: 1,
             rate: None,
             kill_every: None,
+            restart_every: None,
+            fail_over_after: None,
             within: Duration::from_secs(1),
         };
         let mut words = words.iter();
@@ -57,6 +63,10 @@ impl Options {
                 "--replicas" => options.replicas = usize::try_from(number()?).ok()?,
                 "--rate" => options.rate = Some(number()?),
                 "--kill-every" => options.kill_every = Some(Duration::from_secs(number()?.into())),
+                "--restart-every" => options.restart_every = Some(Duration::from_secs(number()?.into())),
+                "--fail-over-after" => {
+                    options.fail_over_after = Some(Duration::from_secs(number()?.into()));
+                }
                 "--within" => options.within = Duration::from_millis(number()?.into()),
                 "--store" => options.store = store(value)?,
                 _ => return None,
@@ -86,12 +96,14 @@ mod tests {
         let usual = parse("--collector c --dir d").unwrap();
         assert_eq!((usual.agents, usual.hold.as_secs(), usual.store), (2_000, 60, Kind::Sqlite));
         let all = parse(
-            "--collector c --dir d --agents 5 --seconds 7 --store postgres --replicas 2 --rate 9 --kill-every 3 --within 50",
+            "--collector c --dir d --agents 5 --seconds 7 --store postgres --replicas 2 --rate 9 --kill-every 3 --restart-every 4 --fail-over-after 6 --within 50",
         );
         let all = all.unwrap();
         assert_eq!((all.agents, all.replicas, all.rate, all.store), (5, 2, Some(9), Kind::Postgres));
         assert_eq!((usual.within.as_millis(), all.within.as_millis()), (1000, 50));
-        assert_eq!((all.hold.as_secs(), all.kill_every.map(|every| every.as_secs())), (7, Some(3)));
+        let seconds = |every: Option<Duration>| every.map(|every| every.as_secs());
+        assert_eq!((all.hold.as_secs(), seconds(all.kill_every)), (7, Some(3)));
+        assert_eq!((seconds(all.restart_every), seconds(all.fail_over_after)), (Some(4), Some(6)));
         for wrong in
             ["", "--collector c", "--collector c --dir d --agents 0", "--collector c --dir d --store x"]
         {

@@ -1,6 +1,7 @@
 //! One run: makes everything, holds each rate, drains, and says what came of it.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,11 +14,12 @@ use tokio::time::Instant;
 
 use crate::agent::{Agent, Common};
 use crate::books::{self, Books};
+use crate::database::Database;
 use crate::figures::{Board, Figures};
 use crate::fleet;
-use crate::host::{self, Host, Running, Usage};
+use crate::host::{self, Host, Replicas, Usage};
 use crate::incidents::{self, Awaited};
-use crate::options::Options;
+use crate::options::{Kind, Options};
 
 /// 99 of 100 incidents within this time of the finding.
 const INCIDENT_WITHIN: Duration = Duration::from_secs(10);
@@ -34,14 +36,24 @@ const SHOWN_WRONG: usize = 10;
 /// Runs; whether every promise was kept. With a rate that rises, whether those of the first step were.
 pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&options.dir)?;
-    let host = Host::make(&options.collector, &options.dir).await?;
+    let database = match options.store {
+        Kind::Sqlite => None,
+        Kind::Postgres => Some(Database::start(options.fail_over_after.is_some())?),
+    };
+    let url = database.as_ref().map(Database::url);
+    let host = Host::make(&options.collector, &options.dir, url).await?;
     let begin = Instant::now();
     let store = Store::open(host.config.store()).await?;
     let tokens = fleet::tokens(&store, &host.config, options.agents).await?;
     store.close().await;
-    let running = host.start().await?;
+    let mut hosts = vec![host.clone()];
+    for number in 1..options.replicas {
+        hosts.push(host.replica(&options.dir, number)?);
+    }
+    let ingest: Vec<SocketAddr> = hosts.iter().map(|host| host.config.ingest).collect();
+    let replicas = Replicas::start(hosts).await?;
     let agents = fleet::enrol(&host.config, tokens).await?;
-    let agents = fleet::connect(agents, host.config.ingest).await?;
+    let agents = fleet::connect(agents, &ingest).await?;
     println!(
         "load: {} agents enrolled and connected in {:.1} s",
         agents.len(),
@@ -49,26 +61,30 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     );
     let (over, heard) = watch::channel(false);
     let common = Arc::new(Common {
-        ingest: host.config.ingest,
+        ingest,
         board: Board::new(),
         awaited: Awaited::default(),
         permille: AtomicU32::new(1000),
         over: heard,
     });
-    let store = Store::open_read_only(host.config.store()).await?;
+    let store = match options.store {
+        Kind::Sqlite => Store::open_read_only(host.config.store()).await?,
+        // That goes to the standby as the collectors do.
+        Kind::Postgres => Store::open(host.config.store()).await?,
+    };
     let follower = {
         let (store, common) = (store.clone(), Arc::clone(&common));
         tokio::spawn(async move { incidents::follow(&store, &common.awaited, &common.board).await })
     };
     let start = Instant::now();
     let living: Vec<_> = agents.into_iter().map(|agent| live(agent, Arc::clone(&common), start)).collect();
-    let mut stage = Stage { options, host: &host, common: &common, running };
+    let mut stage = Stage { options, database, common: &common, replicas };
     let steps = stage.climb().await?;
     over.send_replace(true);
     let agents = drain(living).await?;
     let missing = settle(&common.awaited).await;
     follower.abort();
-    stage.running.stop().await?;
+    stage.replicas.stop().await?;
     let books = books::check(&store, &agents).await?;
     for line in books.wrong.iter().take(SHOWN_WRONG) {
         println!("load: WRONG: {line}");
@@ -112,12 +128,12 @@ async fn settle(awaited: &Awaited) -> usize {
     awaited.count()
 }
 
-/// The collector under one rate after another.
+/// The collectors under one rate after another.
 struct Stage<'a> {
     options: &'a Options,
-    host: &'a Host,
+    database: Option<Database>,
     common: &'a Common,
-    running: Running,
+    replicas: Replicas,
 }
 
 /// One rate, held.
@@ -130,6 +146,8 @@ struct Step {
     collector: Usage,
     generator: Usage,
     kills: u32,
+    /// Of the database, with a change to its standby.
+    restarts: u32,
     figures: Figures,
 }
 
@@ -157,51 +175,65 @@ impl Stage<'_> {
 
     async fn hold(&mut self, number: usize) -> anyhow::Result<Step> {
         let begin = Instant::now();
-        let (own, theirs) = (host::usage("self"), self.running.usage());
-        let mut collector = Usage::default();
-        let (mut generator, mut before) = (Usage::default(), theirs.cpu);
+        let own = host::usage("self");
+        let before = self.replicas.usage().cpu;
+        let (mut collector, mut generator) = (Usage::default(), Usage::default());
         let (mut kills, mut last_kill) = (0, begin);
+        let (mut restarts, mut last_restart) = (0, begin);
+        // In the first step, and once.
+        let mut fails_over = number > 0;
+        let is_due =
+            |every: Option<Duration>, last: Instant| every.is_some_and(|every| last.elapsed() >= every);
         while begin.elapsed() < self.options.hold {
             tokio::time::sleep(SAMPLE_EVERY).await;
             ensure!(
-                self.running.is_running(),
-                "the collector ended by itself; see collector.log in {}",
+                self.replicas.are_running(),
+                "a collector ended by itself; see the logs in {}",
                 self.options.dir.display()
             );
-            let (now, own) = (self.running.usage(), host::usage("self"));
-            collector.cpu += now.cpu.saturating_sub(before);
-            before = now.cpu;
+            let now = self.replicas.usage();
+            collector.cpu = now.cpu.saturating_sub(before);
             collector.rss_anon = collector.rss_anon.max(now.rss_anon);
-            generator.rss_anon = generator.rss_anon.max(own.rss_anon);
-            if self.options.kill_every.is_some_and(|every| last_kill.elapsed() >= every) {
-                self.kill().await?;
-                (kills, last_kill, before) = (kills + 1, Instant::now(), Duration::ZERO);
+            generator.rss_anon = generator.rss_anon.max(host::usage("self").rss_anon);
+            if is_due(self.options.kill_every, last_kill) {
+                self.replicas.kill_one().await?;
+                (kills, last_kill) = (kills + 1, Instant::now());
+            }
+            if is_due(self.options.restart_every, last_restart) {
+                self.database.as_mut().map_or(Ok(()), Database::restart)?;
+                (restarts, last_restart) = (restarts + 1, Instant::now());
+            }
+            if !fails_over && is_due(self.options.fail_over_after, begin) {
+                self.database.as_mut().map_or(Ok(()), Database::fail_over)?;
+                fails_over = true;
             }
         }
         let took = begin.elapsed();
         generator.cpu = host::usage("self").cpu.saturating_sub(own.cpu);
         let figures = self.common.board.get(number);
         let rate = f64::from(u32::try_from(figures.sealed.count())?) / took.as_secs_f64();
-        Ok(Step { number, rate, took, collector, generator, kills, figures })
-    }
-
-    /// `SIGKILL`, and a new process at once.
-    async fn kill(&mut self) -> anyhow::Result<()> {
-        self.running.kill()?;
-        self.running = self.host.start().await?;
-        Ok(())
+        Ok(Step {
+            number,
+            rate,
+            took,
+            collector,
+            generator,
+            kills,
+            restarts: restarts + u32::from(fails_over && number == 0),
+            figures,
+        })
     }
 }
 
 impl Step {
-    /// Whether the promises about time hold; while the collector is killed there are none.
+    /// Whether the promises about time hold; while something is killed there are none.
     fn is_kept(&self, within: Duration) -> bool {
         let [_, acknowledged, _] = self.figures.acknowledged.quantiles();
         let [_, incident, _] = self.figures.incidents.quantiles();
         // What is due and not acknowledged has waited too.
         let waiting = self.figures.sealed.count().saturating_sub(self.figures.acknowledged.count());
         let few = waiting * 100 <= self.figures.sealed.count();
-        self.kills > 0 || (acknowledged < within && incident <= INCIDENT_WITHIN && few)
+        self.kills + self.restarts > 0 || (acknowledged < within && incident <= INCIDENT_WITHIN && few)
     }
 }
 
@@ -231,7 +263,10 @@ impl fmt::Display for Step {
             cores(&self.generator),
             self.generator.rss_anon / 1024,
         )?;
-        if self.kills > 0 { write!(f, "; {} kills", self.kills) } else { Ok(()) }
+        if self.kills > 0 {
+            write!(f, "; {} kills", self.kills)?;
+        }
+        if self.restarts > 0 { write!(f, "; {} failures of the database", self.restarts) } else { Ok(()) }
     }
 }
 

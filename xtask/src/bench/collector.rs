@@ -12,9 +12,33 @@ use crate::command::{self, cargo};
 /// Agents, seconds and time of an acknowledgement in `cargo xtask test`: of builds for development, on a machine that may be
 /// busy. How fast it is, a bench tells.
 const CHECKED: [&str; 6] = ["--agents", "50", "--seconds", "10", "--within", "10000"];
+/// And this: two collectors on PostgreSQL, one killed every few seconds, and the synchronous standby takes over from the server.
+const CHECKED_REPLICAS: [&str; 12] = [
+    "--agents",
+    "50",
+    "--seconds",
+    "15",
+    "--store",
+    "postgres",
+    "--replicas",
+    "2",
+    "--kill-every",
+    "4",
+    "--fail-over-after",
+    "7",
+];
 /// Each takes a number or a name; the program itself says what is wrong with one.
-const OPTIONS: [&str; 7] =
-    ["--agents", "--seconds", "--store", "--replicas", "--rate", "--kill-every", "--within"];
+const OPTIONS: [&str; 9] = [
+    "--agents",
+    "--seconds",
+    "--store",
+    "--replicas",
+    "--rate",
+    "--kill-every",
+    "--restart-every",
+    "--fail-over-after",
+    "--within",
+];
 
 /// What the command line asks for, or `None` for wrong usage.
 pub(crate) fn parse<'a>(words: &[&'a str]) -> Option<Vec<&'a str>> {
@@ -33,6 +57,8 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
 /// What `cargo xtask test` runs, of the programs that it has built.
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     ensure!(start(root, "debug", &CHECKED)?, "a collector under light load does not keep what is promised");
+    let survived = start(root, "debug", &CHECKED_REPLICAS)?;
+    ensure!(survived, "collectors that are killed, or whose database fails, do not keep what is promised");
     Ok(())
 }
 
