@@ -7,9 +7,9 @@
 
 use axum::Json;
 use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{OpenApi as Document, RefOr};
-use utoipa::OpenApi;
 
 use super::schema;
 use crate::incident::action::Action;
@@ -31,6 +31,12 @@ const PARTS: &[fn() -> Document] = &[Base::openapi];
         super::exceptions,
         super::policies,
         super::health,
+        super::events::events,
+        super::detail::findings,
+        super::detail::history,
+        super::detail::tasks,
+        super::detail::agent,
+        super::detail::me,
         show
     ),
     components(schemas(schema::Problem, Action))
@@ -120,7 +126,11 @@ fn problems() -> Value {
         let schema = json!({ "$ref": "#/components/schemas/Problem" });
         json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } })
     };
-    PROBLEMS.iter().map(|(status, why)| (format!("Problem{status}"), problem(why))).collect::<Map<_, _>>().into()
+    PROBLEMS
+        .iter()
+        .map(|(status, why)| (format!("Problem{status}"), problem(why)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// The version stands beside the action in one object.
@@ -141,24 +151,30 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         set(operation, "security", json!([{ "token": [] }, { "password": [] }, { "session": [] }]));
     }
     let reads = method == "get";
-    let header = |name: &str, description: &str, max: u32| {
-        json!({
-            "name": name, "in": "header", "required": false, "description": description,
-            "schema": { "type": "string", "minLength": 1, "maxLength": max, "pattern": "^[\\x21-\\x7e]+$" },
-        })
-    };
     let parameters = operation.get("parameters").and_then(Value::as_array).cloned();
     let mut parameters = parameters.unwrap_or_default();
     let streams = operation.pointer("/responses/200/content/text~1event-stream").is_some();
     let asked = !parameters.is_empty() || operation.get("requestBody").is_some();
     if reads && !streams {
-        parameters.push(header("If-None-Match", "The `ETag` of what the caller has: 304 if it is that still", 1024));
+        // Any text: what is no tag of ours matches nothing.
+        parameters.push(json!({
+            "name": "If-None-Match", "in": "header", "required": false, "schema": { "type": "string" },
+            "description": "The `ETag` of what the caller has: 304 if it is that still",
+        }));
     } else if !reads {
-        parameters.push(header(
-            "Idempotency-Key",
-            "Chosen by the caller: the same request with the same key is done once, and gets the same answer, for 24 hours",
-            255,
-        ));
+        parameters.push(json!({
+            "name": "Idempotency-Key", "in": "header", "required": false,
+            "schema": { "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x21-\\x7e]+$" },
+            "description": "Chosen by the caller: the same request with the same key is done once, and gets the same \
+                answer, for 24 hours",
+        }));
+        if path.starts_with("/api/v1/incidents/{id}/") {
+            parameters.push(json!({
+                "name": "If-Match", "in": "header", "required": false, "schema": { "type": "string" },
+                "description": "The `ETag` of the incident that the caller saw, or its version in quotes: 412 if it \
+                    changed meanwhile",
+            }));
+        }
     }
     set(operation, "parameters", parameters.into());
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
@@ -176,7 +192,10 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             _ => !reads && asked,
         };
         if comes {
-            responses.insert((*status).to_owned(), json!({ "$ref": format!("#/components/responses/Problem{status}") }));
+            responses.insert(
+                (*status).to_owned(),
+                json!({ "$ref": format!("#/components/responses/Problem{status}") }),
+            );
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Lists: a page at a time, in an order that stays as it is while one reads.
 
+#![expect(unused_qualifications, reason = "what utoipa makes of `params`")]
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use sekimori_wire::finding::Severity;
+use sekimori_wire::id::BodyCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +20,7 @@ use crate::query::{Entity, Query as Asking};
 use crate::store::view::{After, IncidentFilter, IncidentView, Order, PAGE_ROWS, Scope};
 
 /// Rows of one page, at most.
-const ROWS_MAX: u32 = 200;
+pub(super) const ROWS_MAX: u32 = 200;
 /// Agents of one page, at most, and unless fewer are asked for.
 const AGENTS_MAX: u32 = 5_000;
 /// Last page that can be asked for by number.
@@ -51,7 +54,7 @@ pub(super) struct IncidentsAsked {
     severity: Option<u8>,
     category: Option<IncidentCategory>,
     /// 団体コード; also wide-area incidents with this body in them.
-    #[param(max_length = 64)]
+    #[param(min_length = 6, max_length = 6, pattern = "^[0-9]{6}$")]
     body: Option<String>,
     /// `open` (as a rule) or `all`.
     #[param(inline)]
@@ -80,10 +83,10 @@ pub(super) struct IncidentsAsked {
 pub(super) struct PageAsked {
     /// What `next` of the page before said.
     #[param(max_length = 512)]
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// Rows of a page; 50 unless said otherwise.
     #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
 }
 
 /// What is asked of the list of agents.
@@ -102,11 +105,11 @@ pub(super) struct AgentsAsked {
 /// What the query of an address says, or why it says nothing.
 type Asked<T> = Result<Query<T>, QueryRejection>;
 
-fn asked<T>(asked: Asked<T>) -> Result<T, ApiError> {
+pub(super) fn asked<T>(asked: Asked<T>) -> Result<T, ApiError> {
     asked.map(|Query(asked)| asked).map_err(|cause| ApiError::BadRequest(cause.body_text()))
 }
 
-fn within(name: &str, value: Option<u32>, usual: u32, most: u32) -> Result<u32, ApiError> {
+pub(super) fn within(name: &str, value: Option<u32>, usual: u32, most: u32) -> Result<u32, ApiError> {
     let value = value.unwrap_or(usual);
     let fits = (1..=most).contains(&value);
     if fits { Ok(value) } else { Err(ApiError::BadRequest(format!("{name}: 1 to {most}"))) }
@@ -127,13 +130,20 @@ impl IncidentsAsked {
             Some(level) => Some(Severity::new(level).ok_or_else(|| bad("severity: 0 to 4".to_owned()))?),
             None => None,
         };
+        if self.body.as_ref().is_some_and(|body| body.parse::<BodyCode>().is_err()) {
+            return Err(bad("body: no 団体コード".to_owned()));
+        }
         if self.cursor.is_some() && self.page.is_some() {
             return Err(bad("cursor, page: one of the two".to_owned()));
         }
         let after = match &self.cursor {
             Some(cursor) => {
                 let [severity, opened_at, id] = cursor::read(&self.question(), cursor)?;
-                Some(After { severity: cursor::number(&severity)?, opened_at: cursor::number(&opened_at)?, id })
+                Some(After {
+                    severity: cursor::number(&severity)?,
+                    opened_at: cursor::number(&opened_at)?,
+                    id,
+                })
             }
             None => None,
         };

@@ -583,6 +583,7 @@ async fn programs_read_and_acknowledge() {
 async fn streams_are_bounded() {
     let bench = Bench::new().await;
     let console = super::Console {
+        listeners: crate::api::Listeners::default(),
         trust: None,
         store: bench.store.clone(),
         rules: Arc::default(),

@@ -57,6 +57,12 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/policies", Gives::Own),
     ("GET", "/api/v1/health", Gives::Neutral),
     ("GET", "/api/v1/openapi.json", Gives::Neutral),
+    ("GET", "/api/v1/events", Gives::Stream),
+    ("GET", "/api/v1/incidents/{id}/findings", Gives::NotFound),
+    ("GET", "/api/v1/incidents/{id}/history", Gives::NotFound),
+    ("GET", "/api/v1/incidents/{id}/tasks", Gives::NotFound),
+    ("GET", "/api/v1/agents/{id}", Gives::NotFound),
+    ("GET", "/api/v1/me", Gives::Own),
 ];
 
 const A: &str = "422011";
