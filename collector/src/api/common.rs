@@ -80,8 +80,8 @@ async fn tagged(asked: &HeaderMap, response: Response) -> Response {
         None => format!("\"{digest}\""),
     };
     let has = asked.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let has = has.flat_map(|value| value.split(',')).map(|one| one.trim().trim_start_matches("W/"));
-    let same = has.into_iter().any(|one| one == tag || one == "*");
+    let mut has = has.flat_map(|value| value.split(',')).map(|one| one.trim().trim_start_matches("W/"));
+    let same = has.any(|one| one == tag || one == "*");
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         parts.headers.insert(ETAG, tag);
     }
