@@ -46,8 +46,8 @@ mod tests {
     fn cursors_go_back_to_their_own_question_only() {
         let cursor = write("incidents newest", &["1".to_owned(), "INC-1".to_owned()]);
         assert_eq!(read::<2>("incidents newest", &cursor).unwrap(), ["1", "INC-1"]);
-        assert!(read::<2>("incidents worst", &cursor).is_err());
-        assert!(read::<3>("incidents newest", &cursor).is_err());
+        read::<2>("incidents worst", &cursor).unwrap_err();
+        read::<3>("incidents newest", &cursor).unwrap_err();
         for bad in ["", "x", "%%%", "eyJhIjoxfQ", &"A".repeat(CURSOR_MAX + 1)] {
             assert!(read::<2>("incidents newest", bad).is_err(), "{bad}");
         }

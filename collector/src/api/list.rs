@@ -72,7 +72,7 @@ pub(super) struct IncidentsAsked {
     #[param(minimum = 1, maximum = 200)]
     limit: Option<u32>,
     /// A page by its number, from 1. Incidents that open meanwhile move its rows: `cursor` does not have that.
-    #[param(minimum = 1, maximum = 100000)]
+    #[param(minimum = 1, maximum = 100_000)]
     page: Option<u32>,
 }
 
