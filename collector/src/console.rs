@@ -12,7 +12,7 @@ mod exceptions;
 mod incident;
 mod incidents;
 mod intake;
-mod live;
+pub(crate) mod live;
 mod login;
 mod overview;
 mod page;
@@ -76,6 +76,8 @@ pub struct Console {
     rules: Arc<AccountRules>,
     guard: Arc<Guard>,
     streams: Arc<Semaphore>,
+    /// Programs that wait for changes.
+    listeners: api::Listeners,
 }
 
 /// Every route of the console and the API.
@@ -90,6 +92,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         rules: Arc::new(rules),
         guard: Arc::default(),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        listeners: api::Listeners::default(),
     };
     Router::new()
         .route("/", get(overview::overview))
@@ -114,7 +117,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/policies", get(policies::show))
         .route("/events", get(live::events))
         .route("/assets/{name}", get(assets::asset))
-        .nest("/api/v1", api::router())
+        .nest("/api/v1", api::router(&console))
         .fallback(page::not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(protect))
@@ -134,6 +137,24 @@ impl Console {
 
     async fn session(&self, token: &SessionToken, touch: Touch) -> Result<Option<Session>, StoreError> {
         self.store.session(token, self.rules.session, now(), touch).await
+    }
+
+    /// Nobody's view: accounts, keys of requests. What a person sees of the rest is [`Console::seen_by`].
+    pub const fn everything(&self) -> &Store {
+        &self.store
+    }
+
+    /// Programs that wait for changes.
+    pub const fn listeners(&self) -> &api::Listeners {
+        &self.listeners
+    }
+
+    /// Whose session this is still; hearing of changes is no use of it.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn follow(&self, token: &SessionToken) -> Result<Option<Session>, StoreError> {
+        self.session(token, Touch::ByPage).await
     }
 
     /// Whether the store answers.

@@ -32,6 +32,7 @@ pub mod people;
 mod place;
 pub mod policy;
 mod postgres;
+pub mod request_key;
 mod schema;
 pub mod seen;
 pub mod sensor_watch;
@@ -266,6 +267,17 @@ impl StoreError {
         let Self::Query { cause, .. } = self else { return false };
         let code = cause.as_database_error().and_then(|error| error.code());
         code.is_some_and(|code| [SERIALIZATION_FAILURE, DEADLOCK_DETECTED].contains(&code.as_ref()))
+    }
+
+    /// Whether it is because of a text that the database cannot hold: PostgreSQL has no NUL in texts.
+    pub fn is_of_text(&self) -> bool {
+        const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+        const UNTRANSLATABLE_CHARACTER: &str = "22P05";
+        let Self::Query { cause, .. } = self else { return false };
+        let code = cause.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| {
+            [CHARACTER_NOT_IN_REPERTOIRE, UNTRANSLATABLE_CHARACTER].contains(&code.as_ref())
+        })
     }
 }
 

@@ -28,6 +28,7 @@ mod identity;
 mod kills;
 mod learning;
 mod live;
+mod openapi;
 mod path;
 mod payload;
 mod people;

@@ -43,12 +43,20 @@ const POSTGRESQL: Sign = Sign::File(&[
     "/usr/lib/postgresql/18/bin/initdb",
 ]);
 
+// Debian 12 to 14. The module `venv` is there without it, and makes no environments.
+const VENV: Sign = Sign::File(&[
+    "/usr/lib/python3.11/ensurepip/__init__.py",
+    "/usr/lib/python3.12/ensurepip/__init__.py",
+    "/usr/lib/python3.13/ensurepip/__init__.py",
+    "/usr/lib/python3.14/ensurepip/__init__.py",
+]);
+
 const BUILD: [Package; 3] = [
     Package("gcc", Sign::Program("cc"), "compiles aws-lc, zstd and SQLite"),
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 10] = [
+const TEST: [Package; 11] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces for live capture tests"),
     Package("nmap", Sign::Program("nmap"), "a real scan in the live capture test"),
     Package("curl", Sign::Program("curl"), "speaks to the collector's API"),
@@ -59,6 +67,7 @@ const TEST: [Package; 10] = [
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
     Package("postgresql", POSTGRESQL, "the collector's store on PostgreSQL; the tests start it themselves"),
     Package("python3-aiosmtpd", Sign::Program("aiosmtpd"), "a mail server that notices are sent to"),
+    Package("python3-venv", VENV, "schemathesis, which asks the API what it is not ready for"),
 ];
 const RECORD: [Package; 50] = [
     Package("iproute2", Sign::Program("ip"), "network namespaces"),

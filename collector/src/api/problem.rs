@@ -17,17 +17,34 @@ use crate::store::work::IntakeError;
 pub(super) enum ApiError {
     Unauthenticated,
     NeedsToken,
-    TooMany { retry_after_seconds: u64 },
+    TooMany {
+        retry_after_seconds: u64,
+    },
     Forbidden,
     OnlyReads,
     NotFound,
     BadRequest(String),
+    /// The framework's own refusal.
+    Framework(StatusCode, String),
+    TooLarge,
+    /// `If-Match` names none of the versions that it has had last.
+    Precondition {
+        is: i64,
+    },
+    VersionNeeded,
+    KeyReused,
+    KeyUnanswered,
+    TooManyKeys,
+    TooManyListeners,
     Refused(Refused),
     Failed,
 }
 
 impl From<StoreError> for ApiError {
     fn from(cause: StoreError) -> Self {
+        if cause.is_of_text() {
+            return Self::BadRequest("a text holds characters that cannot be stored".to_owned());
+        }
         tracing::error!(error = %chain(&cause), "a request to the API failed");
         Self::Failed
     }
@@ -58,11 +75,31 @@ impl From<IntakeError> for ApiError {
     }
 }
 
+/// RFC 9457, 3.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// A problem instead of what the framework said.
+pub(super) fn of_status(status: StatusCode, said: &str) -> Response {
+    let why = if said.trim().is_empty() { framework(status).1 } else { said };
+    ApiError::Framework(status, why.to_owned()).into_response()
+}
+
+fn framework(status: StatusCode) -> (&'static str, &'static str) {
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => ("method", "Not with this method; `Allow` says with which"),
+        StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The body is too large"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("media-type", "The body must be application/json"),
+        StatusCode::NOT_FOUND => ("not-found", "Not found"),
+        _ if status.is_server_error() => ("failed", "The collector failed"),
+        _ => ("bad-request", "Not understood"),
+    }
+}
+
 /// Status, last part of the type, title.
 type Kind = (StatusCode, &'static str, &'static str);
 
 impl ApiError {
-    const fn kind(&self) -> Kind {
+    fn kind(&self) -> Kind {
         match self {
             Self::Unauthenticated | Self::NeedsToken => {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", "Who are you?")
@@ -73,6 +110,21 @@ impl ApiError {
                 (StatusCode::NOT_FOUND, "not-found", "Not found")
             }
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad-request", "Not understood"),
+            Self::Framework(status, _) => {
+                let (kind, title) = framework(*status);
+                (*status, kind, title)
+            }
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::Precondition { .. } => (StatusCode::PRECONDITION_FAILED, "version", "It changed meanwhile"),
+            Self::VersionNeeded => {
+                (StatusCode::PRECONDITION_REQUIRED, "version-needed", "A version is needed")
+            }
+            Self::KeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "key-reused", "The key was for something else")
+            }
+            Self::KeyUnanswered => (StatusCode::CONFLICT, "key-unanswered", "This was asked already"),
+            Self::TooManyKeys => (StatusCode::TOO_MANY_REQUESTS, "too-many-keys", "Too many keys"),
+            Self::TooManyListeners => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many listeners"),
             Self::OnlyReads | Self::Refused(Refused::NotAllowed { .. }) => {
                 (StatusCode::FORBIDDEN, "role", "Not with this role")
             }
@@ -98,7 +150,20 @@ impl ApiError {
             Self::OnlyReads => "this role only reads".to_owned(),
             Self::Forbidden => "not with this role, or without the session's token".to_owned(),
             Self::NotFound | Self::Refused(Refused::OutOfScope) => "there is no such thing".to_owned(),
-            Self::BadRequest(why) => why.clone(),
+            Self::BadRequest(why) | Self::Framework(_, why) => why.clone(),
+            Self::TooLarge => "send less, or in parts".to_owned(),
+            Self::Precondition { is } => format!("it has version {is} now: read it again"),
+            Self::VersionNeeded => {
+                "say which version you saw: its ETag in If-Match, or \"version\" in the body".to_owned()
+            }
+            Self::KeyReused => "this Idempotency-Key came with another request before".to_owned(),
+            Self::KeyUnanswered => {
+                "a request with this Idempotency-Key runs; if it has for more than a minute, whether it was done is not known: \
+                 look, and use another key"
+                    .to_owned()
+            }
+            Self::TooManyKeys => "this account has used too many Idempotency-Keys in 24 hours".to_owned(),
+            Self::TooManyListeners => "too many listen already; end a stream or try again later".to_owned(),
             Self::Refused(refused) => refused.to_string(),
             Self::Failed => "the collector failed; its log says why".to_owned(),
         }
@@ -107,6 +172,9 @@ impl ApiError {
     /// What a program may want to know beside.
     fn extend(&self, problem: &mut Value) {
         let Some(fields) = problem.as_object_mut() else { return };
+        if let Self::Precondition { is } = self {
+            fields.insert("version".to_owned(), json!(is));
+        }
         let Self::Refused(refused) = self else { return };
         match refused {
             Refused::NotAllowed { role, permission } => {
@@ -144,11 +212,14 @@ impl IntoResponse for ApiError {
         self.extend(&mut problem);
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         match self {
             Self::Unauthenticated | Self::NeedsToken => {
                 // Browsers would ask for a password by themselves on "Basic": scripts do not need to be asked.
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Sekimori"));
+            }
+            Self::KeyUnanswered | Self::TooManyKeys | Self::TooManyListeners => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
             }
             Self::TooMany { retry_after_seconds } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds));
@@ -157,6 +228,11 @@ impl IntoResponse for ApiError {
             | Self::OnlyReads
             | Self::NotFound
             | Self::BadRequest(_)
+            | Self::Framework(..)
+            | Self::TooLarge
+            | Self::Precondition { .. }
+            | Self::VersionNeeded
+            | Self::KeyReused
             | Self::Refused(_)
             | Self::Failed => {}
         }

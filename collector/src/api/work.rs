@@ -3,38 +3,54 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
+use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::problem::ApiError;
-use super::{CSRF_HEADER, Caller, shape};
+use super::{CSRF_HEADER, Caller, schema, shape};
 use crate::clock::now;
 use crate::console::Console;
 use crate::incident::action::Action;
 use crate::incident::similar::similar;
-use crate::incident::transition::{Asked, Effect, offers};
+use crate::incident::transition::{Asked, Effect, Refused, offers};
 use crate::store::work::{Acted, Intake};
 
 /// What a caller saw when it decided.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct Seen {
-    version: i64,
+    /// The version of the incident that the caller saw; not needed with `If-Match`.
+    #[serde(default)]
+    version: Option<i64>,
 }
 
 /// Whoever has only a cookie must also have the session's token.
-fn authorised(caller: &Caller, headers: &HeaderMap) -> Result<(), ApiError> {
+pub(super) fn authorised(caller: &Caller, headers: &HeaderMap) -> Result<(), ApiError> {
     let carried = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes);
     let forged = caller.csrf.as_ref().is_some_and(|csrf| carried != Some(csrf.as_bytes()));
     if forged { Err(ApiError::Forbidden) } else { Ok(()) }
 }
 
 fn body<T>(read: Result<Json<T>, JsonRejection>) -> Result<T, ApiError> {
-    read.map(|Json(body)| body).map_err(|cause| ApiError::BadRequest(cause.body_text()))
+    read.map(|Json(body)| body).map_err(|cause| match cause.status() {
+        status @ (StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::PAYLOAD_TOO_LARGE) => {
+            ApiError::Framework(status, cause.body_text())
+        }
+        _ => ApiError::BadRequest(cause.body_text()),
+    })
 }
 
-/// `POST /incidents`.
+/// Opens an incident from what somebody told.
+#[utoipa::path(
+    post, path = "/api/v1/incidents", tag = "incidents", request_body = Intake,
+    responses((
+        status = 201, description = "It is open", body = schema::Incident,
+        headers(("Location" = String, description = "Where it is"))
+    ))
+)]
 pub(super) async fn open(
     State(console): State<Console>,
     caller: Caller,
@@ -51,7 +67,12 @@ pub(super) async fn open(
     Ok(response)
 }
 
-/// `POST /incidents/{id}/acknowledge`: the action of that name, from before there were others.
+/// The action `acknowledge`, from before there were others.
+#[utoipa::path(
+    post, path = "/api/v1/incidents/{id}/acknowledge", tag = "incidents", request_body = Seen,
+    params(("id" = String, Path, description = "`INC-…`")),
+    responses((status = 200, description = "Somebody has it", body = schema::ActionResult))
+)]
 pub(super) async fn acknowledge(
     State(console): State<Console>,
     caller: Caller,
@@ -60,11 +81,16 @@ pub(super) async fn acknowledge(
     seen: Result<Json<Seen>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
     authorised(&caller, &headers)?;
-    let asked = Asked { version: body(seen)?.version, action: Action::Acknowledge };
-    act(&console, &caller, &id, &asked).await
+    let version = Wanted::new(body(seen)?.version, &headers)?;
+    act(&console, &caller, &id, version, Action::Acknowledge).await
 }
 
-/// `POST /incidents/{id}/actions`: `{"version": 3, "action": "triage", …}`.
+/// Does something to an incident: `{"version": 3, "action": "triage", …}`.
+#[utoipa::path(
+    post, path = "/api/v1/incidents/{id}/actions", tag = "incidents", request_body = Action,
+    params(("id" = String, Path, description = "`INC-…`")),
+    responses((status = 200, description = "Done, or proposed to whoever must approve it", body = schema::ActionResult))
+)]
 pub(super) async fn action(
     State(console): State<Console>,
     caller: Caller,
@@ -74,17 +100,73 @@ pub(super) async fn action(
 ) -> Result<Json<Value>, ApiError> {
     authorised(&caller, &headers)?;
     let mut asked = body(asked)?;
-    let version =
-        asked.as_object_mut().and_then(|fields| fields.remove("version")).and_then(|one| one.as_i64());
-    let version =
-        version.ok_or_else(|| ApiError::BadRequest("a whole number \"version\" is needed".to_owned()))?;
+    let version = match asked.as_object_mut().and_then(|fields| fields.remove("version")) {
+        None => None,
+        Some(one) => {
+            let whole = one.as_i64();
+            Some(whole.ok_or_else(|| ApiError::BadRequest("\"version\" must be a whole number".to_owned()))?)
+        }
+    };
+    let version = Wanted::new(version, &headers)?;
     let action = serde_json::from_value(asked).map_err(|cause| ApiError::BadRequest(cause.to_string()))?;
-    act(&console, &caller, &id, &Asked { version, action }).await
+    act(&console, &caller, &id, version, action).await
 }
 
-async fn act(console: &Console, caller: &Caller, id: &str, asked: &Asked) -> Result<Json<Value>, ApiError> {
-    let changes = match console.seen_by(&caller.user).act(id, &caller.user.actor(), asked, now()).await? {
+/// Which version the caller saw.
+enum Wanted {
+    /// `version` in the body; another one is a conflict.
+    Body(i64),
+    /// One of those in `If-Match`; another one fails the precondition.
+    Match(Vec<i64>),
+}
+
+impl Wanted {
+    fn new(body: Option<i64>, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let mut named = headers.get_all(IF_MATCH).iter().peekable();
+        if named.peek().is_none() {
+            return body.map(Self::Body).ok_or(ApiError::VersionNeeded);
+        }
+        let named = named.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+        let named: Vec<&str> = named.map(str::trim).collect();
+        // "Whatever it is now" is what a version is there to prevent.
+        if named.contains(&"*") {
+            return Err(ApiError::VersionNeeded);
+        }
+        // Weak tags never match (RFC 9110, 13.1.1).
+        let tags = named.iter().filter_map(|one| one.strip_prefix('"')?.strip_suffix('"'));
+        let versions: Vec<i64> =
+            tags.filter_map(|tag| tag.split_once('.').map_or(tag, |(first, _)| first).parse().ok()).collect();
+        match body {
+            Some(body) if !versions.contains(&body) => {
+                Err(ApiError::BadRequest("If-Match and \"version\" name different versions".to_owned()))
+            }
+            Some(_) | None => Ok(Self::Match(versions)),
+        }
+    }
+}
+
+async fn act(
+    console: &Console,
+    caller: &Caller,
+    id: &str,
+    wanted: Wanted,
+    action: Action,
+) -> Result<Json<Value>, ApiError> {
+    let seen = console.seen_by(&caller.user);
+    let (version, matched) = match wanted {
+        Wanted::Body(version) => (version, false),
+        Wanted::Match(versions) => {
+            let is = seen.incident(id).await?.ok_or(ApiError::NotFound)?.version;
+            if !versions.contains(&is) {
+                return Err(ApiError::Precondition { is });
+            }
+            (is, true)
+        }
+    };
+    let asked = Asked { version, action };
+    let changes = match seen.act(id, &caller.user.actor(), &asked, now()).await? {
         Acted::Done(changes) => changes,
+        Acted::Refused(Refused::Conflict { is, .. }) if matched => return Err(ApiError::Precondition { is }),
         Acted::Refused(refused) => return Err(ApiError::Refused(refused)),
         Acted::NotFound => return Err(ApiError::NotFound),
     };

@@ -12,13 +12,13 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Console, Visitor, page};
-use crate::store::people::session::Touch;
 
 /// Longest life of a stream.
-const STREAM_MAX: Duration = Duration::from_secs(600);
+pub(crate) const STREAM_MAX: Duration = Duration::from_secs(600);
 /// Changes this close together are one event.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -35,12 +35,9 @@ pub(super) async fn events(State(console): State<Console>, visitor: Visitor) -> 
         let (console, token) = (console.clone(), visitor.token.clone());
         async move {
             loop {
-                // Neither a store that went away nor a stream that is old enough is an error: the browser asks again.
-                timeout_at(ends, changes.changed()).await.ok()?.ok()?;
-                sleep(SETTLE).await;
-                changes.mark_unchanged();
+                settled(&mut changes, ends).await?;
                 // Whose session has ended hears no more, and whose scope has changed hears by the new one.
-                let session = console.session(&token, Touch::ByPage).await.ok()??;
+                let session = console.follow(&token).await.ok()??;
                 // What others hear of is not even an event.
                 let number = console.seen_by(&session.user).change_number().await.ok()?;
                 if told != Some(number) {
@@ -52,4 +49,13 @@ pub(super) async fn events(State(console): State<Console>, visitor: Visitor) -> 
         }
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(20))).into_response()
+}
+
+/// Waits until something has changed and a moment has passed; `None` at the end of the stream's life. Neither a store that
+/// went away nor a stream that is old enough is an error: whoever listens asks again.
+pub(crate) async fn settled(changes: &mut watch::Receiver<i64>, ends: Instant) -> Option<()> {
+    timeout_at(ends, changes.changed()).await.ok()?.ok()?;
+    sleep(SETTLE).await;
+    changes.mark_unchanged();
+    Some(())
 }

@@ -39,6 +39,7 @@ use crate::store::view::{BatchName, IncidentFilter};
 use crate::store::writer::Writer;
 
 mod agents;
+mod api;
 mod asked;
 mod exceptions;
 mod scope;
@@ -565,7 +566,7 @@ async fn programs_read_and_acknowledge() {
 
     let path = format!("/api/v1/incidents/{incident}/acknowledge");
     let body = format!("{{\"version\": {}}}", one["version"]);
-    assert_eq!(send(Request::post(&path), "{}").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(send(Request::post(&path), "{}").await.status, StatusCode::PRECONDITION_REQUIRED);
     assert_eq!(send(Request::post(&path), &body).await.json()["state"], "received");
     assert_eq!(send(Request::post(&path), &body).await.status, StatusCode::CONFLICT);
     // With a cookie, a change must carry the session's token.
@@ -582,6 +583,7 @@ async fn programs_read_and_acknowledge() {
 async fn streams_are_bounded() {
     let bench = Bench::new().await;
     let console = super::Console {
+        listeners: crate::api::Listeners::default(),
         trust: None,
         store: bench.store.clone(),
         rules: Arc::default(),

@@ -4,6 +4,12 @@
 //! a wide-area incident only their own part, without the names and numbers of the others; no figure that counts
 //! everybody's.
 
+mod feed;
+mod pages;
+
+pub use self::feed::{Heard, Place};
+pub use self::pages::FindingPlace;
+
 use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
 use serde_json::{Map, Value};

@@ -56,6 +56,13 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/exceptions", Gives::Own),
     ("GET", "/api/v1/policies", Gives::Own),
     ("GET", "/api/v1/health", Gives::Neutral),
+    ("GET", "/api/v1/openapi.json", Gives::Neutral),
+    ("GET", "/api/v1/events", Gives::Stream),
+    ("GET", "/api/v1/incidents/{id}/findings", Gives::NotFound),
+    ("GET", "/api/v1/incidents/{id}/history", Gives::NotFound),
+    ("GET", "/api/v1/incidents/{id}/tasks", Gives::NotFound),
+    ("GET", "/api/v1/agents/{id}", Gives::NotFound),
+    ("GET", "/api/v1/me", Gives::Own),
 ];
 
 const A: &str = "422011";
@@ -164,7 +171,7 @@ fn nothing_of(foreign: &[String], text: &str, place: &str) {
 }
 
 /// The routes as the sources have them.
-fn routes_of_sources() -> Vec<(String, String)> {
+pub(super) fn routes_of_sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (source, prefix) in
         [(include_str!("../../console.rs"), ""), (include_str!("../../api.rs"), "/api/v1")]
@@ -367,6 +374,45 @@ async fn changes_of_others_are_not_even_events() {
     three.bench.deliver(vec![Record::Finding(Box::new(again))]).await;
     let rest = tokio::time::timeout(Duration::from_secs(5), all.frame()).await.unwrap();
     assert!(rest.is_none(), "{rest:?}");
+}
+
+#[tokio::test]
+async fn programs_of_a_body_hear_and_count_their_own_changes_only() {
+    let mut three = Three::new().await;
+    let foreign = three.foreign();
+    let (cookie, _) = three.bench.session("officer-a").await;
+    let listen = async |bench: &Bench, last: &str| {
+        let request = Request::get("/api/v1/events").header("cookie", &cookie).header("last-event-id", last);
+        bench.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().into_body()
+    };
+    let next = async |body: &mut Body| {
+        let frame = tokio::time::timeout(Duration::from_secs(2), body.frame()).await.ok()?;
+        Some(String::from_utf8(frame.unwrap().unwrap().into_data().unwrap().to_vec()).unwrap())
+    };
+    let reset = next(&mut listen(&three.bench, "from nowhere").await).await.unwrap();
+    assert!(reset.contains("event: reset"), "{reset}");
+    let id = reset.split("id: ").nth(1).unwrap().lines().next().unwrap();
+    let (whose, count) = id.split_once('-').unwrap();
+    let (count, all): (i64, i64) = (count.parse().unwrap(), *three.bench.store.subscribe().borrow());
+    assert!(0 < count && count < all, "{count} of {all}");
+
+    // From the beginning: all of their own, in order, and nothing else.
+    let mut stream = listen(&three.bench, &format!("{whose}-0")).await;
+    assert!(next(&mut stream).await.unwrap().contains("event: ready"));
+    for number in 1..=count {
+        let event = next(&mut stream).await.unwrap();
+        assert!(event.contains(&format!("id: {whose}-{number}\n")) && event.contains(A), "{event}");
+        nothing_of(&foreign, &event, "an event");
+    }
+    let other = Finding { originator: "10.3.3.9".parse().ok(), ..finding(9) };
+    three.bench.deliver(vec![Record::Finding(Box::new(other))]).await;
+    assert_eq!(next(&mut stream).await, None, "what happens at C is not for them");
+    // The numbers of those who see everything are others, and theirs are nobody else's.
+    let (soc, _) = three.bench.session("soc").await;
+    let request = Request::get("/api/v1/events").header("cookie", &soc).header("last-event-id", id);
+    let request = request.body(Body::empty()).unwrap();
+    let mut body = three.bench.router.clone().oneshot(request).await.unwrap().into_body();
+    assert!(next(&mut body).await.unwrap().contains("event: reset"));
 }
 
 #[tokio::test]
