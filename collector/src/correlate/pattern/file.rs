@@ -149,6 +149,10 @@ fn rule(written: Written) -> Result<Rule, String> {
             (Kind::Some { categories, at_least }, window_minutes)
         }
         WrittenKind::Absence { after, missing: Missing::Contained, within_minutes } => {
+            // It is looked at again and again: it may say up to where, and not how much further.
+            if raise > 0 || join || link {
+                return Err("what is missing can only ask for a `severity`".to_owned());
+            }
             (Kind::Absence(which(&after)?), within_minutes)
         }
     };
