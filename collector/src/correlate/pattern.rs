@@ -12,6 +12,7 @@ use sekimori_wire::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::rule::IndicatorKind;
 use crate::incident::{IncidentCategory, IncidentState};
 
 mod file;
@@ -114,6 +115,66 @@ enum Kind {
     Some { categories: BTreeSet<IncidentCategory>, at_least: usize },
     /// One, and then not contained.
     Absence(Which),
+    /// The same indicator in one body.
+    Same(IndicatorKind),
+    /// So many incidents of one kind in one body.
+    Storm { incidents: usize },
+}
+
+/// A rule about many hosts: what would open one more incident joins one that is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Gathering<'a> {
+    rule: &'a Rule,
+}
+
+/// What a gathering looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Many {
+    /// An open incident with the same indicator of this kind.
+    Same(IndicatorKind),
+    /// At least so many incidents of the same kind at once.
+    Incidents(usize),
+}
+
+impl Gathering<'_> {
+    /// Its identifier.
+    pub fn id(&self) -> &str {
+        &self.rule.id
+    }
+
+    /// What it looks for.
+    pub fn many(&self) -> Option<Many> {
+        match &self.rule.kind {
+            Kind::Same(kind) => Some(Many::Same(*kind)),
+            Kind::Storm { incidents } => Some(Many::Incidents(*incidents)),
+            Kind::Together(..)
+            | Kind::Chain { .. }
+            | Kind::Ordered(_)
+            | Kind::Some { .. }
+            | Kind::Absence(_) => None,
+        }
+    }
+
+    /// How far apart in event time.
+    pub fn window(&self) -> Duration {
+        self.rule.window
+    }
+
+    /// Why, in Japanese and English.
+    pub fn why(&self) -> (String, String) {
+        let count = match &self.rule.kind {
+            Kind::Storm { incidents } => incidents.to_string(),
+            Kind::Same(_)
+            | Kind::Together(..)
+            | Kind::Chain { .. }
+            | Kind::Ordered(_)
+            | Kind::Some { .. }
+            | Kind::Absence(_) => String::new(),
+        };
+        let minutes = (self.rule.window.as_secs() / 60).to_string();
+        let fill = |text: &str| text.replace("{minutes}", &minutes).replace("{count}", &count);
+        (fill(&self.rule.texts.0), fill(&self.rule.texts.1))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,9 +220,15 @@ impl Rules {
         self.rules.iter().flat_map(|rule| rule.judge(history, new)).collect()
     }
 
-    /// How long ago anything can matter.
+    /// Rules about many hosts, in the order of the file.
+    pub fn gatherings(&self) -> impl Iterator<Item = Gathering<'_>> {
+        self.rules.iter().map(|rule| Gathering { rule }).filter(|one| one.many().is_some())
+    }
+
+    /// How long ago anything can matter of one host.
     pub fn reach(&self) -> Duration {
-        self.rules.iter().map(|rule| rule.window).max().unwrap_or_default()
+        let one_host = |rule: &&Rule| Gathering { rule }.many().is_none();
+        self.rules.iter().filter(one_host).map(|rule| rule.window).max().unwrap_or_default()
     }
 
     /// The level up to which rules of absence raise: what is that bad already needs no look.
@@ -180,7 +247,12 @@ impl Rules {
     pub fn overdue(&self, history: &[Seen], now: Timestamp) -> Vec<(Seen, Verdict)> {
         let rules = self.rules.iter().filter_map(|rule| match &rule.kind {
             Kind::Absence(which) => Some((rule, which)),
-            Kind::Together(..) | Kind::Chain { .. } | Kind::Ordered(_) | Kind::Some { .. } => None,
+            Kind::Together(..)
+            | Kind::Chain { .. }
+            | Kind::Ordered(_)
+            | Kind::Some { .. }
+            | Kind::Same(_)
+            | Kind::Storm { .. } => None,
         });
         rules
             .flat_map(|(rule, which)| {
@@ -259,7 +331,7 @@ impl Rule {
                     parts.iter().map(|seen| seen.category).chain([last.category]).collect();
                 (wanted(last) && kinds.len() >= *at_least).then_some(parts)
             }
-            Kind::Together(..) | Kind::Absence(_) => None,
+            Kind::Together(..) | Kind::Absence(_) | Kind::Same(_) | Kind::Storm { .. } => None,
         }
     }
 

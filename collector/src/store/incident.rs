@@ -17,6 +17,7 @@ use crate::incident::{IncidentCategory, IncidentState, name_prefix};
 use crate::ingest::registry::Registered;
 
 mod ending;
+mod gather;
 pub mod hosts;
 mod level;
 mod precursor;
@@ -72,10 +73,10 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
     let open = candidates(tx, ledger, body, link.claim).await?;
     let gap = ledger.correlation.gap;
     let verdicts = hosts::judge(tx, link, None).await?;
-    let by_rule = verdicts.iter().find_map(|verdict| Some((verdict.join.clone()?, verdict.rule.as_str())));
+    let by_rule = verdicts.iter().find_map(|verdict| Some((verdict.join.clone()?, verdict.rule.clone())));
     let own = verdicts.iter().filter(|verdict| verdict.pivot.is_none());
     let worst = own.map(|verdict| verdict.severity).max().unwrap_or_default();
-    let near = window::choose(&open, link.claim, gap).map(|incident| (incident.id.clone(), WINDOW_RULE));
+    let near = window::choose(&open, link.claim, gap).map(|incident| (incident.id.clone(), WINDOW_RULE.to_owned()));
     let (incident, how, rule) = match near.or(by_rule) {
         Some((incident, rule)) => (incident, "joined", rule),
         None => {
@@ -84,20 +85,13 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
                 None if worst >= OPENS_FROM => reason_of(link.finding),
                 None => return hosts::note(tx, link, None).await,
             };
-            let opening = Opening {
-                body: Some(body),
-                category: link.claim.category,
-                subject: &link.claim.subject,
-                severity: link.claim.severity.max(OPENS_FROM),
-                first: link.claim.time,
-                last: link.claim.end,
-                mode: link.origin.mode,
-                title: title(link.claim.category, &link.claim.subject),
-                reason: &reason,
+            let gathered = gather::find(tx, ledger, link).await?;
+            let (incident, how, rule) = match gathered {
+                Some((incident, rule)) => (incident, "joined", rule),
+                None => (open_for(tx, ledger, link, &reason).await?, "opened", WINDOW_RULE.to_owned()),
             };
-            let incident = open_incident(tx, ledger, &opening).await?;
             precursor::join(tx, link, &incident).await?;
-            (incident, "opened", WINDOW_RULE)
+            (incident, how, rule)
         }
     };
     let why = json!({
@@ -123,6 +117,27 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
     apply(tx, ledger, link, &incident, 1).await?;
     hosts::apply(tx, ledger, (&incident, true), &verdicts).await?;
     hosts::note(tx, link, Some(&incident)).await
+}
+
+/// Opens an incident for a finding that belongs to none.
+async fn open_for(
+    tx: &mut Conn,
+    ledger: &mut Ledger,
+    link: &Link<'_>,
+    reason: &Value,
+) -> Result<String, StoreError> {
+    let opening = Opening {
+        body: Some(&link.origin.body),
+        category: link.claim.category,
+        subject: &link.claim.subject,
+        severity: link.claim.severity.max(OPENS_FROM),
+        first: link.claim.time,
+        last: link.claim.end,
+        mode: link.origin.mode,
+        title: title(link.claim.category, &link.claim.subject),
+        reason,
+    };
+    open_incident(tx, ledger, &opening).await
 }
 
 /// A later revision of a finding that is linked already.
@@ -545,13 +560,4 @@ async fn change(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_statements_name_the_states_that_are_not_open() {
-        let closed: Vec<_> =
-            IncidentState::ALL.iter().filter(|state| !state.is_open()).map(|state| state.as_str()).collect();
-        assert_eq!(closed, ["closed", "false_positive", "merged"]);
-    }
-}
+mod tests;

@@ -44,6 +44,12 @@ impl IndicatorKind {
         }
     }
 
+    /// From the stable identifier.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Address, Self::Domain, Self::Ja4, Self::Certificate, Self::File];
+        all.into_iter().find(|one| one.as_str() == name)
+    }
+
     /// In Japanese and English.
     pub const fn words(self) -> (&'static str, &'static str) {
         match self {

@@ -236,4 +236,4 @@ pub async fn overdue(tx: &mut Conn, ledger: &mut Ledger) -> Result<(), StoreErro
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;

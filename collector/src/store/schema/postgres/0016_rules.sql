@@ -3,6 +3,8 @@
 -- The worst that evidence and rules asked for, whatever people made of the level since.
 ALTER TABLE incidents ADD COLUMN claimed BIGINT NOT NULL DEFAULT 0;
 UPDATE incidents SET claimed = severity;
+-- It gathers what belongs to a storm of its kind.
+ALTER TABLE incidents ADD COLUMN gathers BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX incidents_by_kind ON incidents (body, category, first_evidence);
 
 -- It was one of many of a kind within minutes: it is in the console, and was not told by itself.
