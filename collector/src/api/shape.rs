@@ -14,7 +14,9 @@ use crate::incident::similar::Similar;
 use crate::incident::taxonomy::elsewhere;
 use crate::incident::transition::Offer;
 use crate::store::exception::{ExceptionView, UnknownView};
-use crate::store::view::{AgentView, BatchView, ChangeView, FindingView, IncidentView, LinkView, RejectionView};
+use crate::store::view::{
+    AgentView, BatchView, ChangeView, FindingView, IncidentView, LinkView, RejectionView,
+};
 use crate::store::work::{NoteView, WorkView};
 
 /// An incident, as in lists.

@@ -318,8 +318,7 @@ impl Rule {
 
     /// What takes part if the rule holds with `last` as the last of it in event time.
     fn parts<'a>(&self, others: impl Iterator<Item = &'a Seen>, last: &Seen) -> Option<Vec<&'a Seen>> {
-        let before =
-            |seen: &&Seen| seen.time <= last.time && distance(seen.time, last.time) <= self.window;
+        let before = |seen: &&Seen| seen.time <= last.time && distance(seen.time, last.time) <= self.window;
         let near: Vec<&Seen> = others.filter(before).collect();
         match &self.kind {
             Kind::Chain { stages, stages_min } => chain(stages, *stages_min, near, last),
@@ -430,7 +429,11 @@ fn chain<'a>(
 }
 
 /// What takes part if `last` is the last step, each step before it having come before the next.
-fn ordered<'a>(steps: &[BTreeSet<IncidentCategory>], near: &[&'a Seen], last: &Seen) -> Option<Vec<&'a Seen>> {
+fn ordered<'a>(
+    steps: &[BTreeSet<IncidentCategory>],
+    near: &[&'a Seen],
+    last: &Seen,
+) -> Option<Vec<&'a Seen>> {
     let (end, before) = steps.split_last()?;
     if !end.contains(&last.category) {
         return None;

@@ -76,7 +76,8 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
     let by_rule = verdicts.iter().find_map(|verdict| Some((verdict.join.clone()?, verdict.rule.clone())));
     let own = verdicts.iter().filter(|verdict| verdict.pivot.is_none());
     let worst = own.map(|verdict| verdict.severity).max().unwrap_or_default();
-    let near = window::choose(&open, link.claim, gap).map(|incident| (incident.id.clone(), WINDOW_RULE.to_owned()));
+    let near =
+        window::choose(&open, link.claim, gap).map(|incident| (incident.id.clone(), WINDOW_RULE.to_owned()));
     let (incident, how, rule) = match near.or(by_rule) {
         Some((incident, rule)) => (incident, "joined", rule),
         None => {

@@ -13,6 +13,8 @@ pub struct Storm {
     pub growth: u64,
     /// Incidents of one kind that begin within this time share the notices.
     pub together: Duration,
+    /// From so many findings on the history says that they are counted in silence.
+    pub many: u64,
 }
 
 /// What was told last.
@@ -82,7 +84,7 @@ impl Told {
 mod tests {
     use super::*;
 
-    const STORM: Storm = Storm { notices_max: 3, growth: 10, together: Duration::from_secs(600) };
+    const STORM: Storm = Storm { notices_max: 3, growth: 10, together: Duration::from_secs(600), many: 100 };
 
     fn run(levels: impl Iterator<Item = u8>) -> Vec<(u64, Why)> {
         let (mut told, mut out) = (Told::default(), Vec::new());

@@ -133,7 +133,8 @@ struct File {
 struct StormFile {
     notices_max: u32,
     growth: u64,
-    together_minutes: u64,
+    minutes_together: u64,
+    many: u64,
     #[serde(rename = "source")]
     _source: String,
     #[serde(rename = "verified")]
@@ -236,12 +237,13 @@ impl Table {
     pub fn parse(text: &Text) -> Result<Self, DataError> {
         let file: File = text.toml()?;
         let storm = file.storm.get_ref();
-        let minutes_good = (1..=1440).contains(&storm.together_minutes);
-        if !(1..=10).contains(&storm.notices_max) || storm.growth < 2 || !minutes_good {
-            let rule = "has notices_max of 1 to 10, growth of 2 or more and together_minutes of 1 to 1440";
+        let minutes_good = (1..=1440).contains(&storm.minutes_together);
+        if !(1..=10).contains(&storm.notices_max) || storm.growth < 2 || storm.many < 2 || !minutes_good {
+            let rule =
+                "has notices_max of 1 to 10, growth and many of 2 or more, and minutes_together of 1 to 1440";
             return Err(text.broken(&file.storm, "storm", rule));
         }
-        let together = Duration::from_secs(storm.together_minutes * 60);
+        let together = Duration::from_secs(storm.minutes_together * 60);
         let minutes = file.unread.get_ref().minutes;
         if !(1..=1440).contains(&minutes) {
             return Err(text.broken(&file.unread, "unread.minutes", "is 1 to 1440"));
@@ -264,7 +266,7 @@ impl Table {
             bodies: bodies(text, &file.body)?,
             ladders,
             reminders: reminders(text, &file.obligation)?,
-            storm: Storm { notices_max: storm.notices_max, growth: storm.growth, together },
+            storm: Storm { notices_max: storm.notices_max, growth: storm.growth, together, many: storm.many },
             unread: Duration::from_secs(minutes * 60),
             opened: opened(text, &file.opened)?,
             digest: digest(text, &file.digest)?,
@@ -445,7 +447,7 @@ mod tests {
         let good = super::super::TIMERS;
         for (from, to, expected) in [
             ("notices_max = 3", "notices_max = 0", "storm has notices_max of 1 to 10"),
-            ("together_minutes = 10", "together_minutes = 0", "together_minutes of 1 to 1440"),
+            ("minutes_together = 10", "minutes_together = 0", "minutes_together of 1 to 1440"),
             ("at = \"08:30\"", "at = \"25:00\"", "digest.at is like \"08:30\""),
             ("body_to = [\"body_officer\"]", "body_to = []", "digest.body_to names somebody"),
             ("level = 2", "level = 5", "opened.level is 0 to 4"),

@@ -107,12 +107,32 @@ fn what_is_the_attackers_is_an_indicator() {
         ("endpoint.alert 10.0.0.9 - - -", malware, &[("file_sha256", "hash")], "file=hash"),
         ("endpoint.alert 10.0.0.9 - - -", malware, &[("file_sha256", "empty")], none),
         // What a feed lists.
-        ("intel.match 10.0.0.9 - - -", None, &[("type", "ip"), ("indicator", "203.0.113.9")], "address=203.0.113.9"),
+        (
+            "intel.match 10.0.0.9 - - -",
+            None,
+            &[("type", "ip"), ("indicator", "203.0.113.9")],
+            "address=203.0.113.9",
+        ),
         ("intel.match 10.0.0.9 - - -", None, &[("type", "ip"), ("indicator", "203.0.113.0/24")], none),
-        ("intel.match 10.0.0.9 - - -", None, &[("type", "domain"), ("indicator", "Evil.Example.")], "domain=evil.example"),
-        ("intel.match 10.0.0.9 - - -", None, &[("type", "sni"), ("indicator", "evil.example")], "domain=evil.example"),
+        (
+            "intel.match 10.0.0.9 - - -",
+            None,
+            &[("type", "domain"), ("indicator", "Evil.Example.")],
+            "domain=evil.example",
+        ),
+        (
+            "intel.match 10.0.0.9 - - -",
+            None,
+            &[("type", "sni"), ("indicator", "evil.example")],
+            "domain=evil.example",
+        ),
         ("intel.match 10.0.0.9 - - -", None, &[("type", "ja4"), ("indicator", "t13")], "ja4=t13"),
-        ("intel.match 10.0.0.9 - - -", None, &[("type", "cert_sha256"), ("indicator", "hash")], "certificate=hash"),
+        (
+            "intel.match 10.0.0.9 - - -",
+            None,
+            &[("type", "cert_sha256"), ("indicator", "hash")],
+            "certificate=hash",
+        ),
         ("intel.match 10.0.0.9 - - -", None, &[("type", "url_path"), ("indicator", "/x")], none),
         ("scan.port 10.0.0.9 - - -", None, &[("type", "ja4"), ("indicator", "t13")], none),
     ];

@@ -27,9 +27,8 @@ async fn thousand(record: impl Fn(usize) -> Record) -> Told {
         assert_eq!(agent.send(&[envelope]).await.unwrap().through, seq);
     }
     let store = collector.store().await;
-    let number = async |sql: &'static str| -> i64 {
-        db::query_scalar(sql).fetch_one(store.reader()).await.unwrap()
-    };
+    let number =
+        async |sql: &'static str| -> i64 { db::query_scalar(sql).fetch_one(store.reader()).await.unwrap() };
     let behind = "SELECT (SELECT coalesce(max(seq), 0) FROM incident_changes)
         - (SELECT seq FROM followers WHERE name = 'clocks')";
     for _try in 0..600 {

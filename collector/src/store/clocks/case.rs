@@ -31,7 +31,7 @@ pub(super) struct Case {
     pub(super) segments: Vec<String>,
     pub(super) watch: Watch,
     pub(super) told: Told,
-    /// It goes untold already, as one of many.
+    /// Its history says already that a storm is counted in silence.
     pub(super) hushed: bool,
     /// What may have leaked; `None`: nobody triaged it, so nothing is assessed.
     pub(super) leak: Option<Leak>,

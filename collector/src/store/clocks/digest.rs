@@ -53,7 +53,8 @@ impl Clocks {
             .map_err(query("read bodies"))?;
         let mut written = 0;
         let done: BTreeSet<String> = done.into_iter().collect();
-        let open = |body: &String| self.timing.calendars.of(body.parse().ok().as_ref()).is_business_day(today);
+        let open =
+            |body: &String| self.timing.calendars.of(body.parse().ok().as_ref()).is_business_day(today);
         let all = [String::new()].into_iter().chain(bodies);
         for body in all.filter(|body| !done.contains(body)).filter(open).take(DIGESTS_MAX) {
             let code: Option<BodyCode> = body.parse().ok();
@@ -131,10 +132,10 @@ impl Clocks {
 
     fn digest_values(&self, (body, today): (Option<&BodyCode>, Date), found: &Found, lang: Lang) -> Values {
         let whose = body.map_or_else(|| lang.pick("全団体", "all bodies").to_owned(), ToString::to_string);
-        let category = |name: &str| {
-            IncidentCategory::from_name(name).map_or("-", |one| lang.pick(one.ja(), one.en()))
-        };
-        let state = |name: &str| IncidentState::from_name(name).map_or("-", |one| lang.pick(one.ja(), one.en()));
+        let category =
+            |name: &str| IncidentCategory::from_name(name).map_or("-", |one| lang.pick(one.ja(), one.en()));
+        let state =
+            |name: &str| IncidentState::from_name(name).map_or("-", |one| lang.pick(one.ja(), one.en()));
         let line = |(id, kind, subject, at_state, at): &(String, String, String, String, i64)| {
             let at = local(from_stored(*at)).strftime("%m-%d %H:%M");
             format!("{at} {id} {} {subject} ({})", category(kind), state(at_state))
@@ -165,9 +166,8 @@ async fn find(tx: &mut Conn, body: &str, now: Timestamp) -> Result<Found, StoreE
         .map_err(query(failed))?;
     let yesterday = local(now).date().yesterday().unwrap_or_default();
     let since = last.map_or_else(|| instant(yesterday.to_datetime(local(now).time())), from_stored);
-    let number = |sql: &'static str| {
-        db::query_scalar::<i64>(sql).bind(body).bind(stored(since)).bind(stored(now))
-    };
+    let number =
+        |sql: &'static str| db::query_scalar::<i64>(sql).bind(body).bind(stored(since)).bind(stored(now));
     let level1 = number(
         "SELECT count(*) FROM incidents WHERE ($1 = '' OR body = $1) AND opened_at >= $2 AND opened_at < $3
             AND severity = 1 AND drill = 0 AND mode = 'live'",

@@ -118,17 +118,18 @@ impl Clocks {
         }
         // An incident that a person opened has no finding, and is told like one.
         let findings = case.findings.max(1);
-        let Some(why) = storm.tells(&case.told, findings, level) else { return Ok(()) };
-        if why == Why::Opened && self.hush(tx, case, now).await? {
-            return Ok(());
-        }
-        if why == Why::Grown {
-            let inputs = json!({ "findings": findings, "notices": case.told.notices + 1 });
+        let why = storm.tells(&case.told, findings, level);
+        if !case.hushed && (findings >= storm.many || why == Some(Why::Grown)) {
+            let inputs = json!({ "findings": findings, "notices": case.told.notices });
             let words = (
-                "検知多数: 以後の増加は通知せず、件数だけを示す",
-                "many findings: from here on they are counted and told no more",
+                "検知多数: 増加は一度だけ通知し、以後は件数だけを示す",
+                "many findings: that they grow is told once, and from then on they are counted in silence",
             );
             self.storm_line(tx, case, words, &inputs, now).await?;
+        }
+        let Some(why) = why else { return Ok(()) };
+        if why == Why::Opened && self.hush(tx, case, now).await? {
+            return Ok(());
         }
         let kind = match why {
             Why::Opened => NoticeKind::Opened,
@@ -179,12 +180,6 @@ impl Clocks {
             return Ok(false);
         }
         if !case.hushed {
-            db::query("UPDATE clocks SET hushed_at = $2 WHERE incident = $1")
-                .bind(&case.id)
-                .bind(stored(now))
-                .execute(&mut *tx)
-                .await
-                .map_err(query("remember what was not told"))?;
             let others: Vec<&String> = told.iter().map(|(id, ..)| id).collect();
             let inputs = json!({ "notices": notices, "incidents": others });
             let words = (
@@ -196,7 +191,7 @@ impl Clocks {
         Ok(true)
     }
 
-    /// Writes into the history what a storm is told no more.
+    /// Writes into the history, once, what a storm is told no more.
     async fn storm_line(
         &self,
         tx: &mut Conn,
@@ -214,8 +209,15 @@ impl Clocks {
                 "notices": storm.notices_max,
                 "growth": storm.growth,
                 "together_seconds": storm.together.as_secs(),
+                "many": storm.many,
             },
         });
+        db::query("UPDATE clocks SET hushed_at = $2 WHERE incident = $1")
+            .bind(&case.id)
+            .bind(stored(now))
+            .execute(&mut *tx)
+            .await
+            .map_err(query("remember what was not told"))?;
         db::query("INSERT INTO incident_changes (at, incident, kind, json) VALUES ($1, $2, 'storm', $3)")
             .bind(stored(now))
             .bind(&case.id)

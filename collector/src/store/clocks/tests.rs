@@ -9,6 +9,7 @@ use tokio::net::UdpSocket;
 
 use super::*;
 use crate::auth::role::Role;
+use crate::incident::IncidentCategory;
 use crate::incident::obligation::{ObligationKind, ObligationState};
 use crate::notify::template::NOTICES;
 use crate::timing::Sources;
@@ -391,7 +392,15 @@ async fn one_address_gets_so_many_a_minute() {
     let path = bench.dir.path().join("t.db");
     let clocks = replica(&path, &bench.sink, "[limits]\nper_minute = 2\n").await;
     for n in 0..5 {
-        open(&clocks.store, &format!("INC-422011-20261125-{n}"), 2, "live").await;
+        let id = format!("INC-422011-20261125-{n}");
+        open(&clocks.store, &id, 2, "live").await;
+        // Of one kind they would share their notices.
+        db::query("UPDATE incidents SET category = $2 WHERE id = $1")
+            .bind(&id)
+            .bind(IncidentCategory::ALL[n].as_str())
+            .execute(clocks.store.writer())
+            .await
+            .unwrap();
     }
     clocks.look(opened()).await.unwrap();
     let first = clocks.deliver(opened()).await.unwrap();
@@ -571,7 +580,10 @@ async fn level_one_is_told_once_a_day() {
     let own = "[[contact]]\nname = \"officer\"\nroles = [\"body_officer\"]\nsyslog = \"monitor2\"\nbodies = [\"422011\"]\n";
     let clocks = replica(&dir.path().join("s.db"), &sink, own).await;
     let store = &clocks.store;
-    db::query("INSERT INTO bodies (code, name) VALUES ('422011', '長崎市')").execute(store.writer()).await.unwrap();
+    db::query("INSERT INTO bodies (code, name) VALUES ('422011', '長崎市')")
+        .execute(store.writer())
+        .await
+        .unwrap();
     open(store, ID, 1, "live").await;
     open(store, "INC-422011-20261125-2", 2, "live").await;
     open(store, "INC-422011-20261125-3", 1, "replay").await;
@@ -603,8 +615,10 @@ async fn level_one_is_told_once_a_day() {
     clocks.look(at("11-27T09:00:00")).await.unwrap();
     clocks.look(at("11-28T09:00:00")).await.unwrap();
     assert_eq!(digests().await.len(), 2);
-    let days: Vec<String> =
-        db::query_scalar("SELECT day FROM digests WHERE body = '' ORDER BY day").fetch_all(store.reader()).await.unwrap();
+    let days: Vec<String> = db::query_scalar("SELECT day FROM digests WHERE body = '' ORDER BY day")
+        .fetch_all(store.reader())
+        .await
+        .unwrap();
     assert_eq!(days, ["2026-11-25", "2026-11-26", "2026-11-27"]);
 }
 
@@ -618,18 +632,22 @@ async fn what_was_observed_for_a_week_closes_by_itself_below_level_two() {
         work(&clocks.store, id, "observing", json!({ "observing_since": opened() }), opened()).await;
     }
     let states = async || -> Vec<String> {
-        db::query_scalar("SELECT state FROM incidents ORDER BY id").fetch_all(clocks.store.reader()).await.unwrap()
+        db::query_scalar("SELECT state FROM incidents ORDER BY id")
+            .fetch_all(clocks.store.reader())
+            .await
+            .unwrap()
     };
     const WEEK: u64 = 7 * 86_400;
     clocks.look(after(WEEK - 1)).await.unwrap();
     assert_eq!(states().await, ["observing", "observing"]);
     clocks.look(after(WEEK)).await.unwrap();
     assert_eq!(states().await, ["closed", "observing"]);
-    let lines: Vec<String> =
-        db::query_scalar("SELECT json FROM incident_changes WHERE kind = 'moved' AND incident = $1 ORDER BY seq DESC")
-            .bind(ids[0])
-            .fetch_all(clocks.store.reader())
-            .await
-            .unwrap();
+    let lines: Vec<String> = db::query_scalar(
+        "SELECT json FROM incident_changes WHERE kind = 'moved' AND incident = $1 ORDER BY seq DESC",
+    )
+    .bind(ids[0])
+    .fetch_all(clocks.store.reader())
+    .await
+    .unwrap();
     assert!(lines[0].contains("\"system\"") && lines[0].contains("7 days of observation"), "{lines:?}");
 }

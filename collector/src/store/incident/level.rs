@@ -36,12 +36,11 @@ pub(super) async fn raise(
 ) -> Result<bool, StoreError> {
     let failed = "raise an incident";
     let to = i64::from(level.to.level());
-    let (before, claimed): (i64, i64) =
-        db::query_as("SELECT severity, claimed FROM incidents WHERE id = $1")
-            .bind(incident)
-            .fetch_one(&mut *tx)
-            .await
-            .map_err(query("read an incident"))?;
+    let (before, claimed): (i64, i64) = db::query_as("SELECT severity, claimed FROM incidents WHERE id = $1")
+        .bind(incident)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(query("read an incident"))?;
     let raises = before < to && (level.fresh || claimed < to);
     if !raises && claimed >= to {
         return Ok(false);

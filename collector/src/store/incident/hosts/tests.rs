@@ -70,7 +70,12 @@ impl Bench {
         self.take_for("422011", finding, class).await;
     }
 
-    pub(in crate::store) async fn take_for(&mut self, body: &str, finding: Finding, class: Option<AlertClass>) {
+    pub(in crate::store) async fn take_for(
+        &mut self,
+        body: &str,
+        finding: Finding,
+        class: Option<AlertClass>,
+    ) {
         let body = body.parse().unwrap();
         let origin = Origin { agent: "a".into(), body, lane: Lane::Urgent, epoch: 1, seq: 1, mode: "live" };
         let mut tx = self.store.begin_changing().await.unwrap();

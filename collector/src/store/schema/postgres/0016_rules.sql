@@ -7,7 +7,7 @@ UPDATE incidents SET claimed = severity;
 ALTER TABLE incidents ADD COLUMN gathers BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX incidents_by_kind ON incidents (body, category, first_evidence);
 
--- It was one of many of a kind within minutes: it is in the console, and was not told by itself.
+-- When its history said that a storm is counted and not told.
 ALTER TABLE clocks ADD COLUMN hushed_at BIGINT;
 
 -- The daily digest of a body, or of all ('').
