@@ -246,3 +246,83 @@ impl World {
         BTreeSet::from([into])
     }
 }
+
+/// Time, category, level, acting host, other end, target.
+const BENIGN_DAY: &str = include_str!("benign_day.txt");
+
+#[tokio::test]
+async fn a_benign_day_promotes_nothing_and_no_rule_makes_anything_worse() {
+    let mut bench = Bench::new().await;
+    // Three mornings of the same within a day, which is more of it than a town hall has.
+    for again in 0..3_u32 {
+        for line in BENIGN_DAY.lines().filter(|line| !line.starts_with('#')) {
+            let parts: Vec<&str> = line.split(' ').collect();
+            let category: Category = parts[1].parse().unwrap();
+            let level = Severity::new(parts[2].parse().unwrap()).unwrap();
+            let mut finding = made(category, level, 0, parts[3]);
+            let time: Timestamp = parts[0].parse().unwrap();
+            finding.time = time.plus(std::time::Duration::from_secs(u64::from(again) * 6 * 3600));
+            (finding.end, finding.detected_at) = (finding.time, finding.time);
+            finding.responder = parts[4].parse().ok();
+            finding.targets = [parts[5]].into_iter().filter(|one| *one != "-").map(Into::into).collect();
+            finding.id = sekimori_wire::id::FindingId::of(&[line.as_bytes(), &again.to_be_bytes()]);
+            bench.take(finding, None).await;
+        }
+    }
+    let worse: Vec<_> = bench.incidents().await.into_iter().filter(|one| one.1 > 1).collect();
+    assert_eq!(worse, []);
+    assert_eq!(bench.changes("raised").await, Vec::<Value>::new());
+    let promoted: i64 = db::query_scalar("SELECT count(*) FROM precursors WHERE incident IS NOT NULL")
+        .fetch_one(bench.store.reader())
+        .await
+        .unwrap();
+    let kept: i64 =
+        db::query_scalar("SELECT count(*) FROM precursors").fetch_one(bench.store.reader()).await.unwrap();
+    assert_eq!((promoted, kept), (0, 6), "what is level 0 is counted");
+}
+
+#[tokio::test]
+async fn a_sensors_own_health_holds_its_recovery_back() {
+    use crate::incident::facts::Probes;
+    let mut bench = Bench::new().await;
+    let whose = sensor::Whose { agent: "a", name: "gw", body: "422011" };
+    let told = sensor::Told {
+        condition: "silent",
+        ja: "",
+        en: "",
+        severity: Severity::MEDIUM,
+        inputs: Value::Null,
+        threshold: Value::Null,
+        why: "",
+    };
+    db::query("INSERT INTO bodies (code, name) VALUES ('422011', 'x')")
+        .execute(bench.store.writer())
+        .await
+        .unwrap();
+    db::query(
+        "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
+         VALUES ('a', 'gw', '422011', $1, '1', 0, 0)",
+    )
+    .bind([0_u8; 32].as_slice())
+    .execute(bench.store.writer())
+    .await
+    .unwrap();
+    let mut tx = bench.store.begin_changing().await.unwrap();
+    let incident = sensor::tell(&mut tx, &mut bench.ledger, &whose, &told, at(0)).await.unwrap();
+    db::query("INSERT INTO sensor_watch (agent, condition, since, incident) VALUES ('a', 'silent', $1, $2)")
+        .bind(stored(at(0)))
+        .bind(&incident)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let probes =
+        async |store: &crate::store::Store| store.work_of(&incident).await.unwrap().unwrap().facts.probes;
+    assert_eq!(probes(&bench.store).await, Probes::Red);
+    bench.ledger.now = at(90);
+    let mut tx = bench.store.begin_changing().await.unwrap();
+    sensor::over(&mut tx, &bench.ledger, &incident, "silent", at(0), at(90)).await.unwrap();
+    db::query("DELETE FROM sensor_watch").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(probes(&bench.store).await, Probes::GreenSince(at(90)));
+}
