@@ -601,3 +601,8 @@ vendor-what = What for
 merge-into = Into which incident
 mentioned = Others speak of it already
 mentioned-where = Where
+
+change-storm = Storm: told and gathered
+grouped-by = Grouped by (body, category, subject) and rule
+linked-with = Linked with
+opened-by-rule = Opened by this rule

@@ -569,3 +569,8 @@ vendor-what = 支援の内容
 merge-into = 統合先の番号
 mentioned = 外部で既に言及あり
 mentioned-where = どこで
+
+change-storm = 多発
+grouped-by = まとめの鍵(団体・種別・対象)と規則
+linked-with = 関連する事案
+opened-by-rule = この規則で検知

@@ -180,9 +180,11 @@ async fn incident(
     let excepted = seen.excepted_beside(&view).await?;
     let children = seen.children_of(&id).await?;
     let changes = seen.changes_of(&view).await?;
+    let links = seen.links_of(&id).await?;
     let mut out = shape::incident(&view);
     if let Some(fields) = out.as_object_mut() {
         fields.insert("reason".to_owned(), view.reason);
+        fields.insert("links".to_owned(), links.iter().map(shape::link).collect());
         fields.insert("findings_detail".to_owned(), findings.iter().map(shape::finding).collect());
         fields.insert("excepted_beside".to_owned(), excepted.iter().map(shape::finding).collect());
         fields.insert("endpoint_alerts".to_owned(), seen.alerts_of(&id).await?.into());

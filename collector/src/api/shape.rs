@@ -14,7 +14,9 @@ use crate::incident::similar::Similar;
 use crate::incident::taxonomy::elsewhere;
 use crate::incident::transition::Offer;
 use crate::store::exception::{ExceptionView, UnknownView};
-use crate::store::view::{AgentView, BatchView, ChangeView, FindingView, IncidentView, RejectionView};
+use crate::store::view::{
+    AgentView, BatchView, ChangeView, FindingView, IncidentView, LinkView, RejectionView,
+};
 use crate::store::work::{NoteView, WorkView};
 
 /// An incident, as in lists.
@@ -28,6 +30,10 @@ pub(super) fn incident(view: &IncidentView) -> Value {
         "body_name": view.body_name,
         "subject": view.subject,
         "title": { "ja": view.title_ja, "en": view.title_en },
+        "grouping": {
+            "key": { "body": view.body, "category": view.category.as_str(), "subject": view.subject },
+            "rule": view.reason.get("rule"),
+        },
         "parent": view.parent,
         "children": view.children,
         "findings": view.findings,
@@ -72,6 +78,11 @@ pub(super) fn work(view: &WorkView, offers: &[Offer], similar: &[Similar<'_>]) -
         "similar": similar.iter().map(resembles).collect::<Vec<_>>(),
         "elsewhere": { "jpcert": others.jpcert, "rsit": others.rsit },
     })
+}
+
+/// An incident that a rule put beside another one.
+pub(super) fn link(view: &LinkView) -> Value {
+    json!({ "incident": view.incident, "rule": view.rule, "details": view.json })
 }
 
 /// A finding, with the batch that brought it.

@@ -27,7 +27,7 @@ use crate::incident::permission::{AtHand, Grant, Part, Permission, grant};
 use crate::incident::playbook::playbook;
 use crate::incident::transition::Asked;
 use crate::store::StoreError;
-use crate::store::view::{BatchName, BatchView, ChangeView, FindingView, FlowView};
+use crate::store::view::{BatchName, BatchView, ChangeView, FindingView, FlowView, LinkView};
 use crate::store::work::Acted;
 
 /// Community IDs that flows are looked up by.
@@ -56,9 +56,18 @@ pub(super) struct IncidentPage {
     alerts: Vec<Alert>,
     flows: Vec<Flow>,
     children: Vec<Row>,
+    links: Vec<Linked>,
     batches: Vec<BatchRow>,
     changes: Vec<Change>,
     playbook: Vec<(bool, &'static str)>,
+}
+
+/// An incident that a rule put beside this one.
+#[derive(Debug)]
+struct Linked {
+    id: String,
+    rule: String,
+    why: String,
 }
 
 /// One of the six steps.
@@ -237,6 +246,7 @@ pub(super) async fn read(
         excepted: excepted.iter().map(|finding| ExceptedRow::new(lang, finding)).collect(),
         alerts: store.alerts_of(id).await?.iter().map(Alert::new).collect(),
         flows: flows.iter().map(Flow::new).collect(),
+        links: store.links_of(id).await?.iter().map(|link| Linked::new(lang, link)).collect(),
         children: children.into_iter().map(|child| Row::new(&page, child)).collect(),
         batches: batches.into_iter().map(|batch| BatchRow::new(lang, batch, &checks)).collect(),
         changes: store.changes_of(&view).await?.iter().map(|change| Change::new(lang, change)).collect(),
@@ -298,6 +308,13 @@ fn steps(lang: Lang, state: IncidentState) -> [Step; 6] {
         place += 1;
         step
     })
+}
+
+impl Linked {
+    fn new(lang: Lang, link: &LinkView) -> Self {
+        let why = link.json.get("why").map(|both| text(both, lang.code())).unwrap_or_default();
+        Self { id: link.incident.clone(), rule: shown(&link.rule), why }
+    }
 }
 
 impl Claim {

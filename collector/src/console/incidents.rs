@@ -6,6 +6,7 @@ use axum::response::Response;
 use sekimori_wire::finding::Severity;
 use serde::Deserialize;
 
+use super::evidence::text;
 use super::page::{Level, Mark, Page, When, failed, number, query_value, render, shown};
 use super::{Console, Visitor};
 use crate::clock::now;
@@ -22,6 +23,8 @@ pub(super) struct Row {
     pub(super) level: Level,
     pub(super) category: &'static str,
     pub(super) subject: String,
+    /// By which rule it was opened.
+    pub(super) rule: String,
     pub(super) body: String,
     pub(super) code: String,
     pub(super) state: &'static str,
@@ -52,6 +55,7 @@ impl Row {
             body,
             level,
             subject: shown(&view.subject),
+            rule: text(&view.reason, "rule"),
             code: view.body.unwrap_or_default(),
             state: lang.state(view.state),
             waiting: view.state == IncidentState::Detected,

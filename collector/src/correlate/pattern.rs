@@ -12,6 +12,7 @@ use sekimori_wire::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::rule::IndicatorKind;
 use crate::incident::{IncidentCategory, IncidentState};
 
 mod file;
@@ -72,11 +73,14 @@ pub struct Seen {
 pub struct Verdict {
     /// Which rule.
     pub rule: String,
+    /// Whose incident gets worse: that of something that was seen before and happened after the new one; `None`: that of
+    /// the new finding.
+    pub pivot: Option<String>,
     /// The new finding belongs to this incident.
     pub join: Option<String>,
     /// These belong together; the oldest first.
     pub link: Vec<String>,
-    /// The new finding's incident is at least this bad.
+    /// That incident is at least this bad.
     pub severity: Severity,
     /// Why, in Japanese and English.
     pub why: (String, String),
@@ -111,6 +115,66 @@ enum Kind {
     Some { categories: BTreeSet<IncidentCategory>, at_least: usize },
     /// One, and then not contained.
     Absence(Which),
+    /// The same indicator in one body.
+    Same(IndicatorKind),
+    /// So many incidents of one kind in one body.
+    Storm { incidents: usize },
+}
+
+/// A rule about many hosts: what would open one more incident joins one that is there.
+#[derive(Clone, Copy, Debug)]
+pub struct Gathering<'a> {
+    rule: &'a Rule,
+}
+
+/// What a gathering looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Many {
+    /// An open incident with the same indicator of this kind.
+    Same(IndicatorKind),
+    /// At least so many incidents of the same kind at once.
+    Incidents(usize),
+}
+
+impl Gathering<'_> {
+    /// Its identifier.
+    pub fn id(&self) -> &str {
+        &self.rule.id
+    }
+
+    /// What it looks for.
+    pub fn many(&self) -> Option<Many> {
+        match &self.rule.kind {
+            Kind::Same(kind) => Some(Many::Same(*kind)),
+            Kind::Storm { incidents } => Some(Many::Incidents(*incidents)),
+            Kind::Together(..)
+            | Kind::Chain { .. }
+            | Kind::Ordered(_)
+            | Kind::Some { .. }
+            | Kind::Absence(_) => None,
+        }
+    }
+
+    /// How far apart in event time.
+    pub fn window(&self) -> Duration {
+        self.rule.window
+    }
+
+    /// Why, in Japanese and English.
+    pub fn why(&self) -> (String, String) {
+        let count = match &self.rule.kind {
+            Kind::Storm { incidents } => incidents.to_string(),
+            Kind::Same(_)
+            | Kind::Together(..)
+            | Kind::Chain { .. }
+            | Kind::Ordered(_)
+            | Kind::Some { .. }
+            | Kind::Absence(_) => String::new(),
+        };
+        let minutes = (self.rule.window.as_secs() / 60).to_string();
+        let fill = |text: &str| text.replace("{minutes}", &minutes).replace("{count}", &count);
+        (fill(&self.rule.texts.0), fill(&self.rule.texts.1))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,22 +213,46 @@ impl Rules {
     }
 
     /// Judges a new thing by what was seen of the same host before. Of a rule that holds, the incidents that take part are
-    /// named; what lies further away in event time than the rule's window takes no part, whenever it arrived.
+    /// named; what lies further away in event time than the rule's window takes no part, whenever it arrived. What comes in
+    /// late and happened first makes worse what followed it, as if it had come in first.
     pub fn judge(&self, history: &[Seen], new: &Seen) -> Vec<Verdict> {
         let history = history.get(..SEEN_MAX).unwrap_or(history);
-        self.rules.iter().filter_map(|rule| rule.judge(history, new)).collect()
+        self.rules.iter().flat_map(|rule| rule.judge(history, new)).collect()
     }
 
-    /// How long ago anything can matter.
+    /// Rules about many hosts, in the order of the file.
+    pub fn gatherings(&self) -> impl Iterator<Item = Gathering<'_>> {
+        self.rules.iter().map(|rule| Gathering { rule }).filter(|one| one.many().is_some())
+    }
+
+    /// How long ago anything can matter of one host.
     pub fn reach(&self) -> Duration {
-        self.rules.iter().map(|rule| rule.window).max().unwrap_or_default()
+        let one_host = |rule: &&Rule| Gathering { rule }.many().is_none();
+        self.rules.iter().filter(one_host).map(|rule| rule.window).max().unwrap_or_default()
+    }
+
+    /// The level up to which rules of absence raise: what is that bad already needs no look.
+    pub fn absence_level(&self) -> Severity {
+        let absence = |rule: &&Rule| matches!(rule.kind, Kind::Absence(_));
+        self.rules.iter().filter(absence).map(|rule| rule.effect.severity).max().unwrap_or_default()
+    }
+
+    /// The shortest time after which something can be missing.
+    pub fn absence_after(&self) -> Duration {
+        let absence = |rule: &&Rule| matches!(rule.kind, Kind::Absence(_));
+        self.rules.iter().filter(absence).map(|rule| rule.window).min().unwrap_or(Duration::MAX)
     }
 
     /// What has not happened in time, of everything that was seen of a host: rules of absence.
     pub fn overdue(&self, history: &[Seen], now: Timestamp) -> Vec<(Seen, Verdict)> {
         let rules = self.rules.iter().filter_map(|rule| match &rule.kind {
             Kind::Absence(which) => Some((rule, which)),
-            Kind::Together(..) | Kind::Chain { .. } | Kind::Ordered(_) | Kind::Some { .. } => None,
+            Kind::Together(..)
+            | Kind::Chain { .. }
+            | Kind::Ordered(_)
+            | Kind::Some { .. }
+            | Kind::Same(_)
+            | Kind::Storm { .. } => None,
         });
         rules
             .flat_map(|(rule, which)| {
@@ -172,41 +260,82 @@ impl Rules {
                     .iter()
                     .filter(|seen| which.fits(seen) && seen.state.is_open())
                     .filter(|seen| !seen.contained && now.since(seen.time) >= rule.window)
-                    .map(|seen| (seen.clone(), rule.verdict(&[], seen)))
+                    .map(|seen| (seen.clone(), rule.verdict(&[], seen, None)))
             })
             .collect()
     }
 }
 
 impl Rule {
-    fn judge(&self, history: &[Seen], new: &Seen) -> Option<Verdict> {
-        let near: Vec<&Seen> =
-            history.iter().filter(|seen| distance(seen.time, new.time) <= self.window).collect();
-        let parts = match &self.kind {
-            Kind::Together(one, other) => {
-                let wanted = match (one.fits(new), other.fits(new)) {
-                    (true, _) => other,
-                    (false, true) => one,
-                    (false, false) => return None,
-                };
-                let parts: Vec<&Seen> = near.into_iter().filter(|seen| wanted.fits(seen)).collect();
-                (!parts.is_empty()).then_some(parts)
+    fn judge(&self, history: &[Seen], new: &Seen) -> Vec<Verdict> {
+        if let Kind::Together(one, other) = &self.kind {
+            return self.together(one, other, history, new);
+        }
+        let mut verdicts: Vec<Verdict> = Vec::new();
+        verdicts.extend(self.parts(history.iter(), new).map(|parts| self.verdict(&parts, new, None)));
+        let all = || history.iter().chain([new]);
+        let after = |seen: &&Seen| seen.time >= new.time && distance(seen.time, new.time) <= self.window;
+        for pivot in history.iter().filter(after).filter(|seen| seen.state.is_open()) {
+            let Some(incident) = &pivot.incident else { continue };
+            let others = all().filter(|seen| !std::ptr::eq(*seen, pivot));
+            let Some(parts) = self.parts(others, pivot) else { continue };
+            if !parts.iter().any(|part| std::ptr::eq(*part, new)) {
+                continue;
             }
-            Kind::Chain { stages, stages_min } => chain(stages, *stages_min, near, new),
-            Kind::Ordered(steps) => ordered(steps, &near, new),
+            let verdict = self.verdict(&parts, pivot, Some(incident));
+            match verdicts.iter_mut().find(|known| known.pivot == verdict.pivot) {
+                Some(known) if known.severity >= verdict.severity => {}
+                Some(known) => *known = verdict,
+                None => verdicts.push(verdict),
+            }
+        }
+        verdicts
+    }
+
+    /// Two kinds of things, whichever comes first: each of those that are near is confirmed by the new one.
+    fn together(&self, one: &Which, other: &Which, history: &[Seen], new: &Seen) -> Vec<Verdict> {
+        let wanted = match (one.fits(new), other.fits(new)) {
+            (true, _) => other,
+            (false, true) => one,
+            (false, false) => return Vec::new(),
+        };
+        let near = |seen: &&Seen| distance(seen.time, new.time) <= self.window && wanted.fits(seen);
+        let parts: Vec<&Seen> = history.iter().filter(near).collect();
+        if parts.is_empty() {
+            return Vec::new();
+        }
+        let own = self.verdict(&parts, new, None);
+        let mut verdicts = vec![own];
+        for part in parts.iter().filter(|seen| seen.state.is_open()) {
+            let Some(incident) = &part.incident else { continue };
+            let is_told = |known: &Verdict| known.pivot.as_ref().or(known.join.as_ref()) == Some(incident);
+            if !verdicts.iter().any(is_told) {
+                verdicts.push(self.verdict(&[new], part, Some(incident)));
+            }
+        }
+        verdicts
+    }
+
+    /// What takes part if the rule holds with `last` as the last of it in event time.
+    fn parts<'a>(&self, others: impl Iterator<Item = &'a Seen>, last: &Seen) -> Option<Vec<&'a Seen>> {
+        let before = |seen: &&Seen| seen.time <= last.time && distance(seen.time, last.time) <= self.window;
+        let near: Vec<&Seen> = others.filter(before).collect();
+        match &self.kind {
+            Kind::Chain { stages, stages_min } => chain(stages, *stages_min, near, last),
+            Kind::Ordered(steps) => ordered(steps, &near, last),
             Kind::Some { categories, at_least } => {
                 let wanted = |seen: &Seen| categories.contains(&seen.category);
                 let parts: Vec<&Seen> = near.into_iter().filter(|seen| wanted(seen)).collect();
                 let kinds: BTreeSet<_> =
-                    parts.iter().map(|seen| seen.category).chain([new.category]).collect();
-                (wanted(new) && kinds.len() >= *at_least).then_some(parts)
+                    parts.iter().map(|seen| seen.category).chain([last.category]).collect();
+                (wanted(last) && kinds.len() >= *at_least).then_some(parts)
             }
-            Kind::Absence(_) => None,
-        }?;
-        Some(self.verdict(&parts, new))
+            Kind::Together(..) | Kind::Absence(_) | Kind::Same(_) | Kind::Storm { .. } => None,
+        }
     }
 
-    fn verdict(&self, parts: &[&Seen], new: &Seen) -> Verdict {
+    /// `pivot` is the incident of `new` where that is not the new finding.
+    fn verdict(&self, parts: &[&Seen], new: &Seen, pivot: Option<&String>) -> Verdict {
         let worst =
             parts.iter().map(|seen| seen.severity).chain([new.severity]).max().unwrap_or(new.severity);
         let raised = (0..self.effect.raise).fold(worst, |severity, _| severity.raised());
@@ -223,9 +352,11 @@ impl Rule {
             .iter()
             .filter(|seen| seen.state.is_open() && seen.incident.is_some())
             .min_by_key(|seen| distance(seen.time, new.time));
+        let join = nearest.filter(|_| self.effect.join && pivot.is_none());
         Verdict {
             rule: self.id.clone(),
-            join: nearest.filter(|_| self.effect.join).and_then(|seen| seen.incident.clone()),
+            pivot: pivot.cloned(),
+            join: join.and_then(|seen| seen.incident.clone()),
             link: if self.effect.link { link } else { Vec::new() },
             severity: severity.max(self.effect.severity),
             why: self.why(&all),
@@ -280,38 +411,40 @@ fn stage_of(stages: &[BTreeSet<IncidentCategory>], category: IncidentCategory) -
     stages.iter().position(|stage| stage.contains(&category))
 }
 
-/// What takes part in a chain that the new one carries a stage further than anything before it.
+/// What takes part in a chain that the last one carries a stage further than anything before it.
 fn chain<'a>(
     stages: &[BTreeSet<IncidentCategory>],
     stages_min: usize,
     near: Vec<&'a Seen>,
-    new: &Seen,
+    last: &Seen,
 ) -> Option<Vec<&'a Seen>> {
-    let reached = stage_of(stages, new.category)?;
+    let reached = stage_of(stages, last.category)?;
     let earlier: Vec<&Seen> = near
         .into_iter()
-        .filter(|seen| {
-            seen.time <= new.time && stage_of(stages, seen.category).is_some_and(|at| at < reached)
-        })
+        .filter(|seen| stage_of(stages, seen.category).is_some_and(|at| at < reached))
         .collect();
     let distinct: BTreeSet<usize> =
         earlier.iter().filter_map(|seen| stage_of(stages, seen.category)).collect();
     (distinct.len() + 1 >= stages_min && !earlier.is_empty()).then_some(earlier)
 }
 
-/// What takes part if the new one is the last step, each step before it having come before the next.
-fn ordered<'a>(steps: &[BTreeSet<IncidentCategory>], near: &[&'a Seen], new: &Seen) -> Option<Vec<&'a Seen>> {
-    let (last, before) = steps.split_last()?;
-    if !last.contains(&new.category) {
+/// What takes part if `last` is the last step, each step before it having come before the next.
+fn ordered<'a>(
+    steps: &[BTreeSet<IncidentCategory>],
+    near: &[&'a Seen],
+    last: &Seen,
+) -> Option<Vec<&'a Seen>> {
+    let (end, before) = steps.split_last()?;
+    if !end.contains(&last.category) {
         return None;
     }
     let mut parts = Vec::new();
-    let mut until = new.time;
+    let mut until = last.time;
     for step in before.iter().rev() {
-        let fits = |seen: &&&Seen| step.contains(&seen.category) && seen.time <= until;
-        let found = near.iter().filter(fits).max_by_key(|seen| seen.time)?;
-        until = found.time;
-        parts.push(*found);
+        let found: Vec<&Seen> =
+            near.iter().copied().filter(|seen| step.contains(&seen.category) && seen.time <= until).collect();
+        until = found.iter().map(|seen| seen.time).max()?;
+        parts.extend(found);
     }
     Some(parts)
 }

@@ -1,7 +1,5 @@
 //! Which incident a finding speaks of: a data table from finding categories to incident categories and subjects.
 
-use std::net::IpAddr;
-
 use sekimori_wire::alert::AlertClass;
 use sekimori_wire::finding::{Category, Finding, Severity, Value};
 use sekimori_wire::id::Host;
@@ -10,6 +8,10 @@ use sekimori_wire::time::Timestamp;
 
 use super::pattern::Source;
 use crate::incident::IncidentCategory;
+
+mod indicator;
+
+pub use indicator::{Indicator, IndicatorKind};
 
 /// What a finding is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,46 +84,6 @@ pub struct Claim {
     pub contained: bool,
 }
 
-/// Something that can be the same in several bodies.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Indicator {
-    /// What it is.
-    pub kind: IndicatorKind,
-    /// Its value, as text.
-    pub value: String,
-}
-
-/// What an indicator is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum IndicatorKind {
-    /// The acting address.
-    Address,
-    /// A registered domain.
-    Domain,
-    /// The TLS client's fingerprint.
-    Ja4,
-}
-
-impl IndicatorKind {
-    /// The stable identifier.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Address => "address",
-            Self::Domain => "domain",
-            Self::Ja4 => "ja4",
-        }
-    }
-
-    /// In Japanese and English.
-    pub const fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Address => ("同じ送信元", "the same source"),
-            Self::Domain => ("同じドメイン", "the same domain"),
-            Self::Ja4 => ("同じ TLS 指紋 (JA4)", "the same TLS fingerprint (JA4)"),
-        }
-    }
-}
-
 /// What the finding claims; `class` where it stands for an endpoint alert.
 pub fn claim(finding: &Finding, class: Option<AlertClass>) -> Claim {
     let (category, subject) = match class {
@@ -146,7 +108,7 @@ pub fn claim(finding: &Finding, class: Option<AlertClass>) -> Claim {
         severity: finding.severity.max(floor),
         time: finding.time,
         end: finding.end.max(finding.time),
-        indicators: indicators(finding, subject),
+        indicators: indicator::of(finding, category, subject == Subject::Domain),
         hosts: hosts(finding),
         source: if class.is_some() { Source::Endpoint } else { Source::Network },
         contained: class.is_some() && input(finding, "action").is_some_and(|action| is_containing(&action)),
@@ -180,22 +142,6 @@ fn subject_of(finding: &Finding, subject: Subject) -> String {
         Subject::Domain => domains(finding).next().or_else(actor).or_else(victim),
     }
     .unwrap_or_else(|| "-".to_owned())
-}
-
-fn indicators(finding: &Finding, subject: Subject) -> Vec<Indicator> {
-    let mut all: Vec<Indicator> = [finding.originator, endpoint_remote(finding)]
-        .into_iter()
-        .flatten()
-        .filter(is_unique_to_one_owner)
-        .map(|host| Indicator { kind: IndicatorKind::Address, value: host.to_string() })
-        .collect();
-    if subject == Subject::Domain {
-        all.extend(domains(finding).map(|value| Indicator { kind: IndicatorKind::Domain, value }));
-    }
-    all.extend(input(finding, "ja4").map(|value| Indicator { kind: IndicatorKind::Ja4, value }));
-    all.sort();
-    all.dedup();
-    all
 }
 
 /// Hosts of a finding: both ends, or the one that an endpoint product protects.
@@ -237,11 +183,6 @@ fn input(finding: &Finding, name: &str) -> Option<String> {
     }
 }
 
-/// An endpoint product names the host that it protects first; the other end is then the one that acts.
-fn endpoint_remote(finding: &Finding) -> Option<Host> {
-    (finding.category == Category::EndpointAlert).then_some(finding.responder).flatten()
-}
-
 /// Domains named by a finding: targets that are not addresses.
 fn domains(finding: &Finding) -> impl Iterator<Item = String> {
     finding
@@ -249,31 +190,6 @@ fn domains(finding: &Finding) -> impl Iterator<Item = String> {
         .iter()
         .filter(|target| target.contains('.') && target.parse::<Host>().is_err())
         .map(|target| target.to_string().trim_end_matches('.').to_ascii_lowercase())
-}
-
-/// Private and local addresses mean another machine in every body; equality of those says nothing.
-fn is_unique_to_one_owner(host: &Host) -> bool {
-    match host {
-        Host::Mac(_) => false,
-        Host::Ip(IpAddr::V4(address)) => {
-            let [a, b, ..] = address.octets();
-            let shared = a == 100 && (64..128).contains(&b); // RFC 6598, carrier-grade NAT.
-            !(address.is_private()
-                || address.is_loopback()
-                || address.is_link_local()
-                || address.is_multicast()
-                || address.is_unspecified()
-                || address.is_broadcast()
-                || shared)
-        }
-        Host::Ip(IpAddr::V6(address)) => {
-            !(address.is_unique_local()
-                || address.is_loopback()
-                || address.is_unicast_link_local()
-                || address.is_multicast()
-                || address.is_unspecified())
-        }
-    }
 }
 
 #[cfg(test)]

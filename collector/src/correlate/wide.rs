@@ -1,4 +1,4 @@
-//! The same acting address, domain or JA4 in several bodies: one wide-area parent over their incidents.
+//! The same attacking address, domain, JA4, certificate or file hash in several bodies: one wide-area parent over their incidents.
 
 use std::collections::BTreeSet;
 

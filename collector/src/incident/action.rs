@@ -357,6 +357,8 @@ impl Action {
             Self::DoTask { note, .. } => note,
             Self::PreserveEvidence { what } => what,
             Self::Mentioned { place } => place,
+            // Nobody writes one: it is always the same.
+            Self::Expire => "7日間の経過観察で新たな検知なし / 7 days of observation without new evidence",
             Self::Acknowledge
             | Self::Triage { .. }
             | Self::Assign { .. }
@@ -366,7 +368,6 @@ impl Action {
             | Self::Recover
             | Self::Finish
             | Self::Close
-            | Self::Expire
             | Self::TakeTask { .. }
             | Self::AddTask { .. }
             | Self::Note { .. }

@@ -32,6 +32,8 @@ closed_words! {
         Timer "timer" "期限" "Time limit",
         /// A report is due.
         Obligation "obligation" "報告等の期限" "Report due",
+        /// What was small, once a day.
+        Digest "digest" "日次まとめ" "Daily digest",
         /// A test of the way.
         Test "test" "試験" "Test",
     }
@@ -66,6 +68,14 @@ closed_words! {
         Obligation "obligation" "報告等" "Report",
         /// Which of its days.
         Point "point" "区分" "Point",
+        /// Which day.
+        Day "day" "日" "Day",
+        /// How many.
+        Count "count" "件数" "Count",
+        /// How many precursors.
+        Precursors "precursors" "予兆" "Precursors",
+        /// One line for each.
+        Lines "lines" "一覧" "List",
         /// Where to read on.
         Link "link" "リンク" "Link",
     }
@@ -94,6 +104,7 @@ impl NoticeKind {
             Self::Obligation => {
                 &[F::Incident, F::Body, F::Level, F::Category, F::Obligation, F::Point, F::Due, F::Link]
             }
+            Self::Digest => &[F::Day, F::Body, F::Since, F::Count, F::Precursors, F::Lines, F::Link],
             Self::Test => &[F::Opened],
         }
     }
@@ -117,6 +128,14 @@ impl Values {
     #[must_use]
     pub fn with(mut self, field: Field, value: &str) -> Self {
         self.0.insert(field, clean::line(value, clean::CHARS_MAX));
+        self
+    }
+
+    /// With a list, one line for each; every line made harmless here.
+    #[must_use]
+    pub fn with_lines(mut self, field: Field, lines: &[String]) -> Self {
+        let lines: Vec<String> = lines.iter().map(|line| clean::line(line, clean::CHARS_MAX)).collect();
+        self.0.insert(field, lines.join("\n"));
         self
     }
 

@@ -7,7 +7,9 @@
 
 mod case;
 mod deliver;
+mod digest;
 mod duty;
+mod expire;
 mod fire;
 mod outbox;
 
@@ -122,6 +124,8 @@ impl Clocks {
             tx.commit().await?;
         }
         self.pass_on(now).await?;
+        self.expire(now).await?;
+        self.digest(now).await?;
         Ok(fired)
     }
 

@@ -17,9 +17,13 @@ use crate::incident::{IncidentCategory, IncidentState, name_prefix};
 use crate::ingest::registry::Registered;
 
 mod ending;
+mod gather;
 pub mod hosts;
+mod level;
 mod precursor;
 pub mod sensor;
+
+use level::Level;
 
 pub use ending::{CERTIFICATE_EXPIRING, Ending, certificate_expiring};
 
@@ -69,9 +73,11 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
     let open = candidates(tx, ledger, body, link.claim).await?;
     let gap = ledger.correlation.gap;
     let verdicts = hosts::judge(tx, link, None).await?;
-    let by_rule = verdicts.iter().find_map(|verdict| Some((verdict.join.clone()?, verdict.rule.as_str())));
-    let worst = verdicts.iter().map(|verdict| verdict.severity).max().unwrap_or_default();
-    let near = window::choose(&open, link.claim, gap).map(|incident| (incident.id.clone(), WINDOW_RULE));
+    let by_rule = verdicts.iter().find_map(|verdict| Some((verdict.join.clone()?, verdict.rule.clone())));
+    let own = verdicts.iter().filter(|verdict| verdict.pivot.is_none());
+    let worst = own.map(|verdict| verdict.severity).max().unwrap_or_default();
+    let near =
+        window::choose(&open, link.claim, gap).map(|incident| (incident.id.clone(), WINDOW_RULE.to_owned()));
     let (incident, how, rule) = match near.or(by_rule) {
         Some((incident, rule)) => (incident, "joined", rule),
         None => {
@@ -80,20 +86,13 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
                 None if worst >= OPENS_FROM => reason_of(link.finding),
                 None => return hosts::note(tx, link, None).await,
             };
-            let opening = Opening {
-                body: Some(body),
-                category: link.claim.category,
-                subject: &link.claim.subject,
-                severity: link.claim.severity.max(OPENS_FROM),
-                first: link.claim.time,
-                last: link.claim.end,
-                mode: link.origin.mode,
-                title: title(link.claim.category, &link.claim.subject),
-                reason: &reason,
+            let gathered = gather::find(tx, ledger, link).await?;
+            let (incident, how, rule) = match gathered {
+                Some((incident, rule)) => (incident, "joined", rule),
+                None => (open_for(tx, ledger, link, &reason).await?, "opened", WINDOW_RULE.to_owned()),
             };
-            let incident = open_incident(tx, ledger, &opening).await?;
             precursor::join(tx, link, &incident).await?;
-            (incident, "opened", WINDOW_RULE)
+            (incident, how, rule)
         }
     };
     let why = json!({
@@ -117,8 +116,29 @@ pub async fn join_or_open(tx: &mut Conn, ledger: &mut Ledger, link: &Link<'_>) -
         .await
         .map_err(query("link a finding"))?;
     apply(tx, ledger, link, &incident, 1).await?;
-    hosts::apply(tx, ledger, &incident, &verdicts).await?;
+    hosts::apply(tx, ledger, (&incident, true), &verdicts).await?;
     hosts::note(tx, link, Some(&incident)).await
+}
+
+/// Opens an incident for a finding that belongs to none.
+async fn open_for(
+    tx: &mut Conn,
+    ledger: &mut Ledger,
+    link: &Link<'_>,
+    reason: &Value,
+) -> Result<String, StoreError> {
+    let opening = Opening {
+        body: Some(&link.origin.body),
+        category: link.claim.category,
+        subject: &link.claim.subject,
+        severity: link.claim.severity.max(OPENS_FROM),
+        first: link.claim.time,
+        last: link.claim.end,
+        mode: link.origin.mode,
+        title: title(link.claim.category, &link.claim.subject),
+        reason,
+    };
+    open_incident(tx, ledger, &opening).await
 }
 
 /// A later revision of a finding that is linked already.
@@ -133,7 +153,7 @@ pub async fn grow(
 ) -> Result<(), StoreError> {
     apply(tx, ledger, link, incident, 0).await?;
     let verdicts = hosts::judge(tx, link, Some(incident)).await?;
-    hosts::apply(tx, ledger, incident, &verdicts).await?;
+    hosts::apply(tx, ledger, (incident, false), &verdicts).await?;
     hosts::note(tx, link, Some(incident)).await
 }
 
@@ -274,8 +294,8 @@ async fn open_incident(
     let id = format!("{prefix}{number}");
     db::query(
         "INSERT INTO incidents (id, category, severity, state, body, subject, opened_at, updated_at,
-            first_evidence, last_evidence, findings, mode, version, title_ja, title_en, reason_json)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, 0, $10, 1, $11, $12, $13)",
+            first_evidence, last_evidence, findings, mode, version, title_ja, title_en, reason_json, claimed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, 0, $10, 1, $11, $12, $13, $3)",
     )
     .bind(&id)
     .bind(opening.category.as_str())
@@ -329,22 +349,14 @@ async fn extend(
     incident: &str,
     added: i64,
 ) -> Result<Option<String>, StoreError> {
-    let before: i64 = db::query_scalar("SELECT severity FROM incidents WHERE id = $1")
-        .bind(incident)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(query("read an incident"))?;
-    let level = i64::from(claim.severity.level());
     let parent = db::query_scalar(
         "UPDATE incidents SET
-            severity = CASE WHEN severity < $2 THEN $2 ELSE severity END,
-            first_evidence = CASE WHEN first_evidence > $3 THEN $3 ELSE first_evidence END,
-            last_evidence = CASE WHEN last_evidence < $4 THEN $4 ELSE last_evidence END,
-            findings = findings + $5, updated_at = $6, version = version + 1
+            first_evidence = CASE WHEN first_evidence > $2 THEN $2 ELSE first_evidence END,
+            last_evidence = CASE WHEN last_evidence < $3 THEN $3 ELSE last_evidence END,
+            findings = findings + $4, updated_at = $5, version = version + 1
          WHERE id = $1 RETURNING parent",
     )
     .bind(incident)
-    .bind(level)
     .bind(stored(claim.time))
     .bind(stored(claim.end))
     .bind(added)
@@ -352,9 +364,8 @@ async fn extend(
     .fetch_one(&mut *tx)
     .await
     .map_err(query("extend an incident"))?;
-    if before < level {
-        change(tx, ledger, incident, "raised", &json!({ "from": before, "to": level })).await?;
-    }
+    let level = Level { to: claim.severity, fresh: added > 0, why: None };
+    level::raise(tx, ledger, incident, &level).await?;
     Ok(parent)
 }
 
@@ -438,7 +449,7 @@ async fn open_parent(
     let (bodies, value) = (wide.bodies.len(), &indicator.value);
     let reason = json!({
         "rule": "correlate.wide/1",
-        "formula": "the same acting address, registered domain or JA4 in distinct bodies within a window",
+        "formula": "the same attacking address, registered domain, JA4, certificate or file hash in distinct bodies within a window",
         "inputs": { "kind": indicator.kind.as_str(), "value": value, "bodies": wide.bodies },
         "threshold": wide_threshold(ledger),
         "community_ids": link.finding.evidence.community_ids,
@@ -504,9 +515,9 @@ pub(super) fn severity(level: i64) -> Severity {
 /// A parent spans its children, counts their findings, and is one level worse than the worst of them.
 async fn refresh_parent(tx: &mut Conn, ledger: &Ledger, parent: &str) -> Result<(), StoreError> {
     let row = db::query(
-        "SELECT p.severity, max(c.severity) AS worst, CAST(sum(c.findings) AS BIGINT) AS findings,
+        "SELECT max(c.severity) AS worst, CAST(sum(c.findings) AS BIGINT) AS findings,
             min(c.first_evidence) AS first, max(c.last_evidence) AS last
-         FROM incidents p JOIN incidents c ON c.parent = p.id WHERE p.id = $1 GROUP BY p.id, p.severity",
+         FROM incidents p JOIN incidents c ON c.parent = p.id WHERE p.id = $1 GROUP BY p.id",
     )
     .bind(parent)
     .fetch_optional(&mut *tx)
@@ -514,14 +525,12 @@ async fn refresh_parent(tx: &mut Conn, ledger: &Ledger, parent: &str) -> Result<
     .map_err(query("read a parent"))?;
     let Some(row) = row else { return Ok(()) };
     let number = |name: &str| row.get::<i64>(name).map_err(query("read a parent"));
-    let (before, worst) = (number("severity")?, number("worst")?);
-    let level = before.max((worst + 1).min(i64::from(Severity::CRITICAL.level())));
+    let worst = severity(number("worst")?);
     db::query(
-        "UPDATE incidents SET severity = $2, findings = $3, first_evidence = $4, last_evidence = $5,
-            updated_at = $6, version = version + 1 WHERE id = $1",
+        "UPDATE incidents SET findings = $2, first_evidence = $3, last_evidence = $4, updated_at = $5,
+            version = version + 1 WHERE id = $1",
     )
     .bind(parent)
-    .bind(level)
     .bind(number("findings")?)
     .bind(number("first")?)
     .bind(number("last")?)
@@ -529,10 +538,8 @@ async fn refresh_parent(tx: &mut Conn, ledger: &Ledger, parent: &str) -> Result<
     .execute(&mut *tx)
     .await
     .map_err(query("refresh a parent"))?;
-    if before < level {
-        change(tx, ledger, parent, "raised", &json!({ "from": before, "to": level })).await?;
-    }
-    Ok(())
+    let level = Level { to: worst.raised(), fresh: false, why: None };
+    level::raise(tx, ledger, parent, &level).await.map(drop)
 }
 
 async fn change(
@@ -554,13 +561,4 @@ async fn change(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_statements_name_the_states_that_are_not_open() {
-        let closed: Vec<_> =
-            IncidentState::ALL.iter().filter(|state| !state.is_open()).map(|state| state.as_str()).collect();
-        assert_eq!(closed, ["closed", "false_positive", "merged"]);
-    }
-}
+mod tests;

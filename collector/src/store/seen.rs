@@ -32,8 +32,8 @@ use crate::store::db;
 /// What one person sees.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
-    store: &'a Store,
-    scope: &'a Scope,
+    pub(super) store: &'a Store,
+    pub(super) scope: &'a Scope,
 }
 
 /// What is to be known of those of an incident's children that are seen: how many, their findings, first and last

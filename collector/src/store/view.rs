@@ -4,6 +4,7 @@
 
 mod behind;
 mod fleet;
+mod links;
 
 use crate::store::db::{self, FromRow};
 use sekimori_wire::finding::Severity;
@@ -18,6 +19,7 @@ use crate::query::{Param, Query};
 
 pub use self::behind::{BatchName, BatchView, ChangeView, FindingView, FlowView};
 pub use self::fleet::{AgentView, RejectionView};
+pub use self::links::LinkView;
 
 /// Incidents on one page.
 pub const PAGE_ROWS: u32 = 50;

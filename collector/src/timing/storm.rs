@@ -1,5 +1,7 @@
 //! What a storm of findings may tell: its beginning, that it grew, and that it got worse; then it is counted in silence.
 
+use std::time::Duration;
+
 use sekimori_wire::finding::Severity;
 
 /// The bounds, from `timers.toml`.
@@ -9,6 +11,10 @@ pub struct Storm {
     pub notices_max: u32,
     /// Growth by this factor is told, once.
     pub growth: u64,
+    /// Incidents of one kind that begin within this time share the notices.
+    pub together: Duration,
+    /// From so many findings on the history says that they are counted in silence.
+    pub many: u64,
 }
 
 /// What was told last.
@@ -36,6 +42,11 @@ pub enum Why {
 }
 
 impl Storm {
+    /// Whether what begins goes untold, because others of its kind that began with it were told enough.
+    pub const fn hushes(self, notices: u64, worst: Severity, level: Severity) -> bool {
+        notices >= self.notices_max as u64 && level.level() <= worst.level()
+    }
+
     /// Whether the incident's findings are told once more.
     pub const fn tells(self, told: &Told, findings: u64, level: Severity) -> Option<Why> {
         if told.notices >= self.notices_max || findings == 0 {
@@ -73,7 +84,7 @@ impl Told {
 mod tests {
     use super::*;
 
-    const STORM: Storm = Storm { notices_max: 3, growth: 10 };
+    const STORM: Storm = Storm { notices_max: 3, growth: 10, together: Duration::from_secs(600), many: 100 };
 
     fn run(levels: impl Iterator<Item = u8>) -> Vec<(u64, Why)> {
         let (mut told, mut out) = (Told::default(), Vec::new());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::civil::Time;
 use sekimori_wire::finding::Severity;
 use sekimori_wire::id::BodyCode;
 use serde::Deserialize;
@@ -88,6 +89,19 @@ pub struct Table {
     pub unread: Duration,
     /// Who is told of an incident's findings.
     pub opened: Opened,
+    /// What is told once a day.
+    pub digest: Digest,
+}
+
+/// What is told once a day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// From when on, in Japan.
+    pub at: Time,
+    /// Who is told of all bodies.
+    pub to: Vec<Role>,
+    /// Who is told of their own.
+    pub body_to: Vec<Role>,
 }
 
 /// Who is told of an incident's findings.
@@ -105,6 +119,7 @@ struct File {
     storm: Spanned<StormFile>,
     unread: Spanned<UnreadFile>,
     opened: Spanned<OpenedFile>,
+    digest: Spanned<DigestFile>,
     limits: BTreeMap<TimerKind, LevelsFile>,
     ladder: Vec<Spanned<LadderFile>>,
     #[serde(default)]
@@ -118,6 +133,8 @@ struct File {
 struct StormFile {
     notices_max: u32,
     growth: u64,
+    minutes_together: u64,
+    many: u64,
     #[serde(rename = "source")]
     _source: String,
     #[serde(rename = "verified")]
@@ -128,6 +145,18 @@ struct StormFile {
 #[serde(deny_unknown_fields)]
 struct UnreadFile {
     minutes: u64,
+    #[serde(rename = "source")]
+    _source: String,
+    #[serde(rename = "verified")]
+    _verified: Verified,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DigestFile {
+    at: String,
+    to: Vec<String>,
+    body_to: Vec<String>,
     #[serde(rename = "source")]
     _source: String,
     #[serde(rename = "verified")]
@@ -208,13 +237,13 @@ impl Table {
     pub fn parse(text: &Text) -> Result<Self, DataError> {
         let file: File = text.toml()?;
         let storm = file.storm.get_ref();
-        if !(1..=10).contains(&storm.notices_max) || storm.growth < 2 {
-            return Err(text.broken(
-                &file.storm,
-                "storm",
-                "has notices_max of 1 to 10 and growth of 2 or more",
-            ));
+        let minutes_good = (1..=1440).contains(&storm.minutes_together);
+        if !(1..=10).contains(&storm.notices_max) || storm.growth < 2 || storm.many < 2 || !minutes_good {
+            let rule =
+                "has notices_max of 1 to 10, growth and many of 2 or more, and minutes_together of 1 to 1440";
+            return Err(text.broken(&file.storm, "storm", rule));
         }
+        let together = Duration::from_secs(storm.minutes_together * 60);
         let minutes = file.unread.get_ref().minutes;
         if !(1..=1440).contains(&minutes) {
             return Err(text.broken(&file.unread, "unread.minutes", "is 1 to 1440"));
@@ -237,9 +266,10 @@ impl Table {
             bodies: bodies(text, &file.body)?,
             ladders,
             reminders: reminders(text, &file.obligation)?,
-            storm: Storm { notices_max: storm.notices_max, growth: storm.growth },
+            storm: Storm { notices_max: storm.notices_max, growth: storm.growth, together, many: storm.many },
             unread: Duration::from_secs(minutes * 60),
             opened: opened(text, &file.opened)?,
+            digest: digest(text, &file.digest)?,
         })
     }
 
@@ -261,6 +291,17 @@ fn opened(text: &Text, at: &Spanned<OpenedFile>) -> Result<Opened, DataError> {
     let level =
         Severity::new(one.level).ok_or_else(|| text.broken(at, "opened.level", "is 0 to 4".to_owned()))?;
     Ok(Opened { level, to: roles(&one.to).map_err(|rule| text.broken(at, "opened.to", rule))? })
+}
+
+fn digest(text: &Text, at: &Spanned<DigestFile>) -> Result<Digest, DataError> {
+    let one = at.get_ref();
+    let time = Time::strptime("%H:%M", &one.at);
+    let named = |names: &[String], key: &str| roles(names).map_err(|rule| text.broken(at, key, rule));
+    Ok(Digest {
+        at: time.map_err(|_cause| text.broken(at, "digest.at", "is like \"08:30\"".to_owned()))?,
+        to: named(&one.to, "digest.to")?,
+        body_to: named(&one.body_to, "digest.body_to")?,
+    })
 }
 
 fn limit(text: &Text, kind: TimerKind, level: u8, at: &Spanned<String>) -> Result<Limit, DataError> {
@@ -406,6 +447,9 @@ mod tests {
         let good = super::super::TIMERS;
         for (from, to, expected) in [
             ("notices_max = 3", "notices_max = 0", "storm has notices_max of 1 to 10"),
+            ("minutes_together = 10", "minutes_together = 0", "minutes_together of 1 to 1440"),
+            ("at = \"08:30\"", "at = \"25:00\"", "digest.at is like \"08:30\""),
+            ("body_to = [\"body_officer\"]", "body_to = []", "digest.body_to names somebody"),
             ("level = 2", "level = 5", "opened.level is 0 to 4"),
             ("minutes = 10", "minutes = 0", "unread.minutes is 1 to 1440"),
             ("level4 = \"5 min\"", "level4 = \"5 minutes\"", "limits.ack.level4 is like"),

@@ -134,7 +134,7 @@ impl C2Beacon {
             signs,
             score: None,
         };
-        let id = out.open(claim.finding(scene.policy));
+        let id = out.open(self.known.printed(claim.finding(scene.policy), flow));
         self.evicted += u64::from(self.sessions.insert(key, id).is_some_and(|(left, _)| left != key));
     }
 }

@@ -7,12 +7,15 @@ use sekimori_wire::finding::Severity;
 use serde::Deserialize;
 
 use super::{Effect, Kind, Rule, Rules, Source, Which};
+use crate::correlate::rule::IndicatorKind;
 use crate::incident::IncidentCategory;
 
 /// What this reads.
 const VERSION: u32 = 1;
 /// A day and a week at most: what is further back is not looked at.
 const WINDOW_MINUTES_MAX: u64 = 8 * 24 * 60;
+/// More than anybody would read one by one.
+const STORM_INCIDENTS_MAX: usize = 1000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +45,8 @@ enum WrittenKind {
     Ordered { steps: Vec<Vec<String>>, window_minutes: u64 },
     Some { categories: Vec<String>, at_least: usize, window_minutes: u64 },
     Absence { after: WrittenWhich, missing: Missing, within_minutes: u64 },
+    Same { indicator: String, window_minutes: u64 },
+    Storm { incidents: usize, window_minutes: u64 },
 }
 
 #[derive(Deserialize)]
@@ -149,9 +154,28 @@ fn rule(written: Written) -> Result<Rule, String> {
             (Kind::Some { categories, at_least }, window_minutes)
         }
         WrittenKind::Absence { after, missing: Missing::Contained, within_minutes } => {
+            // It is looked at again and again: it may say up to where, and not how much further.
+            if raise > 0 || join || link {
+                return Err("what is missing can only ask for a `severity`".to_owned());
+            }
             (Kind::Absence(which(&after)?), within_minutes)
         }
+        WrittenKind::Same { indicator, window_minutes } => {
+            let kind = IndicatorKind::from_name(&indicator)
+                .ok_or_else(|| format!("there is no indicator {indicator:?}"))?;
+            (Kind::Same(kind), window_minutes)
+        }
+        WrittenKind::Storm { incidents, window_minutes } => {
+            if !(2..=STORM_INCIDENTS_MAX).contains(&incidents) {
+                return Err(format!("`incidents` is 2 to {STORM_INCIDENTS_MAX}"));
+            }
+            (Kind::Storm { incidents }, window_minutes)
+        }
     };
+    let gathers = matches!(kind, Kind::Same(_) | Kind::Storm { .. });
+    if gathers && (!join || link || raise > 0 || severity > Severity::INFORMATIONAL) {
+        return Err("this kind of rule only joins".to_owned());
+    }
     if !(1..=WINDOW_MINUTES_MAX).contains(&minutes) {
         return Err(format!("a window is 1 to {WINDOW_MINUTES_MAX} minutes"));
     }

@@ -79,13 +79,19 @@ fn a_later_stage_raises_over_the_worst_before_it() {
 
 #[test]
 fn the_order_is_that_of_events_and_not_of_arrival() {
-    // The exploit is reported last, but happened before the beacon that is known already: the beacon did not follow it yet
-    // when it was judged, so the rule holds for neither order of arrival only if the beacon is the new one.
     let exploit = seen(C::ExploitAttempt, 10, Severity::MEDIUM, "INC-1");
     let beacon = seen(C::C2Beacon, 40, Severity::LOW, "INC-2");
     let found = judge(std::slice::from_ref(&exploit), &beacon);
     assert_eq!(names(&found), ["correlate.kill-chain/1", "correlate.exploit-then-contact/1"]);
-    assert_eq!(found[1].severity, Severity::HIGH);
+    assert_eq!((found[1].severity, &found[1].pivot), (Severity::HIGH, &None));
+    // The exploit is reported last, and happened first: it makes the beacon's incident as bad.
+    let late = Seen { incident: None, ..exploit.clone() };
+    let found = judge(std::slice::from_ref(&beacon), &late);
+    assert_eq!(names(&found), ["correlate.kill-chain/1", "correlate.exploit-then-contact/1"]);
+    assert!(found.iter().all(|one| one.severity == Severity::HIGH && one.pivot.as_deref() == Some("INC-2")));
+    assert!(found.iter().all(|one| one.join.is_none()));
+    // Whose work is over is not made worse.
+    assert_eq!(judge(&[Seen { state: IncidentState::Closed, ..beacon }], &late), []);
     let early = seen(C::C2Beacon, 5, Severity::LOW, "INC-2");
     assert_eq!(judge(&[exploit], &early), []);
 }
@@ -144,7 +150,19 @@ fn rules_that_make_no_sense_are_named() {
     };
     let some = "kind = \"some\"\ncategories = [\"scan\", \"dos\"]\nat_least = 2\nwindow_minutes = 5";
     Rules::parse(&rule(some, "raise = 1")).unwrap();
+    let storm = "kind = \"storm\"\nincidents = 10\nwindow_minutes = 5";
+    let same = "kind = \"same\"\nindicator = \"file\"\nwindow_minutes = 5";
+    let absence = "kind = \"absence\"\nafter = { source = \"endpoint\", categories = [\"*\"] }\nmissing = \"contained\"\nwithin_minutes = 5";
+    for good in [storm, same] {
+        let rules = Rules::parse(&rule(good, "join = true")).unwrap();
+        assert_eq!((rules.gatherings().count(), rules.reach()), (1, Duration::ZERO));
+    }
     for (text, said) in [
+        (rule(&storm.replace("10", "1"), "join = true"), "`incidents` is 2 to 1000"),
+        (rule(&same.replace("file", "fil"), "join = true"), "there is no indicator \"fil\""),
+        (rule(storm, "join = true, raise = 1"), "only joins"),
+        (rule(storm, "raise = 1"), "only joins"),
+        (rule(absence, "severity = 3, raise = 1"), "only ask for a `severity`"),
         (rule(some, "raise = 0"), "does nothing"),
         (rule(some, "severity = 5"), "0 to 4"),
         (rule(some, "lower = 1"), "unknown field `lower`"),

@@ -86,6 +86,74 @@ fn fingerprints_are_indicators() {
     assert_eq!(shown(&claim(&with, None)), "scan 10.0.0.9 1 ja4=t13d1516h2_8daaf6152771_b186095e22b6");
 }
 
+#[test]
+fn what_is_the_attackers_is_an_indicator() {
+    let hash = "0123456789abcdef".repeat(4);
+    let empty = sekimori_wire::id::Digest::of(b"").to_string();
+    let none = "";
+    // Finding; class; inputs; indicators.
+    let malware = Some(AlertClass::Malware);
+    let cases: &[(&str, Option<AlertClass>, &[(&str, &str)], &str)] = &[
+        // Malware calls its server; who is contacted otherwise is anybody.
+        ("c2.beacon 10.0.0.9 203.0.113.9 - -", None, &[], "address=203.0.113.9"),
+        ("c2.tunnel 10.0.0.9 203.0.113.9 - -", None, &[], "address=203.0.113.9"),
+        ("exfil.volume 10.0.0.9 203.0.113.9 - -", None, &[], none),
+        ("c2.beacon 10.0.0.9 10.9.9.9 - -", None, &[], none),
+        // A certificate, whoever writes it how; but not where it only breaks a rule.
+        ("c2.beacon 10.0.0.9 - - -", None, &[("certificate_sha256", "HASH")], "certificate=hash"),
+        ("tls.anomaly 10.0.0.9 - - -", None, &[("certificate_sha256", "hash")], none),
+        ("c2.beacon 10.0.0.9 - - -", None, &[("certificate_sha256", "abc")], none),
+        // A file.
+        ("endpoint.alert 10.0.0.9 - - -", malware, &[("file_sha256", "hash")], "file=hash"),
+        ("endpoint.alert 10.0.0.9 - - -", malware, &[("file_sha256", "empty")], none),
+        // What a feed lists.
+        (
+            "intel.match 10.0.0.9 - - -",
+            None,
+            &[("type", "ip"), ("indicator", "203.0.113.9")],
+            "address=203.0.113.9",
+        ),
+        ("intel.match 10.0.0.9 - - -", None, &[("type", "ip"), ("indicator", "203.0.113.0/24")], none),
+        (
+            "intel.match 10.0.0.9 - - -",
+            None,
+            &[("type", "domain"), ("indicator", "Evil.Example.")],
+            "domain=evil.example",
+        ),
+        (
+            "intel.match 10.0.0.9 - - -",
+            None,
+            &[("type", "sni"), ("indicator", "evil.example")],
+            "domain=evil.example",
+        ),
+        ("intel.match 10.0.0.9 - - -", None, &[("type", "ja4"), ("indicator", "t13")], "ja4=t13"),
+        (
+            "intel.match 10.0.0.9 - - -",
+            None,
+            &[("type", "cert_sha256"), ("indicator", "hash")],
+            "certificate=hash",
+        ),
+        ("intel.match 10.0.0.9 - - -", None, &[("type", "url_path"), ("indicator", "/x")], none),
+        ("scan.port 10.0.0.9 - - -", None, &[("type", "ja4"), ("indicator", "t13")], none),
+    ];
+    for (text, class, inputs, expected) in cases {
+        let mut finding = finding(text);
+        for (name, value) in *inputs {
+            let value = match *value {
+                "hash" => hash.clone(),
+                "HASH" => hash.to_uppercase(),
+                "empty" => empty.clone(),
+                other => other.to_owned(),
+            };
+            finding.evidence.inputs.insert((*name).into(), value.into());
+        }
+        let claim = claim(&finding, *class);
+        let shown: Vec<_> =
+            claim.indicators.iter().map(|one| format!("{}={}", one.kind.as_str(), one.value)).collect();
+        assert_eq!(shown.join(" "), expected.replace("hash", &hash), "{text} {inputs:?}");
+    }
+}
+
 fn shown(claim: &Claim) -> String {
     let mut words =
         vec![claim.category.as_str().to_owned(), claim.subject.clone(), claim.severity.level().to_string()];

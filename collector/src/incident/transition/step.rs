@@ -1,5 +1,7 @@
 //! Steps from one state to another, and what else an action does.
 
+use sekimori_wire::finding::Severity;
+
 use super::{Draft, Effect, Refused, guard};
 use crate::incident::IncidentState as S;
 use crate::incident::action::Action;
@@ -124,6 +126,12 @@ impl Draft<'_> {
             self.facts.circumstances(),
         );
         self.level(level);
+        // What was assessed is its own, and stays when a merge is undone.
+        if let Some(own) = self.facts.work.own_level.and_then(Severity::new) {
+            let wide = self.facts.bodies >= 3;
+            let own = severity::triaged(own, (impact, urgency), wide, self.facts.circumstances());
+            self.facts.work.own_level = Some(own.level());
+        }
         if let Some(playbook) = playbook::playbook(category) {
             task::attach(&mut self.facts.tasks, playbook);
             let name = format!("{}/{}", playbook.category, playbook.version);

@@ -31,6 +31,8 @@ pub(super) struct Case {
     pub(super) segments: Vec<String>,
     pub(super) watch: Watch,
     pub(super) told: Told,
+    /// Its history says already that a storm is counted in silence.
+    pub(super) hushed: bool,
     /// What may have leaked; `None`: nobody triaged it, so nothing is assessed.
     pub(super) leak: Option<Leak>,
 }
@@ -85,6 +87,7 @@ pub(super) async fn read(tx: &mut Conn, id: &str, now: Timestamp) -> Result<Opti
         segments,
         watch,
         told: remembered.told,
+        hushed: remembered.hushed,
     }))
 }
 
@@ -106,6 +109,7 @@ struct Remembered {
     raised_at: Option<Timestamp>,
     reopened_at: Option<Timestamp>,
     told: Told,
+    hushed: bool,
 }
 
 /// A level that rose since the last look rose now: nobody had time before. So with being reopened.
@@ -133,7 +137,7 @@ async fn remember(
     .await
     .map_err(query(failed))?;
     let row = db::query(
-        "SELECT raised_at, reopened_at, notices, told_findings, told_level, told_grown FROM clocks WHERE incident = $1",
+        "SELECT raised_at, reopened_at, notices, told_findings, told_level, told_grown, hushed_at FROM clocks WHERE incident = $1",
     )
     .bind(id)
     .fetch_one(tx)
@@ -143,6 +147,7 @@ async fn remember(
     Ok(Remembered {
         raised_at: time(&row, "raised_at")?,
         reopened_at: time(&row, "reopened_at")?,
+        hushed: time(&row, "hushed_at")?.is_some(),
         told: Told {
             notices: u32::try_from(number("notices")?).unwrap_or(u32::MAX),
             findings: u64::try_from(number("told_findings")?).unwrap_or_default(),

@@ -11,6 +11,7 @@ use super::{Clocks, duty};
 use crate::clock::{from_stored, stored};
 use crate::notify::template::{Field, NoticeKind, Values};
 use crate::store::db::{self, Conn};
+use crate::store::incident::severity;
 use crate::store::{StoreError, query};
 use crate::timing::local;
 use crate::timing::storm::Why;
@@ -117,7 +118,19 @@ impl Clocks {
         }
         // An incident that a person opened has no finding, and is told like one.
         let findings = case.findings.max(1);
-        let Some(why) = storm.tells(&case.told, findings, level) else { return Ok(()) };
+        let why = storm.tells(&case.told, findings, level);
+        if !case.hushed && (findings >= storm.many || why == Some(Why::Grown)) {
+            let inputs = json!({ "findings": findings, "notices": case.told.notices });
+            let words = (
+                "検知多数: 増加は一度だけ通知し、以後は件数だけを示す",
+                "many findings: that they grow is told once, and from then on they are counted in silence",
+            );
+            self.storm_line(tx, case, words, &inputs, now).await?;
+        }
+        let Some(why) = why else { return Ok(()) };
+        if why == Why::Opened && self.hush(tx, case, now).await? {
+            return Ok(());
+        }
         let kind = match why {
             Why::Opened => NoticeKind::Opened,
             Why::Raised => NoticeKind::Raised,
@@ -138,6 +151,81 @@ impl Clocks {
         let key = format!("findings/{}", after.notices);
         let about = About { case, kind, key: &key, values: &[], now };
         self.tell(tx, &about, &self.timing.table.opened.to, false).await.map(drop)
+    }
+
+    /// Whether it goes untold because others of its kind that began with it were told enough; its history says so, once.
+    async fn hush(&self, tx: &mut Conn, case: &Case, now: Timestamp) -> Result<bool, StoreError> {
+        let storm = self.timing.table.storm;
+        let Some(body) = case.body() else { return Ok(false) };
+        let told: Vec<(String, i64, i64)> = db::query_as(
+            "SELECT k.incident, k.notices, k.told_level FROM clocks k JOIN incidents i ON i.id = k.incident
+             WHERE i.body = $1 AND i.category = $2 AND i.id <> $3 AND k.notices > 0
+                AND CASE WHEN i.drill <> 0 OR i.mode = 'replay' THEN 1 ELSE 0 END = $4
+                AND i.opened_at >= $5 AND i.opened_at <= $6
+             ORDER BY i.opened_at, i.id LIMIT $7",
+        )
+        .bind(body.as_str())
+        .bind(case.category.as_str())
+        .bind(&case.id)
+        .bind(i64::from(case.drill))
+        .bind(stored(case.watch.opened_at.minus(storm.together)))
+        .bind(stored(case.watch.opened_at.plus(storm.together)))
+        .bind(i64::from(storm.notices_max))
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(query("look for others that were told"))?;
+        let notices: i64 = told.iter().map(|(_, notices, _)| notices).sum();
+        let worst = told.iter().map(|(.., level)| severity(*level)).max().unwrap_or_default();
+        if !storm.hushes(u64::try_from(notices).unwrap_or_default(), worst, case.watch.level) {
+            return Ok(false);
+        }
+        if !case.hushed {
+            let others: Vec<&String> = told.iter().map(|(id, ..)| id).collect();
+            let inputs = json!({ "notices": notices, "incidents": others });
+            let words = (
+                "同じ種別の事案が続けて発生: 先の通知で足り、個別には通知しない(期限の通知は続く)",
+                "one of several of its kind at once, of which enough was told: not told by itself (time limits go on)",
+            );
+            self.storm_line(tx, case, words, &inputs, now).await?;
+        }
+        Ok(true)
+    }
+
+    /// Writes into the history, once, what a storm is told no more.
+    async fn storm_line(
+        &self,
+        tx: &mut Conn,
+        case: &Case,
+        (ja, en): (&str, &str),
+        inputs: &serde_json::Value,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let storm = self.timing.table.storm;
+        let what = json!({
+            "rule": "notice.storm/1",
+            "why": { "ja": ja, "en": en },
+            "inputs": inputs,
+            "threshold": {
+                "notices": storm.notices_max,
+                "growth": storm.growth,
+                "together_seconds": storm.together.as_secs(),
+                "many": storm.many,
+            },
+        });
+        db::query("UPDATE clocks SET hushed_at = $2 WHERE incident = $1")
+            .bind(&case.id)
+            .bind(stored(now))
+            .execute(&mut *tx)
+            .await
+            .map_err(query("remember what was not told"))?;
+        db::query("INSERT INTO incident_changes (at, incident, kind, json) VALUES ($1, $2, 'storm', $3)")
+            .bind(stored(now))
+            .bind(&case.id)
+            .bind(what.to_string())
+            .execute(tx)
+            .await
+            .map(drop)
+            .map_err(query("write a storm down"))
     }
 
     /// What every notice of an incident knows.

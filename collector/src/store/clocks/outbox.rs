@@ -30,19 +30,19 @@ pub(super) struct About<'a> {
 
 /// One row of the outbox.
 #[derive(Debug)]
-struct Draft<'a> {
-    key: String,
-    incident: Option<&'a str>,
-    kind: NoticeKind,
-    level: i64,
-    drill: bool,
-    body: Option<&'a BodyCode>,
-    role: &'a str,
-    place: usize,
-    contact: Option<&'a Contact>,
-    message: &'a Message,
-    now: Timestamp,
-    pass_at: Option<Timestamp>,
+pub(super) struct Draft<'a> {
+    pub(super) key: String,
+    pub(super) incident: Option<&'a str>,
+    pub(super) kind: NoticeKind,
+    pub(super) level: i64,
+    pub(super) drill: bool,
+    pub(super) body: Option<&'a BodyCode>,
+    pub(super) role: &'a str,
+    pub(super) place: usize,
+    pub(super) contact: Option<&'a Contact>,
+    pub(super) message: &'a Message,
+    pub(super) now: Timestamp,
+    pub(super) pass_at: Option<Timestamp>,
 }
 
 /// A notice, as people see it.
@@ -229,7 +229,7 @@ impl Clocks {
     }
 }
 
-async fn insert(tx: &mut Conn, draft: &Draft<'_>) -> Result<(), StoreError> {
+pub(super) async fn insert(tx: &mut Conn, draft: &Draft<'_>) -> Result<(), StoreError> {
     let address = draft.contact.map(|contact| &contact.address);
     let dead = draft.contact.is_none();
     db::query(

@@ -9,12 +9,15 @@ use tokio::net::UdpSocket;
 
 use super::*;
 use crate::auth::role::Role;
+use crate::incident::IncidentCategory;
 use crate::incident::obligation::{ObligationKind, ObligationState};
 use crate::notify::template::NOTICES;
 use crate::timing::Sources;
 use crate::timing::assess::{Awareness, OriginRule};
 use crate::timing::data::Text;
 use crate::timing::duty::{Approver, Exemption, Move, Mover};
+
+mod quiet;
 
 const OPENED: &str = "2026-11-25T10:00:00+09:00";
 const ID: &str = "INC-422011-20261125-1";
@@ -77,6 +80,12 @@ async fn replica(path: &Path, sink: &UdpSocket, more: &str) -> Clocks {
         settings: Arc::new(settings(&sink.local_addr().unwrap().to_string(), more)),
         url: "https://soc.example.jp".to_owned(),
     }
+}
+
+/// The same on a store of the kind that this run is about.
+async fn on_any_store(clocks: &Clocks, dir: &tempfile::TempDir) -> Clocks {
+    let store = crate::store::testing::store(&dir.path().join("any.db")).await;
+    Clocks { store, ..clocks.clone() }
 }
 
 struct Bench {
@@ -391,7 +400,15 @@ async fn one_address_gets_so_many_a_minute() {
     let path = bench.dir.path().join("t.db");
     let clocks = replica(&path, &bench.sink, "[limits]\nper_minute = 2\n").await;
     for n in 0..5 {
-        open(&clocks.store, &format!("INC-422011-20261125-{n}"), 2, "live").await;
+        let id = format!("INC-422011-20261125-{n}");
+        open(&clocks.store, &id, 2, "live").await;
+        // Of one kind they would share their notices.
+        db::query("UPDATE incidents SET category = $2 WHERE id = $1")
+            .bind(&id)
+            .bind(IncidentCategory::ALL[n].as_str())
+            .execute(clocks.store.writer())
+            .await
+            .unwrap();
     }
     clocks.look(opened()).await.unwrap();
     let first = clocks.deliver(opened()).await.unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sekimori_wire::time::Timestamp;
 use serde_json::json;
 
+use super::level::{self, Level};
 use super::{Link, change, severity};
 use crate::clock::{from_stored, stored};
 use crate::correlate::pattern::{Rules, SEEN_MAX, Seen, Source, Verdict};
@@ -33,7 +34,7 @@ pub(super) async fn judge(
     incident: Option<&str>,
 ) -> Result<Vec<Verdict>, StoreError> {
     let new = seen(link, incident);
-    let mut verdicts: BTreeMap<String, Verdict> = BTreeMap::new();
+    let mut verdicts: BTreeMap<(String, Option<String>), Verdict> = BTreeMap::new();
     for host in &link.claim.hosts {
         let history = history(tx, link, host).await?;
         for verdict in Rules::in_force().judge(&history, &new) {
@@ -41,8 +42,9 @@ pub(super) async fn judge(
                 (verdict.severity, verdict.join.is_some(), verdict.link.len())
                     > (known.severity, known.join.is_some(), known.link.len())
             };
-            if verdicts.get(&verdict.rule).is_none_or(says_more) {
-                verdicts.insert(verdict.rule.clone(), verdict);
+            let key = (verdict.rule.clone(), verdict.pivot.clone());
+            if verdicts.get(&key).is_none_or(says_more) {
+                verdicts.insert(key, verdict);
             }
         }
     }
@@ -81,75 +83,65 @@ pub(super) async fn note(tx: &mut Conn, link: &Link<'_>, incident: Option<&str>)
     Ok(())
 }
 
-/// Raises and links what the rules say, and writes down why. What was said before is not said again.
+/// Raises and links what the rules say, and writes down why. What was said before is not said again; of a finding that is
+/// not `fresh`, no level that was asked for before, because a person may have lowered it since.
 pub(super) async fn apply(
     tx: &mut Conn,
     ledger: &mut Ledger,
-    incident: &str,
+    (incident, fresh): (&str, bool),
     verdicts: &[Verdict],
 ) -> Result<(), StoreError> {
     for verdict in verdicts {
         let (ja, en) = &verdict.why;
         let what = json!({ "rule": verdict.rule, "why": { "ja": ja, "en": en }, "reason": verdict.reason });
-        raise(tx, ledger, incident, verdict, &what).await?;
-        for other in verdict.link.iter().filter(|other| *other != incident) {
-            let done = db::query(
-                "INSERT INTO incident_links (one, other, rule, at, json) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (one, other, rule) DO NOTHING",
-            )
-            .bind(other)
-            .bind(incident)
-            .bind(&verdict.rule)
-            .bind(stored(ledger.now))
-            .bind(what.to_string())
-            .execute(&mut *tx)
-            .await
-            .map_err(query("link two incidents"))?;
-            if done.rows_affected() > 0 {
-                ledger.count("incidents_linked");
-                let mut named = what.clone();
-                for (one, with) in [(incident, other.as_str()), (other.as_str(), incident)] {
-                    if let Some(fields) = named.as_object_mut() {
-                        fields.insert("with".to_owned(), with.into());
-                    }
-                    change(tx, ledger, one, "related", &named).await?;
-                }
-            }
+        let target = verdict.pivot.as_deref().unwrap_or(incident);
+        let level = Level { to: verdict.severity, fresh, why: Some(&what) };
+        if level::raise(tx, ledger, target, &level).await? {
+            ledger.count("incidents_raised_by_rule");
+        }
+        if verdict.link.is_empty() {
+            continue;
+        }
+        let own = [incident].into_iter().filter(|own| !verdict.link.iter().any(|other| other == own));
+        for other in verdict.link.iter().map(String::as_str).chain(own).filter(|other| *other != target) {
+            relate(tx, ledger, (other, target), verdict, &what).await?;
         }
     }
     Ok(())
 }
 
-async fn raise(
+/// Writes into both that a rule puts them together.
+async fn relate(
     tx: &mut Conn,
     ledger: &mut Ledger,
-    incident: &str,
+    (other, target): (&str, &str),
     verdict: &Verdict,
     what: &serde_json::Value,
 ) -> Result<(), StoreError> {
-    let level = i64::from(verdict.severity.level());
-    let before: i64 = db::query_scalar("SELECT severity FROM incidents WHERE id = $1")
-        .bind(incident)
-        .fetch_one(&mut *tx)
-        .await
-        .map_err(query("read an incident"))?;
-    if before >= level {
+    let done = db::query(
+        "INSERT INTO incident_links (one, other, rule, at, json) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (one, other, rule) DO NOTHING",
+    )
+    .bind(other)
+    .bind(target)
+    .bind(&verdict.rule)
+    .bind(stored(ledger.now))
+    .bind(what.to_string())
+    .execute(&mut *tx)
+    .await
+    .map_err(query("link two incidents"))?;
+    if done.rows_affected() == 0 {
         return Ok(());
     }
-    db::query("UPDATE incidents SET severity = $2, updated_at = $3, version = version + 1 WHERE id = $1")
-        .bind(incident)
-        .bind(level)
-        .bind(stored(ledger.now))
-        .execute(&mut *tx)
-        .await
-        .map_err(query("raise an incident"))?;
-    ledger.count("incidents_raised_by_rule");
-    let mut what = what.clone();
-    if let Some(fields) = what.as_object_mut() {
-        fields.insert("from".to_owned(), before.into());
-        fields.insert("to".to_owned(), level.into());
+    ledger.count("incidents_linked");
+    let mut named = what.clone();
+    for (one, with) in [(target, other), (other, target)] {
+        if let Some(fields) = named.as_object_mut() {
+            fields.insert("with".to_owned(), with.into());
+        }
+        change(tx, ledger, one, "related", &named).await?;
     }
-    change(tx, ledger, incident, "raised", &what).await
+    Ok(())
 }
 
 /// What was seen of a host within reach of the rules, newest first.
@@ -157,8 +149,11 @@ async fn history(tx: &mut Conn, link: &Link<'_>, host: &str) -> Result<Vec<Seen>
     let reach = Rules::in_force().reach();
     let (start, end) = (link.claim.time, link.claim.end);
     let rows = db::query(
-        "SELECT s.category, s.source, s.incident, s.first_seen, s.last_seen, s.severity, s.contained, i.state
+        // What was merged stands for the incident that it was merged into.
+        "SELECT s.category, s.source, coalesce(t.id, s.incident) AS incident, s.first_seen, s.last_seen, s.severity,
+            s.contained, coalesce(t.state, i.state) AS state
          FROM host_sightings s LEFT JOIN incidents i ON i.id = s.incident
+            LEFT JOIN incidents t ON i.state = 'merged' AND t.id = i.merged_into
          WHERE s.body = $1 AND s.host = $2 AND s.last_seen >= $3 AND s.first_seen <= $4
          ORDER BY s.last_seen DESC, s.category, s.source, s.incident LIMIT $5",
     )
@@ -196,20 +191,24 @@ fn nearest((first, last): (Timestamp, Timestamp), to: Timestamp) -> Timestamp {
     to.max(first).min(last)
 }
 
-/// Endpoint alerts that nobody contained in time: their incidents get worse, once.
+/// Endpoint alerts that nobody contained in time: their incidents get worse, once. Those that were asked to be as bad
+/// before are not looked at again, so that however many there are, each has its turn.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn overdue(tx: &mut Conn, ledger: &mut Ledger) -> Result<(), StoreError> {
+    let rules = Rules::in_force();
     let rows = db::query(
         "SELECT s.category, s.incident, s.last_seen, s.severity, i.state
          FROM host_sightings s JOIN incidents i ON i.id = s.incident
-         WHERE s.source = $1 AND s.contained = 0 AND s.last_seen >= $2
-            AND i.state IN ('detected', 'received', 'triaged')
-         ORDER BY s.last_seen LIMIT $3",
+         WHERE s.source = $1 AND s.contained = 0 AND s.last_seen >= $2 AND s.last_seen <= $3
+            AND i.state IN ('detected', 'received', 'triaged') AND i.claimed < $4
+         ORDER BY s.last_seen, s.incident, s.host LIMIT $5",
     )
     .bind(Source::Endpoint.as_str())
-    .bind(stored(ledger.now.minus(Rules::in_force().reach())))
+    .bind(stored(ledger.now.minus(rules.reach())))
+    .bind(stored(ledger.now.minus(rules.absence_after())))
+    .bind(i64::from(rules.absence_level().level()))
     .bind(i64::try_from(SEEN_MAX).unwrap_or(i64::MAX))
     .fetch_all(&mut *tx)
     .await
@@ -228,13 +227,13 @@ pub async fn overdue(tx: &mut Conn, ledger: &mut Ledger) -> Result<(), StoreErro
     };
     let seen: Result<Vec<Seen>, db::Error> = rows.iter().map(read).collect();
     let seen = seen.map_err(query("look for what is not contained"))?;
-    for (seen, verdict) in Rules::in_force().overdue(&seen, ledger.now) {
+    for (seen, verdict) in rules.overdue(&seen, ledger.now) {
         if let Some(incident) = &seen.incident {
-            apply(tx, ledger, incident, &[verdict]).await?;
+            apply(tx, ledger, (incident, false), &[verdict]).await?;
         }
     }
     Ok(())
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;

@@ -89,7 +89,13 @@ async fn touch(
     let level_of =
         |level: Option<i64>| level.and_then(|level| u8::try_from(level).ok()).and_then(Severity::new);
     let failed = "read levels";
-    let evidence = worst("SELECT max(severity) FROM findings WHERE incident = $1").fetch_one(&mut *tx).await;
+    // What rules asked for counts like evidence: undoing a merge does not undo it.
+    let evidence = worst(
+        "SELECT max(level) FROM (SELECT max(severity) AS level FROM findings WHERE incident = $1
+         UNION ALL SELECT claimed FROM incidents WHERE id = $1) AS levels",
+    )
+    .fetch_one(&mut *tx)
+    .await;
     let stay = worst("SELECT max(severity) FROM incidents WHERE merged_into = $1").fetch_one(&mut *tx).await;
     let evidence = level_of(evidence.map_err(query(failed))?).unwrap_or_default();
     let stay = level_of(stay.map_err(query(failed))?);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sekimori_wire::finding::Severity;
 
+use crate::clock::from_stored;
 use crate::incident::action::Action;
 use crate::incident::facts::{IncidentFacts, Other, Probes, Proposal, Work};
 use crate::incident::{IncidentCategory, IncidentState};
@@ -106,9 +107,33 @@ pub(super) async fn facts(
         )
         .await?,
         obligations: obligations_of(tx, id).await?,
-        probes: Probes::None,
+        probes: probes(tx, id, category).await?,
         other,
     }))
+}
+
+/// What watches the thing that the incident is about. Of a sensor that is its own health; services are not watched yet.
+async fn probes(tx: &mut Conn, id: &str, category: IncidentCategory) -> Result<Probes, StoreError> {
+    if category != IncidentCategory::SensorSilent {
+        return Ok(Probes::None);
+    }
+    let failed = "read how a sensor is";
+    let bad: i64 = db::query_scalar("SELECT count(*) FROM sensor_watch WHERE incident = $1")
+        .bind(id)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(query(failed))?;
+    let back: Option<i64> =
+        db::query_scalar("SELECT max(at) FROM incident_changes WHERE incident = $1 AND kind = 'sensor_back'")
+            .bind(id)
+            .fetch_one(tx)
+            .await
+            .map_err(query(failed))?;
+    Ok(match back {
+        _ if bad > 0 => Probes::Red,
+        Some(at) => Probes::GreenSince(from_stored(at)),
+        None => Probes::None,
+    })
 }
 
 /// What people wrote down.

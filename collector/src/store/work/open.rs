@@ -237,8 +237,9 @@ async fn insert(tx: &mut Conn, new: &New<'_>, now: Timestamp) -> Result<String, 
     let mark = if new.drill { "【訓練】" } else { "" };
     db::query(
         "INSERT INTO incidents (id, category, severity, state, body, subject, opened_at, updated_at,
-            first_evidence, last_evidence, findings, mode, version, work_version, title_ja, title_en, reason_json, drill)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, 0, $10, 1, 1, $11, $11, $12, $13)",
+            first_evidence, last_evidence, findings, mode, version, work_version, title_ja, title_en, reason_json, drill,
+            claimed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, 0, $10, 1, 1, $11, $11, $12, $13, $3)",
     )
     .bind(&id)
     .bind(new.category.as_str())

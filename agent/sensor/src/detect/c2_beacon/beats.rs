@@ -155,7 +155,7 @@ impl Beat {
             tell(finding, count, score);
             claim.iter().for_each(|claim| claim.raise(finding));
         };
-        let fresh = || claim.as_ref().map(|claim| claim.finding(scene.policy));
+        let fresh = || claim.as_ref().map(|claim| known.printed(claim.finding(scene.policy), flow));
         self.finding = out.follow(self.finding, at, change, fresh);
     }
 

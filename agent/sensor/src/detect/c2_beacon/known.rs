@@ -2,10 +2,13 @@
 
 use core::net::IpAddr;
 
+use sekimori_wire::finding::Finding;
+use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
 
 use super::signs::{Sign, Signs};
 use crate::bounded::{Distinct, Map};
+use crate::detect::findings::input;
 use crate::detect::{Scene, Setup};
 use crate::event::tls::{Carrier, CertificateContent, Progress};
 use crate::event::{Application, Dns, Endpoint, FlowRef, QuicHello, TlsConnection};
@@ -35,6 +38,7 @@ pub(super) struct Known {
     sources: Map<IpAddr, Distinct<IpAddr>>,
     hosts: Distinct<IpAddr>,
     peers: Map<IpAddr, Distinct<IpAddr>>,
+    prints: Map<Endpoint, Prints>,
     pub(super) evicted: u64,
 }
 
@@ -48,6 +52,13 @@ struct Server {
     private: bool,
     /// The client says what it will speak (ALPN), which remote-control programs over plain TLS do not.
     says_protocol: bool,
+}
+
+/// By what the same malware is known elsewhere: kept of servers whose certificate no public authority made.
+#[derive(Debug)]
+struct Prints {
+    certificate: Digest,
+    ja4: Box<str>,
 }
 
 /// How many inside hosts contact a destination.
@@ -67,6 +78,7 @@ impl Known {
             sources: Map::new(entries, seed),
             hosts: Distinct::new(HOSTS),
             peers: Map::new(entries / 4, seed),
+            prints: Map::new(entries / 4, seed),
             evicted: 0,
         }
     }
@@ -90,7 +102,23 @@ impl Known {
             private: certificate.is_some_and(is_private),
             says_protocol: !tls.client_protocols.is_empty(),
         };
+        if let (true, Some(own)) = (shown.private, tls.server_chain.first()) {
+            let certificate = Digest::from_bytes(&own.sha256).unwrap_or_default();
+            let print = || Prints { certificate, ja4: tls.ja4.clone() };
+            self.evicted += u64::from(self.prints.get_or_insert_with(server, print).1.is_some());
+        }
         self.remember(server, shown);
+    }
+
+    /// With what the server and its client can be known by elsewhere, where that is the malware's own.
+    pub(super) fn printed(&self, mut finding: Finding, flow: &FlowRef) -> Finding {
+        if let Some(prints) = self.prints.peek(&flow.responder) {
+            input(&mut finding, "certificate_sha256", prints.certificate.to_string());
+            if !prints.ja4.is_empty() {
+                input(&mut finding, "ja4", &*prints.ja4);
+            }
+        }
+        finding
     }
 
     pub(super) fn on_quic(&mut self, flow: &FlowRef, hello: &QuicHello) {

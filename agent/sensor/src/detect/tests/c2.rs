@@ -7,6 +7,7 @@ use sekimori_wire::finding::{Category, Severity};
 use super::build::*;
 use crate::detect::{Detectors, Findings, Setup};
 use crate::event::http::{Body, Field, Request};
+use crate::event::tls::{Attribute, Certificate, CertificateContent, Name, Progress};
 use crate::event::*;
 use crate::limits::Limits;
 use crate::segment::Policy;
@@ -40,6 +41,32 @@ fn regular_contact_with_an_odd_service_without_a_name_is_a_beacon() {
         assert_eq!((finding.originator, finding.responder), (host(IN), host(OUT)));
         assert_eq!(finding.severity, Severity::HIGH, "{finding:#?}");
         assert!(finding.evidence.inputs.contains_key(&"interval_median_seconds".into()));
+    }
+}
+
+#[test]
+fn a_certificate_of_ones_own_makes_a_server_known_elsewhere() {
+    for (private, expected) in [(true, true), (false, false)] {
+        let mut script = Script::default();
+        looks_up(&mut script);
+        let name = Name([Attribute { joined: false, oid: "2.5.4.3".into(), value: "x".into() }].into());
+        let issuer = if private { name.clone() } else { Name(Box::default()) };
+        let content = CertificateContent { subject: name, issuer, ..CertificateContent::default() };
+        let own = Certificate { sha1: [0; 20], sha256: [7; 32], content: Some(Box::new(content)) };
+        let tls = TlsConnection {
+            client_is_originator: true,
+            progress: Progress::Established,
+            ja4: "t13d1516h2_8daaf6152771_b186095e22b6".into(),
+            server_chain: [own].into(),
+            ..TlsConnection::default()
+        };
+        let flow = script.flow(TCP, (IN, 39_999), (OUT, 7_261));
+        script.push(500, flow, FlowEvent::Transaction(Box::new(tls.into())));
+        contacts(&mut script, (OUT, 7_261), (40, 60_000, 0));
+        let inputs = script.only(Category::C2Beacon).evidence.inputs;
+        let shown = |name: &str| inputs.get(&name.into()).cloned();
+        assert_eq!(shown("certificate_sha256"), expected.then(|| "07".repeat(32).into()));
+        assert_eq!(shown("ja4").is_some(), expected);
     }
 }
 

@@ -17,11 +17,11 @@ use crate::store::{Store, finding};
 
 const HOST: &str = "192.168.10.20";
 
-fn at(minute: u64) -> Timestamp {
+pub(in crate::store) fn at(minute: u64) -> Timestamp {
     Timestamp::from_secs(1_800_000_000 + minute * 60)
 }
 
-fn made(category: Category, severity: Severity, minute: u64, host: &str) -> Finding {
+pub(in crate::store) fn made(category: Category, severity: Severity, minute: u64, host: &str) -> Finding {
     Finding {
         id: FindingId::of(&[category.as_str().as_bytes(), &minute.to_be_bytes(), host.as_bytes()]),
         revision: 1,
@@ -47,16 +47,17 @@ fn made(category: Category, severity: Severity, minute: u64, host: &str) -> Find
     }
 }
 
-struct Bench {
+/// A store, filled by the real writer's statements.
+pub(in crate::store) struct Bench {
     _dir: tempfile::TempDir,
-    store: Store,
-    ledger: Ledger,
+    pub(in crate::store) store: Store,
+    pub(in crate::store) ledger: Ledger,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(in crate::store) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::create(&dir.path().join("s.db")).await.unwrap();
+        let store = crate::store::testing::store(&dir.path().join("s.db")).await;
         let correlation = Correlation {
             gap: Duration::from_secs(1800),
             wide_area_bodies: 3,
@@ -65,30 +66,39 @@ impl Bench {
         Self { _dir: dir, store, ledger: Ledger::new(at(60), correlation, Judge::default()) }
     }
 
-    async fn take(&mut self, finding: Finding, class: Option<AlertClass>) {
-        let body = "422011".parse().unwrap();
+    pub(in crate::store) async fn take(&mut self, finding: Finding, class: Option<AlertClass>) {
+        self.take_for("422011", finding, class).await;
+    }
+
+    pub(in crate::store) async fn take_for(
+        &mut self,
+        body: &str,
+        finding: Finding,
+        class: Option<AlertClass>,
+    ) {
+        let body = body.parse().unwrap();
         let origin = Origin { agent: "a".into(), body, lane: Lane::Urgent, epoch: 1, seq: 1, mode: "live" };
-        let mut tx = self.store.begin().await.unwrap();
+        let mut tx = self.store.begin_changing().await.unwrap();
         finding::store(&mut tx, &mut self.ledger, &origin, finding, class).await.unwrap();
         tx.commit().await.unwrap();
     }
 
-    async fn overdue(&mut self, minute: u64) {
+    pub(in crate::store) async fn overdue(&mut self, minute: u64) {
         self.ledger.now = at(minute);
-        let mut tx = self.store.begin().await.unwrap();
+        let mut tx = self.store.begin_changing().await.unwrap();
         overdue(&mut tx, &mut self.ledger).await.unwrap();
         tx.commit().await.unwrap();
     }
 
     /// Category, severity and number of findings.
-    async fn incidents(&self) -> Vec<(String, i64, i64)> {
+    pub(in crate::store) async fn incidents(&self) -> Vec<(String, i64, i64)> {
         db::query_as("SELECT category, severity, findings FROM incidents ORDER BY id")
             .fetch_all(self.store.reader())
             .await
             .unwrap()
     }
 
-    async fn changes(&self, kind: &str) -> Vec<Value> {
+    pub(in crate::store) async fn changes(&self, kind: &str) -> Vec<Value> {
         let all: Vec<String> =
             db::query_scalar("SELECT json FROM incident_changes WHERE kind = $1 ORDER BY seq")
                 .bind(kind)
@@ -170,4 +180,62 @@ async fn an_alert_that_is_not_contained_gets_worse_after_half_an_hour_and_once()
     bench.take(alert(0, "Quarantined"), malware).await;
     bench.overdue(30).await;
     assert_eq!(bench.incidents().await[0].1, 1);
+}
+
+#[tokio::test]
+async fn each_of_many_uncontained_has_its_turn() {
+    let mut bench = Bench::new().await;
+    // Straight into the store: three hundred alerts of one kind would be one storm.
+    let mut tx = bench.store.begin().await.unwrap();
+    for n in 0..300_i64 {
+        let id = format!("INC-422011-20270115-{n}");
+        db::query(
+            "INSERT INTO incidents (id, category, severity, state, body, subject, opened_at, updated_at, first_evidence,
+                last_evidence, findings, mode, version, title_ja, title_en, reason_json, claimed)
+             VALUES ($1, 'malware_infection', 1, 'detected', '422011', $1, $2, $2, $2, $2, 1, 'live', 1, '', '', '{}', 1)",
+        )
+        .bind(&id)
+        .bind(stored(at(0)))
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        db::query(
+            "INSERT INTO host_sightings (body, host, category, source, incident, first_seen, last_seen, severity, contained)
+             VALUES ('422011', $1, 'malware_infection', 'endpoint', $1, $2, $2, 1, 0)",
+        )
+        .bind(&id)
+        .bind(stored(at(0).plus(Duration::from_secs(u64::try_from(n).unwrap()))))
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    }
+    tx.commit().await.unwrap();
+    let high = async |bench: &Bench| bench.incidents().await.iter().filter(|one| one.1 == 3).count();
+    bench.overdue(29).await;
+    assert_eq!(high(&bench).await, 0);
+    bench.overdue(40).await;
+    assert_eq!(high(&bench).await, 256);
+    // A person looks at one and finds it mild: nobody takes that back, and the others have their turn.
+    db::query("UPDATE incidents SET severity = 1 WHERE id = 'INC-422011-20270115-0'")
+        .execute(bench.store.writer())
+        .await
+        .unwrap();
+    bench.overdue(41).await;
+    bench.overdue(42).await;
+    assert_eq!((high(&bench).await, bench.changes("raised").await.len()), (299, 300));
+}
+
+#[tokio::test]
+async fn a_revision_does_not_take_back_what_a_person_decided_and_new_evidence_does() {
+    let mut bench = Bench::new().await;
+    let beacon = made(Category::C2Beacon, Severity::HIGH, 0, HOST);
+    bench.take(beacon.clone(), None).await;
+    db::query("UPDATE incidents SET severity = 1").execute(bench.store.writer()).await.unwrap();
+    bench.take(Finding { revision: 2, ..beacon.clone() }, None).await;
+    assert_eq!(bench.incidents().await, [("c2_beacon".to_owned(), 1, 1)]);
+    bench.take(Finding { revision: 3, severity: Severity::CRITICAL, ..beacon }, None).await;
+    assert_eq!(bench.incidents().await[0].1, 4, "worse than anything before");
+    db::query("UPDATE incidents SET severity = 1").execute(bench.store.writer()).await.unwrap();
+    bench.take(made(Category::C2Beacon, Severity::MEDIUM, 5, HOST), None).await;
+    assert_eq!(bench.incidents().await, [("c2_beacon".to_owned(), 2, 2)], "a new finding");
 }
