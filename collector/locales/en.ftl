@@ -601,3 +601,8 @@ vendor-what = What for
 merge-into = Into which incident
 mentioned = Others speak of it already
 mentioned-where = Where
+
+# Export
+export = Export
+export-sub = For other organisations and SIEMs; it is logged
+export-csv = CSV

@@ -569,3 +569,8 @@ vendor-what = 支援の内容
 merge-into = 統合先の番号
 mentioned = 外部で既に言及あり
 mentioned-where = どこで
+
+# 書き出し
+export = 書き出し
+export-sub = 他の機関・SIEM へ。記録に残ります
+export-csv = CSV

@@ -4,6 +4,7 @@
 //! password in every request (HTTP Basic over TLS); the console's session cookie works too, and then a change
 //! must carry the session's token in `sekimori-csrf`. Times are RFC 3339 UTC. An error is a problem (RFC 9457).
 
+mod export;
 mod problem;
 mod shape;
 mod work;
@@ -41,6 +42,8 @@ pub fn router() -> Router<Console> {
         .route("/exceptions", get(exceptions))
         .route("/policies", get(policies))
         .route("/health", get(health))
+        .route("/incidents/{id}/export", get(export::one))
+        .route("/export", get(export::matching))
         .fallback(|| async { ApiError::NotFound })
 }
 

@@ -59,7 +59,8 @@ pub enum Command {
         /// The file that was carried here.
         file: PathBuf,
     },
-    /// Write every stored batch as a bundle that `verify` can check without this collector.
+    /// Write every stored batch as a bundle that `verify` can check without this collector; or, with `stix`, `ocsf` or
+    /// `csv`, incidents for other programs.
     Export(Export),
 }
 
@@ -134,16 +135,61 @@ pub struct Evidence {
 
 /// `export`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Export {
+    /// Incidents instead of batches.
+    #[command(subcommand)]
+    pub incidents: Option<ExportCommand>,
     /// Configuration file, as `init` makes it.
-    #[arg(long)]
-    pub config: PathBuf,
+    #[arg(long, required = true)]
+    pub config: Option<PathBuf>,
     /// Only the batches of this agent.
     #[arg(long)]
     pub agent: Option<sekimori_wire::id::AgentId>,
     /// File to write.
+    #[arg(long, required = true)]
+    pub output: Option<PathBuf>,
+}
+
+/// `export stix|ocsf|csv`.
+#[derive(Debug, Subcommand)]
+pub enum ExportCommand {
+    /// One STIX 2.1 bundle.
+    Stix(ExportIncidents),
+    /// OCSF 1.5 events, one a line: Incident Finding and Detection Finding.
+    Ocsf(ExportIncidents),
+    /// One table, RFC 4180 in UTF-8.
+    Csv {
+        /// Which incidents.
+        #[command(flatten)]
+        incidents: ExportIncidents,
+        /// What the rows are; by itself the findings of one incident, the incidents of a query.
+        #[arg(long)]
+        table: Option<crate::export::Table>,
+        /// Begin with a byte order mark, for spreadsheets.
+        #[arg(long)]
+        bom: bool,
+    },
+}
+
+/// Which incidents, and where to.
+#[derive(Debug, Args)]
+pub struct ExportIncidents {
+    /// Configuration file, as `init` makes it.
     #[arg(long)]
-    pub output: PathBuf,
+    pub config: PathBuf,
+    /// One incident, such as `INC-422011-20260401-1`.
+    #[arg(long, required_unless_present = "query", conflicts_with = "query")]
+    pub incident: Option<String>,
+    /// Those of any state that match this, in the query language: `severity>=3 opened>=-7d`.
+    #[arg(long)]
+    pub query: Option<String>,
+    /// With whom it may be shared; by itself as the configuration says.
+    #[arg(long)]
+    pub tlp: Option<crate::export::Tlp>,
+    /// File to write; by itself standard output.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
 }
 
 /// The configuration file, and how to print.

@@ -80,7 +80,8 @@ pub struct Console {
 
 /// Every route of the console and the API.
 pub fn router(state: AppState) -> Router {
-    router_of(state.store, Some(state.trust), state.config.accounts.clone())
+    let export = axum::Extension(state.config.export.clone());
+    router_of(state.store, Some(state.trust), state.config.accounts.clone()).layer(export)
 }
 
 fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Router {

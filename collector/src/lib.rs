@@ -19,6 +19,7 @@ pub mod console;
 pub mod correlate;
 pub mod evidence;
 pub mod exceptions;
+pub mod export;
 pub mod fleet;
 pub mod i18n;
 #[macro_use]

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use sekimori_collector::beside::{open, read_only};
-use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Init, Verify};
+use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Export, Init, Verify};
 use sekimori_collector::config::{Config, ConfigError};
 use sekimori_collector::evidence::{Checked, Sealed};
 use sekimori_collector::exceptions::InForce;
@@ -33,6 +33,7 @@ use sekimori_collector::{carry, clock, evidence, fleet, init, status, verify};
 use sekimori_wire::text::BoundedText;
 
 mod ca;
+mod export_files;
 mod user;
 
 fn main() -> ExitCode {
@@ -94,11 +95,17 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let lines = evidence::incident(&store, &args.incident, &key, now, &mut file.file).await?;
             file.keep(lines)?;
         }
+        Command::Export(Export { incidents: Some(command), .. }) => {
+            export_files::run(command).await?;
+        }
         Command::Export(args) => {
-            let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
+            let (Some(config), Some(output)) = (args.config, args.output) else {
+                return Err(Usage("--config and --output are needed".to_owned()).into());
+            };
+            let (store, key, now) = (read_only(&config).await?, ack_key(&config)?, clock::now());
             let agent = args.agent.map(|agent| agent.to_string());
-            exported(&args.config, "export:batches", "").await?;
-            let mut file = BundleFile::create(args.output)?;
+            exported(&config, "export:batches", "").await?;
+            let mut file = BundleFile::create(output)?;
             let lines = evidence::store(&store, agent.as_deref(), &key, now, &mut file.file).await?;
             file.keep(lines)?;
         }

@@ -41,6 +41,7 @@ use crate::store::writer::Writer;
 mod agents;
 mod asked;
 mod exceptions;
+mod export;
 mod scope;
 mod sign_in;
 mod work;

@@ -4,6 +4,8 @@
 //! a wide-area incident only their own part, without the names and numbers of the others; no figure that counts
 //! everybody's.
 
+mod export;
+
 use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
 use serde_json::{Map, Value};
@@ -22,6 +24,8 @@ use crate::incident::facts::Work;
 use crate::incident::similar::Traits;
 use crate::incident::transition::{Actor, Asked};
 use crate::store::db;
+
+pub use self::export::ExportIndicator;
 
 /// What one person sees.
 #[derive(Clone, Copy, Debug)]

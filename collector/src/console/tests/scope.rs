@@ -56,6 +56,8 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/exceptions", Gives::Own),
     ("GET", "/api/v1/policies", Gives::Own),
     ("GET", "/api/v1/health", Gives::Neutral),
+    ("GET", "/api/v1/incidents/{id}/export", Gives::NotFound),
+    ("GET", "/api/v1/export", Gives::Own),
 ];
 
 const A: &str = "422011";
