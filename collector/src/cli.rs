@@ -62,6 +62,9 @@ pub enum Command {
     /// Write every stored batch as a bundle that `verify` can check without this collector; or, with `stix`, `ocsf` or
     /// `csv`, incidents for other programs.
     Export(Export),
+    /// Print the OpenAPI document of the JSON API.
+    #[command(name = "openapi")]
+    OpenApi,
 }
 
 /// `audit …`.

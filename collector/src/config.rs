@@ -148,7 +148,13 @@ impl Config {
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
             accounts: file.accounts.rules(&file.listen.hosts, within, rule)?,
             export: file.export.read(&file.listen.hosts),
-            metrics: file.metrics.listen,
+            metrics: match file.metrics.listen {
+                Some(listen) if !listen.ip().is_loopback() => {
+                    return Err(rule("metrics.listen", "is an address of this machine alone, such as 127.0.0.1:9464: \
+                        others ask the console for /api/v1/metrics with a token"));
+                }
+                listen => listen,
+            },
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -251,7 +257,7 @@ impl TimingFile {
     }
 }
 
-/// Measures and health, without a login: for this machine alone, or for a network that only watchers are in.
+/// Measures and health, without a login: for this machine alone.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct MetricsFile {

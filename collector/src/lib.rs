@@ -27,6 +27,7 @@ pub mod incident;
 pub mod ingest;
 pub mod init;
 pub mod notify;
+pub mod observe;
 pub mod query;
 pub mod server;
 pub mod status;
