@@ -50,6 +50,7 @@ pub fn router() -> Router<Console> {
         .route("/health", get(health))
         .route("/incidents/{id}/export", get(export::one))
         .route("/export", get(export::matching))
+        .route("/metrics", get(export::metrics))
         .route("/openapi.json", get(document::show))
         .fallback(|| async { ApiError::NotFound })
 }

@@ -150,8 +150,11 @@ impl Config {
             export: file.export.read(&file.listen.hosts),
             metrics: match file.metrics.listen {
                 Some(listen) if !listen.ip().is_loopback() => {
-                    return Err(rule("metrics.listen", "is an address of this machine alone, such as 127.0.0.1:9464: \
-                        others ask the console for /api/v1/metrics with a token"));
+                    return Err(rule(
+                        "metrics.listen",
+                        "is an address of this machine alone, such as 127.0.0.1:9464: \
+                        others ask the console for /api/v1/metrics with a token",
+                    ));
                 }
                 listen => listen,
             },

@@ -9,6 +9,7 @@ mod assets;
 mod enrol;
 mod evidence;
 mod exceptions;
+mod health;
 mod incident;
 mod incidents;
 mod intake;
@@ -115,6 +116,8 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/policies", get(policies::show))
         .route("/events", get(live::events))
         .route("/assets/{name}", get(assets::asset))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
         .nest("/api/v1", api::router())
         .fallback(page::not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

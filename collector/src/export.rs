@@ -11,14 +11,16 @@ mod stix;
 mod table;
 mod text;
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::audit::Entry;
-use crate::clock::now;
+use crate::clock::{now, stored};
 use crate::store::StoreError;
 use crate::store::seen::{ExportIndicator, Seen};
-use crate::store::view::{FindingView, IncidentFilter, IncidentView};
+use crate::store::view::{After, FindingView, IncidentFilter, IncidentView};
 use crate::store::work::WorkView;
 use sekimori_wire::time::Timestamp;
 
@@ -30,13 +32,15 @@ pub const FINDINGS_MAX: usize = 20_000;
 const FINDINGS_OF_INCIDENT: usize = 2_000;
 /// Indicators of one incident.
 const INDICATORS_OF_INCIDENT: usize = 500;
+/// Incidents that are read at a time.
+const PAGE_ROWS: u32 = 200;
 /// Exports that are made at a time: each holds all that it gives in memory.
 const AT_A_TIME: usize = 2;
 
 static TURNS: Semaphore = Semaphore::const_new(AT_A_TIME);
 
 /// How an export is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One STIX 2.1 bundle.
@@ -77,7 +81,7 @@ impl Format {
 }
 
 /// What the rows of a table are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Table {
     /// One incident each.
@@ -296,22 +300,25 @@ async fn read(seen: Seen<'_>, which: &Which, order: &Order) -> Result<Option<(Ve
     Ok(Some((cases, left_out)))
 }
 
-/// Page by page; one that moves from page to page meanwhile comes once.
+/// Page by page, each after the last of the one before; one that becomes worse meanwhile comes once.
 async fn matching(seen: Seen<'_>, filter: &IncidentFilter) -> Result<(Vec<IncidentView>, u64), StoreError> {
-    let mut known = std::collections::HashSet::new();
-    let mut views = Vec::new();
-    let mut filter = filter.clone();
-    filter.page = 1;
+    let mut known = HashSet::new();
+    let mut views: Vec<IncidentView> = Vec::new();
+    let mut filter = IncidentFilter { page: 1, rows: Some(PAGE_ROWS), ..filter.clone() };
     loop {
         let (rows, total) = seen.incidents(&filter).await?;
         let total = usize::try_from(total).unwrap_or(usize::MAX);
-        let is_last = rows.is_empty();
+        let is_last = rows.len() < usize::try_from(PAGE_ROWS).unwrap_or(usize::MAX);
+        filter.after = rows.last().map(|last| After {
+            severity: i64::from(last.severity.level()),
+            opened_at: stored(last.opened_at),
+            id: last.id.clone(),
+        });
         views.extend(rows.into_iter().filter(|view| known.insert(view.id.clone())));
         views.truncate(INCIDENTS_MAX);
         if is_last || views.len() >= total.min(INCIDENTS_MAX) {
             let left_out = u64::try_from(total.saturating_sub(views.len())).unwrap_or(u64::MAX);
             return Ok((views, left_out));
         }
-        filter.page += 1;
     }
 }

@@ -7,15 +7,15 @@
 
 use axum::Json;
 use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{OpenApi as Document, RefOr};
-use utoipa::OpenApi;
 
 use super::schema;
 use crate::incident::action::Action;
 
 /// What each module brings: add a line here for a type with `#[derive(OpenApi)]`.
-const PARTS: &[fn() -> Document] = &[Base::openapi];
+const PARTS: &[fn() -> Document] = &[Base::openapi, super::export::Part::openapi];
 
 /// What is in `api` itself.
 #[derive(OpenApi)]
@@ -120,7 +120,11 @@ fn problems() -> Value {
         let schema = json!({ "$ref": "#/components/schemas/Problem" });
         json!({ "description": description, "content": { "application/problem+json": { "schema": schema } } })
     };
-    PROBLEMS.iter().map(|(status, why)| (format!("Problem{status}"), problem(why))).collect::<Map<_, _>>().into()
+    PROBLEMS
+        .iter()
+        .map(|(status, why)| (format!("Problem{status}"), problem(why)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 /// The version stands beside the action in one object.
@@ -152,7 +156,11 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let streams = operation.pointer("/responses/200/content/text~1event-stream").is_some();
     let asked = !parameters.is_empty() || operation.get("requestBody").is_some();
     if reads && !streams {
-        parameters.push(header("If-None-Match", "The `ETag` of what the caller has: 304 if it is that still", 1024));
+        parameters.push(header(
+            "If-None-Match",
+            "The `ETag` of what the caller has: 304 if it is that still",
+            1024,
+        ));
     } else if !reads {
         parameters.push(header(
             "Idempotency-Key",
@@ -176,7 +184,10 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             _ => !reads && asked,
         };
         if comes {
-            responses.insert((*status).to_owned(), json!({ "$ref": format!("#/components/responses/Problem{status}") }));
+            responses.insert(
+                (*status).to_owned(),
+                json!({ "$ref": format!("#/components/responses/Problem{status}") }),
+            );
         }
     }
 }

@@ -133,7 +133,11 @@ impl IncidentsAsked {
         let after = match &self.cursor {
             Some(cursor) => {
                 let [severity, opened_at, id] = cursor::read(&self.question(), cursor)?;
-                Some(After { severity: cursor::number(&severity)?, opened_at: cursor::number(&opened_at)?, id })
+                Some(After {
+                    severity: cursor::number(&severity)?,
+                    opened_at: cursor::number(&opened_at)?,
+                    id,
+                })
             }
             None => None,
         };

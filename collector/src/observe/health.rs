@@ -88,9 +88,7 @@ pub async fn probe(
     ])
 }
 
-async fn in_time<T>(
-    asked: impl Future<Output = Result<T, crate::store::StoreError>>,
-) -> Result<T, String> {
+async fn in_time<T>(asked: impl Future<Output = Result<T, crate::store::StoreError>>) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(answer) => answer.map_err(|error| error_chain(&error)),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
@@ -173,6 +171,8 @@ mod tests {
         let bad: Vec<_> = health.checks.iter().filter(|check| !check.ok).map(|check| check.name).collect();
         assert_eq!(bad, ["store", "writable"]);
         assert!(health.checks.iter().any(|check| !check.reason.is_empty()));
-        assert!(!health.in_short().ready && health.in_short().checks.iter().all(|check| check.reason.is_empty()));
+        assert!(
+            !health.in_short().ready && health.in_short().checks.iter().all(|check| check.reason.is_empty())
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! What this process counts. Adding to a measure takes an atomic, or for a new label a short lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::counter::Counter;
@@ -20,7 +20,8 @@ pub(super) type Label = [(&'static str, String); 1];
 const LABELS_MAX: usize = 64;
 
 /// Seconds, from a thousandth to half a minute.
-const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 fn seconds() -> Histogram {
     Histogram::new(SECONDS)

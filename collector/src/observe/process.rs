@@ -40,7 +40,9 @@ fn stat(text: &str) -> (u64, u64, u64) {
 
 fn limit(text: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix("Max open files"));
-    line.and_then(|rest| rest.split_whitespace().next()).and_then(|soft| soft.parse().ok()).unwrap_or_default()
+    line.and_then(|rest| rest.split_whitespace().next())
+        .and_then(|soft| soft.parse().ok())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -52,7 +54,10 @@ mod tests {
         let line = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 250 50 0 0 20 0 9 0 100 200000 1234 5 6";
         assert_eq!(stat(line), (300, 9, 1234));
         assert_eq!(stat(""), (0, 0, 0));
-        assert_eq!(limit("Limit  Soft  Hard  Units\nMax open files            16384   524288   files\n"), 16384);
+        assert_eq!(
+            limit("Limit  Soft  Hard  Units\nMax open files            16384   524288   files\n"),
+            16384
+        );
         let own = read();
         assert!(own.resident_bytes > 1 << 20 && own.open_files > 2 && own.threads >= 1 && own.files_max > 2);
     }

@@ -58,9 +58,17 @@ fn counted(registry: &mut Registry, measures: &Measures) {
     registry.register("connections", "Connections that came, by listener", m.connections.clone());
     let help = "Time that a group of submissions took to commit";
     registry.register_with_unit("store_commit", help, Unit::Seconds, m.commits.clone());
-    registry.register("store_group_submissions", "Submissions in a group that was committed", m.grouped.clone());
+    registry.register(
+        "store_group_submissions",
+        "Submissions in a group that was committed",
+        m.grouped.clone(),
+    );
     registry.register("store_commit_failed", "Groups that the store did not take", m.commits_failed.clone());
-    registry.register("store_queue", "Submissions that waited when the writer was ready last", m.queue.clone());
+    registry.register(
+        "store_queue",
+        "Submissions that waited when the writer was ready last",
+        m.queue.clone(),
+    );
     gauge(
         registry,
         "store_writer_rested_seconds",

@@ -99,20 +99,24 @@ pub async fn read(
     let number = async |sql: &'static str, at: Timestamp| -> Result<i64, StoreError> {
         db::query_scalar(sql).bind(stored(at)).fetch_one(store.reader()).await.map_err(query(failed))
     };
-    let incidents =
-        db::query_as("SELECT state, severity, count(*) FROM incidents WHERE drill = 0 GROUP BY state, severity")
-            .fetch_all(store.reader())
-            .await
-            .map_err(query(failed))?;
-    let oldest = number("SELECT coalesce(min(written_at), $1) FROM notices WHERE next_at IS NOT NULL", now).await?;
+    let incidents = db::query_as(
+        "SELECT state, severity, count(*) FROM incidents WHERE drill = 0 GROUP BY state, severity",
+    )
+    .fetch_all(store.reader())
+    .await
+    .map_err(query(failed))?;
+    let oldest =
+        number("SELECT coalesce(min(written_at), $1) FROM notices WHERE next_at IS NOT NULL", now).await?;
     let schema = db::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
         .fetch_one(store.reader())
         .await
         .map_err(query(failed))?;
     Ok(Snapshot {
         incidents,
-        timers_waiting: number("SELECT count(*) FROM timers WHERE fired_at IS NULL AND due_at > $1", now).await?,
-        timers_late: number("SELECT count(*) FROM timers WHERE fired_at IS NULL AND due_at <= $1", now).await?,
+        timers_waiting: number("SELECT count(*) FROM timers WHERE fired_at IS NULL AND due_at > $1", now)
+            .await?,
+        timers_late: number("SELECT count(*) FROM timers WHERE fired_at IS NULL AND due_at <= $1", now)
+            .await?,
         limits_passed: limits_passed(store).await?,
         obligations_overdue: obligations_overdue(store, now).await?,
         notices: notices(store).await?,
@@ -122,7 +126,8 @@ pub async fn read(
         store_kind: if store.is_shared() { "postgres" } else { "sqlite" },
         store_bytes: bytes(store, config).await?,
         schema,
-        collectors: number("SELECT count(*) FROM collectors WHERE seen_at >= $1", now.minus(COLLECTOR_GONE)).await?,
+        collectors: number("SELECT count(*) FROM collectors WHERE seen_at >= $1", now.minus(COLLECTOR_GONE))
+            .await?,
     })
 }
 
@@ -133,7 +138,10 @@ async fn limits_passed(store: &Store) -> Result<i64, StoreError> {
             WHERE n.incident = t.incident AND n.what = t.what AND n.since = t.since AND n.rung > t.rung
             AND n.fired_at IS NULL)"
     );
-    db::query_scalar(db::AssertSqlSafe(sql)).fetch_one(store.reader()).await.map_err(query("count limits that ran out"))
+    db::query_scalar(db::AssertSqlSafe(sql))
+        .fetch_one(store.reader())
+        .await
+        .map_err(query("count limits that ran out"))
 }
 
 /// Days are those of Japan.

@@ -59,7 +59,8 @@ impl Writer {
         let rejected = Arc::new(Mutex::new(Rejected::new()));
         let committer = Committer::new(store, correlation, exceptions);
         let measures = Arc::new(Measures::default());
-        let task = Task { committer, queue, rejected: Arc::clone(&rejected), measures: Arc::clone(&measures) };
+        let task =
+            Task { committer, queue, rejected: Arc::clone(&rejected), measures: Arc::clone(&measures) };
         (Self { jobs, rejected, measures }, tokio::spawn(task.run()))
     }
 

@@ -49,7 +49,10 @@ fn the_document_is_whole() {
     }
     for (method, path) in operations(&document) {
         let it = &document["paths"][&path][method.to_lowercase()];
-        assert!(it["summary"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}: say what it does");
+        assert!(
+            it["summary"].as_str().is_some_and(|text| !text.is_empty()),
+            "{method} {path}: say what it does"
+        );
         assert_eq!(it["tags"].as_array().map(Vec::len), Some(1), "{method} {path}");
         assert!(it["responses"]["500"].is_object() && it["security"].is_array(), "{method} {path}");
         let good = ["200", "201"].iter().find_map(|status| it["responses"].get(status)).unwrap();
@@ -57,10 +60,14 @@ fn the_document_is_whole() {
         for word in path.split('/').filter_map(|part| part.strip_prefix('{')) {
             let name = word.trim_end_matches('}');
             let parameters = it["parameters"].as_array().unwrap();
-            assert!(parameters.iter().any(|one| one["in"] == "path" && one["name"] == name), "{method} {path}");
+            assert!(
+                parameters.iter().any(|one| one["in"] == "path" && one["name"] == name),
+                "{method} {path}"
+            );
         }
     }
-    let ids = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let ids =
+        document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
     let ids: Vec<&str> = ids.map(|one| one["operationId"].as_str().unwrap()).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "one name for one operation: {ids:?}");
     let states = &document["components"]["schemas"]["IncidentState"]["enum"];
