@@ -42,8 +42,9 @@ pub enum Command {
     /// Policies: what is decided here for agents.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Incidents, agents and counters; works beside a running collector.
-    Status(Output),
+    /// What needs attention first, then how everything is; works beside a running collector. Ends with 3 when something is
+    /// wrong.
+    Status(StatusArgs),
     /// Check every batch of a store or of a bundle: whole, in order, signed. Of a bundle it needs nothing but the file.
     Verify(Verify),
     /// The log of who did what.
@@ -204,6 +205,23 @@ pub struct Output {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Print one JSON object, and end with 0 whatever is in it.
+    #[arg(long)]
+    pub json: bool,
+    /// Every incident, agent and counter, too.
+    #[arg(long)]
+    pub all: bool,
+    /// In which language; by itself that of `LC_ALL`, `LC_MESSAGES` or `LANG`.
+    #[arg(long, value_parser = ["ja", "en"])]
+    pub lang: Option<String>,
 }
 
 /// `agent …`.

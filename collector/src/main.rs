@@ -26,14 +26,14 @@ use sekimori_collector::exceptions::file::FileError;
 use sekimori_collector::fleet::authority::{self, Paths};
 use sekimori_collector::fleet::policy::PolicyError;
 use sekimori_collector::fleet::policy::file::PolicyFileError;
-use sekimori_collector::fleet::trust::Trust;
 use sekimori_collector::server::Server;
 use sekimori_collector::store::writer::Committer;
-use sekimori_collector::{carry, clock, evidence, fleet, init, status, verify};
+use sekimori_collector::{carry, clock, evidence, fleet, init, verify};
 use sekimori_wire::text::BoundedText;
 
 mod ca;
 mod export_files;
+mod status_page;
 mod user;
 
 fn main() -> ExitCode {
@@ -76,15 +76,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Policy(command) => {
             print(fleet::policy::command::run(&command).await?.trim_end())?;
         }
-        Command::Status(args) => {
-            let trust = to_follow(&Config::load(&args.config)?)?;
-            let status = status::read(&read_only(&args.config).await?, trust.as_deref()).await?;
-            if args.json {
-                print(&serde_json::to_string(&status)?)?;
-            } else {
-                print(&status.to_string())?;
-            }
-        }
+        Command::Status(args) => return status_page::run(args).await,
         Command::Verify(args) => return verify(args).await,
         Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
         Command::Import { config, file } => import(&config, &file).await?,
@@ -166,15 +158,6 @@ async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
     let Some(bad) = bad else { return Ok(ExitCode::SUCCESS) };
     print(&bad)?;
     Ok(ExitCode::FAILURE)
-}
-
-/// What agents are to follow, while a swap of the CA goes on.
-fn to_follow(config: &Config) -> anyhow::Result<Option<String>> {
-    if !Paths::of(&config.dir).next_ca().exists() {
-        return Ok(None);
-    }
-    let trust = Trust::load(config)?;
-    Ok(trust.swapping.then_some(trust.name))
 }
 
 /// What a good bundle holds.
