@@ -15,7 +15,6 @@ use clap::Parser as _;
 use sekimori_wire::envelope::SigningKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use sekimori_collector::beside::{open, read_only};
 use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Export, Init, Verify};
@@ -33,13 +32,13 @@ use sekimori_wire::text::BoundedText;
 
 mod ca;
 mod export_files;
+mod log;
 mod status_page;
 mod user;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("SEKIMORI_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    log::start();
     let outcome = tokio::runtime::Runtime::new()
         .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(run(cli.command)));

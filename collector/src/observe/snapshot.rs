@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::clock::{self, from_stored, stored};
 use crate::config::Config;
+use crate::store::clocks::passed;
 use crate::store::db;
 use crate::store::{Place, Store, StoreError, query};
 use crate::timing::local;
@@ -29,7 +30,7 @@ pub struct Snapshot {
     pub timers_waiting: i64,
     /// Those that should have fired: more than none for long means that nobody looks.
     pub timers_late: i64,
-    /// Limits that ran out while what they are about is not done.
+    /// Limits that ran out while what they are about is not done; of many incidents at least.
     pub limits_passed: i64,
     /// Obligations whose last day is over, and nothing is filed.
     pub obligations_overdue: i64,
@@ -117,7 +118,7 @@ pub async fn read(
             .await?,
         timers_late: number("SELECT count(*) FROM timers WHERE fired_at IS NULL AND due_at <= $1", now)
             .await?,
-        limits_passed: limits_passed(store).await?,
+        limits_passed: passed::limits_passed(store).await?,
         obligations_overdue: obligations_overdue(store, now).await?,
         notices: notices(store).await?,
         notice_oldest_seconds: now.since(from_stored(oldest)).as_secs(),
@@ -129,19 +130,6 @@ pub async fn read(
         collectors: number("SELECT count(*) FROM collectors WHERE seen_at >= $1", now.minus(COLLECTOR_GONE))
             .await?,
     })
-}
-
-/// A rung of the limit has fired, and those after it still wait: what it is about is not done. (Once it is, they are gone.)
-async fn limits_passed(store: &Store) -> Result<i64, StoreError> {
-    let sql = format!(
-        "SELECT count(*) FROM timers t WHERE t.fired_at IS NOT NULL AND {LIMIT} AND EXISTS (SELECT 1 FROM timers n
-            WHERE n.incident = t.incident AND n.what = t.what AND n.since = t.since AND n.rung > t.rung
-            AND n.fired_at IS NULL)"
-    );
-    db::query_scalar(db::AssertSqlSafe(sql))
-        .fetch_one(store.reader())
-        .await
-        .map_err(query("count limits that ran out"))
 }
 
 /// Days are those of Japan.

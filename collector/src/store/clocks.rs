@@ -10,6 +10,7 @@ mod deliver;
 mod duty;
 mod fire;
 mod outbox;
+pub mod passed;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

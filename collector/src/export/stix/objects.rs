@@ -144,10 +144,10 @@ mod tests {
         let dns =
             [0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8];
         assert_eq!(shown(&version_5(&dns, b"www.example.com")), "2ed6657d-e927-568b-95e1-2665a8aea6a2");
-        // STIX 2.1, examples of ipv4-addr and domain-name.
+        // STIX 2.1, 2.9 and 6.4, the examples there.
         let id = |one: &Value| one["id"].as_str().unwrap().to_owned();
         let address = sco(&Observable::Ip("198.51.100.3".parse().unwrap()));
-        assert_eq!(id(&address), "ipv4-addr--ff26c055-6336-5bc5-b98d-13d6226742dd");
+        assert_eq!(id(&address), "ipv4-addr--28bb3599-77cd-5a82-a950-b5bc3caf07c4");
         let domain = sco(&Observable::Domain("example.com".to_owned()));
         assert_eq!(id(&domain), "domain-name--bedb4899-d24b-5401-bc86-8f6b4cc18ec7");
     }
