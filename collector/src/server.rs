@@ -208,12 +208,7 @@ fn observe(
     tasks.spawn(heartbeat::beat(observer.clone(), store.clone()));
     tasks.spawn(heartbeat::watchdog(observer.clone()));
     if let Some(listener) = listener {
-        let serving = observe_routes::serve(listener, observer.clone(), stop.clone());
-        tasks.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the listener of measures failed");
-            }
-        });
+        tasks.spawn(observe_routes::serve(listener, observer.clone(), stop.clone()));
     }
     tasks
 }

@@ -1,5 +1,7 @@
 //! `/metrics`, `/healthz`, `/readyz`: on a listener of their own, over plain HTTP, for this machine alone.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -13,32 +15,37 @@ use tokio::sync::watch;
 use super::Observer;
 use crate::fleet::error_chain;
 
+/// How long one answer may take.
+const SERVE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the listener rests when the system has no descriptor left.
+const REST: Duration = Duration::from_millis(100);
+
 /// As the OpenMetrics standard names it.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Serves until `stop` becomes true.
-///
-/// # Errors
-/// If the system gives no more connections.
-pub async fn serve(
-    listener: TcpListener,
-    observer: Observer,
-    mut stop: watch::Receiver<bool>,
-) -> Result<(), std::io::Error> {
+pub async fn serve(listener: TcpListener, observer: Observer, mut stop: watch::Receiver<bool>) {
     let router = router(observer);
     loop {
         let accepted = tokio::select! {
-            _stopped = stop.wait_for(|stop| *stop) => return Ok(()),
+            _stopped = stop.wait_for(|stop| *stop) => return,
             accepted = listener.accept() => accepted,
         };
-        let (stream, _from) = accepted?;
+        let stream = match accepted {
+            Ok((stream, _from)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection for measures");
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        };
         let service = hyper_util::service::TowerToHyperService::new(router.clone());
         tokio::spawn(async move {
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(hyper_util::rt::TokioTimer::new()).keep_alive(false);
             let served = builder.serve_connection(hyper_util::rt::TokioIo::new(stream), service);
             // Who asks is on this machine: one that goes away, or takes too long, is nobody's concern.
-            drop(tokio::time::timeout(std::time::Duration::from_secs(30), served).await);
+            drop(tokio::time::timeout(SERVE_TIMEOUT, served).await);
         });
     }
 }
