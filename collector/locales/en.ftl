@@ -606,3 +606,7 @@ change-storm = Storm: told and gathered
 grouped-by = Grouped by (body, category, subject) and rule
 linked-with = Linked with
 opened-by-rule = Opened by this rule
+# Export
+export = Export
+export-sub = For other organisations and SIEMs; it is logged
+export-csv = CSV

@@ -574,3 +574,7 @@ change-storm = 多発
 grouped-by = まとめの鍵(団体・種別・対象)と規則
 linked-with = 関連する事案
 opened-by-rule = この規則で検知
+# 書き出し
+export = 書き出し
+export-sub = 他の機関・SIEM へ。記録に残ります
+export-csv = CSV

@@ -9,6 +9,7 @@ mod cursor;
 mod detail;
 mod document;
 mod events;
+mod export;
 mod list;
 mod once;
 mod problem;
@@ -53,6 +54,9 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/exceptions", get(exceptions))
         .route("/policies", get(policies))
         .route("/health", get(health))
+        .route("/incidents/{id}/export", get(export::one))
+        .route("/export", get(export::matching))
+        .route("/metrics", get(export::metrics))
         .route("/openapi.json", get(document::show))
         .route("/events", get(events::events))
         .route("/incidents/{id}/findings", get(detail::findings))

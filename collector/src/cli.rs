@@ -42,8 +42,9 @@ pub enum Command {
     /// Policies: what is decided here for agents.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Incidents, agents and counters; works beside a running collector.
-    Status(Output),
+    /// What needs attention first, then how everything is; works beside a running collector. Ends with 3 when something is
+    /// wrong.
+    Status(StatusArgs),
     /// Check every batch of a store or of a bundle: whole, in order, signed. Of a bundle it needs nothing but the file.
     Verify(Verify),
     /// The log of who did what.
@@ -59,7 +60,8 @@ pub enum Command {
         /// The file that was carried here.
         file: PathBuf,
     },
-    /// Write every stored batch as a bundle that `verify` can check without this collector.
+    /// Write every stored batch as a bundle that `verify` can check without this collector; or, with `stix`, `ocsf` or
+    /// `csv`, incidents for other programs.
     Export(Export),
     /// Print the OpenAPI document of the JSON API.
     #[command(name = "openapi")]
@@ -137,16 +139,61 @@ pub struct Evidence {
 
 /// `export`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Export {
+    /// Incidents instead of batches.
+    #[command(subcommand)]
+    pub incidents: Option<ExportCommand>,
     /// Configuration file, as `init` makes it.
-    #[arg(long)]
-    pub config: PathBuf,
+    #[arg(long, required = true)]
+    pub config: Option<PathBuf>,
     /// Only the batches of this agent.
     #[arg(long)]
     pub agent: Option<sekimori_wire::id::AgentId>,
     /// File to write.
+    #[arg(long, required = true)]
+    pub output: Option<PathBuf>,
+}
+
+/// `export stix|ocsf|csv`.
+#[derive(Debug, Subcommand)]
+pub enum ExportCommand {
+    /// One STIX 2.1 bundle.
+    Stix(ExportIncidents),
+    /// OCSF 1.5 events, one a line: Incident Finding and Detection Finding.
+    Ocsf(ExportIncidents),
+    /// One table, RFC 4180 in UTF-8.
+    Csv {
+        /// Which incidents.
+        #[command(flatten)]
+        incidents: ExportIncidents,
+        /// What the rows are; by itself the findings of one incident, the incidents of a query.
+        #[arg(long)]
+        table: Option<crate::export::Table>,
+        /// Begin with a byte order mark, for spreadsheets.
+        #[arg(long)]
+        bom: bool,
+    },
+}
+
+/// Which incidents, and where to.
+#[derive(Debug, Args)]
+pub struct ExportIncidents {
+    /// Configuration file, as `init` makes it.
     #[arg(long)]
-    pub output: PathBuf,
+    pub config: PathBuf,
+    /// One incident, such as `INC-422011-20260401-1`.
+    #[arg(long, required_unless_present = "query", conflicts_with = "query")]
+    pub incident: Option<String>,
+    /// Those of any state that match this, in the query language: `severity>=3 opened>=-7d`.
+    #[arg(long)]
+    pub query: Option<String>,
+    /// With whom it may be shared; by itself as the configuration says.
+    #[arg(long)]
+    pub tlp: Option<crate::export::Tlp>,
+    /// File to write; by itself standard output.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
 }
 
 /// The configuration file, and how to print.
@@ -158,6 +205,23 @@ pub struct Output {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Print one JSON object, and end with 0 whatever is in it.
+    #[arg(long)]
+    pub json: bool,
+    /// Every incident, agent and counter, too.
+    #[arg(long)]
+    pub all: bool,
+    /// In which language; by itself that of `LC_ALL`, `LC_MESSAGES` or `LANG`.
+    #[arg(long, value_parser = ["ja", "en"])]
+    pub lang: Option<String>,
 }
 
 /// `agent …`.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::auth::role::Role;
 use crate::auth::rules::AccountRules;
 use crate::auth::session::SessionRules;
+use crate::export::{Settings as ExportSettings, Tlp};
 use crate::fleet::watch::Limits;
 use crate::server::guard::Rate;
 use crate::store::{Place, Servers};
@@ -66,6 +67,10 @@ pub struct Config {
     pub notices: Option<PathBuf>,
     /// Sign-ins and sessions.
     pub accounts: AccountRules,
+    /// What exports of incidents say of themselves.
+    pub export: ExportSettings,
+    /// Where measures are given; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// When findings belong together.
@@ -142,6 +147,17 @@ impl Config {
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
             accounts: file.accounts.rules(&file.listen.hosts, within, rule)?,
+            export: file.export.read(&file.listen.hosts),
+            metrics: match file.metrics.listen {
+                Some(listen) if !listen.ip().is_loopback() => {
+                    return Err(rule(
+                        "metrics.listen",
+                        "is an address of this machine alone, such as 127.0.0.1:9464: \
+                        others ask the console for /api/v1/metrics with a token",
+                    ));
+                }
+                listen => listen,
+            },
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -203,6 +219,10 @@ struct File {
     timing: TimingFile,
     #[serde(default)]
     notify: NotifyFile,
+    #[serde(default)]
+    export: ExportFile,
+    #[serde(default)]
+    metrics: MetricsFile,
 }
 
 /// The text of the address may hold a password: it is never shown.
@@ -237,6 +257,29 @@ impl TimingFile {
             obligations: beside(self.obligations),
             timers: beside(self.timers),
         }
+    }
+}
+
+/// Measures and health, without a login: for this machine alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MetricsFile {
+    listen: Option<SocketAddr>,
+}
+
+/// Who exports say they are from, and with whom they may be shared.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ExportFile {
+    producer: Option<String>,
+    tlp: Tlp,
+}
+
+impl ExportFile {
+    /// Two collectors that know of different incidents must not have the same name: by itself it is that of the machine.
+    fn read(self, hosts: &[String]) -> ExportSettings {
+        let producer = self.producer.or_else(|| hosts.first().cloned()).unwrap_or_default();
+        ExportSettings { producer, tlp: self.tlp }
     }
 }
 

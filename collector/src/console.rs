@@ -9,6 +9,7 @@ mod assets;
 mod enrol;
 mod evidence;
 mod exceptions;
+mod health;
 mod incident;
 mod incidents;
 mod intake;
@@ -82,7 +83,8 @@ pub struct Console {
 
 /// Every route of the console and the API.
 pub fn router(state: AppState) -> Router {
-    router_of(state.store, Some(state.trust), state.config.accounts.clone())
+    let export = axum::Extension(state.config.export.clone());
+    router_of(state.store, Some(state.trust), state.config.accounts.clone()).layer(export)
 }
 
 fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Router {
@@ -118,6 +120,8 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/events", get(live::events))
         .route("/assets/{name}", get(assets::asset))
         .nest("/api/v1", api::router(&console))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
         .fallback(page::not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(protect))

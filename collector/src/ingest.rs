@@ -107,6 +107,8 @@ async fn receive(
         state.writer.reject(&from.ip().to_string(), "no_agent", "a certificate of ours that names no agent");
         return StatusCode::FORBIDDEN.into_response();
     };
+    let begun = Instant::now();
+    let measured = state.writer.measures().submission();
     let outcome = match take(&state, peer, request.into_body()).await {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -131,6 +133,12 @@ async fn receive(
             Answer::Refused(refusal)
         }
     };
+    let named = match &answer {
+        Answer::Ack(_) => "ack",
+        Answer::Refused(refusal) => refusal.kind.as_str(),
+    };
+    state.writer.measures().answered(named, begun.elapsed());
+    drop(measured);
     let status = match &answer {
         Answer::Ack(_) => StatusCode::OK,
         Answer::Refused(refusal) => {
@@ -159,6 +167,7 @@ async fn take(state: &Intake, peer: Peer, body: Body) -> Result<Outcome, StoreEr
         Err(_) => return Ok(refused(RefusalKind::Malformed, "the body did not arrive in time", 0)),
     };
     state.rates.received(peer.agent(), bytes.len());
+    state.writer.measures().received(bytes.len());
     let patience = Instant::now() + EARLY_WAIT;
     loop {
         let mut others = turn.others.subscribe();

@@ -221,6 +221,15 @@ idle_seconds = 120
 agent_submissions_per_second = 20
 agent_bytes_per_second = 4194304
 
+# Measures for Prometheus and health, without a login, for this machine alone (docs/operations.md).
+# [metrics]
+# listen = \"127.0.0.1:9464\"
+
+# Who exports of incidents say they are from, and with whom they may be shared (TLP 2.0; docs/export.md).
+# [export]
+# producer = \"…県SOC\"
+# tlp = \"amber\"
+
 [tls]
 # Accept no key exchange from agents but the post-quantum hybrid (X25519MLKEM768), which agents prefer anyway.
 require_post_quantum = false

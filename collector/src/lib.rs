@@ -19,6 +19,7 @@ pub mod console;
 pub mod correlate;
 pub mod evidence;
 pub mod exceptions;
+pub mod export;
 pub mod fleet;
 pub mod i18n;
 #[macro_use]
@@ -26,6 +27,7 @@ pub mod incident;
 pub mod ingest;
 pub mod init;
 pub mod notify;
+pub mod observe;
 pub mod query;
 pub mod server;
 pub mod status;

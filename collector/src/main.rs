@@ -15,10 +15,9 @@ use clap::Parser as _;
 use sekimori_wire::envelope::SigningKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use sekimori_collector::beside::{open, read_only};
-use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Init, Verify};
+use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Export, Init, Verify};
 use sekimori_collector::config::{Config, ConfigError};
 use sekimori_collector::evidence::{Checked, Sealed};
 use sekimori_collector::exceptions::InForce;
@@ -26,19 +25,20 @@ use sekimori_collector::exceptions::file::FileError;
 use sekimori_collector::fleet::authority::{self, Paths};
 use sekimori_collector::fleet::policy::PolicyError;
 use sekimori_collector::fleet::policy::file::PolicyFileError;
-use sekimori_collector::fleet::trust::Trust;
 use sekimori_collector::server::Server;
 use sekimori_collector::store::writer::Committer;
-use sekimori_collector::{carry, clock, evidence, fleet, init, status, verify};
+use sekimori_collector::{carry, clock, evidence, fleet, init, verify};
 use sekimori_wire::text::BoundedText;
 
 mod ca;
+mod export_files;
+mod log;
+mod status_page;
 mod user;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_env("SEKIMORI_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+    log::start();
     let outcome = tokio::runtime::Runtime::new()
         .context("cannot start the runtime")
         .and_then(|runtime| runtime.block_on(run(cli.command)));
@@ -75,15 +75,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Policy(command) => {
             print(fleet::policy::command::run(&command).await?.trim_end())?;
         }
-        Command::Status(args) => {
-            let trust = to_follow(&Config::load(&args.config)?)?;
-            let status = status::read(&read_only(&args.config).await?, trust.as_deref()).await?;
-            if args.json {
-                print(&serde_json::to_string(&status)?)?;
-            } else {
-                print(&status.to_string())?;
-            }
-        }
+        Command::Status(args) => return status_page::run(args).await,
         Command::Verify(args) => return verify(args).await,
         Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
         Command::Import { config, file } => import(&config, &file).await?,
@@ -95,11 +87,17 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let lines = evidence::incident(&store, &args.incident, &key, now, &mut file.file).await?;
             file.keep(lines)?;
         }
+        Command::Export(Export { incidents: Some(command), .. }) => {
+            export_files::run(command).await?;
+        }
         Command::Export(args) => {
-            let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
+            let (Some(config), Some(output)) = (args.config, args.output) else {
+                return Err(Usage("--config and --output are needed".to_owned()).into());
+            };
+            let (store, key, now) = (read_only(&config).await?, ack_key(&config)?, clock::now());
             let agent = args.agent.map(|agent| agent.to_string());
-            exported(&args.config, "export:batches", "").await?;
-            let mut file = BundleFile::create(args.output)?;
+            exported(&config, "export:batches", "").await?;
+            let mut file = BundleFile::create(output)?;
             let lines = evidence::store(&store, agent.as_deref(), &key, now, &mut file.file).await?;
             file.keep(lines)?;
         }
@@ -159,15 +157,6 @@ async fn verify(args: Verify) -> anyhow::Result<ExitCode> {
     let Some(bad) = bad else { return Ok(ExitCode::SUCCESS) };
     print(&bad)?;
     Ok(ExitCode::FAILURE)
-}
-
-/// What agents are to follow, while a swap of the CA goes on.
-fn to_follow(config: &Config) -> anyhow::Result<Option<String>> {
-    if !Paths::of(&config.dir).next_ca().exists() {
-        return Ok(None);
-    }
-    let trust = Trust::load(config)?;
-    Ok(trust.swapping.then_some(trust.name))
 }
 
 /// What a good bundle holds.

@@ -29,6 +29,7 @@ use crate::fleet::swap::SwapError;
 use crate::fleet::trust::{self, Entrance, Present};
 use crate::fleet::{error_chain, watch as sensors};
 use crate::ingest::Turns;
+use crate::observe::{Observer, heartbeat, routes as observe_routes};
 use crate::store::clocks::Clocks;
 use crate::store::commit::Ledger;
 use crate::store::expiring;
@@ -91,6 +92,7 @@ pub struct Server {
     ingest: TcpListener,
     enroll: TcpListener,
     console: TcpListener,
+    metrics: Option<TcpListener>,
 }
 
 impl Server {
@@ -102,7 +104,11 @@ impl Server {
         let ingest = bind(&mut config.ingest).await?;
         let enroll = bind(&mut config.enroll).await?;
         let console = bind(&mut config.console).await?;
-        Ok(Self { config, exceptions, ingest, enroll, console })
+        let metrics = match &mut config.metrics {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Self { config, exceptions, ingest, enroll, console, metrics })
     }
 
     /// The configuration with the addresses that are in use.
@@ -135,7 +141,11 @@ impl Server {
             turns: Arc::new(Turns::new()),
             rates: Arc::new(Rates::new(config.agent_rate)),
         };
-        let door = |entrance: Entrance, router: Router| Door {
+        let observer =
+            Observer::new(store.clone(), Arc::clone(&config), present.clone(), Arc::clone(writer.measures()));
+        let mut observing = observe(&observer, &store, self.metrics, &stop);
+        let door = |name: &'static str, entrance: Entrance, router: Router| Door {
+            name,
             trust: present.clone(),
             entrance,
             router,
@@ -146,17 +156,19 @@ impl Server {
             addresses: Addresses::new(config.connections_per_address),
         };
         let doors = [
-            (self.ingest, door(Entrance::Mutual, ingest::router(intake.clone()))),
-            (self.enroll, door(Entrance::ServerOnly, fleet::router(intake))),
+            (self.ingest, door("ingest", Entrance::Mutual, ingest::router(intake.clone()))),
+            (self.enroll, door("enroll", Entrance::ServerOnly, fleet::router(intake))),
             (
                 self.console,
                 door(
+                    "console",
                     Entrance::ServerOnly,
                     console::router(AppState {
                         store: store.clone(),
                         config: Arc::clone(&config),
                         trust: present.clone(),
-                    }),
+                    })
+                    .layer(axum::Extension(observer.clone())),
                 ),
             ),
         ];
@@ -176,9 +188,29 @@ impl Server {
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");
         }
+        observing.shutdown().await;
+        if let Err(error) = heartbeat::leave(&observer, &store).await {
+            tracing::warn!(error = error_chain(&error), "cannot write down that this collector stops");
+        }
         store.close().await;
         Ok(())
     }
+}
+
+/// What tells others how it is, until it is aborted.
+fn observe(
+    observer: &Observer,
+    store: &Store,
+    listener: Option<TcpListener>,
+    stop: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(heartbeat::beat(observer.clone(), store.clone()));
+    tasks.spawn(heartbeat::watchdog(observer.clone()));
+    if let Some(listener) = listener {
+        tasks.spawn(observe_routes::serve(listener, observer.clone(), stop.clone()));
+    }
+    tasks
 }
 
 /// Looks for certificates that end, now and every so often.
@@ -209,6 +241,7 @@ async fn bind(address: &mut SocketAddr) -> Result<TcpListener, ServeError> {
 /// One listener's TLS, routes and limits.
 #[derive(Clone)]
 struct Door {
+    name: &'static str,
     trust: Present,
     entrance: Entrance,
     router: Router,
@@ -258,6 +291,7 @@ impl Door {
     }
 
     async fn connection(&self, stream: TcpStream, from: SocketAddr, stop: watch::Receiver<bool>) {
+        let _open = self.writer.measures().connection(self.name);
         let peer = from.ip().to_string();
         let tls = TlsAcceptor::from(self.trust.get().tls(self.entrance));
         let opened = tokio::time::timeout(self.handshake_timeout, async {

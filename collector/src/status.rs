@@ -1,5 +1,8 @@
 //! `status`: incidents, agents and counters, read beside a running collector.
 
+mod attention;
+pub mod overview;
+
 use std::collections::BTreeMap;
 
 use crate::store::db::{self, Row};
@@ -202,6 +205,18 @@ impl std::fmt::Display for Status {
 }
 
 impl Status {
+    /// What the fleet waits for, and the exceptions.
+    pub fn rest(&self) -> String {
+        struct Rest<'a>(&'a Status);
+        impl std::fmt::Display for Rest<'_> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt_fleet(f)?;
+                self.0.fmt_exceptions(f)
+            }
+        }
+        Rest(self).to_string()
+    }
+
     fn fmt_fleet(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let shown = BoundedText::<64>::new;
         for one in &self.fleet.held {

@@ -98,6 +98,8 @@ struct IncidentsPage {
     scopes: Vec<Choice>,
     orders: Vec<Choice>,
     filtered: bool,
+    /// Where the same list is as a file.
+    export: String,
     /// As it was written.
     q: String,
     /// Why that is no query.
@@ -143,7 +145,10 @@ impl Asked {
     }
 
     fn address(&self, page: u32) -> String {
-        let mut address = format!("/incidents?page={page}");
+        self.with_filters(format!("/incidents?page={page}"))
+    }
+
+    fn with_filters(&self, mut address: String) -> String {
         for (key, value) in [
             ("severity", &self.severity),
             ("category", &self.category),
@@ -212,6 +217,7 @@ async fn read(console: &Console, visitor: &Visitor, asked: &Asked) -> Result<Inc
             || filter.category.is_some()
             || filter.body.is_some()
             || !asked.q.is_empty(),
+        export: asked.with_filters("/api/v1/export?format=csv&bom=true".to_owned()),
         q: asked.q.clone(),
         wrong,
         before: (this_page > 1).then(|| asked.address(this_page - 1)),

@@ -42,6 +42,7 @@ mod agents;
 mod api;
 mod asked;
 mod exceptions;
+mod export;
 mod scope;
 mod sign_in;
 mod work;

@@ -32,6 +32,7 @@ use crate::{clock, init, verify};
 
 mod identity;
 mod storm;
+mod observe;
 
 struct Collector {
     holder: tempfile::TempDir,
@@ -43,6 +44,11 @@ struct Collector {
 
 impl Collector {
     async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With more in its configuration.
+    async fn start_with(more: &str) -> Self {
         let holder = tempfile::tempdir().unwrap();
         let dir = holder.path().join("collector");
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -57,6 +63,8 @@ impl Collector {
         };
         let made = init::run(&plan).await.unwrap();
         assert!(matches!(init::run(&plan).await, Err(init::InitError::Exists { .. })));
+        let text = std::fs::read_to_string(&made.config).unwrap();
+        std::fs::write(&made.config, text + more).unwrap();
         let server =
             Server::bind(Config::load(&made.config).unwrap(), InForce::load(&[], AgentsOwn::Accept).unwrap())
                 .await

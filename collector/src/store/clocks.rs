@@ -12,6 +12,7 @@ mod duty;
 mod expire;
 mod fire;
 mod outbox;
+pub mod passed;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -53,6 +53,33 @@ async fn lock(pool: &Pool) -> Result<db::Tx, StoreError> {
     Ok(tx)
 }
 
+impl super::Store {
+    /// Whether the store answers, and no newer program has changed it.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn schema_known(&self, place: &Place) -> Result<bool, StoreError> {
+        match known(self.reader(), place).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Newer { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether something could be written now: takes the writer's turn, and changes nothing.
+    ///
+    /// # Errors
+    /// If nothing can.
+    pub async fn writable(&self) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        db::query("UPDATE watch_clock SET at = at WHERE one = 0")
+            .execute(&mut *tx)
+            .await
+            .map(drop)
+            .map_err(query("write"))
+    }
+}
+
 /// Refuses a store that a newer program has changed; for those who only read.
 pub(super) async fn known(pool: &Pool, place: &Place) -> Result<(), StoreError> {
     let ours = match pool {

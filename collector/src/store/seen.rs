@@ -9,6 +9,7 @@ mod pages;
 
 pub use self::feed::{Heard, Place};
 pub use self::pages::FindingPlace;
+mod export;
 
 use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
@@ -28,6 +29,8 @@ use crate::incident::facts::Work;
 use crate::incident::similar::Traits;
 use crate::incident::transition::{Actor, Asked};
 use crate::store::db;
+
+pub use self::export::ExportIndicator;
 
 /// What one person sees.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::store::db::{self, Conn, Tx};
 use sekimori_wire::time::Timestamp;
@@ -19,6 +19,7 @@ use crate::config::Correlation;
 use crate::exceptions::InForce;
 use crate::fleet::error_chain;
 use crate::ingest::{Outcome, SUBMISSIONS_MAX, Submission};
+use crate::observe::measures::Measures;
 
 /// How long a group waits for others after its first submission.
 const GROUP_DELAY: Duration = Duration::from_millis(8);
@@ -39,6 +40,7 @@ const REJECTIONS_KEPT: i64 = 1000;
 pub struct Writer {
     jobs: mpsc::Sender<Job>,
     rejected: Arc<Mutex<Rejected>>,
+    measures: Arc<Measures>,
 }
 
 #[derive(Debug)]
@@ -56,8 +58,15 @@ impl Writer {
         let (jobs, queue) = mpsc::channel(SUBMISSIONS_MAX);
         let rejected = Arc::new(Mutex::new(Rejected::new()));
         let committer = Committer::new(store, correlation, exceptions);
-        let task = Task { committer, queue, rejected: Arc::clone(&rejected) };
-        (Self { jobs, rejected }, tokio::spawn(task.run()))
+        let measures = Arc::new(Measures::default());
+        let task =
+            Task { committer, queue, rejected: Arc::clone(&rejected), measures: Arc::clone(&measures) };
+        (Self { jobs, rejected, measures }, tokio::spawn(task.run()))
+    }
+
+    /// What this process counts.
+    pub const fn measures(&self) -> &Arc<Measures> {
+        &self.measures
     }
 
     /// Commits a submission; `None` if the queue is full or the store failed: the agent must come again.
@@ -69,6 +78,7 @@ impl Writer {
 
     /// Notes that somebody was turned away. `kind` is `tls`, or that of the refusal.
     pub fn reject(&self, peer: &str, kind: &str, detail: &str) {
+        self.measures.rejected(kind);
         let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = (peer.to_owned(), kind.to_owned());
         if rejected.len() >= REJECTED_MAX && !rejected.contains_key(&key) {
@@ -93,12 +103,14 @@ struct Task {
     committer: Committer,
     queue: mpsc::Receiver<Job>,
     rejected: Arc<Mutex<Rejected>>,
+    measures: Arc<Measures>,
 }
 
 impl Task {
     async fn run(mut self) {
         let mut tick = tokio::time::interval(TICK);
         loop {
+            self.measures.writer_turns(self.queue.len());
             let first = tokio::select! {
                 job = self.queue.recv() => match job {
                     Some(job) => Some(job),
@@ -142,6 +154,7 @@ impl Task {
                 }
             }
             Err(error) => {
+                self.measures.commit_failed();
                 tracing::error!(error = error_chain(&error), "the store did not take a group of submissions");
                 let mut waiting = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
                 for (key, (count, detail)) in rejected {
@@ -199,9 +212,14 @@ impl Task {
         rejected: &Rejected,
         now: Timestamp,
     ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let begun = Instant::now();
+        let grouped = submissions.len();
         let mut prepared = self.committer.prepare(submissions, now).await?;
         prepared.note(rejected, now).await?;
-        prepared.commit().await
+        let counted = prepared.counters.clone();
+        let outcomes = prepared.commit().await?;
+        self.measures.committed(grouped, &counted, begun.elapsed());
+        Ok(outcomes)
     }
 }
 

@@ -56,6 +56,11 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/exceptions", Gives::Own),
     ("GET", "/api/v1/policies", Gives::Own),
     ("GET", "/api/v1/health", Gives::Neutral),
+    ("GET", "/api/v1/incidents/{id}/export", Gives::NotFound),
+    ("GET", "/api/v1/export", Gives::Own),
+    ("GET", "/api/v1/metrics", Gives::NotFound),
+    ("GET", "/healthz", Gives::Neutral),
+    ("GET", "/readyz", Gives::Neutral),
     ("GET", "/api/v1/openapi.json", Gives::Neutral),
     ("GET", "/api/v1/events", Gives::Stream),
     ("GET", "/api/v1/incidents/{id}/findings", Gives::NotFound),
@@ -249,6 +254,10 @@ async fn a_bodys_user_sees_nothing_of_another_on_any_route() {
                     assert_eq!(answer.status, StatusCode::FORBIDDEN, "{place}");
                 }
                 Gives::NotFound => assert_eq!(answer.status, StatusCode::NOT_FOUND, "{place}"),
+                // Nobody serves here: there is nothing that could be ready.
+                Gives::Neutral if at == "/readyz" => {
+                    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{place}");
+                }
                 Gives::Neutral | Gives::Stream => assert!(!answer.status.is_server_error(), "{place}"),
             }
         }

@@ -177,6 +177,39 @@ async fn notified(tx: &mut Conn, id: &str, level: Severity) -> Result<Option<Tim
     Ok(if level >= Severity::HIGH { read } else { read.into_iter().chain(sent).min() })
 }
 
+/// What decides which timers of an incident run, without keeping or locking anything.
+pub(super) async fn peek(tx: &mut Conn, id: &str) -> Result<Option<Watch>, StoreError> {
+    let failed = "look at an incident";
+    let row = db::query(
+        "SELECT i.severity, i.state, i.body, i.opened_at, c.raised_at, c.reopened_at FROM incidents i
+         LEFT JOIN clocks c ON c.incident = i.id WHERE i.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(query(failed))?;
+    let Some(row) = row else { return Ok(None) };
+    let work = work(tx, id).await?;
+    let level = severity(row.get("severity").map_err(query(failed))?);
+    let state: String = row.get("state").map_err(query(failed))?;
+    let body: Option<String> = row.get("body").map_err(query(failed))?;
+    Ok(Some(Watch {
+        level,
+        state: IncidentState::from_name(&state).unwrap_or(IncidentState::Detected),
+        body: body.and_then(|body| body.parse().ok()),
+        opened_at: from_stored(row.get("opened_at").map_err(query(failed))?),
+        raised_at: time(&row, "raised_at")?,
+        acknowledged_at: work.acknowledged_at,
+        notified_at: notified(tx, id, level).await?,
+        first_response_at: work.first_response_at,
+        updated_at: updated(tx, id).await?,
+        eta_at: work.etas.last().map(|eta| eta.signed.at),
+        contained_at: work.contained_at,
+        reopened_at: time(&row, "reopened_at")?,
+        observing_since: work.observing_since,
+    }))
+}
+
 /// When a person last did something that others see.
 async fn updated(tx: &mut Conn, id: &str) -> Result<Option<Timestamp>, StoreError> {
     let at: Option<i64> = db::query_scalar(
