@@ -1,5 +1,6 @@
 //! `GET /incidents/{id}/export` and `GET /export`: incidents as a file for other programs (docs/export.md).
 //! `GET /metrics`: measures, for who watches from another machine.
+#![expect(unused_qualifications, reason = "what utoipa makes of `params`")]
 
 use axum::Extension;
 use axum::body::Body;
