@@ -20,6 +20,7 @@ pub use self::complete::{Suggestion, complete};
 pub use self::field::{Entity, Field, Kind, Words};
 pub use self::sql::{Condition, Param};
 
+use sekimori_wire::id::Host;
 use sekimori_wire::time::Timestamp;
 
 /// Characters of a query.
@@ -53,6 +54,11 @@ impl Query {
         sql::condition(self.expr.as_ref(), self.entity, first)
     }
 
+    /// What it is about.
+    pub const fn entity(&self) -> Entity {
+        self.entity
+    }
+
     /// Whether it matches everything.
     pub const fn is_empty(&self) -> bool {
         self.expr.is_none()
@@ -82,7 +88,7 @@ enum Match {
     Text(String),
     /// A text with wildcards: the pattern, for `LIKE … ESCAPE '!'`.
     Like(String),
-    /// Addresses, both ends included, as [`address_key`](value::address_key)s.
+    /// Addresses, both ends included, as [`address_key`]s.
     Addresses(String, String),
 }
 
@@ -102,9 +108,15 @@ impl QueryError {
     }
 }
 
-/// An address as text that sorts as addresses do: 32 hexadecimal digits, IPv4 mapped into IPv6. `None` if it is none.
-pub fn address_key(address: &str) -> Option<String> {
-    address.parse().ok().map(value::address_key)
+/// The span of time that a value names, as in a query: `2026-11-22`, `-24h`, `today`. Both ends included, nanoseconds.
+pub fn span(text: &str, now: Timestamp) -> Option<(i64, i64)> {
+    value::time(text, now)
+}
+
+/// An address as short text that sorts as addresses do: `4` and 8, `6` and 32, or `m` (of a link) and 12 hexadecimal digits.
+/// What conditions on addresses look at in the store.
+pub fn address_key(host: impl Into<Host>) -> String {
+    value::address_key(host)
 }
 
 #[cfg(test)]

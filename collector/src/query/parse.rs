@@ -171,15 +171,9 @@ impl<'a> Parser<'a> {
             Kind::Protocol if !is_ordered => protocol(text)
                 .map(|number| Match::Between(Some(number), Some(number)))
                 .ok_or_else(|| wrong("tcp, udp, icmp, icmpv6, sctp, or a number")),
-            Kind::Address { key } if !is_ordered => {
-                let found = value::addresses(text).ok_or_else(|| {
-                    wrong("an address such as 192.0.2.1, 192.0.2.0/24, 192.0.2.1-192.0.2.9, 2001:db8::/32")
-                })?;
-                if key.is_none() && matches!(found, Match::Addresses(..)) {
-                    return Err(QueryError::new(at, format!("{} takes single addresses only", field.name)));
-                }
-                Ok(found)
-            }
+            Kind::Address { .. } if !is_ordered => value::addresses(text).ok_or_else(|| {
+                wrong("an address such as 192.0.2.1, 192.0.2.0/24, 192.0.2.1-192.0.2.9, 2001:db8::/32")
+            }),
             Kind::Word(words) if !is_ordered => words
                 .all()
                 .into_iter()

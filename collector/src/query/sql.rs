@@ -75,7 +75,10 @@ impl Writer {
             Expr::Present(field) => {
                 let column = field.column;
                 match field.kind {
-                    Kind::Text | Kind::Word(_) | Kind::Address { .. } => {
+                    Kind::Address { keys } => self.joined(keys, " OR ", |writer, key| {
+                        writer.text(&[key, " <> ''"]);
+                    }),
+                    Kind::Text | Kind::Word(_) => {
                         self.text(&["(", column, " IS NOT NULL AND ", column, " <> '')"]);
                     }
                     Kind::Number | Kind::Severity | Kind::Time | Kind::Protocol => {
@@ -124,12 +127,16 @@ impl Writer {
                 self.bind(Param::Text(pattern.clone()));
                 self.sql.push_str(" ESCAPE '!'");
             }
-            Match::Addresses(low, high) => {
-                self.text(&[field.key().unwrap_or(column), " BETWEEN "]);
-                self.bind(Param::Text(low.clone()));
-                self.sql.push_str(" AND ");
-                self.bind(Param::Text(high.clone()));
-            }
+            Match::Addresses(low, high) => self.joined(field.keys(), " OR ", |writer, key| {
+                if low == high {
+                    writer.text(&[key, " = "]);
+                } else {
+                    writer.text(&[key, " BETWEEN "]);
+                    writer.bind(Param::Text(low.clone()));
+                    writer.sql.push_str(" AND ");
+                }
+                writer.bind(Param::Text(high.clone()));
+            }),
         }
     }
 }

@@ -324,6 +324,6 @@ impl IncidentRow {
 }
 
 /// What we wrote ourselves; anything else shows as nothing rather than failing a page.
-fn value(json: &str) -> Value {
+pub(super) fn value(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_default()
 }

@@ -1,0 +1,38 @@
+-- What is searched: addresses as text that sorts as they do (`4` and 8 hexadecimal digits, `6` and 32, of a link `m` and 12),
+-- and an index for each way in: by time, and by address and time.
+
+ALTER TABLE flows ADD COLUMN originator_key TEXT NOT NULL DEFAULT '';
+ALTER TABLE flows ADD COLUMN responder_key TEXT NOT NULL DEFAULT '';
+ALTER TABLE findings ADD COLUMN originator_key TEXT;         -- NULL: it names none
+ALTER TABLE findings ADD COLUMN responder_key TEXT;
+ALTER TABLE alerts ADD COLUMN host_key TEXT;
+
+-- What is stored already: each address once.
+CREATE TABLE address_keys (address TEXT PRIMARY KEY NOT NULL, key TEXT);
+INSERT INTO address_keys (address)
+    SELECT originator FROM flows UNION SELECT responder FROM flows
+    UNION SELECT originator FROM findings WHERE originator IS NOT NULL
+    UNION SELECT responder FROM findings WHERE responder IS NOT NULL
+    UNION SELECT host FROM alerts WHERE host IS NOT NULL;
+-- Of a link.
+UPDATE address_keys SET key = 'm' || replace(address, ':', '')
+    WHERE address LIKE '__:__:__:__:__:__' AND address NOT LIKE '%::%';
+-- An IPv4 address that is written as an IPv6 one is the IPv4 one.
+UPDATE address_keys SET key = CASE WHEN address LIKE '%:%' AND address NOT LIKE '::ffff:%.%' THEN '6' ELSE '4' END
+    || encode(substring(inet_send(CAST(replace(address, CASE WHEN address LIKE '::ffff:%.%' THEN '::ffff:' ELSE '/' END, '') AS inet)) FROM 5), 'hex')
+    WHERE key IS NULL;
+UPDATE flows SET originator_key = coalesce((SELECT k.key FROM address_keys k WHERE k.address = originator), ''),
+    responder_key = coalesce((SELECT k.key FROM address_keys k WHERE k.address = responder), '');
+UPDATE findings SET originator_key = (SELECT k.key FROM address_keys k WHERE k.address = originator),
+    responder_key = (SELECT k.key FROM address_keys k WHERE k.address = responder);
+UPDATE alerts SET host_key = (SELECT k.key FROM address_keys k WHERE k.address = host);
+DROP TABLE address_keys;
+
+CREATE INDEX flows_by_start ON flows (start, n);
+CREATE INDEX flows_by_originator ON flows (originator_key, start, n);
+CREATE INDEX flows_by_responder ON flows (responder_key, start, n);
+CREATE INDEX findings_by_time ON findings (time, n);
+CREATE INDEX findings_by_originator ON findings (originator_key, time, n) WHERE originator_key IS NOT NULL;
+CREATE INDEX findings_by_responder ON findings (responder_key, time, n) WHERE responder_key IS NOT NULL;
+CREATE INDEX alerts_by_time ON alerts (time, n);
+CREATE INDEX alerts_by_host ON alerts (host_key, time, n) WHERE host_key IS NOT NULL;
