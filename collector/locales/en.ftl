@@ -601,3 +601,27 @@ vendor-what = What for
 merge-into = Into which incident
 mentioned = Others speak of it already
 mentioned-where = Where
+
+# Search
+nav-search = Search
+search-sub = Stored flow summaries, findings and endpoint alerts, newest first. Every search is written to the audit log.
+search-kind = What
+search-flows = Flow summaries
+search-findings = Findings
+search-alerts = Endpoint alerts
+search-example = address:10.1.0.0/16 port:443 bytes>10M
+search-from = From
+search-to = Until
+search-go = Search
+search-found = What was found
+search-none = Nothing matches.
+search-what = What
+search-first = Newest
+search-too-slow = The search took too long. Ask for less time (from, until), or name an address, a port or a body.
+search-wrong-from = “From” needs a time such as 2026-11-22, 2026-11-22T10:30 or -24h.
+search-wrong-to = “Until” needs a time such as 2026-11-22, 2026-11-22T10:30 or -24h.
+search-wrong-place = This link does not lead anywhere: search again.
+search-fields = How to ask
+search-help = Conditions side by side must all hold; “or”, brackets and a minus for “not” are understood. Several values with commas, ranges with “..”, * and ? as wildcards. The fields, with their other names:
+search-around = Search its flows
+search-around-findings = Search its findings

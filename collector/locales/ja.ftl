@@ -569,3 +569,27 @@ vendor-what = 支援の内容
 merge-into = 統合先の番号
 mentioned = 外部で既に言及あり
 mentioned-where = どこで
+
+# 検索
+nav-search = 検索
+search-sub = 保存されたフロー要約・検知・端末アラートを新しい順に探します。検索はすべて監査記録に残ります。
+search-kind = 対象
+search-flows = フロー要約
+search-findings = 検知
+search-alerts = 端末アラート
+search-example = address:10.1.0.0/16 port:443 bytes>10M
+search-from = いつから
+search-to = いつまで
+search-go = 検索
+search-found = 検索結果
+search-none = 該当するものはありません。
+search-what = 内容
+search-first = 最新へ
+search-too-slow = 検索に時間がかかりすぎました。期間（いつから・いつまで）を狭めるか、アドレス・ポート・団体を指定してください。
+search-wrong-from = 「いつから」は 2026-11-22、2026-11-22T10:30、-24h のように書いてください。
+search-wrong-to = 「いつまで」は 2026-11-22、2026-11-22T10:30、-24h のように書いてください。
+search-wrong-place = このリンクは使えません。もう一度検索してください。
+search-fields = 検索式の書き方
+search-help = 並べた条件はすべて満たす必要があります。or、括弧、否定の - が使えます。値はカンマで複数、範囲は「..」、* と ? は任意の文字です。使える項目と別名:
+search-around = このアドレスのフローを検索
+search-around-findings = このアドレスの検知を検索

@@ -5,6 +5,7 @@
 //! must carry the session's token in `sekimori-csrf`. Times are RFC 3339 UTC. An error is a problem (RFC 9457).
 
 mod problem;
+mod search;
 mod shape;
 mod work;
 
@@ -40,6 +41,9 @@ pub fn router() -> Router<Console> {
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))
         .route("/policies", get(policies))
+        .route("/search/flows", get(search::flows))
+        .route("/search/findings", get(search::findings))
+        .route("/search/alerts", get(search::alerts))
         .route("/health", get(health))
         .fallback(|| async { ApiError::NotFound })
 }

@@ -27,6 +27,7 @@ pub mod ingest;
 pub mod init;
 pub mod notify;
 pub mod query;
+pub mod search;
 pub mod server;
 pub mod status;
 pub mod store;

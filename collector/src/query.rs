@@ -100,11 +100,18 @@ pub struct QueryError {
     pub at: usize,
     /// What is wrong, and what would be right.
     pub what: String,
+    /// The same in Japanese.
+    pub what_ja: String,
 }
 
 impl QueryError {
-    fn new(at: usize, what: impl Into<String>) -> Self {
-        Self { at: at + 1, what: what.into() }
+    fn new(at: usize, what: impl Into<String>, what_ja: impl Into<String>) -> Self {
+        Self { at: at + 1, what: what.into(), what_ja: what_ja.into() }
+    }
+
+    /// All of it in Japanese.
+    pub fn ja(&self) -> String {
+        format!("{} 文字目: {}", self.at, self.what_ja)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::auth::LoginError;
 use crate::console::{AccessError, chain};
 use crate::incident::transition::Refused;
 use crate::store::StoreError;
+use crate::store::search::SearchError;
 use crate::store::work::IntakeError;
 
 /// Why there is no answer.
@@ -17,12 +18,16 @@ use crate::store::work::IntakeError;
 pub(super) enum ApiError {
     Unauthenticated,
     NeedsToken,
-    TooMany { retry_after_seconds: u64 },
+    TooMany {
+        retry_after_seconds: u64,
+    },
     Forbidden,
     OnlyReads,
     NotFound,
     BadRequest(String),
     Refused(Refused),
+    /// A search that takes too long.
+    TooSlow,
     Failed,
 }
 
@@ -86,6 +91,9 @@ impl ApiError {
             Self::Refused(Refused::Guard(_)) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "missing", "Something is missing or not valid")
             }
+            Self::TooSlow => {
+                (StatusCode::SERVICE_UNAVAILABLE, "search-too-slow", "The search takes too long")
+            }
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed", "The collector failed"),
         }
     }
@@ -100,6 +108,7 @@ impl ApiError {
             Self::NotFound | Self::Refused(Refused::OutOfScope) => "there is no such thing".to_owned(),
             Self::BadRequest(why) => why.clone(),
             Self::Refused(refused) => refused.to_string(),
+            Self::TooSlow => SearchError::TooSlow.to_string(),
             Self::Failed => "the collector failed; its log says why".to_owned(),
         }
     }
@@ -158,6 +167,7 @@ impl IntoResponse for ApiError {
             | Self::NotFound
             | Self::BadRequest(_)
             | Self::Refused(_)
+            | Self::TooSlow
             | Self::Failed => {}
         }
         response

@@ -42,6 +42,7 @@ mod agents;
 mod asked;
 mod exceptions;
 mod scope;
+mod search;
 mod sign_in;
 mod work;
 const PASSWORD: &str = "関守の長い合言葉";

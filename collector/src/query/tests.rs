@@ -156,6 +156,9 @@ fn errors_say_where_and_what_would_be_right() {
     ] {
         let said = error(query);
         assert!(said.starts_with(&format!("at character {at}: ")) && said.contains(what), "{query}: {said}");
+        let japanese = Query::parse(query, Entity::Flows, now()).unwrap_err().ja();
+        assert!(japanese.starts_with(&format!("{at} 文字目: ")), "{japanese}");
+        assert!(japanese.chars().any(|one| one == 'の' || one == 'で' || one == 'が'), "{japanese}");
     }
 }
 

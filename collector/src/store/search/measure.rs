@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant as Clock;
 
 use sekimori_wire::batch::Lane;
+use sekimori_wire::id::BodyCode;
 use sekimori_wire::record::FlowSummary;
 
 use super::*;
@@ -41,6 +42,11 @@ impl Numbers {
     }
 }
 
+/// The code of one of sixty bodies.
+fn code(number: u32) -> BodyCode {
+    (0..10).find_map(|check| format!("42{:03}{check}", 10 + number).parse().ok()).unwrap()
+}
+
 fn flow(numbers: &mut Numbers, at: u32, body: u32) -> FlowSummary {
     const PORTS: [(u16, &str); 8] = [
         (443, "tls"),
@@ -58,7 +64,7 @@ fn flow(numbers: &mut Numbers, at: u32, body: u32) -> FlowSummary {
     let step = DAYS * 86_400_000 / u64::from(FLOWS);
     let start = (LAST - DAYS * 86_400) * 1000 + u64::from(at) * step + u64::from(numbers.below(60_000));
     let start = Timestamp::from_nanos(start * 1_000_000);
-    let address = |a, rest: u32| IpAddr::V4(Ipv4Addr::from_bits((a << 24) | rest));
+    let address = |a: u32, rest: u32| IpAddr::V4(Ipv4Addr::from_bits((a << 24) | rest));
     FlowSummary {
         originator: SocketAddr::new(address(10, (body << 16) | host), 1024 + (at % 60_000) as u16),
         responder: SocketAddr::new(address(198, outside * 16), port),
@@ -92,8 +98,8 @@ async fn fill_flows(store: &Store) {
                 (at..(at + 30).min(FLOWS)).map(|at| flow(&mut numbers, at, body)).collect();
             at += u32::try_from(flows.len()).unwrap();
             let agent = format!("{:064x}", u64::from(body) * 1_000_003);
-            let body = format!("42{body:02}11").parse().unwrap();
-            let origin = Origin { agent, body, lane: Lane::Detail, epoch: 1, seq: 1, mode: "live" };
+            let origin =
+                Origin { agent, body: code(body), lane: Lane::Detail, epoch: 1, seq: 1, mode: "live" };
             crate::store::commit::flows::store(&mut tx, &origin, &flows).await.unwrap();
         }
         tx.commit().await.unwrap();
@@ -107,12 +113,10 @@ async fn fill_flows(store: &Store) {
 }
 
 /// Incidents of all states, 1 in 50 of them a part of a wide-area one; two findings each, in batches.
-const INCIDENTS: [&str; 6] = [
-    "INSERT INTO bodies (code, name) WITH RECURSIVE s (i) AS (SELECT CAST(10 AS BIGINT) UNION ALL SELECT i + 1 FROM s
-        WHERE i < 69) SELECT '42' || i || '11', 'body' || i FROM s",
+const INCIDENTS: [&str; 5] = [
     "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
         WITH RECURSIVE s (i) AS (SELECT CAST(10 AS BIGINT) UNION ALL SELECT i + 1 FROM s WHERE i < 69)
-        SELECT 'agent' || i, 'gw', '42' || i || '11', $1, '1', 0, 0 FROM s",
+        SELECT 'agent' || i, 'gw', (SELECT code FROM bodies WHERE name = 'body' || i), $1, '1', 0, 0 FROM s",
     "INSERT INTO batches (agent, lane, epoch, seq, digest, prev, sealed_at, received_at, mode, envelope)
         WITH RECURSIVE s (i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM s WHERE i < 1700)
         SELECT a.id, 0, 1, s.i, $1, $1, s.i, s.i, 'live', $1 FROM s CROSS JOIN agents a",
@@ -127,13 +131,13 @@ const INCIDENTS: [&str; 6] = [
         SELECT 'INC-42' || (10 + i % 60) || '11-20270101-' || i,
             CASE i % 5 WHEN 0 THEN 'scan' WHEN 1 THEN 'malware' WHEN 2 THEN 'brute_force' ELSE 'c2' END, i % 5,
             CASE i % 10 WHEN 0 THEN 'detected' WHEN 1 THEN 'triaging' WHEN 2 THEN 'false_positive' ELSE 'closed' END,
-            '42' || (10 + i % 60) || '11', '10.' || i % 60 || '.' || i % 251 || '.' || i % 241,
+            (SELECT code FROM bodies WHERE name = 'body' || (10 + i % 60)), '10.' || i % 60 || '.' || i % 251 || '.' || i % 241,
             CASE WHEN i % 50 = 0 THEN 'INC-WIDE-20270101-' || (i / 50) % 200 END, i * 8000000000, i, i, i, 2, 'live',
             1, '題', 'title', $1 FROM s",
     "INSERT INTO findings (id, body, revision, time, \"end\", category, severity, originator, responder, json, agent,
             lane, epoch, seq, mode, incident, originator_key, responder_key)
         WITH RECURSIVE s (i) AS (SELECT CAST(0 AS BIGINT) UNION ALL SELECT i + 1 FROM s WHERE i < 199599)
-        SELECT 'f' || i, '42' || (10 + i / 2 % 60) || '11', 1, i * 4000000000, i * 4000000000,
+        SELECT 'f' || i, (SELECT code FROM bodies WHERE name = 'body' || (10 + i / 2 % 60)), 1, i * 4000000000, i * 4000000000,
             CASE i % 3 WHEN 0 THEN 'scan.port' WHEN 1 THEN 'c2.beacon' ELSE 'endpoint.alert' END, i % 5,
             '10.0.0.' || (10 + i % 90), '192.0.2.' || (10 + i % 80), $1, 'agent' || (10 + i / 2 % 60), 0, 1,
             1 + i / 120, 'live', 'INC-42' || (10 + i / 2 % 60) || '11-20270101-' || i / 2,
@@ -144,13 +148,20 @@ async fn fill_incidents(store: &Store) {
     let reason = format!("{{\"rule\":\"x/1\",\"inputs\":{{\"text\":\"{}\"}}}}", "x".repeat(600));
     let json =
         format!("{{\"title\":{{\"ja\":\"{}\",\"en\":\"{}\"}}}}", "題".repeat(300), "abcde ".repeat(150));
+    for number in 0..60 {
+        db::query("INSERT INTO bodies (code, name) VALUES ($1, $2)")
+            .bind(code(number).to_string())
+            .bind(format!("body{}", 10 + number))
+            .execute(store.writer())
+            .await
+            .unwrap();
+    }
     for sql in INCIDENTS {
         let insert = db::query(sql);
         let insert = match sql {
             _ if sql.contains("findings (id") => insert.bind(json.as_str()),
             _ if sql.contains("signing_key") || sql.contains("envelope") => insert.bind(vec![7_u8; 600]),
-            _ if sql.contains("$1") => insert.bind(reason.as_str()),
-            _ => insert,
+            _ => insert.bind(reason.as_str()),
         };
         insert.execute(store.writer()).await.unwrap();
     }
@@ -184,7 +195,7 @@ impl Measured {
 }
 
 async fn searches(store: &Store, out: &mut Measured) {
-    let one = Scope::parse("423011").unwrap();
+    let one = Scope::parse(code(7).as_str()).unwrap();
     let all = Scope::All;
     let day = 86_400_000_000_000;
     let last = i64::try_from(LAST).unwrap() * 1_000_000_000;
@@ -228,7 +239,7 @@ async fn searches(store: &Store, out: &mut Measured) {
 }
 
 async fn pages(store: &Store, out: &mut Measured) {
-    let one = Scope::parse("423011").unwrap();
+    let one = Scope::parse(code(7).as_str()).unwrap();
     let all = Scope::All;
     let first = IncidentFilter { page: 1, ..IncidentFilter::default() };
     let everything = IncidentFilter { scope: Which::All, ..first.clone() };
@@ -248,7 +259,7 @@ async fn pages(store: &Store, out: &mut Measured) {
             IncidentFilter {
                 severity: sekimori_wire::finding::Severity::new(2),
                 category: crate::incident::IncidentCategory::from_name("malware"),
-                body: Some("423011".to_owned()),
+                body: Some(code(7).to_string()),
                 ..everything.clone()
             },
             &all,
