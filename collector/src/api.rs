@@ -4,12 +4,18 @@
 //! password in every request (HTTP Basic over TLS); the console's session cookie works too, and then a change
 //! must carry the session's token in `sekimori-csrf`. Times are RFC 3339 UTC. An error is a problem (RFC 9457).
 
+mod cursor;
+mod document;
+mod list;
 mod problem;
+mod schema;
 mod search;
 mod shape;
 mod work;
 
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+pub use self::document::{document, words_schema};
+
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::header::{AUTHORIZATION, HeaderName};
 use axum::http::request::Parts;
 use axum::routing::{get, post};
@@ -23,7 +29,7 @@ use crate::auth::User;
 use crate::auth::session::Stage;
 use crate::auth::token::{ApiToken, Right};
 use crate::clock::now;
-use crate::console::{Asked, Console, FORM_BYTES_MAX, PeerAddress, changes, session_of};
+use crate::console::{Console, FORM_BYTES_MAX, PeerAddress, changes, session_of};
 use crate::store::people::session::Touch;
 use crate::store::people::sign_in::{Attempt, Method};
 
@@ -33,11 +39,11 @@ const CSRF_HEADER: HeaderName = HeaderName::from_static("sekimori-csrf");
 /// The routes, to be nested under `/api/v1`.
 pub fn router() -> Router<Console> {
     Router::new()
-        .route("/incidents", get(incidents).post(work::open))
+        .route("/incidents", get(list::incidents).post(work::open))
         .route("/incidents/{id}", get(incident))
         .route("/incidents/{id}/acknowledge", post(work::acknowledge))
         .route("/incidents/{id}/actions", post(work::action).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
-        .route("/agents", get(agents))
+        .route("/agents", get(list::agents))
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))
         .route("/policies", get(policies))
@@ -45,6 +51,7 @@ pub fn router() -> Router<Console> {
         .route("/search/findings", get(search::findings))
         .route("/search/alerts", get(search::alerts))
         .route("/health", get(health))
+        .route("/openapi.json", get(document::show))
         .fallback(|| async { ApiError::NotFound })
 }
 
@@ -111,17 +118,11 @@ fn basic(header: &str) -> Option<(String, String)> {
     Some((name.to_owned(), password.to_owned()))
 }
 
-async fn incidents(
-    State(console): State<Console>,
-    caller: Caller,
-    Query(asked): Query<Asked>,
-) -> Result<Json<Value>, ApiError> {
-    let filter = asked.filter().map_err(|error| ApiError::BadRequest(format!("q: {error}")))?;
-    let (rows, total) = console.seen_by(&caller.user).incidents(&filter).await?;
-    let rows: Vec<Value> = rows.iter().map(shape::incident).collect();
-    Ok(Json(json!({ "incidents": rows, "total": total, "page": filter.page })))
-}
-
+/// One incident, with what is behind it and what could be done next.
+#[utoipa::path(
+    get, path = "/api/v1/incidents/{id}", tag = "incidents", params(("id" = String, Path, description = "`INC-…`")),
+    responses((status = 200, description = "The incident", body = schema::IncidentDetail))
+)]
 async fn incident(
     State(console): State<Console>,
     caller: Caller,
@@ -149,11 +150,14 @@ async fn incident(
     Ok(Json(out))
 }
 
-async fn agents(State(console): State<Console>, caller: Caller) -> Result<Json<Value>, ApiError> {
-    let agents: Vec<Value> = console.seen_by(&caller.user).agents().await?.iter().map(shape::agent).collect();
-    Ok(Json(json!({ "agents": agents })))
-}
-
+/// Every counter, and who was turned away; for whoever sees every body.
+#[utoipa::path(
+    get, path = "/api/v1/counters", tag = "about",
+    responses(
+        (status = 200, description = "Counters", body = schema::Counters),
+        (status = 404, description = "Not for somebody of a body")
+    )
+)]
 async fn counters(State(console): State<Console>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let seen = console.seen_by(&caller.user);
     // They count everybody's: for somebody of a body there are none.
@@ -165,6 +169,11 @@ async fn counters(State(console): State<Console>, caller: Caller) -> Result<Json
     Ok(Json(json!({ "counters": counters, "rejections": rejections })))
 }
 
+/// Exceptions in force, and the findings under them.
+#[utoipa::path(
+    get, path = "/api/v1/exceptions", tag = "exceptions",
+    responses((status = 200, description = "Exceptions", body = schema::Exceptions))
+)]
 async fn exceptions(State(console): State<Console>, caller: Caller) -> Result<Json<Value>, ApiError> {
     let now = now();
     let store = console.seen_by(&caller.user);
@@ -175,11 +184,20 @@ async fn exceptions(State(console): State<Console>, caller: Caller) -> Result<Js
     Ok(Json(json!({ "exceptions": here, "unknown": unknown, "findings": findings, "error": error })))
 }
 
+/// Policies, and which agent has which.
+#[utoipa::path(
+    get, path = "/api/v1/policies", tag = "agents",
+    responses((status = 200, description = "Policies", body = schema::Policies))
+)]
 async fn policies(State(console): State<Console>, caller: Caller) -> Result<Json<Value>, ApiError> {
     Ok(Json(crate::fleet::policy::command::list(console.seen_by(&caller.user)).await?))
 }
 
 /// For whoever watches the collector: no login, and nothing but "the store answers".
+#[utoipa::path(
+    get, path = "/api/v1/health", tag = "about", security(()),
+    responses((status = 200, description = "The collector and its store answer", body = schema::Health))
+)]
 async fn health(State(console): State<Console>) -> Result<Json<Value>, ApiError> {
     console.answers().await?;
     Ok(Json(json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })))

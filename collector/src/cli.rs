@@ -64,6 +64,9 @@ pub enum Command {
     },
     /// Write every stored batch as a bundle that `verify` can check without this collector.
     Export(Export),
+    /// Print the OpenAPI document of the JSON API.
+    #[command(name = "openapi")]
+    OpenApi,
 }
 
 /// `audit …`.

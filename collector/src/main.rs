@@ -89,6 +89,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
         Command::Search(args) => find::run(&args).await?,
         Command::Import { config, file } => import(&config, &file).await?,
+        Command::OpenApi => print(&format!("{:#}", sekimori_collector::api::document()))?,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());
             exported(&args.config, "export:evidence", &args.incident).await?;

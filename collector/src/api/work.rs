@@ -7,9 +7,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::problem::ApiError;
-use super::{CSRF_HEADER, Caller, shape};
+use super::{CSRF_HEADER, Caller, schema, shape};
 use crate::clock::now;
 use crate::console::Console;
 use crate::incident::action::Action;
@@ -18,7 +19,7 @@ use crate::incident::transition::{Asked, Effect, offers};
 use crate::store::work::{Acted, Intake};
 
 /// What a caller saw when it decided.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct Seen {
     version: i64,
 }
@@ -34,7 +35,14 @@ fn body<T>(read: Result<Json<T>, JsonRejection>) -> Result<T, ApiError> {
     read.map(|Json(body)| body).map_err(|cause| ApiError::BadRequest(cause.body_text()))
 }
 
-/// `POST /incidents`.
+/// Opens an incident from what somebody told.
+#[utoipa::path(
+    post, path = "/api/v1/incidents", tag = "incidents", request_body = Intake,
+    responses((
+        status = 201, description = "It is open", body = schema::Incident,
+        headers(("Location" = String, description = "Where it is"))
+    ))
+)]
 pub(super) async fn open(
     State(console): State<Console>,
     caller: Caller,
@@ -51,7 +59,12 @@ pub(super) async fn open(
     Ok(response)
 }
 
-/// `POST /incidents/{id}/acknowledge`: the action of that name, from before there were others.
+/// The action `acknowledge`, from before there were others.
+#[utoipa::path(
+    post, path = "/api/v1/incidents/{id}/acknowledge", tag = "incidents", request_body = Seen,
+    params(("id" = String, Path, description = "`INC-…`")),
+    responses((status = 200, description = "Somebody has it", body = schema::ActionResult))
+)]
 pub(super) async fn acknowledge(
     State(console): State<Console>,
     caller: Caller,
@@ -64,7 +77,12 @@ pub(super) async fn acknowledge(
     act(&console, &caller, &id, &asked).await
 }
 
-/// `POST /incidents/{id}/actions`: `{"version": 3, "action": "triage", …}`.
+/// Does something to an incident: `{"version": 3, "action": "triage", …}`.
+#[utoipa::path(
+    post, path = "/api/v1/incidents/{id}/actions", tag = "incidents", request_body = Action,
+    params(("id" = String, Path, description = "`INC-…`")),
+    responses((status = 200, description = "Done, or proposed to whoever must approve it", body = schema::ActionResult))
+)]
 pub(super) async fn action(
     State(console): State<Console>,
     caller: Caller,

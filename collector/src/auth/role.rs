@@ -21,6 +21,14 @@ macro_rules! roles {
                 Self::ALL.iter().copied().find(|role| role.as_str() == name)
             }
         }
+
+        impl utoipa::PartialSchema for Role {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                crate::api::words_schema("The part that a person plays.", Self::ALL.iter().map(|one| one.as_str()))
+            }
+        }
+
+        impl utoipa::ToSchema for Role {}
     };
 }
 roles! {

@@ -140,6 +140,8 @@ impl Asked {
             order: if self.order == "worst" { Order::Worst } else { Order::Newest },
             page: self.page.parse().unwrap_or(1).clamp(1, 100_000),
             asked: Some(asked).filter(|asked| !asked.is_empty()),
+            after: None,
+            rows: None,
         })
     }
 

@@ -39,6 +39,7 @@ use crate::store::view::{BatchName, IncidentFilter};
 use crate::store::writer::Writer;
 
 mod agents;
+mod api;
 mod asked;
 mod exceptions;
 mod scope;

@@ -3,6 +3,7 @@
 use sekimori_wire::finding::Severity;
 use sekimori_wire::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::form::{FalsePositiveReason, Investigation, Leak, Publication, Review, Triage, Vendor};
 use super::permission::Permission;
@@ -11,7 +12,7 @@ use super::task::{Phase, TaskKind};
 use crate::auth::role::Role;
 
 /// Something to do with an incident.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Action {
     /// `detected` → `received`.
@@ -25,6 +26,7 @@ pub enum Action {
     SetLevel {
         /// 0 to 4.
         #[serde(with = "level")]
+        #[schema(value_type = u8, maximum = 4)]
         level: Severity,
         /// Why.
         reason: String,
@@ -144,6 +146,7 @@ pub enum Action {
     /// When it will be done.
     Eta {
         /// When.
+        #[schema(value_type = String, format = DateTime)]
         until: Timestamp,
         /// Why then.
         #[serde(default)]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sekimori_wire::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::IncidentCategory;
 use super::severity::{Impact, Urgency};
@@ -88,7 +89,7 @@ pub fn said(text: &str) -> bool {
 }
 
 /// Triage: all of it is needed, and what is missing is named.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Triage {
     /// What kind.
@@ -125,7 +126,7 @@ impl Triage {
 }
 
 /// What leaked, and about how many people.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Leak {
     /// Kinds of items: names, addresses, telephone numbers…
@@ -143,7 +144,7 @@ pub struct Leak {
 }
 
 /// Something found out, or not, and then why not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Answer {
     /// What was found out.
@@ -160,7 +161,7 @@ impl Answer {
 }
 
 /// What was found out about an incident.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Investigation {
     /// How it came in.
@@ -203,7 +204,7 @@ impl Investigation {
 }
 
 /// Something that will be done so that it does not happen again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Prevention {
     /// What.
@@ -222,7 +223,7 @@ impl Prevention {
 }
 
 /// The review after the incident.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Review {
     /// When people met, `YYYY-MM-DD`.
@@ -260,7 +261,7 @@ impl Review {
 }
 
 /// Whether, when and how the public is told. Every text that was proposed is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Publication {
     /// It will be published.
@@ -280,16 +281,17 @@ pub struct Publication {
 }
 
 /// Who did something, and when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Signed {
     /// Who.
     pub by: String,
     /// By the collector's clock.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
 }
 
 /// Somebody from outside who helps.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Vendor {
     /// Who.
@@ -305,9 +307,10 @@ pub struct Vendor {
 }
 
 /// When it will be done, as told to reception.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Eta {
     /// When.
+    #[schema(value_type = String, format = DateTime)]
     pub until: Timestamp,
     /// Why then; why later than said before.
     pub reason: String,

@@ -1,6 +1,7 @@
 //! Things to do on an incident: taken over from a version of a playbook, or demanded by what leaked, or added by hand.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::form::{LeakClass, Signed};
 use super::playbook::Playbook;
@@ -35,7 +36,7 @@ closed_words! {
 }
 
 /// How a task stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum TaskState {
     /// Not done yet.
@@ -69,7 +70,7 @@ impl TaskState {
 }
 
 /// A thing to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Task {
     /// Within the incident, from 1.
     pub n: u32,

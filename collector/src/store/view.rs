@@ -60,6 +60,38 @@ pub struct IncidentFilter {
     pub page: u32,
     /// What somebody asked for in the query language.
     pub asked: Option<Query>,
+    /// Those that follow this one in the order, instead of a page by number.
+    pub after: Option<After>,
+    /// So many, instead of [`PAGE_ROWS`].
+    pub rows: Option<u32>,
+}
+
+/// Where an incident stands in the order of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct After {
+    /// How bad it was.
+    pub severity: i64,
+    /// Nanoseconds.
+    pub opened_at: i64,
+    /// `INC-…`.
+    pub id: String,
+}
+
+impl After {
+    /// What follows in `order`, with parameters from `$first`.
+    fn condition(&self, order: Order, first: usize) -> (String, Vec<db::Value<'_>>) {
+        let (at, id, severity) = (first, first + 1, first + 2);
+        let opened = format!("(i.opened_at < ${at} OR (i.opened_at = ${at} AND i.id < ${id}))");
+        let mut values = vec![db::Value::from(self.opened_at), db::Value::from(&self.id)];
+        match order {
+            Order::Newest => (format!("AND {opened}"), values),
+            Order::Worst => {
+                values.push(db::Value::from(self.severity));
+                let same = format!("(i.severity = ${severity} AND {opened})");
+                (format!("AND (i.severity < ${severity} OR {same})"), values)
+            }
+        }
+    }
 }
 
 /// Number of the first parameter behind those of [`WHERE`].
@@ -179,10 +211,15 @@ impl Store {
             Order::Newest => "i.opened_at DESC, i.id DESC",
             Order::Worst => "i.severity DESC, i.opened_at DESC, i.id DESC",
         };
-        let offset = i64::from(filter.page.saturating_sub(1)) * i64::from(PAGE_ROWS);
-        let sql = format!("{INCIDENT} {matching} ORDER BY {order} LIMIT {PAGE_ROWS} OFFSET {offset}");
+        let (from, place) = match &filter.after {
+            Some(after) => after.condition(filter.order, ASKED_FROM + asked.params.len()),
+            None => (String::new(), Vec::new()),
+        };
+        let rows = filter.rows.unwrap_or(PAGE_ROWS);
+        let offset = i64::from(filter.page.saturating_sub(1)) * i64::from(rows);
+        let sql = format!("{INCIDENT} {matching} {from} ORDER BY {order} LIMIT {rows} OFFSET {offset}");
         let rows: Vec<IncidentRow> = db::query_as(db::AssertSqlSafe(sql))
-            .bind_all(values())
+            .bind_all(values().chain(place))
             .fetch_all(self.reader())
             .await
             .map_err(query("list incidents"))?;

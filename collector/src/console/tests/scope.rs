@@ -61,6 +61,7 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/search/findings", Gives::Own),
     ("GET", "/api/v1/search/alerts", Gives::Own),
     ("GET", "/api/v1/health", Gives::Neutral),
+    ("GET", "/api/v1/openapi.json", Gives::Neutral),
 ];
 
 const A: &str = "422011";
@@ -169,7 +170,7 @@ fn nothing_of(foreign: &[String], text: &str, place: &str) {
 }
 
 /// The routes as the sources have them.
-fn routes_of_sources() -> Vec<(String, String)> {
+pub(super) fn routes_of_sources() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (source, prefix) in
         [(include_str!("../../console.rs"), ""), (include_str!("../../api.rs"), "/api/v1")]

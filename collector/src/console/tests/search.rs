@@ -66,12 +66,12 @@ async fn the_api_gives_pages_and_every_search_is_written_down() {
     let (cookie, _) = bench.session("monitor").await;
     let first = bench.get("/api/v1/search/findings?limit=1", &cookie).await.json();
     assert_eq!(first["findings"].as_array().unwrap().len(), 1);
-    let cursor = first["next_cursor"].as_str().unwrap().to_owned();
+    let cursor = first["next"].as_str().unwrap().to_owned();
     let second = bench.get(&format!("/api/v1/search/findings?limit=1&cursor={cursor}"), &cookie).await.json();
     assert_ne!(first["findings"][0]["id"], second["findings"][0]["id"]);
     assert!(second["findings"][0]["finding"]["category"].is_string());
     let flows = bench.get("/api/v1/search/flows?q=address%3A192.0.2.0/24", &cookie).await.json();
-    assert_eq!(flows["next_cursor"], Value::Null);
+    assert_eq!(flows["next"], Value::Null);
     assert!(flows["flows"][0]["start"].as_str().unwrap().ends_with('Z'), "{flows}");
     bench.get("/search?kind=alerts&q=host%3A192.0.2.20&from=-1d", &cookie).await;
     let lines: Vec<(String, String, String, String)> =

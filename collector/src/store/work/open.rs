@@ -5,6 +5,7 @@ use sekimori_wire::id::BodyCode;
 use sekimori_wire::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{Seen, change, entry, last_change, load, save_work};
 use crate::audit::Entry;
@@ -24,25 +25,31 @@ const TITLE_MAX: usize = 200;
 const TEXT_MAX: usize = 4000;
 
 /// What somebody tells: a staff member, somebody outside, or somebody who gives no name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Intake {
     /// What kind, as far as one can tell.
     pub category: IncidentCategory,
     /// 団体コード.
+    #[schema(min_length = 6, max_length = 6, pattern = "^[0-9]{6}$")]
     pub body: String,
     /// One line.
+    #[schema(min_length = 1, max_length = 200)]
     pub title: String,
     /// What happened.
+    #[schema(min_length = 1, max_length = 4000)]
     pub text: String,
     /// What it is about: a device, a file, an account.
     #[serde(default)]
+    #[schema(max_length = 200)]
     pub subject: String,
     /// How bad it looks, 0 to 4.
     #[serde(default)]
+    #[schema(maximum = 4)]
     pub severity: Option<u8>,
     /// When it happened, if that is known.
     #[serde(default)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub occurred_at: Option<Timestamp>,
     /// Who told it.
     pub reporter: Reporter,
@@ -52,17 +59,19 @@ pub struct Intake {
 }
 
 /// Who told it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Reporter {
     /// Somebody of the organisation.
     Staff {
         /// Who, and of which section.
+        #[schema(min_length = 1, max_length = 200)]
         name: String,
     },
     /// Somebody else.
     Outside {
         /// Who.
+        #[schema(min_length = 1, max_length = 200)]
         name: String,
     },
     /// Somebody who gives no name: none is kept.
