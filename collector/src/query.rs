@@ -18,7 +18,7 @@ mod value;
 
 pub use self::complete::{Suggestion, complete};
 pub use self::field::{Entity, Field, Kind, Words};
-pub use self::sql::{Condition, Param};
+pub use self::sql::{AddressTerm, Condition, Param, Style};
 
 use sekimori_wire::id::Host;
 use sekimori_wire::time::Timestamp;
@@ -51,7 +51,17 @@ impl Query {
 
     /// As a condition whose parameters begin with `$first`.
     pub fn condition(&self, first: usize) -> Condition {
-        sql::condition(self.expr.as_ref(), self.entity, first)
+        self.condition_in(first, Style::default())
+    }
+
+    /// As [`Query::condition`], for a database that wants it in this style.
+    pub fn condition_in(&self, first: usize, style: Style) -> Condition {
+        sql::condition(self.expr.as_ref(), self.entity, first, style)
+    }
+
+    /// The conditions on addresses that must hold.
+    pub fn address_terms(&self) -> Vec<AddressTerm> {
+        sql::address_terms(self.expr.as_ref())
     }
 
     /// What it is about.

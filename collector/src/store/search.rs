@@ -2,6 +2,8 @@
 //!
 //! A search has a time limit and a place among few others: it never keeps the rest of the console waiting.
 
+mod plan;
+
 use std::time::Duration;
 
 use sekimori_wire::time::Timestamp;
@@ -12,7 +14,7 @@ use super::db::{self, FromRow, Shape, Tx};
 use super::{Store, StoreError, query};
 use crate::auth::scope::Scope;
 use crate::clock::from_stored;
-use crate::query::{Entity, Param, Query};
+use crate::query::{Entity, Query};
 
 /// Searches that run at a time; another waits for its turn.
 pub(super) const AT_A_TIME: usize = 2;
@@ -188,7 +190,7 @@ struct Place {
     entity: Entity,
 }
 
-const FLOWS: Place = Place {
+static FLOWS: Place = Place {
     columns: "w.n, w.body, w.community_id, w.originator, w.originator_port, w.responder, w.responder_port, w.protocol,
         w.start, w.\"end\", w.originator_packets, w.originator_bytes, w.responder_packets, w.responder_bytes, w.state,
         w.application, w.server_name, w.ja4, w.segment, w.agent",
@@ -197,14 +199,14 @@ const FLOWS: Place = Place {
     time: "w.start",
     entity: Entity::Flows,
 };
-const FINDINGS: Place = Place {
+static FINDINGS: Place = Place {
     columns: "f.n, f.time, f.id, f.body, f.incident, f.agent, f.mode, f.json",
     from: "findings f",
     alias: "f",
     time: "f.time",
     entity: Entity::Findings,
 };
-const ALERTS: Place = Place {
+static ALERTS: Place = Place {
     columns: "a.n, a.time, a.id, a.body, a.agent,
         (SELECT f.incident FROM findings f WHERE f.body = a.body AND f.id = a.id), a.json",
     from: "alerts a",
@@ -265,18 +267,18 @@ impl Store {
     /// One row more than is asked for: whether there is another answer.
     async fn search<T: Shape + Send + 'static>(
         &self,
-        place: &Place,
+        place: &'static Place,
         search: &Search,
         seen: &Scope,
     ) -> Result<Vec<T>, SearchError> {
         let over = Instant::now() + TIME_MAX;
         let turn = timeout_at(over, self.searches.clone().acquire_owned()).await;
         let turn = turn.map_err(|_elapsed| SearchError::TooSlow)?;
-        let (sql, values) = statement(place, search, seen);
-        let read = self.read.clone();
+        let (read, search) = (self.read.clone(), search.clone());
+        let bodies = seen.bodies().map(|bodies| bodies.map(str::to_owned).collect());
         // A task of its own: whoever asked may hang up, and the connection must be handed back as it was.
         let running = tokio::spawn(async move {
-            let rows = run(&read, sql, values, over).await;
+            let rows = run(&read, place, &search, &bodies, over).await;
             drop(turn);
             rows
         });
@@ -290,53 +292,17 @@ impl Store {
 
 async fn run<T: Shape + Send>(
     read: &db::Pool,
-    sql: String,
-    values: Vec<db::Value<'static>>,
+    place: &Place,
+    search: &Search,
+    bodies: &plan::Bodies,
     over: Instant,
 ) -> Result<Vec<T>, StoreError> {
-    let limit = over.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let mut tx = Tx::within(read, limit).await.map_err(query("begin a search"))?;
-    let rows = db::query_as(db::AssertSqlSafe(sql)).bind_all(values).fetch_all(&mut *tx).await;
+    let mut tx = Tx::within(read, over.into_std()).await.map_err(query("begin a search"))?;
+    let is_shared = matches!(read, db::Pool::Postgres(_));
+    let rows = plan::rows(&mut tx, place, search, bodies, is_shared).await;
     let ended = tx.end().await;
     let rows = rows.map_err(query("search"))?;
     ended.map_err(query("end a search")).map(|()| rows)
-}
-
-/// The statement, with nothing in it that was not asked for, so that the database can plan for what was.
-fn statement(place: &Place, search: &Search, seen: &Scope) -> (String, Vec<db::Value<'static>>) {
-    debug_assert_eq!(place.entity, search.asked.entity(), "a query about something else");
-    let asked = search.asked.condition(1);
-    let mut values: Vec<db::Value<'static>> = asked
-        .params
-        .into_iter()
-        .map(|param| match param {
-            Param::Int(number) => number.into(),
-            Param::Text(text) => text.into(),
-        })
-        .collect();
-    let mut sql = format!("SELECT {} FROM {} WHERE ({})", place.columns, place.from, asked.sql);
-    let mut bind = |value: db::Value<'static>| {
-        values.push(value);
-        values.len()
-    };
-    if let Some(bodies) = seen.bodies() {
-        let places: Vec<String> = bodies.map(|body| format!("${}", bind(body.to_owned().into()))).collect();
-        // Nobody's bodies: nothing.
-        let within = if places.is_empty() { "NULL".to_owned() } else { places.join(", ") };
-        sql.push_str(&format!(" AND {}.body IN ({within})", place.alias));
-    }
-    for (sign, bound) in [(">=", search.between.0), ("<=", search.between.1)] {
-        if let Some(bound) = bound {
-            sql.push_str(&format!(" AND {} {sign} ${}", place.time, bind(bound.into())));
-        }
-    }
-    if let Some(Cursor { time, n }) = search.after {
-        let (time, n) = (bind(time.into()), bind(n.into()));
-        sql.push_str(&format!(" AND ({}, {}.n) < (${time}, ${n})", place.time, place.alias));
-    }
-    let rows = search.limit.clamp(1, ROWS_MAX) + 1;
-    sql.push_str(&format!(" ORDER BY {} DESC, {}.n DESC LIMIT {rows}", place.time, place.alias));
-    (sql, values)
 }
 
 fn found<R, T>(

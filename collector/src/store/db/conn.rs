@@ -125,16 +125,16 @@ impl Tx {
         Ok(Self(Conn { on, torn: false, has_feed: false }))
     }
 
-    /// Begins one that reads, and whose statements are given up when the time is over. It must be [ended](Self::end).
-    pub(in crate::store) async fn within(pool: &Pool, limit: Duration) -> Result<Self, Error> {
+    /// Begins one that reads, and whose statements are given up at that time. It must be [ended](Self::end).
+    pub(in crate::store) async fn within(pool: &Pool, over: Instant) -> Result<Self, Error> {
         let mut tx = Self::snapshot(pool).await?;
         match &mut tx.0.on {
             On::Sqlite(tx) => {
-                let over = Instant::now() + limit;
                 tx.lock_handle().await?.set_progress_handler(STEPS, move || Instant::now() < over);
             }
             On::Postgres(tx) => {
-                let millis = limit.as_millis().to_string();
+                let left = over.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+                let millis = left.as_millis().to_string();
                 sqlx::query("SELECT set_config('statement_timeout', $1, true)")
                     .bind(millis)
                     .execute(&mut **tx)

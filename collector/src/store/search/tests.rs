@@ -258,12 +258,15 @@ async fn the_migration_fills_the_keys_as_the_program_does() {
 async fn a_statement_ends_with_its_time() {
     let (_dir, store) = some().await;
     let began = Instant::now();
-    let endless = "WITH RECURSIVE t (i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM t WHERE i < 100000000000)
+    let endless =
+        "WITH RECURSIVE t (i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM t WHERE i < 100000000000)
         SELECT count(*) FROM t";
     for _ in 0..6 {
         let over = Instant::now() + Duration::from_millis(200);
-        let error = run::<(i64,)>(&store.read, endless.to_owned(), Vec::new(), over).await.unwrap_err();
-        assert!(error.is_too_slow(), "{error:?}");
+        let mut tx = Tx::within(&store.read, over.into_std()).await.unwrap();
+        let error = db::query_scalar::<i64>(endless).fetch_one(&mut *tx).await.unwrap_err();
+        assert!(query("wait")(error).is_too_slow());
+        tx.end().await.unwrap();
     }
     assert!(began.elapsed() < Duration::from_secs(20));
     tokio::time::sleep(Duration::from_millis(300)).await;
