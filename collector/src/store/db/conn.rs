@@ -135,10 +135,12 @@ impl Tx {
             On::Postgres(tx) => {
                 let left = over.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
                 let millis = left.as_millis().to_string();
-                sqlx::query("SELECT set_config('statement_timeout', $1, true)")
-                    .bind(millis)
-                    .execute(&mut **tx)
-                    .await?;
+                sqlx::query(
+                    "SELECT set_config('statement_timeout', $1, true), set_config('jit', 'off', true)",
+                )
+                .bind(millis)
+                .execute(&mut **tx)
+                .await?;
             }
         }
         Ok(tx)

@@ -129,8 +129,8 @@ const INCIDENTS: [&str; 5] = [
             first_evidence, last_evidence, findings, mode, version, title_ja, title_en, reason_json)
         WITH RECURSIVE s (i) AS (SELECT CAST(0 AS BIGINT) UNION ALL SELECT i + 1 FROM s WHERE i < 99799)
         SELECT 'INC-42' || (10 + i % 60) || '11-20270101-' || i,
-            CASE i % 5 WHEN 0 THEN 'scan' WHEN 1 THEN 'malware' WHEN 2 THEN 'brute_force' ELSE 'c2' END, i % 5,
-            CASE i % 10 WHEN 0 THEN 'detected' WHEN 1 THEN 'triaging' WHEN 2 THEN 'false_positive' ELSE 'closed' END,
+            CASE i % 5 WHEN 0 THEN 'scan' WHEN 1 THEN 'malware_infection' WHEN 2 THEN 'brute_force' ELSE 'c2_beacon' END, i % 5,
+            CASE i % 10 WHEN 0 THEN 'detected' WHEN 1 THEN 'triaged' WHEN 2 THEN 'false_positive' ELSE 'closed' END,
             (SELECT code FROM bodies WHERE name = 'body' || (10 + i % 60)), '10.' || i % 60 || '.' || i % 251 || '.' || i % 241,
             CASE WHEN i % 50 = 0 THEN 'INC-WIDE-20270101-' || (i / 50) % 200 END, i * 8000000000, i, i, i, 2, 'live',
             1, '題', 'title', $1 FROM s",
@@ -258,7 +258,7 @@ async fn pages(store: &Store, out: &mut Measured) {
             "incidents: level, category, body",
             IncidentFilter {
                 severity: sekimori_wire::finding::Severity::new(2),
-                category: crate::incident::IncidentCategory::from_name("malware"),
+                category: crate::incident::IncidentCategory::from_name("malware_infection"),
                 body: Some(code(7).to_string()),
                 ..everything.clone()
             },

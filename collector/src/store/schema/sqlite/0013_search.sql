@@ -55,3 +55,8 @@ CREATE INDEX findings_by_originator ON findings (originator_key, time) WHERE ori
 CREATE INDEX findings_by_responder ON findings (responder_key, time) WHERE responder_key IS NOT NULL;
 CREATE INDEX alerts_by_time ON alerts (time);
 CREATE INDEX alerts_by_host ON alerts (host_key, time) WHERE host_key IS NOT NULL;
+
+-- Lists of incidents and their counts are read from these alone, without the incidents themselves.
+CREATE INDEX incidents_by_opening ON incidents (opened_at, id, severity, state, category, body);
+CREATE INDEX incidents_open ON incidents (severity, opened_at, id, state, category, body)
+    WHERE state NOT IN ('closed', 'false_positive', 'merged');
