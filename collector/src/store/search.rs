@@ -188,6 +188,8 @@ struct Place {
     alias: &'static str,
     time: &'static str,
     entity: Entity,
+    /// There are indexes by address.
+    by_address: bool,
 }
 
 static FLOWS: Place = Place {
@@ -198,6 +200,7 @@ static FLOWS: Place = Place {
     alias: "w",
     time: "w.start",
     entity: Entity::Flows,
+    by_address: false,
 };
 static FINDINGS: Place = Place {
     columns: "f.n, f.time, f.id, f.body, f.incident, f.agent, f.mode, f.json",
@@ -205,6 +208,7 @@ static FINDINGS: Place = Place {
     alias: "f",
     time: "f.time",
     entity: Entity::Findings,
+    by_address: true,
 };
 static ALERTS: Place = Place {
     columns: "a.n, a.time, a.id, a.body, a.agent,
@@ -213,6 +217,7 @@ static ALERTS: Place = Place {
     alias: "a",
     time: "a.time",
     entity: Entity::Alerts,
+    by_address: true,
 };
 
 impl Store {

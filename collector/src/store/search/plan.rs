@@ -1,9 +1,9 @@
 //! How a search is carried out.
 //!
-//! PostgreSQL knows how its rows are spread and plans by itself. SQLite does not: it would read half a table through an index
-//! on addresses, which takes ten times as long as to read the table. So there a condition on addresses goes through its index
-//! if it is one address, or if few rows fit; otherwise the newest rows are looked at first, and then, if that did not fill the
-//! page, the table as it lies.
+//! PostgreSQL knows how its rows are spread and plans by itself. SQLite does not: it would read a table through an index row by
+//! row, which takes several times as long as to read it as it lies. So there a condition on addresses goes through its
+//! index, where there is one, if it is one address, or if few rows fit; otherwise the newest rows are looked at first, and then,
+//! if that did not fill the page, the whole table.
 
 use super::{Place, ROWS_MAX, Search};
 use crate::query::{AddressTerm, Param, Style};
@@ -56,6 +56,9 @@ pub(super) async fn rows<T: Shape + Send>(
 
 /// Which of the conditions on addresses is best looked up, if one is.
 async fn narrow(tx: &mut Conn, place: &Place, search: &Search) -> Result<Option<usize>, Error> {
+    if !place.by_address {
+        return Ok(None);
+    }
     let mut best: Option<(i64, usize)> = None;
     for AddressTerm { number, ranges } in search.asked.address_terms() {
         let rows = match ranges.as_slice() {
