@@ -58,7 +58,7 @@ fn flow(numbers: &mut Numbers, at: u32, body: u32) -> FlowSummary {
         (22, "ssh"),
         (3389, "rdp"),
     ];
-    let (port, application) = PORTS[numbers.skewed(8) as usize];
+    let (port, application) = PORTS[usize::try_from(numbers.skewed(8)).unwrap()];
     let host = numbers.skewed(4000);
     let outside = numbers.skewed(20_000);
     let step = DAYS * 86_400_000 / u64::from(FLOWS);
@@ -66,7 +66,10 @@ fn flow(numbers: &mut Numbers, at: u32, body: u32) -> FlowSummary {
     let start = Timestamp::from_nanos(start * 1_000_000);
     let address = |a: u32, rest: u32| IpAddr::V4(Ipv4Addr::from_bits((a << 24) | rest));
     FlowSummary {
-        originator: SocketAddr::new(address(10, (body << 16) | host), 1024 + (at % 60_000) as u16),
+        originator: SocketAddr::new(
+            address(10, (body << 16) | host),
+            1024 + u16::try_from(at % 60_000).unwrap(),
+        ),
         responder: SocketAddr::new(address(198, outside * 16), port),
         protocol: if port == 53 || port == 123 { 17 } else { 6 },
         start,
