@@ -86,8 +86,29 @@
     links[next]?.focus();
   }
   document.getElementById("show-keys")?.addEventListener("click", () => document.getElementById("keys")?.showModal());
+  // What may come next in a query, as the server knows it.
+  for (const box of document.querySelectorAll("input[data-complete]")) {
+    const list = document.getElementById(box.getAttribute("list"));
+    let asked = 0;
+    box.addEventListener("input", async () => {
+      const mine = ++asked;
+      const at = box.selectionStart ?? box.value.length;
+      const kind = box.form.elements.namedItem("kind")?.value ?? "";
+      const words = new URLSearchParams({ kind, q: box.value.slice(0, at) });
+      try {
+        const answer = await fetch(box.dataset.complete + "?" + words, { headers: { "Sekimori-Live": "1" }, credentials: "same-origin", redirect: "manual" });
+        if (!answer.ok || mine !== asked) return;
+        const rest = box.value.slice(at);
+        list.replaceChildren(...(await answer.text()).split("\n").filter((one) => one !== "").map((one) => {
+          const option = document.createElement("option");
+          option.value = one + rest;
+          return option;
+        }));
+      } catch { /* Without it one types the rest. */ }
+    });
+  }
   // A filter takes effect when it is chosen.
-  for (const select of document.querySelectorAll(".filters select")) {
+  for (const select of document.querySelectorAll(".filters:not([role]) select")) {
     select.addEventListener("change", () => select.form.requestSubmit());
   }
 })();

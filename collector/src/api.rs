@@ -14,6 +14,7 @@ mod list;
 mod once;
 mod problem;
 mod schema;
+mod search;
 mod shape;
 mod work;
 
@@ -53,6 +54,9 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))
         .route("/policies", get(policies))
+        .route("/search/flows", get(search::flows))
+        .route("/search/findings", get(search::findings))
+        .route("/search/alerts", get(search::alerts))
         .route("/health", get(health))
         .route("/incidents/{id}/export", get(export::one))
         .route("/export", get(export::matching))

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use sekimori_wire::time::Timestamp;
 
 use crate::fleet::policy::Scope;
+use crate::search::Kind;
 
 /// The prefecture's side of Sekimori: verifies batches, correlates findings, opens incidents, shows them.
 #[derive(Debug, Parser)]
@@ -45,6 +46,8 @@ pub enum Command {
     /// What needs attention first, then how everything is; works beside a running collector. Ends with 3 when something is
     /// wrong.
     Status(StatusArgs),
+    /// Search stored flow summaries, findings and endpoint alerts, newest first; works beside a running collector.
+    Search(Search),
     /// Check every batch of a store or of a bundle: whole, in order, signed. Of a bundle it needs nothing but the file.
     Verify(Verify),
     /// The log of who did what.
@@ -122,6 +125,31 @@ pub struct Verify {
     pub config: Option<PathBuf>,
     /// A bundle, as `evidence` and `export` make them, or what was carried from an agent's spool.
     pub bundle: Option<PathBuf>,
+}
+
+/// `search`.
+#[derive(Debug, Args)]
+pub struct Search {
+    /// What.
+    pub kind: Kind,
+    /// What to look for, as in the console: `address:10.1.0.0/16 port:443 time>=-24h`. Everything if it is left out.
+    #[arg(default_value = "", allow_hyphen_values = true)]
+    pub query: String,
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// Event time from here on: `2026-11-22`, `2026-11-22T10:30`, `-24h`.
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    pub from: String,
+    /// Event time up to here.
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    pub to: String,
+    /// Rows, at most.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub limit: u32,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `evidence`.

@@ -18,6 +18,7 @@ mod login;
 mod overview;
 mod page;
 mod policies;
+mod search;
 #[cfg(test)]
 pub(crate) mod tests;
 mod work;
@@ -117,6 +118,8 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/intake", get(intake::show))
         .route("/exceptions", get(exceptions::show))
         .route("/policies", get(policies::show))
+        .route("/search", get(search::show))
+        .route("/search/complete", get(search::completions))
         .route("/events", get(live::events))
         .route("/assets/{name}", get(assets::asset))
         .nest("/api/v1", api::router(&console))

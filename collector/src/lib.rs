@@ -29,6 +29,7 @@ pub mod init;
 pub mod notify;
 pub mod observe;
 pub mod query;
+pub mod search;
 pub mod server;
 pub mod status;
 pub mod store;

@@ -34,6 +34,7 @@ mod ca;
 mod export_files;
 mod log;
 mod status_page;
+mod find;
 mod user;
 
 fn main() -> ExitCode {
@@ -78,6 +79,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => return status_page::run(args).await,
         Command::Verify(args) => return verify(args).await,
         Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
+        Command::Search(args) => find::run(&args).await?,
         Command::Import { config, file } => import(&config, &file).await?,
         Command::OpenApi => print(&format!("{:#}", sekimori_collector::api::document()))?,
         Command::Evidence(args) => {

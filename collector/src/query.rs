@@ -18,8 +18,9 @@ mod value;
 
 pub use self::complete::{Suggestion, complete};
 pub use self::field::{Entity, Field, Kind, Words};
-pub use self::sql::{Condition, Param};
+pub use self::sql::{AddressTerm, Condition, Param, Style};
 
+use sekimori_wire::id::Host;
 use sekimori_wire::time::Timestamp;
 
 /// Characters of a query.
@@ -50,7 +51,22 @@ impl Query {
 
     /// As a condition whose parameters begin with `$first`.
     pub fn condition(&self, first: usize) -> Condition {
-        sql::condition(self.expr.as_ref(), self.entity, first)
+        self.condition_in(first, Style::default())
+    }
+
+    /// As [`Query::condition`], for a database that wants it in this style.
+    pub fn condition_in(&self, first: usize, style: Style) -> Condition {
+        sql::condition(self.expr.as_ref(), self.entity, first, style)
+    }
+
+    /// The conditions on addresses that must hold.
+    pub fn address_terms(&self) -> Vec<AddressTerm> {
+        sql::address_terms(self.expr.as_ref())
+    }
+
+    /// What it is about.
+    pub const fn entity(&self) -> Entity {
+        self.entity
     }
 
     /// Whether it matches everything.
@@ -82,7 +98,7 @@ enum Match {
     Text(String),
     /// A text with wildcards: the pattern, for `LIKE … ESCAPE '!'`.
     Like(String),
-    /// Addresses, both ends included, as [`address_key`](value::address_key)s.
+    /// Addresses, both ends included, as [`address_key`]s.
     Addresses(String, String),
 }
 
@@ -94,17 +110,30 @@ pub struct QueryError {
     pub at: usize,
     /// What is wrong, and what would be right.
     pub what: String,
+    /// The same in Japanese.
+    pub what_ja: String,
 }
 
 impl QueryError {
-    fn new(at: usize, what: impl Into<String>) -> Self {
-        Self { at: at + 1, what: what.into() }
+    fn new(at: usize, what: impl Into<String>, what_ja: impl Into<String>) -> Self {
+        Self { at: at + 1, what: what.into(), what_ja: what_ja.into() }
+    }
+
+    /// All of it in Japanese.
+    pub fn ja(&self) -> String {
+        format!("{} 文字目: {}", self.at, self.what_ja)
     }
 }
 
-/// An address as text that sorts as addresses do: 32 hexadecimal digits, IPv4 mapped into IPv6. `None` if it is none.
-pub fn address_key(address: &str) -> Option<String> {
-    address.parse().ok().map(value::address_key)
+/// The span of time that a value names, as in a query: `2026-11-22`, `-24h`, `today`. Both ends included, nanoseconds.
+pub fn span(text: &str, now: Timestamp) -> Option<(i64, i64)> {
+    value::time(text, now)
+}
+
+/// An address as short text that sorts as addresses do: `4` and 8, `6` and 32, or `m` (of a link) and 12 hexadecimal digits.
+/// What conditions on addresses look at in the store.
+pub fn address_key(host: impl Into<Host>) -> String {
+    value::address_key(host)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::db::Tx;
 pub use self::place::{Place, Servers};
@@ -34,6 +34,7 @@ pub mod policy;
 mod postgres;
 pub mod request_key;
 mod schema;
+pub mod search;
 pub mod seen;
 pub mod sensor_watch;
 #[cfg(test)]
@@ -54,6 +55,8 @@ pub struct Store {
     read: db::Pool,
     write: db::Pool,
     changes: Arc<watch::Sender<i64>>,
+    /// Searches that may run at a time.
+    searches: Arc<Semaphore>,
 }
 
 impl Store {
@@ -102,7 +105,7 @@ impl Store {
     }
 
     async fn new(read: db::Pool, write: db::Pool) -> Result<Self, StoreError> {
-        let store = Self { read, write, changes: Arc::new(watch::Sender::new(0)) };
+        let store = Self::of(read, write);
         store.announce(store.last_change().await?);
         Ok(store)
     }
@@ -120,7 +123,12 @@ impl Store {
             Place::Servers(servers) => db::Pool::Postgres(postgres::Pools::connect(servers).await?.read),
         };
         schema::known(&read, &place).await?;
-        Ok(Self { write: read.clone(), read, changes: Arc::new(watch::Sender::new(0)) })
+        Ok(Self::of(read.clone(), read))
+    }
+
+    fn of(read: db::Pool, write: db::Pool) -> Self {
+        let searches = Arc::new(Semaphore::new(search::AT_A_TIME));
+        Self { read, write, changes: Arc::new(watch::Sender::new(0)), searches }
     }
 
     /// Whether other collectors may work on it at the same time.
@@ -259,6 +267,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database gave a statement up because its time was over.
+    fn is_too_slow(&self) -> bool {
+        const SQLITE_INTERRUPT: &str = "9";
+        const QUERY_CANCELED: &str = "57014";
+        let Self::Query { cause, .. } = self else { return false };
+        let code = cause.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| [SQLITE_INTERRUPT, QUERY_CANCELED].contains(&code.as_ref()))
+    }
+
     /// Whether the database gave this transaction up for the sake of another; nothing of it happened, and done again it
     /// may well succeed.
     pub fn is_transient(&self) -> bool {

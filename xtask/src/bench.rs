@@ -22,6 +22,7 @@ mod mix;
 mod peer;
 mod report;
 mod small;
+pub(crate) mod store;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

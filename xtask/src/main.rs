@@ -47,6 +47,8 @@ cargo xtask <command>
                     instructions per packet under callgrind, held against xtask/instructions.tsv; or by layer
   bench collector [--agents N] [--seconds S] [--rate R] [--kill-every S] [--restart-every S] [--fail-over-after S] [--store sqlite|postgres] [--replicas R]
                     N agents on a real collector; with --rate R batches a second more each S seconds until a promise breaks
+  bench store [--store sqlite|postgres]
+                    searches over a million flow summaries and pages of 100,000 incidents, with tests/search.tsv
   tidy              the rules of this project that no compiler checks
   pcaps [--record [PART]]
                     make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
@@ -108,6 +110,11 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["bench", "collector", rest @ ..] => match bench::collector::parse(rest) {
             Some(words) if bench::collector::run(&root, &words)? => {}
+            Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["bench", "store", rest @ ..] => match bench::store::parse(rest) {
+            Some(which) if bench::store::run(&root, which)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),
             None => return Ok(usage()),
         },

@@ -15,7 +15,8 @@ use super::schema;
 use crate::incident::action::Action;
 
 /// What each module brings: add a line here for a type with `#[derive(OpenApi)]`.
-const PARTS: &[fn() -> Document] = &[Base::openapi, super::export::Part::openapi];
+const PARTS: &[fn() -> Document] =
+    &[Base::openapi, super::export::Part::openapi, super::search::Search::openapi];
 
 /// What is in `api` itself.
 #[derive(OpenApi)]
@@ -57,7 +58,7 @@ const PROBLEMS: &[(&str, &str)] = &[
     ("428", "A version is needed: `If-Match`, or `version` in the body"),
     ("429", "Too many failed logins, or too many keys; see `Retry-After`"),
     ("500", "The collector failed; its log says why"),
-    ("503", "Too many listeners"),
+    ("503", "Too many listeners, or a search that takes too long"),
 ];
 
 /// A closed set of words as a schema.
@@ -187,7 +188,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             "401" | "403" | "429" => !open,
             "404" => path.contains('{') || responses.contains_key("404"),
             "500" => true,
-            "503" => streams,
+            "503" => streams || path.starts_with("/api/v1/search/"),
             "412" | "428" => !reads && path.contains('{'),
             _ => !reads && asked,
         };

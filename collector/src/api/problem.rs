@@ -10,6 +10,7 @@ use crate::auth::LoginError;
 use crate::console::{AccessError, chain};
 use crate::incident::transition::Refused;
 use crate::store::StoreError;
+use crate::store::search::SearchError;
 use crate::store::work::IntakeError;
 
 /// Why there is no answer.
@@ -37,6 +38,8 @@ pub(super) enum ApiError {
     TooManyKeys,
     TooManyListeners,
     Refused(Refused),
+    /// A search that takes too long.
+    TooSlow,
     Failed,
 }
 
@@ -138,6 +141,9 @@ impl ApiError {
             Self::Refused(Refused::Guard(_)) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "missing", "Something is missing or not valid")
             }
+            Self::TooSlow => {
+                (StatusCode::SERVICE_UNAVAILABLE, "search-too-slow", "The search takes too long")
+            }
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "failed", "The collector failed"),
         }
     }
@@ -165,6 +171,7 @@ impl ApiError {
             Self::TooManyKeys => "this account has used too many Idempotency-Keys in 24 hours".to_owned(),
             Self::TooManyListeners => "too many listen already; end a stream or try again later".to_owned(),
             Self::Refused(refused) => refused.to_string(),
+            Self::TooSlow => SearchError::TooSlow.to_string(),
             Self::Failed => "the collector failed; its log says why".to_owned(),
         }
     }
@@ -234,6 +241,7 @@ impl IntoResponse for ApiError {
             | Self::VersionNeeded
             | Self::KeyReused
             | Self::Refused(_)
+            | Self::TooSlow
             | Self::Failed => {}
         }
         response

@@ -102,6 +102,14 @@ impl Scope {
         }
     }
 
+    /// The bodies by name; `None` for all.
+    pub fn bodies(&self) -> Option<impl Iterator<Item = &str>> {
+        match self {
+            Self::All => None,
+            Self::Bodies(bodies) => Some(bodies.iter().map(BodyCode::as_str)),
+        }
+    }
+
     /// Takes out of a stored detail what names a body that is not seen, or an incident of one: correlation writes down
     /// in which bodies it saw the same.
     #[must_use]

@@ -78,6 +78,13 @@ impl Row {
     }
 }
 
+impl Row {
+    /// Where else its subject is to be looked for: flows, findings.
+    pub(super) fn around(&self) -> Option<(String, String)> {
+        super::search::around(&self.subject)
+    }
+}
+
 /// A choice of a filter.
 #[derive(Debug)]
 struct Choice {
@@ -185,7 +192,7 @@ async fn read(console: &Console, visitor: &Visitor, asked: &Asked) -> Result<Inc
         // What cannot be understood is shown beside what there is without it.
         Err(error) => {
             let rest = Asked { q: String::new(), ..asked.clone() };
-            (rest.filter().unwrap_or_default(), Some(error.to_string()))
+            (rest.filter().unwrap_or_default(), Some(lang.pick(&error.ja(), &error.to_string()).to_owned()))
         }
     };
     let (views, total) = console.seen_by(&visitor.user).incidents(&filter).await?;

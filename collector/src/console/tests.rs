@@ -44,6 +44,7 @@ mod asked;
 mod exceptions;
 mod export;
 mod scope;
+mod search;
 mod sign_in;
 mod work;
 const PASSWORD: &str = "関守の長い合言葉";

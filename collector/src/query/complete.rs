@@ -8,6 +8,8 @@ const SUGGESTIONS_MAX: usize = 20;
 /// A text that may take the place of the last word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suggestion {
+    /// What stays before it.
+    pub kept: String,
     /// The whole last word, completed.
     pub text: String,
     /// More is to follow: a field without its value.
@@ -20,11 +22,15 @@ pub fn complete(before: &str, entity: Entity) -> Vec<Suggestion> {
         .rfind([' ', '　', '(', '-'])
         .map_or(0, |at| at + before.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8));
     let word = before.get(start..).unwrap_or_default();
+    let kept = before.get(..start).unwrap_or_default();
     let mut out: Vec<Suggestion> = match word.split_once([':', '=']) {
         Some((name, typed)) => values(name, typed, word, entity),
         None => names(word, entity),
     };
     out.truncate(SUGGESTIONS_MAX);
+    for one in &mut out {
+        kept.clone_into(&mut one.kept);
+    }
     out
 }
 
@@ -37,7 +43,7 @@ fn names(typed: &str, entity: Entity) -> Vec<Suggestion> {
         .filter_map(|field| {
             std::iter::once(&field.name).chain(field.aliases).copied().find(|name| fits(name))
         })
-        .map(|name| Suggestion { text: format!("{name}:"), open: true })
+        .map(|name| Suggestion { kept: String::new(), text: format!("{name}:"), open: true })
         .collect()
 }
 
@@ -53,5 +59,6 @@ fn values(name: &str, typed: &str, word: &str, entity: Entity) -> Vec<Suggestion
         Kind::Text | Kind::Number | Kind::Address { .. } => Vec::new(),
     };
     let fits = known.into_iter().filter(|value| value.starts_with(&last.to_lowercase()));
-    fits.map(|value| Suggestion { text: format!("{head}{value}"), open: false }).collect()
+    fits.map(|value| Suggestion { kept: String::new(), text: format!("{head}{value}"), open: false })
+        .collect()
 }

@@ -29,11 +29,11 @@ pub struct Field {
 }
 
 impl Field {
-    /// The column of its keys, if it is an address that has one.
-    pub(super) const fn key(&self) -> Option<&'static str> {
+    /// The columns that hold [`super::address_key`]s of it; any of them may be the one. Empty if it is no address.
+    pub(super) const fn keys(&self) -> &'static [&'static str] {
         match self.kind {
-            Kind::Address { key } => key,
-            Kind::Text | Kind::Word(_) | Kind::Number | Kind::Severity | Kind::Time | Kind::Protocol => None,
+            Kind::Address { keys } => keys,
+            Kind::Text | Kind::Word(_) | Kind::Number | Kind::Severity | Kind::Time | Kind::Protocol => &[],
         }
     }
 }
@@ -51,10 +51,10 @@ pub enum Kind {
     Severity,
     /// A time.
     Time,
-    /// An address, a prefix or a range. Ranges need the column of keys.
+    /// An address, a prefix or a range.
     Address {
-        /// [`super::address_key`] of it.
-        key: Option<&'static str>,
+        /// The columns with [`super::address_key`] of it: of either end, if it is not said of which.
+        keys: &'static [&'static str],
     },
     /// `tcp`, `udp`, `icmp`, or a number.
     Protocol,
@@ -69,8 +69,13 @@ const fn field(
     Field { name, aliases, kind, column }
 }
 
-const fn address(column: &'static str, key: &'static str) -> (Kind, &'static str) {
-    (Kind::Address { key: Some(key) }, column)
+const fn address(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    keys: &'static [&'static str],
+    column: &'static str,
+) -> Field {
+    Field { name, aliases, kind: Kind::Address { keys }, column }
 }
 
 /// A closed set of words.
@@ -110,18 +115,17 @@ const INCIDENTS: &[Field] = &[
     field("mode", &[], Kind::Word(Words::Modes), "i.mode"),
 ];
 
-const FINDING_ORIGINATOR: (Kind, &str) = address("f.originator", "f.originator_key");
-const FINDING_RESPONDER: (Kind, &str) = address("f.responder", "f.responder_key");
-const FLOW_ORIGINATOR: (Kind, &str) = address("w.originator", "w.originator_key");
-const FLOW_RESPONDER: (Kind, &str) = address("w.responder", "w.responder_key");
+/// Other names of an address at either end.
+const EITHER_END: &[&str] = &["アドレス", "ip", "host"];
 
 const FINDINGS: &[Field] = &[
     field("id", &["番号"], Kind::Text, "f.id"),
     field("category", &["種別", "分類"], Kind::Text, "f.category"),
     field("severity", &["重大度", "レベル", "level"], Kind::Severity, "f.severity"),
     field("body", &["団体"], Kind::Text, "f.body"),
-    field("originator", &["送信元", "src"], FINDING_ORIGINATOR.0, FINDING_ORIGINATOR.1),
-    field("responder", &["宛先", "dst"], FINDING_RESPONDER.0, FINDING_RESPONDER.1),
+    address("originator", &["送信元", "src"], &["f.originator_key"], "f.originator"),
+    address("responder", &["宛先", "dst"], &["f.responder_key"], "f.responder"),
+    address("address", EITHER_END, &["f.originator_key", "f.responder_key"], "f.originator"),
     field("time", &["時刻", "start"], Kind::Time, "f.time"),
     field("end", &["終了"], Kind::Time, "f.\"end\""),
     field("incident", &["インシデント"], Kind::Text, "f.incident"),
@@ -134,15 +138,16 @@ const ALERTS: &[Field] = &[
     field("class", &["種別", "category"], Kind::Text, "a.class"),
     field("severity", &["重大度", "レベル", "level"], Kind::Severity, "a.severity"),
     field("body", &["団体"], Kind::Text, "a.body"),
-    field("host", &["端末"], Kind::Text, "a.host"),
+    address("host", &["端末", "アドレス", "ip", "address"], &["a.host_key"], "a.host"),
     field("time", &["時刻"], Kind::Time, "a.time"),
     field("agent", &["センサ"], Kind::Text, "a.agent"),
 ];
 
 const FLOWS: &[Field] = &[
     field("body", &["団体"], Kind::Text, "w.body"),
-    field("originator", &["送信元", "src"], FLOW_ORIGINATOR.0, FLOW_ORIGINATOR.1),
-    field("responder", &["宛先", "dst"], FLOW_RESPONDER.0, FLOW_RESPONDER.1),
+    address("originator", &["送信元", "src"], &["w.originator_key"], "w.originator"),
+    address("responder", &["宛先", "dst"], &["w.responder_key"], "w.responder"),
+    address("address", EITHER_END, &["w.originator_key", "w.responder_key"], "w.originator"),
     field("originator_port", &["src_port"], Kind::Number, "w.originator_port"),
     field("port", &["ポート", "responder_port", "dst_port"], Kind::Number, "w.responder_port"),
     field("protocol", &["プロトコル", "proto"], Kind::Protocol, "w.protocol"),

@@ -72,6 +72,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, QueryError> {
         return Err(QueryError::new(
             QUERY_CHARS_MAX,
             format!("a query has at most {QUERY_CHARS_MAX} characters"),
+            format!("検索式は {QUERY_CHARS_MAX} 文字までです"),
         ));
     }
     let mut out = Vec::new();
@@ -127,7 +128,11 @@ fn quoted(rest: &[char], at: usize) -> Result<(TokenKind, usize), QueryError> {
             other => text.push(*other),
         }
     }
-    Err(QueryError::new(at, "this quotation has no end: a \" is missing"))
+    Err(QueryError::new(
+        at,
+        "this quotation has no end: a \" is missing",
+        "引用が閉じていません (\" が足りません)",
+    ))
 }
 
 /// A text up to a space or a sign. In a value colons belong to it: addresses, times.

@@ -16,7 +16,9 @@ pub(super) fn parse(text: &str, entity: Entity, now: Timestamp) -> Result<Option
     let mut parser = Parser { tokens: &tokens, at: 0, end, entity, now, terms: 0 };
     let expr = parser.any(0)?;
     match parser.peek() {
-        Some(token) => Err(QueryError::new(token.at, "this ) has no ( before it")),
+        Some(token) => {
+            Err(QueryError::new(token.at, "this ) has no ( before it", "この ) に対応する ( がありません"))
+        }
         None => Ok(Some(expr)),
     }
 }
@@ -75,10 +77,18 @@ impl<'a> Parser<'a> {
         let place = self.place();
         self.terms += 1;
         if self.terms > TERMS_MAX {
-            return Err(QueryError::new(place, format!("a query has at most {TERMS_MAX} conditions")));
+            return Err(QueryError::new(
+                place,
+                format!("a query has at most {TERMS_MAX} conditions"),
+                format!("条件は {TERMS_MAX} 個までです"),
+            ));
         }
         if depth > DEPTH_MAX {
-            return Err(QueryError::new(place, format!("brackets go at most {DEPTH_MAX} deep")));
+            return Err(QueryError::new(
+                place,
+                format!("brackets go at most {DEPTH_MAX} deep"),
+                format!("括弧の入れ子は {DEPTH_MAX} 段までです"),
+            ));
         }
         let negated = |token: &Token| {
             matches!(token.kind, TokenKind::Minus) || is_word(token, &["not", "NOT", "でない"])
@@ -89,10 +99,16 @@ impl<'a> Parser<'a> {
         if self.next_if(|token| matches!(token.kind, TokenKind::Open)).is_some() {
             let inner = self.any(depth + 1)?;
             let closed = self.next_if(|token| matches!(token.kind, TokenKind::Close));
-            return closed.map(|_| inner).ok_or_else(|| QueryError::new(place, "this ( is not closed"));
+            return closed.map(|_| inner).ok_or_else(|| {
+                QueryError::new(place, "this ( is not closed", "この ( が閉じられていません")
+            });
         }
         let Some(Token { kind: TokenKind::Text { text, quoted }, at, .. }) = self.peek() else {
-            return Err(QueryError::new(place, "a condition is missing here: field:value, or a word"));
+            return Err(QueryError::new(
+                place,
+                "a condition is missing here: field:value, or a word",
+                "ここに条件（項目:値、または語）が必要です",
+            ));
         };
         self.at += 1;
         let compare = self.peek().and_then(|token| match token.kind {
@@ -118,7 +134,12 @@ impl<'a> Parser<'a> {
 
     fn unknown(&self, at: usize, name: &str) -> QueryError {
         let names: Vec<&str> = self.entity.fields().iter().map(|field| field.name).collect();
-        QueryError::new(at, format!("there is no field {name:?}; there are {}", names.join(", ")))
+        let names = names.join(", ");
+        QueryError::new(
+            at,
+            format!("there is no field {name:?}; there are {names}"),
+            format!("項目 {name:?} はありません。使える項目: {names}"),
+        )
     }
 
     fn condition(&mut self, field: &'static Field, compare: Compare) -> Result<Expr, QueryError> {
@@ -126,7 +147,12 @@ impl<'a> Parser<'a> {
         let mut matches = Vec::new();
         loop {
             let Some(Token { kind: TokenKind::Text { text, quoted }, at, joined: true }) = self.peek() else {
-                return Err(QueryError::new(self.place(), format!("{} needs a value here", field.name)));
+                let (place, name) = (self.place(), field.name);
+                return Err(QueryError::new(
+                    place,
+                    format!("{name} needs a value here"),
+                    format!("{name} の値がここに必要です"),
+                ));
             };
             self.at += 1;
             if text == "*" && !quoted && compare == Compare::Matches && matches.is_empty() {
@@ -134,7 +160,11 @@ impl<'a> Parser<'a> {
             }
             matches.push(self.one(field, compare, (text, *quoted), *at)?);
             if matches.len() > VALUES_MAX {
-                return Err(QueryError::new(*at, format!("a condition has at most {VALUES_MAX} values")));
+                return Err(QueryError::new(
+                    *at,
+                    format!("a condition has at most {VALUES_MAX} values"),
+                    format!("一つの条件の値は {VALUES_MAX} 個までです"),
+                ));
             }
             if self.next_if(|token| token.joined && matches!(token.kind, TokenKind::Comma)).is_none() {
                 break;
@@ -142,7 +172,11 @@ impl<'a> Parser<'a> {
         }
         let orders = matches!(compare, Compare::More | Compare::AtLeast | Compare::Less | Compare::AtMost);
         if orders && matches.len() > 1 {
-            return Err(QueryError::new(place, "only : = and != take several values"));
+            return Err(QueryError::new(
+                place,
+                "only : = and != take several values",
+                "複数の値を取れるのは : = != だけです",
+            ));
         }
         let found = Expr::Is(field, matches);
         Ok(if compare == Compare::NotEqual { Expr::Not(Box::new(found)) } else { found })
@@ -155,46 +189,65 @@ impl<'a> Parser<'a> {
         (text, quoted): (&str, bool),
         at: usize,
     ) -> Result<Match, QueryError> {
-        let wrong =
-            |wanted: &str| QueryError::new(at, format!("{} is {wanted}, and {text:?} is not", field.name));
+        let name = field.name;
+        let wrong = |wanted: &str, wanted_ja: &str| {
+            let en = format!("{name} is {wanted}, and {text:?} is not");
+            QueryError::new(at, en, format!("{name} は{wanted_ja}です。{text:?} は使えません"))
+        };
         let is_ordered = !matches!(compare, Compare::Matches | Compare::Equal | Compare::NotEqual);
         match field.kind {
             Kind::Number => {
                 let read = |text: &str| value::amount(text).map(|n| (n, n));
-                spans(text, compare, read).ok_or_else(|| wrong("a whole number such as 80, 10k, 1..1024"))
+                spans(text, compare, read).ok_or_else(|| {
+                    wrong("a whole number such as 80, 10k, 1..1024", "整数（例: 80、10k、1..1024）")
+                })
             }
-            Kind::Severity => spans(text, compare, severity)
-                .ok_or_else(|| wrong("0 to 4, or informational, low, medium, high, critical")),
-            Kind::Time => spans(text, compare, |text| value::time(text, self.now)).ok_or_else(|| {
-                wrong("a time such as 2026-11-22, 2026-11-22T10:30, today, -24h, 2026-11-01..2026-11-05")
+            Kind::Severity => spans(text, compare, severity).ok_or_else(|| {
+                wrong(
+                    "0 to 4, or informational, low, medium, high, critical",
+                    " 0〜4、または 情報・低・中・高・重大 ",
+                )
             }),
-            Kind::Protocol if !is_ordered => protocol(text)
-                .map(|number| Match::Between(Some(number), Some(number)))
-                .ok_or_else(|| wrong("tcp, udp, icmp, icmpv6, sctp, or a number")),
-            Kind::Address { key } if !is_ordered => {
-                let found = value::addresses(text).ok_or_else(|| {
-                    wrong("an address such as 192.0.2.1, 192.0.2.0/24, 192.0.2.1-192.0.2.9, 2001:db8::/32")
-                })?;
-                if key.is_none() && matches!(found, Match::Addresses(..)) {
-                    return Err(QueryError::new(at, format!("{} takes single addresses only", field.name)));
-                }
-                Ok(found)
+            Kind::Time => spans(text, compare, |text| value::time(text, self.now)).ok_or_else(|| {
+                wrong(
+                    "a time such as 2026-11-22, 2026-11-22T10:30, today, -24h, 2026-11-01..2026-11-05",
+                    "時刻（例: 2026-11-22、2026-11-22T10:30、今日、-24h、2026-11-01..2026-11-05）",
+                )
+            }),
+            Kind::Protocol if !is_ordered => {
+                protocol(text).map(|number| Match::Between(Some(number), Some(number))).ok_or_else(|| {
+                    wrong(
+                        "tcp, udp, icmp, icmpv6, sctp, or a number",
+                        " tcp・udp・icmp・icmpv6・sctp、または番号",
+                    )
+                })
             }
+            Kind::Address { .. } if !is_ordered => value::addresses(text).ok_or_else(|| {
+                wrong(
+                    "an address such as 192.0.2.1, 192.0.2.0/24, 192.0.2.1-192.0.2.9, 2001:db8::/32",
+                    "アドレス（例: 192.0.2.1、192.0.2.0/24、192.0.2.1-192.0.2.9、2001:db8::/32）",
+                )
+            }),
             Kind::Word(words) if !is_ordered => words
                 .all()
                 .into_iter()
                 .find(|word| word.eq_ignore_ascii_case(text))
                 .map(|word| Match::Text(word.to_owned()))
-                .ok_or_else(|| wrong(&format!("one of {}", words.all().join(", ")))),
+                .ok_or_else(|| {
+                    let all = words.all().join(", ");
+                    wrong(&format!("one of {all}"), &format!("次のいずれか（{all}）"))
+                }),
             Kind::Text if compare == Compare::Contains => {
                 Ok(Match::Like(format!("%{}%", value::pattern(text, false))))
             }
             Kind::Text if !is_ordered => {
                 Ok(Match::Like(value::pattern(text, compare == Compare::Matches && !quoted)))
             }
-            Kind::Text | Kind::Word(_) | Kind::Address { .. } | Kind::Protocol => {
-                Err(QueryError::new(at, format!("{} has no order: write {0}:value", field.name)))
-            }
+            Kind::Text | Kind::Word(_) | Kind::Address { .. } | Kind::Protocol => Err(QueryError::new(
+                at,
+                format!("{name} has no order: write {name}:value"),
+                format!("{name} に大小はありません。{name}:値 と書いてください"),
+            )),
         }
     }
 }

@@ -21,10 +21,69 @@ pub enum Param {
     Text(String),
 }
 
-pub(super) fn condition(expr: Option<&Expr>, entity: Entity, first: usize) -> Condition {
-    let mut writer = Writer { sql: String::new(), params: Vec::new(), first, entity };
+/// How a database wants it written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// `LIKE` takes letters of either case by itself, as in SQLite.
+    pub folds_case: bool,
+    /// Which [`AddressTerm`] may be looked up in an index …
+    pub index: Option<usize>,
+    /// … if the others are not to be: in SQLite a `+` before a column keeps its index out of it.
+    pub hides: bool,
+}
+
+/// A condition on addresses that must hold, whatever else is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressTerm {
+    /// Its number, for [`Style::index`].
+    pub number: usize,
+    /// Column of keys, first key, last key: one of them holds.
+    pub ranges: Vec<(&'static str, String, String)>,
+}
+
+pub(super) fn address_terms(expr: Option<&Expr>) -> Vec<AddressTerm> {
+    let ranges = |expr: &Expr| match expr {
+        Expr::Is(field, matches) => {
+            let all = matches.iter().flat_map(|one| match one {
+                Match::Addresses(low, high) => {
+                    field.keys().iter().map(|key| (*key, low.clone(), high.clone())).collect()
+                }
+                Match::Between(..) | Match::Text(_) | Match::Like(_) => Vec::new(),
+            });
+            all.collect()
+        }
+        Expr::All(_) | Expr::Any(_) | Expr::Not(_) | Expr::Present(_) | Expr::Words(_) => Vec::new(),
+    };
+    let terms = parts(expr).iter().map(ranges).enumerate();
+    let terms = terms.map(|(number, ranges)| AddressTerm { number, ranges });
+    terms.filter(|term| !term.ranges.is_empty()).collect()
+}
+
+/// What must hold together.
+fn parts(expr: Option<&Expr>) -> &[Expr] {
     match expr {
-        Some(expr) => writer.expr(expr),
+        Some(Expr::All(parts)) => parts,
+        Some(other) => std::slice::from_ref(other),
+        None => &[],
+    }
+}
+
+pub(super) fn condition(expr: Option<&Expr>, entity: Entity, first: usize, style: Style) -> Condition {
+    let hides = style.hides;
+    let mut writer = Writer { sql: String::new(), params: Vec::new(), first, entity, style, hides };
+    match expr {
+        Some(Expr::All(_)) => {
+            let parts: Vec<(usize, &Expr)> = parts(expr).iter().enumerate().collect();
+            writer.joined(&parts, " AND ", |writer, (number, part)| {
+                writer.hides = hides && style.index != Some(*number);
+                writer.expr(part);
+                writer.hides = hides;
+            });
+        }
+        Some(expr) => {
+            writer.hides = hides && style.index != Some(0);
+            writer.expr(expr);
+        }
         None => writer.sql.push_str("TRUE"),
     }
     Condition { sql: writer.sql, params: writer.params }
@@ -35,6 +94,9 @@ struct Writer {
     params: Vec<Param>,
     first: usize,
     entity: Entity,
+    style: Style,
+    /// Keys of addresses are not to be looked up in an index.
+    hides: bool,
 }
 
 impl Writer {
@@ -46,6 +108,16 @@ impl Writer {
         let number = (self.first + self.params.len()).to_string();
         self.text(&["$", &number]);
         self.params.push(param);
+    }
+
+    fn like(&mut self, column: &str, pattern: &str) {
+        if self.style.folds_case {
+            self.text(&[column, " LIKE "]);
+        } else {
+            self.text(&["lower(", column, ") LIKE "]);
+        }
+        self.bind(Param::Text(pattern.to_owned()));
+        self.sql.push_str(" ESCAPE '!'");
     }
 
     fn joined<T>(&mut self, parts: &[T], with: &str, mut one: impl FnMut(&mut Self, &T)) {
@@ -75,7 +147,10 @@ impl Writer {
             Expr::Present(field) => {
                 let column = field.column;
                 match field.kind {
-                    Kind::Text | Kind::Word(_) | Kind::Address { .. } => {
+                    Kind::Address { keys } => self.joined(keys, " OR ", |writer, key| {
+                        writer.text(&[key, " <> ''"]);
+                    }),
+                    Kind::Text | Kind::Word(_) => {
                         self.text(&["(", column, " IS NOT NULL AND ", column, " <> '')"]);
                     }
                     Kind::Number | Kind::Severity | Kind::Time | Kind::Protocol => {
@@ -86,9 +161,7 @@ impl Writer {
             Expr::Words(text) => {
                 let pattern = format!("%{}%", value::pattern(text, false));
                 self.joined(self.entity.texts(), " OR ", |writer, column| {
-                    writer.text(&["lower(", column, ") LIKE "]);
-                    writer.bind(Param::Text(pattern.clone()));
-                    writer.sql.push_str(" ESCAPE '!'");
+                    writer.like(column, &pattern);
                 });
             }
         }
@@ -120,16 +193,21 @@ impl Writer {
                 self.bind(Param::Text(text.clone()));
             }
             Match::Like(pattern) => {
-                self.text(&["lower(", column, ") LIKE "]);
-                self.bind(Param::Text(pattern.clone()));
-                self.sql.push_str(" ESCAPE '!'");
+                self.like(column, pattern);
             }
-            Match::Addresses(low, high) => {
-                self.text(&[field.key().unwrap_or(column), " BETWEEN "]);
-                self.bind(Param::Text(low.clone()));
-                self.sql.push_str(" AND ");
-                self.bind(Param::Text(high.clone()));
-            }
+            Match::Addresses(low, high) => self.joined(field.keys(), " OR ", |writer, key| {
+                if writer.hides {
+                    writer.sql.push('+');
+                }
+                if low == high {
+                    writer.text(&[key, " = "]);
+                } else {
+                    writer.text(&[key, " BETWEEN "]);
+                    writer.bind(Param::Text(low.clone()));
+                    writer.sql.push_str(" AND ");
+                }
+                writer.bind(Param::Text(high.clone()));
+            }),
         }
     }
 }

@@ -17,6 +17,10 @@ fn nanos(text: &str) -> i64 {
     i64::try_from(text.parse::<Timestamp>().unwrap().nanos()).unwrap()
 }
 
+fn key(address: &str) -> String {
+    address_key(address.parse::<Host>().unwrap())
+}
+
 fn error(text: &str) -> String {
     Query::parse(text, Entity::Flows, now()).unwrap_err().to_string()
 }
@@ -42,7 +46,14 @@ fn conditions_become_parameters() {
         ("bytes>10M", "(((w.originator_bytes + w.responder_bytes) >= $1))", vec![Int(10_000_001)]),
         ("bytes_out<=64Ki", "((w.originator_bytes <= $1))", vec![Int(65_536)]),
         ("bytes_in:>=2", "((w.responder_bytes >= $1))", vec![Int(2)]),
-        ("src:::1", "(w.originator = $1)", vec![text("::1")]),
+        ("src:::1", "((w.originator_key = $1))", vec![text(&key("::1"))]),
+        (
+            "ip:10.0.0.0/8",
+            "((w.originator_key BETWEEN $1 AND $2 OR w.responder_key BETWEEN $3 AND $4))",
+            vec![text("40a000000"), text("40affffff"), text("40a000000"), text("40affffff")],
+        ),
+        ("src:02:00:5e:10:00:FF", "((w.originator_key = $1))", vec![text("m02005e1000ff")]),
+        ("host:*", "(w.originator_key <> '' OR w.responder_key <> '')", vec![]),
         ("bytes_in>=1.5k", "((w.responder_bytes >= $1))", vec![Int(1500)]),
         ("-protocol:udp", "NOT coalesce((w.protocol = $1), FALSE)", vec![Int(17)]),
         ("proto!=TCP", "NOT coalesce((w.protocol = $1), FALSE)", vec![Int(6)]),
@@ -50,8 +61,9 @@ fn conditions_become_parameters() {
         ("server:\"100%_!*\"", "(lower(w.server_name) LIKE $1 ESCAPE '!')", vec![text("100!%!_!!*")]),
         ("server~jp", "(lower(w.server_name) LIKE $1 ESCAPE '!')", vec![text("%jp%")]),
         ("ja4:*", "(w.ja4 IS NOT NULL AND w.ja4 <> '')", vec![]),
-        ("送信元：192.0.2.7", "(w.originator = $1)", vec![text("192.0.2.7")]),
-        ("dst:2001:DB8:0::1", "(w.responder = $1)", vec![text("2001:db8::1")]),
+        ("送信元：192.0.2.7", "((w.originator_key = $1))", vec![text("4c0000207")]),
+        ("src:::ffff:192.0.2.7", "((w.originator_key = $1))", vec![text("4c0000207")]),
+        ("dst:2001:DB8:0::1", "((w.responder_key = $1))", vec![text(&key("2001:db8::1"))]),
         (
             "(port:53 or port:853) -app:dns",
             "((w.responder_port = $1) OR (w.responder_port = $2)) AND \
@@ -67,21 +79,37 @@ fn conditions_become_parameters() {
 
 #[test]
 fn prefixes_and_ranges_of_addresses_are_ranges_of_keys() {
-    let key = |address: &str| Text(address_key(address).unwrap());
+    let key = |address: &str| Text(key(address));
     for (query, low, high) in [
         ("10.1.0.0/16", "10.1.0.0", "10.1.255.255"),
         ("10.1.2.3/12", "10.0.0.0", "10.15.255.255"),
         ("0.0.0.0/0", "0.0.0.0", "255.255.255.255"),
-        ("192.0.2.1/32", "192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.0/120", "192.0.2.0", "192.0.2.255"),
+        ("192.0.2.1/31", "192.0.2.0", "192.0.2.1"),
+        ("::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
         ("2001:db8::/33", "2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"),
         ("192.0.2.1-192.0.2.9", "192.0.2.1", "192.0.2.9"),
     ] {
         let (sql, params) = sql(&format!("originator:{query}"), Entity::Flows);
-        assert_eq!(sql, "(w.originator_key BETWEEN $1 AND $2)");
+        assert_eq!(sql, "((w.originator_key BETWEEN $1 AND $2))");
         assert_eq!(params, [key(low), key(high)], "{query}");
     }
-    assert!(address_key("9.0.0.0") < address_key("10.0.0.0"));
-    assert_eq!(address_key("here"), None);
+    assert_eq!(sql("originator:192.0.2.1/32", Entity::Flows).0, "((w.originator_key = $1))");
+}
+
+#[test]
+fn of_several_addresses_one_may_be_looked_up() {
+    let text = "port:1 src:10.0.0.0/8 ip:192.0.2.1 (dst:192.0.2.2 or port:2)";
+    let query = Query::parse(text, Entity::Flows, now()).unwrap();
+    let terms = query.address_terms();
+    let numbers: Vec<(usize, usize)> = terms.iter().map(|term| (term.number, term.ranges.len())).collect();
+    assert_eq!(numbers, [(1, 1), (2, 2)], "one that may or may not hold is none");
+    let written = |index| query.condition_in(1, Style { folds_case: true, index, hides: true }).sql;
+    let none = written(None);
+    assert!(none.contains("(+w.originator_key BETWEEN") && none.contains("+w.responder_key = $6"), "{none}");
+    let one = written(Some(2));
+    assert!(one.contains("(+w.originator_key BETWEEN") && one.contains("+w.responder_key = $6"), "{one}");
+    assert!(one.contains("(w.originator_key = $4 OR w.responder_key = $5)"), "{one}");
 }
 
 #[test]
@@ -143,6 +171,8 @@ fn errors_say_where_and_what_would_be_right() {
     ] {
         let said = error(query);
         assert!(said.starts_with(&format!("at character {at}: ")) && said.contains(what), "{query}: {said}");
+        let japanese = Query::parse(query, Entity::Flows, now()).unwrap_err().ja();
+        assert!(japanese.starts_with(&format!("{at} 文字目: ")), "{japanese}");
     }
 }
 

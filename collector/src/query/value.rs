@@ -1,10 +1,11 @@
 //! Values as people write them: amounts, times of Japan, addresses, texts with wildcards.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{Offset, TimeZone};
+use sekimori_wire::id::Host;
 use sekimori_wire::time::Timestamp;
 
 use super::Match;
@@ -107,7 +108,7 @@ fn duration(text: &str) -> Option<i64> {
     count.checked_mul(seconds)?.checked_mul(NANOS_PER_SECOND)
 }
 
-/// An address, `prefix/len`, or `first-last`.
+/// An address (of a link too), `prefix/len`, or `first-last`.
 pub(super) fn addresses(text: &str) -> Option<Match> {
     if let Some((first, last)) = text.split_once('-') {
         let (first, last): (IpAddr, IpAddr) = (first.parse().ok()?, last.parse().ok()?);
@@ -115,26 +116,45 @@ pub(super) fn addresses(text: &str) -> Option<Match> {
         return fits.then(|| Match::Addresses(address_key(first), address_key(last)));
     }
     let Some((address, len)) = text.split_once('/') else {
-        return Some(Match::Text(text.parse::<IpAddr>().ok()?.to_string()));
+        let key = address_key(text.parse::<Host>().ok()?);
+        return Some(Match::Addresses(key.clone(), key));
     };
-    let (address, len): (IpAddr, u32) = (address.parse().ok()?, len.parse().ok()?);
-    let (bits, width) = match address {
-        IpAddr::V4(v4) => (v4.to_ipv6_mapped().to_bits(), 32_u32),
-        IpAddr::V6(v6) => (v6.to_bits(), 128),
-    };
-    let host = width.checked_sub(len)?;
-    let mask = 1_u128.checked_shl(host).map_or(u128::MAX, |bit| bit - 1);
-    let key = |bits: u128| address_key(IpAddr::V6(Ipv6Addr::from_bits(bits)));
-    Some(Match::Addresses(key(bits & !mask), key(bits | mask)))
+    let len: u32 = len.parse().ok()?;
+    Some(match address.parse().ok()? {
+        IpAddr::V4(v4) => {
+            let host = u32::MAX.checked_shr(len).unwrap_or(0);
+            let bits = v4.to_bits();
+            (len <= 32).then(|| Match::Addresses(v4_key(bits & !host), v4_key(bits | host)))?
+        }
+        IpAddr::V6(v6) if len >= 96 && v6.to_ipv4_mapped().is_some() => {
+            return addresses(&format!("{}/{}", v6.to_canonical(), len - 96));
+        }
+        IpAddr::V6(v6) => {
+            let host = u128::MAX.checked_shr(len).unwrap_or(0);
+            let bits = v6.to_bits();
+            (len <= 128).then(|| Match::Addresses(v6_key(bits & !host), v6_key(bits | host)))?
+        }
+    })
 }
 
-/// 32 hexadecimal digits that sort as addresses do.
-pub(super) fn address_key(address: IpAddr) -> String {
-    let bits = match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    format!("{bits:032x}")
+/// `4`, `6` or, for an address of a link, `m`, and the address in hexadecimal digits: as text it sorts as addresses do. An
+/// IPv4 address that is written as an IPv6 one is the IPv4 one.
+pub(super) fn address_key(host: impl Into<Host>) -> String {
+    match host.into() {
+        Host::Ip(address) => match address.to_canonical() {
+            IpAddr::V4(v4) => v4_key(v4.to_bits()),
+            IpAddr::V6(v6) => v6_key(v6.to_bits()),
+        },
+        Host::Mac(mac) => format!("m{}", mac.map(|byte| format!("{byte:02x}")).concat()),
+    }
+}
+
+fn v4_key(bits: u32) -> String {
+    format!("4{bits:08x}")
+}
+
+fn v6_key(bits: u128) -> String {
+    format!("6{bits:032x}")
 }
 
 /// A text for `LIKE … ESCAPE '!'`, in lower case; `*` and `?` are wildcards if `wild`.

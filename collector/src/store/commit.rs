@@ -19,7 +19,7 @@ use crate::ingest::continuity::{Fork, Head, Place, Verdict, judge};
 use crate::ingest::registry::Registered;
 use crate::ingest::{Outcome, Received, Submission, refusal};
 
-mod flows;
+pub(in crate::store) mod flows;
 
 /// What the statements of one submission share.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use super::{StoreError, exception, incident, query};
 use crate::clock::stored;
 use crate::correlate::rule;
 use crate::exceptions::ruling::{self, Ruling, Source, Whose};
+use crate::query::address_key;
 
 /// What is stored of a finding's earlier revision.
 struct Earlier {
@@ -100,12 +101,13 @@ fn count(ledger: &mut Ledger, ruling: &Ruling, was_excepted: bool) {
 async fn write(tx: &mut Conn, origin: &Origin, finding: &Finding, id: &str) -> Result<i64, StoreError> {
     db::query_scalar(
         "INSERT INTO findings (id, body, revision, time, \"end\", category, severity, originator, responder, json,
-            agent, lane, epoch, seq, mode)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+            agent, lane, epoch, seq, mode, originator_key, responder_key)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
          ON CONFLICT (body, id) DO UPDATE SET revision = excluded.revision, time = excluded.time,
             \"end\" = excluded.\"end\", category = excluded.category, severity = excluded.severity,
             originator = excluded.originator, responder = excluded.responder, json = excluded.json,
-            agent = excluded.agent, lane = excluded.lane, epoch = excluded.epoch, seq = excluded.seq, mode = excluded.mode
+            agent = excluded.agent, lane = excluded.lane, epoch = excluded.epoch, seq = excluded.seq, mode = excluded.mode,
+            originator_key = excluded.originator_key, responder_key = excluded.responder_key
          RETURNING n",
     )
     .bind(id)
@@ -123,6 +125,8 @@ async fn write(tx: &mut Conn, origin: &Origin, finding: &Finding, id: &str) -> R
     .bind(origin.epoch)
     .bind(origin.seq)
     .bind(origin.mode)
+    .bind(finding.originator.map(address_key))
+    .bind(finding.responder.map(address_key))
     .fetch_one(tx)
     .await
     .map_err(query("store a finding"))
@@ -134,8 +138,8 @@ async fn write(tx: &mut Conn, origin: &Origin, finding: &Finding, id: &str) -> R
 /// If the store fails.
 pub async fn store_alert(tx: &mut Conn, origin: &Origin, alert: &EndpointAlert) -> Result<(), StoreError> {
     db::query(
-        "INSERT INTO alerts (id, body, time, class, severity, host, json, agent, lane, epoch, seq)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (body, id) DO NOTHING",
+        "INSERT INTO alerts (id, body, time, class, severity, host, json, agent, lane, epoch, seq, host_key)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (body, id) DO NOTHING",
     )
     .bind(alert.id.to_string())
     .bind(origin.body.as_str())
@@ -148,6 +152,7 @@ pub async fn store_alert(tx: &mut Conn, origin: &Origin, alert: &EndpointAlert) 
     .bind(origin.lane.number())
     .bind(origin.epoch)
     .bind(origin.seq)
+    .bind(alert.host.map(address_key))
     .execute(tx)
     .await
     .map(drop)

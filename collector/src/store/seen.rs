@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use super::exception::{ExceptionView, ReadView, UnknownView};
 use super::policy::Kept;
+use super::search::{AlertHit, FindingHit, FlowHit, Found, Search, SearchError};
 use super::view::{
     AgentView, BatchView, ChangeView, FindingView, FlowView, IncidentFilter, IncidentView, RejectionView,
 };
@@ -359,6 +360,30 @@ impl Seen<'_> {
         now: Timestamp,
     ) -> Result<String, IntakeError> {
         self.store.open_by_hand(intake, actor, now).await
+    }
+
+    /// Flow summaries that were asked for.
+    ///
+    /// # Errors
+    /// If it takes too long, or the store fails.
+    pub async fn search_flows(&self, search: &Search) -> Result<Found<FlowHit>, SearchError> {
+        self.store.search_flows(search, self.scope).await
+    }
+
+    /// Findings that were asked for.
+    ///
+    /// # Errors
+    /// If it takes too long, or the store fails.
+    pub async fn search_findings(&self, search: &Search) -> Result<Found<FindingHit>, SearchError> {
+        self.store.search_findings(search, self.scope).await
+    }
+
+    /// Endpoint alerts that were asked for.
+    ///
+    /// # Errors
+    /// If it takes too long, or the store fails.
+    pub async fn search_alerts(&self, search: &Search) -> Result<Found<AlertHit>, SearchError> {
+        self.store.search_alerts(search, self.scope).await
     }
 
     /// What is left of an incident when the other bodies are taken out of it.

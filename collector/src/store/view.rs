@@ -41,9 +41,10 @@ const INCIDENT: &str =
     FROM incidents i LEFT JOIN bodies b ON b.code = i.body ";
 const WHERE: &str = "WHERE ($1 IS NULL OR i.severity >= $1) AND ($2 IS NULL OR i.category = $2)
     AND ($3 IS NULL OR i.body = $3 OR EXISTS (SELECT 1 FROM incidents c WHERE c.parent = i.id AND c.body = $3))
-    AND ($4 = 0 OR i.state NOT IN ('closed', 'false_positive', 'merged'))
-    AND (CAST($5 AS TEXT) IS NULL OR $5 LIKE '%,' || i.body || ',%' OR (i.body IS NULL AND EXISTS
-        (SELECT 1 FROM incidents c WHERE c.parent = i.id AND $5 LIKE '%,' || c.body || ',%'))) ";
+    AND (CAST($4 AS TEXT) IS NULL OR $4 LIKE '%,' || i.body || ',%' OR (i.body IS NULL AND EXISTS
+        (SELECT 1 FROM incidents c WHERE c.parent = i.id AND $4 LIKE '%,' || c.body || ',%'))) ";
+/// As the index `incidents_open` has it, word for word: the databases compare the words.
+const OPEN: &str = "AND i.state NOT IN ('closed', 'false_positive', 'merged')";
 
 /// Which incidents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl After {
 }
 
 /// Number of the first parameter behind those of [`WHERE`].
-const ASKED_FROM: usize = 6;
+const ASKED_FROM: usize = 5;
 
 /// Which states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,21 +184,16 @@ impl Store {
         let seen = seen.sql();
         let severity = filter.severity.map(|severity| i64::from(severity.level()));
         let category = filter.category.map(IncidentCategory::as_str);
-        let open_only = i64::from(filter.scope == Scope::Open);
+        let open = if filter.scope == Scope::Open { OPEN } else { "" };
         let asked = filter.asked.as_ref().map(|asked| asked.condition(ASKED_FROM)).unwrap_or_default();
         // Whoever sees a part of a wide-area incident must not learn of the rest by asking for it.
         let hidden = if seen.is_some() && !asked.sql.is_empty() { "AND i.body IS NOT NULL" } else { "" };
         let asked_for = if asked.sql.is_empty() { String::new() } else { format!("AND ({})", asked.sql) };
-        let matching = format!("{WHERE} {hidden} {asked_for}");
+        let matching = format!("{WHERE} {open} {hidden} {asked_for}");
         let count = format!("SELECT count(*) FROM incidents i {matching}");
         let values = || {
-            let fixed: [db::Value<'_>; 5] = [
-                severity.into(),
-                category.into(),
-                filter.body.as_deref().into(),
-                open_only.into(),
-                seen.as_deref().into(),
-            ];
+            let fixed: [db::Value<'_>; 4] =
+                [severity.into(), category.into(), filter.body.as_deref().into(), seen.as_deref().into()];
             let asked = asked.params.iter().map(|param| match param {
                 Param::Int(number) => db::Value::from(*number),
                 Param::Text(text) => db::Value::from(text),
@@ -219,7 +215,11 @@ impl Store {
         };
         let rows = filter.rows.unwrap_or(PAGE_ROWS);
         let offset = i64::from(filter.page.saturating_sub(1)) * i64::from(rows);
-        let sql = format!("{INCIDENT} {matching} {from} ORDER BY {order} LIMIT {rows} OFFSET {offset}");
+        // First which ones: what is told of each is looked up for these alone.
+        let sql = format!(
+            "{INCIDENT} WHERE i.id IN (SELECT i.id FROM incidents i {matching} {from}
+                ORDER BY {order} LIMIT {rows} OFFSET {offset}) ORDER BY {order}"
+        );
         let rows: Vec<IncidentRow> = db::query_as(db::AssertSqlSafe(sql))
             .bind_all(values().chain(place))
             .fetch_all(self.reader())
@@ -363,6 +363,6 @@ impl IncidentRow {
 }
 
 /// What we wrote ourselves; anything else shows as nothing rather than failing a page.
-fn value(json: &str) -> Value {
+pub(super) fn value(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_default()
 }

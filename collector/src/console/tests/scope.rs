@@ -44,6 +44,8 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/intake", Gives::NotFound),
     ("GET", "/exceptions", Gives::Own),
     ("GET", "/policies", Gives::Own),
+    ("GET", "/search", Gives::Own),
+    ("GET", "/search/complete", Gives::Neutral),
     ("GET", "/events", Gives::Stream),
     ("GET", "/assets/{name}", Gives::Neutral),
     ("GET", "/api/v1/incidents", Gives::Own),
@@ -55,6 +57,9 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/counters", Gives::NotFound),
     ("GET", "/api/v1/exceptions", Gives::Own),
     ("GET", "/api/v1/policies", Gives::Own),
+    ("GET", "/api/v1/search/flows", Gives::Own),
+    ("GET", "/api/v1/search/findings", Gives::Own),
+    ("GET", "/api/v1/search/alerts", Gives::Own),
     ("GET", "/api/v1/health", Gives::Neutral),
     ("GET", "/api/v1/incidents/{id}/export", Gives::NotFound),
     ("GET", "/api/v1/export", Gives::Own),
@@ -281,6 +286,10 @@ async fn their_own_is_there_and_filters_tell_nothing() {
         ("/api/v1/policies".to_owned(), "body:422011"),
         ("/api/v1/exceptions".to_owned(), "EX-甲市"),
         ("/account".to_owned(), A),
+        ("/search?kind=findings".to_owned(), A_INSIDE),
+        ("/search?kind=findings&q=body%3A*".to_owned(), A_INSIDE),
+        ("/search?kind=flows".to_owned(), "role=\"search\""),
+        ("/api/v1/search/findings?q=-body%3A422037".to_owned(), A_INSIDE),
     ] {
         let answer = bench.get(&path, &cookie).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}");

@@ -7,10 +7,11 @@ use sekimori_wire::record::FlowSummary;
 
 use super::{Origin, integer};
 use crate::clock::stored;
+use crate::query::address_key;
 use crate::store::db::{self, AssertSqlSafe, Conn};
 use crate::store::{StoreError, query};
 
-const COLUMNS: usize = 19;
+const COLUMNS: usize = 21;
 /// Rows of a statement, most first: few different statements, so that each is prepared once. Not more, because binding in
 /// SQLite takes time with the square of the placeholders, each of which is looked for by its name.
 const ROWS: [usize; 2] = [8, 1];
@@ -21,7 +22,8 @@ fn statement(rows: usize) -> String {
     let mut text =
         "INSERT INTO flows (body, community_id, originator, originator_port, responder, responder_port,
         protocol, start, \"end\", originator_packets, originator_bytes, responder_packets,
-        responder_bytes, state, application, server_name, ja4, segment, agent) VALUES "
+        responder_bytes, state, application, server_name, ja4, segment, agent, originator_key,
+        responder_key) VALUES "
             .to_owned();
     for row in 0..rows {
         for column in 0..COLUMNS {
@@ -42,7 +44,11 @@ fn statement(rows: usize) -> String {
 ///
 /// # Errors
 /// If the store fails.
-pub(super) async fn store(tx: &mut Conn, origin: &Origin, flows: &[FlowSummary]) -> Result<(), StoreError> {
+pub(in crate::store) async fn store(
+    tx: &mut Conn,
+    origin: &Origin,
+    flows: &[FlowSummary],
+) -> Result<(), StoreError> {
     let mut rest = flows;
     for (rows, statement) in ROWS.iter().zip(STATEMENTS.iter()) {
         let chunks = rest.chunks_exact(*rows);
@@ -79,6 +85,8 @@ fn bind<'q>(insert: db::Query<'q>, origin: &'q Origin, flow: &'q FlowSummary) ->
         .bind(flow.ja4.as_str())
         .bind(flow.segment.as_deref())
         .bind(&origin.agent)
+        .bind(address_key(flow.originator.ip()))
+        .bind(address_key(flow.responder.ip()))
 }
 
 #[cfg(test)]

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
+use std::time::{Duration, Instant};
 
 use sqlx::{Error, PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 
 use super::{Pool, query};
 use crate::store::{StoreError, query as doing};
+
+/// Steps of SQLite's machine between two looks at the clock.
+const STEPS: i32 = 10_000;
 
 /// A connection in a transaction: what everything that writes is handed.
 #[derive(Debug)]
@@ -119,6 +123,38 @@ impl Tx {
             }
         };
         Ok(Self(Conn { on, torn: false, has_feed: false }))
+    }
+
+    /// Begins one that reads, and whose statements are given up at that time. It must be [ended](Self::end).
+    pub(in crate::store) async fn within(pool: &Pool, over: Instant) -> Result<Self, Error> {
+        let mut tx = Self::snapshot(pool).await?;
+        match &mut tx.0.on {
+            On::Sqlite(tx) => {
+                tx.lock_handle().await?.set_progress_handler(STEPS, move || Instant::now() < over);
+            }
+            On::Postgres(tx) => {
+                let left = over.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+                let millis = left.as_millis().to_string();
+                sqlx::query(
+                    "SELECT set_config('statement_timeout', $1, true), set_config('jit', 'off', true)",
+                )
+                .bind(millis)
+                .execute(&mut **tx)
+                .await?;
+            }
+        }
+        Ok(tx)
+    }
+
+    /// Ends one that only read; the connection's next user has all the time again.
+    pub(in crate::store) async fn end(self) -> Result<(), Error> {
+        match self.0.on {
+            On::Sqlite(mut tx) => {
+                tx.lock_handle().await?.remove_progress_handler();
+                tx.rollback().await
+            }
+            On::Postgres(tx) => tx.rollback().await,
+        }
     }
 
     /// Makes it last.
