@@ -601,3 +601,52 @@ vendor-what = What for
 merge-into = Into which incident
 mentioned = Others speak of it already
 mentioned-where = Where
+
+## Managing accounts, certificates, identity providers
+accounts = Accounts
+accounts-sub = Roles, bodies, and ways to sign in. Accounts are disabled, never deleted
+accounts-since = Made
+accounts-enabled = Enabled
+accounts-disabled = Disabled
+accounts-scope = Bodies (all, or codes with commas between them)
+accounts-set-rights = Change role and bodies
+accounts-enable = Enable again
+accounts-disable = Disable
+accounts-reset-totp = Forget the authenticator
+accounts-new-password = Make a new password
+accounts-secret = This password is shown once. Hand it over safely.
+accounts-certificates = Client certificates
+accounts-revoke = Revoke
+accounts-subject = Subject at the identity provider (sub)
+accounts-link = Link
+accounts-unlink = Unlink
+accounts-new = New account
+accounts-new-sub = The first password is made and shown once.
+accounts-make = Make the account
+accounts-failures = { $n ->
+    [one] { $n } failure in a row
+   *[other] { $n } failures in a row
+}
+accounts-waits = waits { $n } s
+accounts-self = Nobody changes their own rights.
+accounts-bad-name = A name has 1 to 64 bytes of visible text.
+accounts-bad-role = There is no such role.
+accounts-bad-scope = These bodies cannot be set. { $n }
+accounts-taken = There is an account of this name.
+accounts-none = There is no such account or action.
+accounts-nothing = There is nothing to change.
+accounts-no-provider = No identity provider ([oidc]) is configured.
+accounts-bad-subject = A subject has 1 to 255 bytes.
+login-certificate = Sign in with the certificate
+login-certificate-refused = Nobody can sign in with this certificate.
+login-oidc = Sign in with { $n }
+oidc-away = The identity provider cannot be used at the moment. Try again later.
+oidc-refused = The sign-in at the identity provider could not be confirmed.
+oidc-unlinked = The subject “{ $n }” of the identity provider is linked to no account. Tell the administrator.
+oidc-disabled = This account is disabled.
+oidc-go-on = Continue
+authenticator-qr = QR code for your authenticator
+sign-in-locked = Refused, had to wait
+sign-in-refused = Refused
+sign-in-by-certificate = certificate
+sign-in-by-oidc = identity provider

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::auth::oidc::settings::OidcFile;
 use crate::auth::role::Role;
 use crate::auth::rules::AccountRules;
 use crate::auth::session::SessionRules;
@@ -136,7 +137,7 @@ impl Config {
             within("identity.certificate_seconds", life, 5, 34_128_000, "is 5 to 34128000 (395 days)")?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         let servers = file.store.url.as_deref().map(Servers::parse).transpose();
-        Ok(Self {
+        let mut config = Self {
             servers: servers.map_err(|why| rule("store.url", why))?,
             agents_own: file.exceptions.agents_own,
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
@@ -159,7 +160,12 @@ impl Config {
             notify: file.notify.file.map(|name| dir.join(name)),
             notices: file.notify.templates.map(|name| dir.join(name)),
             dir,
-        })
+        };
+        if let Some(oidc) = file.oidc {
+            let settings = oidc.check(&config.dir, &config.url(config.console));
+            config.accounts.oidc = Some(settings.map_err(|(key, text)| rule(key, text))?);
+        }
+        Ok(config)
     }
 
     /// Where the store is.
@@ -203,6 +209,7 @@ struct File {
     timing: TimingFile,
     #[serde(default)]
     notify: NotifyFile,
+    oidc: Option<OidcFile>,
 }
 
 /// The text of the address may hold a password: it is never shown.
@@ -399,6 +406,7 @@ impl AccountsFile {
                 age: Duration::from_secs(age * 3600),
             },
             host: hosts.first().cloned().unwrap_or_default(),
+            oidc: None,
         })
     }
 }
@@ -485,6 +493,7 @@ mod tests {
             ("[listen]\n", "line 6"),
             ("[exceptions]\nagents_own = \"maybe\"\n", "unknown variant `maybe`"),
             ("[accounts]\nsecond_factor = [\"root\"]\n", "accounts.second_factor names a role"),
+            ("[oidc]\nissuer = \"http://idp\"\nclient_id = \"x\"\n", "oidc.issuer is an https URL"),
             ("[accounts]\nsession_idle_minutes = 0\n", "accounts.session_idle_minutes is 5 to 720"),
         ] {
             let error = Config::parse(&format!("{GOOD}{added}"), Path::new("c.toml")).unwrap_err();

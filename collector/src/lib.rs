@@ -20,6 +20,7 @@ pub mod correlate;
 pub mod evidence;
 pub mod exceptions;
 pub mod fleet;
+pub mod http;
 pub mod i18n;
 #[macro_use]
 pub mod incident;
