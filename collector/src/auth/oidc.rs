@@ -8,7 +8,7 @@
 pub mod provider;
 pub mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod token;
 
 use base64::Engine as _;

@@ -41,6 +41,7 @@ use crate::store::writer::Writer;
 mod agents;
 mod asked;
 mod exceptions;
+mod people;
 mod scope;
 mod sign_in;
 mod work;
@@ -587,6 +588,7 @@ async fn streams_are_bounded() {
         rules: Arc::default(),
         guard: Arc::default(),
         streams: Arc::new(tokio::sync::Semaphore::new(0)),
+        provider: None,
     };
     let (cookie, _) = bench.session("monitor").await;
     let router = Router::new().route("/events", axum::routing::get(super::live::events)).with_state(console);

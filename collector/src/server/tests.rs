@@ -31,6 +31,7 @@ use crate::status::{self, Status};
 use crate::{clock, init, verify};
 
 mod identity;
+mod people;
 
 struct Collector {
     holder: tempfile::TempDir,

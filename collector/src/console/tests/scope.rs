@@ -64,6 +64,18 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/health", Gives::Neutral),
 ];
 
+/// Every route that changes something.
+pub(super) fn forms() -> Vec<String> {
+    let posts = ROUTES.iter().filter(|(method, ..)| *method == "POST");
+    posts.map(|(_, path, _)| (*path).to_owned()).collect()
+}
+
+/// Every route that is read and ends.
+pub(super) fn pages() -> Vec<String> {
+    let gets = ROUTES.iter().filter(|(method, _, gives)| *method == "GET" && *gives != Gives::Stream);
+    gets.map(|(_, path, _)| (*path).to_owned()).collect()
+}
+
 const A: &str = "422011";
 const B: &str = "422029";
 const C: &str = "422037";
