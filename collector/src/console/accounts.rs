@@ -182,7 +182,8 @@ async fn detail(console: &Console, visitor: &Visitor, account: &Account) -> Resu
 }
 
 /// What the form for a new account sends.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct New {
     csrf: String,
     name: String,
@@ -191,17 +192,15 @@ pub(super) struct New {
 }
 
 /// What the form for a change sends.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Change {
     csrf: String,
     name: String,
     what: String,
-    #[serde(default)]
     role: String,
-    #[serde(default)]
     scope: String,
     /// A token's label, a certificate's number, a subject.
-    #[serde(default)]
     which: String,
 }
 
@@ -254,10 +253,10 @@ pub(super) async fn change(
 }
 
 fn refusal(visitor: &Visitor, csrf: &str) -> Option<Response> {
-    if !may_manage(&visitor.user) {
-        return Some(error(visitor.lang, StatusCode::NOT_FOUND));
+    if csrf != visitor.token.csrf() {
+        return Some(error(visitor.lang, StatusCode::FORBIDDEN));
     }
-    (csrf != visitor.token.csrf()).then(|| error(visitor.lang, StatusCode::FORBIDDEN))
+    (!may_manage(&visitor.user)).then(|| error(visitor.lang, StatusCode::NOT_FOUND))
 }
 
 async fn answer(

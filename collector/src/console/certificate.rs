@@ -27,6 +27,9 @@ pub(super) async fn login(
 ) -> Response {
     let lang = lang_of(&headers);
     let Ok(Form(Next { next })) = form else { return error(lang, StatusCode::BAD_REQUEST) };
+    if shown_certificate(&headers).is_none() {
+        return Redirect::to("/login").into_response();
+    }
     let attempt = Attempt { name: "", from, at: now() };
     let user = match whose(&console, &headers, attempt).await {
         Ok(Some(user)) => user,

@@ -9,9 +9,10 @@ use crate::auth::role::Role;
 use crate::auth::scope::Scope;
 use crate::auth::token::{ApiToken, TokenEntry};
 use crate::auth::totp::{RecoveryCode, TotpSecret};
-use crate::clock::now;
+use crate::clock::{now, stored};
 use crate::store::account::AccountChange;
-use crate::store::{Store, StoreError};
+use crate::store::db;
+use crate::store::{Store, StoreError, query};
 
 /// Somebody at the command line.
 pub(crate) fn root(at: Timestamp) -> By<'static> {
@@ -30,6 +31,7 @@ impl Store {
         Ok(())
     }
 
+    /// Beside the audit log: what a test sets up is not what it looks at.
     pub(crate) async fn add_account(
         &self,
         name: &UserName,
@@ -38,7 +40,19 @@ impl Store {
         password_hash: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.create_account(&root(now), name, role, scope, password_hash).await
+        db::query(
+            "INSERT INTO users (name, password_hash, role, bodies, created_at, password_at)
+             VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name.as_str())
+        .bind(password_hash)
+        .bind(role.as_str())
+        .bind(scope.to_text())
+        .bind(stored(now))
+        .execute(self.writer())
+        .await
+        .map(|done| done.rows_affected() > 0)
+        .map_err(query("make an account"))
     }
 
     pub(crate) async fn change_account(
