@@ -96,8 +96,19 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file: File = toml::from_str(text)
+        let mut file: File = toml::from_str(text)
             .map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })?;
+        let oidc = file.oidc.take();
+        let mut config = Self::checked(file, path)?;
+        if let Some(oidc) = oidc {
+            let settings = oidc.check(&config.dir, &config.url(config.console));
+            let rule = |(key, rule)| ConfigError::Rule { path: path.to_owned(), key, rule };
+            config.accounts.oidc = Some(settings.map_err(rule)?);
+        }
+        Ok(config)
+    }
+
+    fn checked(file: File, path: &Path) -> Result<Self, ConfigError> {
         let rule = |key, rule| ConfigError::Rule { path: path.to_owned(), key, rule };
         let within = |key, value: u64, low: u64, high: u64, text| {
             if (low..=high).contains(&value) { Ok(value) } else { Err(rule(key, text)) }
@@ -137,7 +148,7 @@ impl Config {
             within("identity.certificate_seconds", life, 5, 34_128_000, "is 5 to 34128000 (395 days)")?;
         let dir = path.parent().unwrap_or_else(|| Path::new(".")).to_owned();
         let servers = file.store.url.as_deref().map(Servers::parse).transpose();
-        let mut config = Self {
+        Ok(Self {
             servers: servers.map_err(|why| rule("store.url", why))?,
             agents_own: file.exceptions.agents_own,
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
@@ -160,12 +171,7 @@ impl Config {
             notify: file.notify.file.map(|name| dir.join(name)),
             notices: file.notify.templates.map(|name| dir.join(name)),
             dir,
-        };
-        if let Some(oidc) = file.oidc {
-            let settings = oidc.check(&config.dir, &config.url(config.console));
-            config.accounts.oidc = Some(settings.map_err(|(key, text)| rule(key, text))?);
-        }
-        Ok(config)
+        })
     }
 
     /// Where the store is.
