@@ -57,6 +57,7 @@ use crate::clock::now;
 use crate::fleet::trust::Present;
 use crate::i18n::Lang;
 use crate::server::AppState;
+use crate::store::people::certificate::Shown;
 use crate::store::people::session::{NewSession, Session, Touch};
 use crate::store::people::sign_in::{Attempt, Came, Method as SignInMethod};
 use crate::store::seen::Seen;
@@ -244,6 +245,19 @@ impl Console {
         self.start_beside(attempt, user, (stage, method), None).await
     }
 
+    /// The certificate that a session which follows another is bound to: the one that is shown, if it is this account's and
+    /// good, so that a change of the password does not loosen a session from its certificate.
+    async fn binding(
+        &self,
+        before: &SessionToken,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<Digest>, StoreError> {
+        let Some(shown) = before.certificate() else { return Ok(None) };
+        let whose = self.store.shown_certificate(shown, attempt.at).await?;
+        let good = matches!(whose, Shown::Good(user) if user.name.as_str() == attempt.name);
+        Ok(good.then_some(shown))
+    }
+
     /// As [`Console::start`], bound to a certificate.
     async fn start_beside(
         &self,
@@ -321,7 +335,8 @@ impl FromRequestParts<Console> for Visitor {
             });
         };
         // Their own account is theirs to change, whatever they only read otherwise.
-        let own = parts.uri.path() == "/logout" || parts.uri.path().starts_with("/account");
+        let path = parts.uri.path();
+        let own = ["/logout", "/account"].contains(&path) || path.starts_with("/account/");
         if changes(&parts.method) && session.user.role.only_reads() && !own {
             return Err(page::error(lang, StatusCode::FORBIDDEN));
         }

@@ -193,7 +193,9 @@ async fn set_password(
     let address = attempt.from.to_string();
     let by = By::person(&visitor.user, &address, "console", attempt.at);
     console.store.alter_account(&by, attempt.name, &AccountChange::Password(hash)).await?;
-    let token = console.start(attempt, &visitor.user, Stage::Full, Method::Password).await?;
+    let bound = console.binding(&visitor.token, attempt).await?;
+    let how = (Stage::Full, Method::Password);
+    let token = console.start_beside(attempt, &visitor.user, how, bound).await?;
     Ok((AppendHeaders([(SET_COOKIE, token.set_cookie())]), Redirect::to("/account")).into_response())
 }
 

@@ -225,7 +225,8 @@ async fn finish(
     let by = By::person(desk.user, &address, "console", attempt.at);
     console.store.enrol_totp(&by, attempt.name, (secret, step), &codes).await?;
     console.store.close_sessions(&by, attempt.name, None).await?;
-    let token = console.start(attempt, desk.user, Stage::Full, Method::Code).await?;
+    let bound = console.binding(desk.token, attempt).await?;
+    let token = console.start_beside(attempt, desk.user, (Stage::Full, Method::Code), bound).await?;
     let page = render(&RecoveryPage {
         page: Page::anonymous(desk.lang, "/account"),
         codes: codes.iter().map(RecoveryCode::to_text).collect(),
