@@ -144,7 +144,10 @@ impl Caller {
         let attempt = Attempt { name: &name, from, at: now() };
         let (user, stage) = console.log_in(attempt, password, Method::Basic).await?;
         match stage {
-            Stage::Full => Ok(Self { user, csrf: None, right: Right::Act, came: Came::Password }),
+            Stage::Full => {
+                console.came_by_basic(Attempt { name: user.name.as_str(), ..attempt }).await?;
+                Ok(Self { user, csrf: None, right: Right::Act, came: Came::Password })
+            }
             // A program has no authenticator: it has a token.
             Stage::Code | Stage::Enrol => Err(ApiError::NeedsToken),
         }

@@ -4,7 +4,9 @@
 //! ingest nor exhaust memory (Argon2id takes 19 MiB each). An unknown user costs the same as a wrong password.
 
 pub mod approval;
+pub mod certificate;
 pub mod lockout;
+pub mod oidc;
 pub mod password;
 pub mod role;
 pub mod rules;
@@ -37,6 +39,8 @@ const FAILURES_PER_ADDRESS_MAX: u32 = 30;
 const FAILURE_WINDOW: Duration = Duration::from_secs(300);
 /// Addresses and names remembered; beyond it the oldest is forgotten.
 const ATTEMPTS_MAX: usize = 4096;
+/// Addresses of whose refusals it is remembered that they were told.
+const TOLD_MAX: usize = 4096;
 /// Passwords verified at the same time.
 const VERIFICATIONS_MAX: usize = 2;
 /// Hash of nobody's password, with the same cost as everybody's: what an unknown user's password is compared with.
@@ -73,6 +77,7 @@ impl User {
 pub struct Guard {
     running: Semaphore,
     failures: Mutex<HashMap<(IpAddr, Option<Digest>), Failures>>,
+    told: Mutex<HashMap<IpAddr, u64>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +88,11 @@ struct Failures {
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { running: Semaphore::new(VERIFICATIONS_MAX), failures: Mutex::default() }
+        Self {
+            running: Semaphore::new(VERIFICATIONS_MAX),
+            failures: Mutex::default(),
+            told: Mutex::default(),
+        }
     }
 }
 
@@ -116,6 +125,20 @@ impl Guard {
         } else {
             Err(LoginError::Wrong)
         }
+    }
+
+    /// Whether the refusal of somebody who must wait is to be written down: of one address once a minute, so that a flood
+    /// does not write.
+    pub fn tells_of(&self, from: IpAddr, now: Timestamp) -> bool {
+        let minute = now.secs() / 60;
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= TOLD_MAX {
+            told.retain(|_from, at| *at == minute);
+        }
+        if told.len() >= TOLD_MAX && !told.contains_key(&from) {
+            return false;
+        }
+        told.insert(from, minute) != Some(minute)
     }
 
     /// Hashes a new password off the async threads, among the same few as verifications.

@@ -440,6 +440,41 @@ pub enum UserCommand {
     Password(UserArg),
     /// Forget the authenticator and recovery codes of a user, who sets up new ones with the next sign-in.
     ResetTotp(UserArg),
+    /// Make a certificate that a user signs in to the console with, in place of password and authenticator; certificate and key
+    /// go into one new PEM file.
+    Certificate {
+        /// Whose.
+        #[command(flatten)]
+        user: UserArg,
+        /// The file to make.
+        #[arg(long)]
+        output: PathBuf,
+        /// Days until it ends.
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=825))]
+        days: u64,
+    },
+    /// List the certificates that users sign in with.
+    Certificates(ConfigArg),
+    /// End a certificate at once; its sessions end.
+    RevokeCertificate {
+        /// Whose.
+        #[command(flatten)]
+        user: UserArg,
+        /// Its number, as `user certificates` lists it.
+        #[arg(long)]
+        serial: String,
+    },
+    /// Link a user to a subject (`sub`) of the identity provider in `[oidc]`.
+    Link {
+        /// Which.
+        #[command(flatten)]
+        user: UserArg,
+        /// Who that is at the provider.
+        #[arg(long)]
+        subject: String,
+    },
+    /// Unlink a user from the identity provider; open sessions end.
+    Unlink(UserArg),
     /// List the latest sign-ins, good and bad.
     SignIns {
         /// Configuration file.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::auth::oidc::settings::OidcFile;
 use crate::auth::role::Role;
 use crate::auth::rules::AccountRules;
 use crate::auth::session::SessionRules;
@@ -100,8 +101,19 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file: File = toml::from_str(text)
+        let mut file: File = toml::from_str(text)
             .map_err(|cause| ConfigError::Parse { path: path.to_owned(), cause: Box::new(cause) })?;
+        let oidc = file.oidc.take();
+        let mut config = Self::checked(file, path)?;
+        if let Some(oidc) = oidc {
+            let settings = oidc.check(&config.dir, &config.url(config.console));
+            let rule = |(key, rule)| ConfigError::Rule { path: path.to_owned(), key, rule };
+            config.accounts.oidc = Some(settings.map_err(rule)?);
+        }
+        Ok(config)
+    }
+
+    fn checked(file: File, path: &Path) -> Result<Self, ConfigError> {
         let rule = |key, rule| ConfigError::Rule { path: path.to_owned(), key, rule };
         let within = |key, value: u64, low: u64, high: u64, text| {
             if (low..=high).contains(&value) { Ok(value) } else { Err(rule(key, text)) }
@@ -223,6 +235,7 @@ struct File {
     export: ExportFile,
     #[serde(default)]
     metrics: MetricsFile,
+    oidc: Option<OidcFile>,
 }
 
 /// The text of the address may hold a password: it is never shown.
@@ -442,6 +455,7 @@ impl AccountsFile {
                 age: Duration::from_secs(age * 3600),
             },
             host: hosts.first().cloned().unwrap_or_default(),
+            oidc: None,
         })
     }
 }
@@ -528,6 +542,7 @@ mod tests {
             ("[listen]\n", "line 6"),
             ("[exceptions]\nagents_own = \"maybe\"\n", "unknown variant `maybe`"),
             ("[accounts]\nsecond_factor = [\"root\"]\n", "accounts.second_factor names a role"),
+            ("[oidc]\nissuer = \"http://idp\"\nclient_id = \"x\"\n", "oidc.issuer is an https URL"),
             ("[accounts]\nsession_idle_minutes = 0\n", "accounts.session_idle_minutes is 5 to 720"),
         ] {
             let error = Config::parse(&format!("{GOOD}{added}"), Path::new("c.toml")).unwrap_err();

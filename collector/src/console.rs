@@ -4,8 +4,10 @@
 //! that is not one of our own files. Every route but the login, its assets and the language asks who it is.
 
 mod account;
+mod accounts;
 mod agents;
 mod assets;
+mod certificate;
 mod enrol;
 mod evidence;
 mod exceptions;
@@ -15,6 +17,7 @@ mod incidents;
 mod intake;
 pub(crate) mod live;
 mod login;
+mod oidc;
 mod overview;
 mod page;
 mod policies;
@@ -42,9 +45,11 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
+use sekimori_wire::id::Digest;
 use tokio::sync::{Semaphore, watch};
 
 use crate::api;
+use crate::auth::oidc::provider::Provider;
 use crate::auth::password::PasswordError;
 use crate::auth::rules::AccountRules;
 use crate::auth::session::{SessionToken, Stage};
@@ -54,10 +59,12 @@ use crate::clock::now;
 use crate::fleet::trust::Present;
 use crate::i18n::Lang;
 use crate::server::AppState;
+use crate::store::people::certificate::Shown;
 use crate::store::people::session::{NewSession, Session, Touch};
 use crate::store::people::sign_in::{Attempt, Came, Method as SignInMethod};
 use crate::store::seen::Seen;
 use crate::store::{Store, StoreError};
+use crate::tls::PersonShown;
 
 /// Longest body of a request: forms with a few short fields.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -67,6 +74,9 @@ pub(crate) const FORM_BYTES_MAX: usize = 256 * 1024;
 const STREAMS_MAX: usize = 512;
 /// Sent by the page when it refreshes itself.
 const LIVE_HEADER: HeaderName = HeaderName::from_static("sekimori-live");
+
+/// Ours alone: whatever a request says of it is taken away, and the connection's certificate put in its place.
+const CERTIFICATE_HEADER: HeaderName = HeaderName::from_static("sekimori-shown-certificate");
 
 /// What the handlers of console and API share.
 #[derive(Clone, Debug)]
@@ -80,6 +90,7 @@ pub struct Console {
     streams: Arc<Semaphore>,
     /// Programs that wait for changes.
     listeners: api::Listeners,
+    provider: Option<Arc<Provider>>,
 }
 
 /// Every route of the console and the API.
@@ -92,6 +103,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
     let console = Console {
         store,
         trust,
+        provider: rules.oidc.clone().map(|settings| Arc::new(Provider::new(settings))),
         rules: Arc::new(rules),
         guard: Arc::default(),
         streams: Arc::new(Semaphore::new(STREAMS_MAX)),
@@ -102,6 +114,11 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/login", get(login::form).post(login::login))
         .route("/login/code", get(login::code_form).post(login::code))
         .route("/login/enrol", get(enrol::form).post(enrol::confirm))
+        .route("/login/certificate", post(certificate::login))
+        .route("/login/oidc", get(oidc::begin))
+        .route("/login/oidc/callback", get(oidc::callback))
+        .route("/accounts", get(accounts::show).post(accounts::add))
+        .route("/accounts/change", post(accounts::change))
         .route("/logout", post(login::logout))
         .route("/account", get(account::show))
         .route("/account/password", post(account::password))
@@ -182,7 +199,7 @@ impl Console {
         password: String,
         method: SignInMethod,
     ) -> Result<(User, Stage), AccessError> {
-        self.may_try(attempt).await?;
+        self.may_try(attempt, method).await?;
         let known = self.store.credentials(attempt.name).await?;
         let hash = known.as_ref().map(|known| known.password_hash.clone());
         match self.guard.verify(attempt.name, password, hash, attempt.from, attempt.at).await {
@@ -192,7 +209,7 @@ impl Console {
                 return Err(LoginError::Wrong.into());
             }
             Err(error @ LoginError::TooMany { .. }) => {
-                tracing::warn!(from = %attempt.from, "too many failed logins");
+                self.refused(attempt, method).await?;
                 return Err(error.into());
             }
         }
@@ -202,14 +219,23 @@ impl Console {
     }
 
     /// Whether somebody may try to come in now.
-    async fn may_try(&self, attempt: Attempt<'_>) -> Result<(), AccessError> {
+    async fn may_try(&self, attempt: Attempt<'_>, method: SignInMethod) -> Result<(), AccessError> {
         match self.store.must_wait(attempt).await? {
             None => Ok(()),
             Some(retry_after) => {
-                tracing::warn!(from = %attempt.from, "too many failed logins");
+                self.refused(attempt, method).await?;
                 Err(LoginError::TooMany { retry_after }.into())
             }
         }
+    }
+
+    /// Somebody must wait: told once a minute of each address, so that who floods does not make us write.
+    async fn refused(&self, attempt: Attempt<'_>, method: SignInMethod) -> Result<(), StoreError> {
+        if self.guard.tells_of(attempt.from, attempt.at) {
+            tracing::warn!(from = %attempt.from, "too many failed logins");
+            self.store.record_sign_in(attempt, method, Came::Locked).await?;
+        }
+        Ok(())
     }
 
     async fn failed(&self, attempt: Attempt<'_>, method: SignInMethod, came: Came) -> Result<(), StoreError> {
@@ -225,6 +251,17 @@ impl Console {
         self.store.bearer(token, now()).await
     }
 
+    /// Writes down that a program came in by name and password: the first of each ten minutes of account and address.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn came_by_basic(&self, attempt: Attempt<'_>) -> Result<(), StoreError> {
+        if self.store.came_lately(attempt, SignInMethod::Basic).await? {
+            return Ok(());
+        }
+        self.store.record_sign_in(attempt, SignInMethod::Basic, Came::In).await
+    }
+
     /// Starts a session and writes it down. The token is a new one with every step of a sign-in.
     async fn start(
         &self,
@@ -233,7 +270,31 @@ impl Console {
         stage: Stage,
         method: SignInMethod,
     ) -> Result<SessionToken, StartError> {
-        let token = SessionToken::generate()?;
+        self.start_beside(attempt, user, (stage, method), None).await
+    }
+
+    /// The certificate that a session which follows another is bound to: the one that is shown, if it is this account's and
+    /// good, so that a change of the password does not loosen a session from its certificate.
+    async fn binding(
+        &self,
+        before: &SessionToken,
+        attempt: Attempt<'_>,
+    ) -> Result<Option<Digest>, StoreError> {
+        let Some(shown) = before.certificate() else { return Ok(None) };
+        let whose = self.store.shown_certificate(shown, attempt.at).await?;
+        let good = matches!(whose, Shown::Good(user) if user.name.as_str() == attempt.name);
+        Ok(good.then_some(shown))
+    }
+
+    /// As [`Console::start`], bound to a certificate.
+    async fn start_beside(
+        &self,
+        attempt: Attempt<'_>,
+        user: &User,
+        (stage, method): (Stage, SignInMethod),
+        certificate: Option<Digest>,
+    ) -> Result<SessionToken, StartError> {
+        let token = SessionToken::generate()?.beside(certificate);
         let address = attempt.from.to_string();
         let new = NewSession { token: &token, user, stage, address: &address };
         self.store.start_session(new, self.rules.session, attempt.at).await?;
@@ -302,7 +363,8 @@ impl FromRequestParts<Console> for Visitor {
             });
         };
         // Their own account is theirs to change, whatever they only read otherwise.
-        let own = parts.uri.path() == "/logout" || parts.uri.path().starts_with("/account");
+        let path = parts.uri.path();
+        let own = ["/logout", "/account"].contains(&path) || path.starts_with("/account/");
         if changes(&parts.method) && session.user.role.only_reads() && !own {
             return Err(page::error(lang, StatusCode::FORBIDDEN));
         }
@@ -327,7 +389,13 @@ pub async fn session_of(
     touch: Touch,
 ) -> Result<Option<(Session, SessionToken)>, StoreError> {
     let Some(token) = cookies(headers).find_map(SessionToken::from_cookies) else { return Ok(None) };
+    let token = token.beside(shown_certificate(headers));
     Ok(console.session(&token, touch).await?.map(|session| (session, token)))
+}
+
+/// The fingerprint of the person's certificate that the connection shows: [`protect`] puts it there.
+fn shown_certificate(headers: &HeaderMap) -> Option<Digest> {
+    headers.get(CERTIFICATE_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 fn lang_of(headers: &HeaderMap) -> Lang {
@@ -353,7 +421,12 @@ impl<S: Sync> FromRequestParts<S> for PeerAddress {
 }
 
 /// Refuses what another site makes a browser send, and tells browsers what our pages may do.
-async fn protect(request: Request, next: Next) -> Response {
+async fn protect(mut request: Request, next: Next) -> Response {
+    let shown = request.extensions().get::<PersonShown>().map(|shown| shown.fingerprint().to_string());
+    request.headers_mut().remove(CERTIFICATE_HEADER);
+    if let Some(shown) = shown.and_then(|shown| HeaderValue::from_str(&shown).ok()) {
+        request.headers_mut().insert(CERTIFICATE_HEADER, shown);
+    }
     let from = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
     let foreign = from.is_some_and(|from| from != b"same-origin" && from != b"none");
     let mut response = if foreign && changes(request.method()) {

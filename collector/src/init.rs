@@ -14,8 +14,11 @@ use serde::Serialize;
 use crate::auth::password::{PasswordError, hash_password, random_secret};
 use crate::auth::role::Role;
 use crate::auth::rules::AccountRules;
+use crate::auth::scope::Scope;
+use crate::beside::operator;
 use crate::clock;
 use crate::fleet::authority::{self, AuthorityError, Paths};
+use crate::store::people::log::By;
 use crate::store::{Place, Servers, Store, StoreError};
 
 /// The first user.
@@ -115,7 +118,9 @@ async fn fill(plan: &Plan, dir: &Path) -> Result<(String, String), InitError> {
         return Err(InitError::Taken(place.to_string()));
     }
     let password = random_secret()?;
-    store.put_user(&ADMIN.into(), Role::FIRST, &hash_password(&password)?, clock::now()).await?;
+    let operator = operator();
+    let by = By { actor: &operator, role: "os", address: "local", means: "init", at: clock::now() };
+    store.create_account(&by, &ADMIN.into(), Role::FIRST, &Scope::All, &hash_password(&password)?).await?;
     store.close().await;
     Ok((password, authority.ca_sha256.to_string()))
 }

@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod exceptions;
 pub mod export;
 pub mod fleet;
+pub mod http;
 pub mod i18n;
 #[macro_use]
 pub mod incident;

@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt as _;
 
+use crate::auth::session::SessionRules;
 use crate::config::Config;
 use crate::exceptions::InForce;
 use crate::fleet::renew::Followers;
@@ -52,6 +53,8 @@ const GRACE: Duration = Duration::from_secs(3);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often certificates that end are looked for.
 const WARN_EVERY: Duration = Duration::from_secs(900);
+/// How often sessions that lapsed are ended.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// What every handler of console and API gets; cheap to clone.
@@ -131,6 +134,7 @@ impl Server {
         let judge = self.exceptions.clone();
         let following = tokio::spawn(self.exceptions.follow(store.clone()));
         let looking = tokio::spawn(looking);
+        let sweeping = tokio::spawn(sweep_people(store.clone(), config.accounts.session));
         let warning = tokio::spawn(warn_of_ends(store.clone(), present.clone(), Arc::clone(&config), judge));
         let intake = Intake {
             store: store.clone(),
@@ -162,7 +166,7 @@ impl Server {
                 self.console,
                 door(
                     "console",
-                    Entrance::ServerOnly,
+                    Entrance::People,
                     console::router(AppState {
                         store: store.clone(),
                         config: Arc::clone(&config),
@@ -184,6 +188,7 @@ impl Server {
         ticking.abort_all();
         looking.abort();
         warning.abort();
+        sweeping.abort();
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");
@@ -211,6 +216,21 @@ fn observe(
         tasks.spawn(observe_routes::serve(listener, observer.clone(), stop.clone()));
     }
     tasks
+}
+
+/// Ends sessions that lapsed, and writes down what a minute had of failed sign-ins.
+async fn sweep_people(store: Store, rules: SessionRules) {
+    let mut look = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        look.tick().await;
+        let swept = async {
+            store.end_lapsed_sessions(rules, clock::now()).await?;
+            store.end_sign_in_minutes(clock::now()).await
+        };
+        if let Err(error) = swept.await {
+            tracing::error!(error = error_chain(&error), "cannot end sessions and minutes of sign-ins");
+        }
+    }
 }
 
 /// Looks for certificates that end, now and every so often.
@@ -311,6 +331,7 @@ impl Door {
 
     async fn http(&self, stream: TlsStream<TcpStream>, from: SocketAddr, mut stop: watch::Receiver<bool>) {
         let peer = tls::peer_of(stream.get_ref().1);
+        let person = tls::person_of(stream.get_ref().1);
         let router = self.router.clone();
         let activity = Arc::new(Activity::new());
         let requests = Arc::clone(&activity);
@@ -320,6 +341,9 @@ impl Door {
             request.extensions_mut().insert(ConnectInfo(from));
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
+            }
+            if let Some(person) = person {
+                request.extensions_mut().insert(person);
             }
             let answer = router.clone().oneshot(request);
             async move {

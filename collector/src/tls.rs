@@ -10,10 +10,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use sekimori_wire::id::AgentId;
+use sekimori_wire::id::{AgentId, Digest};
 use sekimori_wire::time::Timestamp;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use crate::auth::certificate::PERSON_URN;
 use crate::fleet::authority::{AGENT_URN, Paths};
 use crate::fleet::trust::expiry;
 
@@ -69,6 +70,48 @@ pub fn mutual(
         .build()
         .map_err(|cause| TlsError::Verifier { cause })?;
     let builder = ServerConfig::builder_with_provider(provider(require_post_quantum))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|cause| TlsError::Use { cause })?
+        .with_client_cert_verifier(verifier);
+    finish(builder, paths)
+}
+
+/// A person's certificate of our CA for people. What it is worth is for the store to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PersonShown {
+    fingerprint: Digest,
+}
+
+impl PersonShown {
+    /// SHA-256 of the certificate.
+    pub const fn fingerprint(self) -> Digest {
+        self.fingerprint
+    }
+}
+
+/// The person's certificate of a connection to the console; `None` if it shows none, or one that names no person.
+pub fn person_of(connection: &rustls::ServerConnection) -> Option<PersonShown> {
+    let leaf = connection.peer_certificates()?.first()?;
+    let (_rest, certificate) = X509Certificate::from_der(leaf).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let is_person =
+        |name: &GeneralName<'_>| matches!(name, GeneralName::URI(uri) if uri.starts_with(PERSON_URN));
+    let person = names.value.general_names.iter().any(is_person);
+    person.then(|| PersonShown { fingerprint: Digest::of(leaf) })
+}
+
+/// For the console: a client may show a certificate of the CA for people, and needs none.
+///
+/// # Errors
+/// Names the file that cannot be used.
+pub fn optional(paths: &Paths, people: CertificateDer<'static>) -> Result<Arc<ServerConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(people).map_err(|cause| TlsError::Use { cause })?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider(false))
+        .allow_unauthenticated()
+        .build()
+        .map_err(|cause| TlsError::Verifier { cause })?;
+    let builder = ServerConfig::builder_with_provider(provider(false))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|cause| TlsError::Use { cause })?
         .with_client_cert_verifier(verifier);

@@ -4,16 +4,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sekimori_collector::auth::UserName;
 use sekimori_collector::auth::password::{check_password, hash_password};
 use sekimori_collector::auth::role::Role;
 use sekimori_collector::auth::scope::Scope;
 use sekimori_collector::auth::token::{ApiToken, Right, TokenEntry};
-use sekimori_collector::beside::{open, read_only};
+use sekimori_collector::auth::{UserName, certificate};
+use sekimori_collector::beside::{open, operator, read_only};
 use sekimori_collector::cli::{TokenCommand, UserArg, UserCommand};
 use sekimori_collector::clock;
+use sekimori_collector::fleet::authority::Paths;
 use sekimori_collector::store::Store;
 use sekimori_collector::store::account::{Account, AccountChange};
+use sekimori_collector::store::people::log::By;
 use sekimori_wire::text::BoundedText;
 
 use crate::{Usage, print};
@@ -47,6 +49,23 @@ pub(crate) async fn run(command: UserCommand) -> anyhow::Result<()> {
             change(&user, AccountChange::Password(hash_password(&password)?)).await
         }
         UserCommand::ResetTotp(user) => change(&user, AccountChange::ResetTotp).await,
+        UserCommand::Certificate { user, output, days } => certificate(&user, &output, days).await,
+        UserCommand::Certificates(args) => certificates(&args.config).await,
+        UserCommand::RevokeCertificate { user, serial } => {
+            let (_config, store) = open(&user.config).await?;
+            let operator = operator();
+            let revoked = store.revoke_person_certificate(&by(&operator), &user.name, &serial).await?;
+            store.close().await;
+            if revoked { Ok(()) } else { anyhow::bail!("there is no such certificate, or it was revoked") }
+        }
+        UserCommand::Link { user, subject } => link(&user, &subject).await,
+        UserCommand::Unlink(user) => {
+            let (_config, store) = open(&user.config).await?;
+            let operator = operator();
+            let unlinked = store.unlink_subjects(&by(&operator), &user.name).await?;
+            store.close().await;
+            if unlinked { Ok(()) } else { anyhow::bail!("the account is linked to nobody") }
+        }
         UserCommand::SignIns { config, name } => {
             for line in read_only(&config).await?.sign_ins(name.as_deref(), SIGN_INS).await? {
                 let who = if line.account.is_empty() { "(no such account)" } else { &line.account };
@@ -57,12 +76,57 @@ pub(crate) async fn run(command: UserCommand) -> anyhow::Result<()> {
     }
 }
 
+/// Who changes something from here.
+fn by(operator: &str) -> By<'_> {
+    By { actor: operator, role: "os", address: "local", means: "command line", at: clock::now() }
+}
+
+/// The file is written first: a certificate that nobody has harms nobody.
+async fn certificate(user: &UserArg, output: &Path, days: u64) -> anyhow::Result<()> {
+    let (config, store) = open(&user.config).await?;
+    let name = account(&store, &user.name).await?.user.name;
+    let life = Duration::from_secs(days * 86_400);
+    let issued = certificate::issue(&Paths::of(&config.dir), &name, (clock::now(), life))?;
+    certificate::write(output, &issued).with_context(|| format!("cannot write {}", output.display()))?;
+    let operator = operator();
+    let kept = store.put_person_certificate(&by(&operator), &name, &issued).await;
+    store.close().await;
+    if !kept? {
+        anyhow::bail!("there is no account {name}");
+    }
+    print(&format!("{name}  {}  until {}", issued.serial, issued.expires_at))
+}
+
+async fn certificates(config: &Path) -> anyhow::Result<()> {
+    let now = clock::now();
+    for one in read_only(config).await?.person_certificates(None).await? {
+        let state = match (one.revoked_at, one.is_alive(now)) {
+            (_, true) => "good",
+            (Some(_), false) => "revoked",
+            (None, false) => "ended",
+        };
+        print(&format!("{}  {}  {state}  until {}", one.account, one.serial, one.expires_at))?;
+    }
+    Ok(())
+}
+
+async fn link(user: &UserArg, subject: &str) -> anyhow::Result<()> {
+    let (config, store) = open(&user.config).await?;
+    let issuer = config.accounts.oidc.context("the configuration has no [oidc]")?.issuer;
+    let name = account(&store, &user.name).await?.user.name;
+    let operator = operator();
+    let linked = store.link_subject(&by(&operator), &name, (&issuer, subject)).await?;
+    store.close().await;
+    if linked { Ok(()) } else { anyhow::bail!("this subject is linked to another account") }
+}
+
 async fn add(config: &Path, name: &str, role: &str, scope: &str) -> anyhow::Result<()> {
     let (name, role) = (user_name(name)?, role_of(role)?);
     let scope = scope_of(scope)?.for_role(role).map_err(usage)?;
     let hash = hash_password(&new_password(&name)?)?;
     let (_config, store) = open(config).await?;
-    let added = store.add_account(&name, role, &scope, &hash, clock::now()).await?;
+    let operator = operator();
+    let added = store.create_account(&by(&operator), &name, role, &scope, &hash).await?;
     store.close().await;
     if !added {
         anyhow::bail!("there is an account {name}: `user role`, `user password` and `user enable` change it");
@@ -72,7 +136,8 @@ async fn add(config: &Path, name: &str, role: &str, scope: &str) -> anyhow::Resu
 
 async fn change(user: &UserArg, change: AccountChange) -> anyhow::Result<()> {
     let (_config, store) = open(&user.config).await?;
-    let changed = store.change_account(&user.name, &change, clock::now()).await?;
+    let operator = operator();
+    let changed = store.alter_account(&by(&operator), &user.name, &change).await?;
     store.close().await;
     if !changed {
         anyhow::bail!("there is no account {}", BoundedText::<64>::new(&user.name));
@@ -140,7 +205,8 @@ pub(crate) async fn token(command: TokenCommand) -> anyhow::Result<()> {
                 revoked_at: None,
                 used_at: None,
             };
-            let kept = store.put_api_token(&token, &entry).await?;
+            let operator = operator();
+            let kept = store.issue_api_token(&by(&operator), &token, &entry).await?;
             store.close().await;
             if !kept {
                 anyhow::bail!("{} has a token {} already, or too many", entry.owner, entry.label);
@@ -169,7 +235,8 @@ pub(crate) async fn token(command: TokenCommand) -> anyhow::Result<()> {
         }
         TokenCommand::Revoke { user, label } => {
             let (_config, store) = open(&user.config).await?;
-            let revoked = store.revoke_api_token(&user.name, &label, clock::now()).await?;
+            let operator = operator();
+            let revoked = store.end_api_token(&by(&operator), &user.name, &label).await?;
             store.close().await;
             if !revoked {
                 anyhow::bail!("there is no such token, or it has ended");

@@ -83,6 +83,11 @@ impl Role {
 }
 
 impl Role {
+    /// May see and change everybody's account, if everybody's bodies are theirs to see.
+    pub const fn manages_accounts(self) -> bool {
+        matches!(self, Self::Admin)
+    }
+
     /// May let in an agent whose enrolment is held: who answers for the system, or for the work of the SOC.
     pub const fn may_confirm_agents(self) -> bool {
         match self {

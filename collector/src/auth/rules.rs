@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::oidc::settings::Settings;
 use super::role::Role;
 use super::session::{SessionRules, Stage};
 
@@ -14,12 +15,19 @@ pub struct AccountRules {
     pub session: SessionRules,
     /// What authenticators call this collector.
     pub host: String,
+    /// Who else vouches for people; `None`: nobody.
+    pub oidc: Option<Settings>,
 }
 
 impl Default for AccountRules {
     fn default() -> Self {
         let works = Role::ALL.iter().copied().filter(|role| role.works_incidents());
-        Self { second_factor: works.collect(), session: SessionRules::default(), host: String::new() }
+        Self {
+            second_factor: works.collect(),
+            session: SessionRules::default(),
+            host: String::new(),
+            oidc: None,
+        }
     }
 }
 

@@ -72,9 +72,12 @@ impl Stage {
     }
 }
 
-/// The secret that a browser shows. Never stored, never logged.
+/// The secret that a browser shows, and the certificate that its connection shows. Never stored, never logged.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SessionToken(String);
+pub struct SessionToken {
+    secret: String,
+    certificate: Option<Digest>,
+}
 
 impl SessionToken {
     /// 256 random bits.
@@ -82,30 +85,46 @@ impl SessionToken {
     /// # Errors
     /// If the system has no random source.
     pub fn generate() -> Result<Self, PasswordError> {
-        random_secret().map(Self)
+        random_secret().map(Self::of)
     }
 
     /// From the value of a `Cookie` header, if ours is in it.
     pub fn from_cookies(header: &str) -> Option<Self> {
         cookie(header, COOKIE)
             .filter(|value| value.len() == 43 && URL_SAFE_NO_PAD.decode(value).is_ok())
-            .map(|value| Self(value.to_owned()))
+            .map(|value| Self::of(value.to_owned()))
+    }
+
+    const fn of(secret: String) -> Self {
+        Self { secret, certificate: None }
+    }
+
+    /// With the fingerprint of the certificate that the connection shows: a session that began with one is good with it
+    /// alone.
+    #[must_use]
+    pub fn beside(self, certificate: Option<Digest>) -> Self {
+        Self { certificate, ..self }
+    }
+
+    /// The fingerprint of the certificate, if there is one.
+    pub const fn certificate(&self) -> Option<Digest> {
+        self.certificate
     }
 
     /// What the store keeps: a stolen database holds no usable session.
     pub fn digest(&self) -> Digest {
-        Digest::of(self.0.as_bytes())
+        Digest::of(self.secret.as_bytes())
     }
 
     /// The token that forms of this session must carry: only who knows the cookie can make it.
     pub fn csrf(&self) -> String {
-        Digest::of(format!("sekimori csrf\0{}", self.0).as_bytes()).to_string()
+        Digest::of(format!("sekimori csrf\0{}", self.secret).as_bytes()).to_string()
     }
 
     /// `Set-Cookie` that starts the session.
     pub fn set_cookie(&self) -> String {
         // Without Max-Age it goes with the browser; when it ends is the store's to say.
-        format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", self.0)
+        format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict", self.secret)
     }
 }
 

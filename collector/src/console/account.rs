@@ -19,6 +19,7 @@ use crate::clock::now;
 use crate::i18n::Lang;
 use crate::store::StoreError;
 use crate::store::account::AccountChange;
+use crate::store::people::log::By;
 use crate::store::people::sign_in::{Attempt, Method, SignIn};
 
 /// Sign-ins shown.
@@ -59,15 +60,15 @@ struct TokenRow {
 }
 
 /// A sign-in of one's own.
-struct SignInRow {
-    at: When,
-    address: String,
-    what: String,
-    good: bool,
+pub(super) struct SignInRow {
+    pub(super) at: When,
+    pub(super) address: String,
+    pub(super) what: String,
+    pub(super) good: bool,
 }
 
 impl SignInRow {
-    fn new(lang: Lang, line: &SignIn) -> Self {
+    pub(super) fn new(lang: Lang, line: &SignIn) -> Self {
         let key = format!("sign-in-{}", line.outcome);
         let what = if lang.has(&key) { lang.text(&key) } else { shown(&line.outcome) };
         let method = lang.text(&format!("sign-in-by-{}", line.method));
@@ -189,8 +190,12 @@ async fn set_password(
     password: String,
 ) -> Result<Response, StartError> {
     let hash = console.guard.hash(password).await?;
-    console.store.change_account(attempt.name, &AccountChange::Password(hash), attempt.at).await?;
-    let token = console.start(attempt, &visitor.user, Stage::Full, Method::Password).await?;
+    let address = attempt.from.to_string();
+    let by = By::person(&visitor.user, &address, "console", attempt.at);
+    console.store.alter_account(&by, attempt.name, &AccountChange::Password(hash)).await?;
+    let bound = console.binding(&visitor.token, attempt).await?;
+    let how = (Stage::Full, Method::Password);
+    let token = console.start_beside(attempt, &visitor.user, how, bound).await?;
     Ok((AppendHeaders([(SET_COOKIE, token.set_cookie())]), Redirect::to("/account")).into_response())
 }
 
@@ -205,6 +210,7 @@ pub(super) struct End {
 /// `POST /account/sessions/end`.
 pub(super) async fn end_sessions(
     State(console): State<Console>,
+    PeerAddress(from): PeerAddress,
     visitor: Visitor,
     Form(form): Form<End>,
 ) -> Response {
@@ -218,11 +224,13 @@ pub(super) async fn end_sessions(
             Err(_) => return error(visitor.lang, StatusCode::BAD_REQUEST),
         },
     };
-    match console.store.end_sessions(visitor.user.name.as_str(), which).await {
+    let address = from.to_string();
+    let by = By::person(&visitor.user, &address, "console", now());
+    match console.store.close_sessions(&by, visitor.user.name.as_str(), which).await {
         Err(cause) => failed(visitor.lang, &cause),
-        Ok(()) if which.is_none() => {
+        Ok(_) if which.is_none() => {
             (AppendHeaders([(SET_COOKIE, clear_cookie())]), Redirect::to("/login")).into_response()
         }
-        Ok(()) => Redirect::to("/account").into_response(),
+        Ok(_) => Redirect::to("/account").into_response(),
     }
 }

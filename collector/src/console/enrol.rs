@@ -7,6 +7,8 @@ use axum::extract::{Query, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
+use qrcode::render::svg;
+use qrcode::{EcLevel, QrCode};
 use serde::Deserialize;
 
 use super::login::{Next, halfway, local, not_started, said};
@@ -18,6 +20,7 @@ use crate::auth::totp::{RECOVERY_CODES, RecoveryCode, TotpSecret};
 use crate::auth::{LoginError, User};
 use crate::clock::now;
 use crate::i18n::Lang;
+use crate::store::people::log::By;
 use crate::store::people::session::Touch;
 use crate::store::people::sign_in::{Attempt, Came, Method};
 
@@ -31,6 +34,8 @@ struct AuthenticatorPage {
     /// In groups of four.
     secret: String,
     uri: String,
+    /// The address as a picture, SVG.
+    qr: String,
     next: String,
     asks_password: bool,
     problem: Option<String>,
@@ -82,17 +87,27 @@ impl Desk<'_> {
         };
         let letters: Vec<char> = secret.to_base32().chars().collect();
         let groups: Vec<String> = letters.chunks(4).map(|four| four.iter().collect()).collect();
+        let uri = secret.uri(self.user.name.as_str(), &console.rules.host);
         Ok(render(&AuthenticatorPage {
             page: Page::anonymous(self.lang, self.action),
             csrf: self.token.csrf(),
             action: self.action,
             secret: groups.join(" "),
-            uri: secret.uri(self.user.name.as_str(), &console.rules.host),
+            qr: qr(&uri),
+            uri,
             next: local(self.next).to_owned(),
             asks_password: self.action == REPLACE,
             problem,
         }))
     }
+}
+
+/// For an authenticator to scan: nothing but shapes, so that the content security policy need not allow more. Empty if the
+/// text is too long for one; the text is on the page all the same.
+fn qr(text: &str) -> String {
+    let Ok(code) = QrCode::with_error_correction_level(text, EcLevel::M) else { return String::new() };
+    let svg = code.render::<svg::Color<'_>>().module_dimensions(4, 4).quiet_zone(true).build();
+    svg.find("<svg").and_then(|at| svg.get(at..)).unwrap_or_default().to_owned()
 }
 
 const ENROL: &str = "/login/enrol";
@@ -191,7 +206,7 @@ async fn finish(
     (attempt, pending): (Attempt<'_>, Option<TotpSecret>),
     code: &str,
 ) -> Result<Response, StartError> {
-    let accepted = match console.may_try(attempt).await {
+    let accepted = match console.may_try(attempt, Method::Code).await {
         Ok(()) => pending.as_ref().and_then(|secret| secret.accept(code, attempt.at, 0).ok()),
         Err(AccessError::Store(cause)) => return Err(cause.into()),
         Err(AccessError::Login(why)) => {
@@ -206,9 +221,12 @@ async fn finish(
     };
     let codes: Vec<RecoveryCode> =
         (0..RECOVERY_CODES).map(|_| RecoveryCode::generate()).collect::<Result<_, PasswordError>>()?;
-    console.store.set_totp(attempt.name, secret, step, &codes).await?;
-    console.store.end_sessions(attempt.name, None).await?;
-    let token = console.start(attempt, desk.user, Stage::Full, Method::Code).await?;
+    let address = attempt.from.to_string();
+    let by = By::person(desk.user, &address, "console", attempt.at);
+    console.store.enrol_totp(&by, attempt.name, (secret, step), &codes).await?;
+    console.store.close_sessions(&by, attempt.name, None).await?;
+    let bound = console.binding(desk.token, attempt).await?;
+    let token = console.start_beside(attempt, desk.user, (Stage::Full, Method::Code), bound).await?;
     let page = render(&RecoveryPage {
         page: Page::anonymous(desk.lang, "/account"),
         codes: codes.iter().map(RecoveryCode::to_text).collect(),

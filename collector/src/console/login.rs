@@ -10,7 +10,7 @@ use axum::response::{AppendHeaders, IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::page::{Page, chain, error, failed, query_value, render};
-use super::{AccessError, Console, PeerAddress, StartError, Visitor, lang_of, session_of};
+use super::{AccessError, Console, PeerAddress, StartError, Visitor, lang_of, session_of, shown_certificate};
 use crate::auth::session::{SessionToken, Stage, clear_cookie};
 use crate::auth::totp::{CodeError, RecoveryCode};
 use crate::auth::{LoginError, User};
@@ -26,6 +26,10 @@ struct LoginPage {
     next: String,
     name: String,
     problem: Option<String>,
+    /// The connection shows a person's certificate.
+    has_certificate: bool,
+    /// The identity provider: its name, and the way there.
+    provider: Option<(String, String)>,
 }
 
 /// Where to go after login.
@@ -65,7 +69,7 @@ pub(super) async fn form(
 ) -> Response {
     match session_of(&headers, &console, Touch::ByPage).await {
         Ok(Some((session, _))) if session.stage == Stage::Full => Redirect::to(local(&next)).into_response(),
-        Ok(_) | Err(_) => page(lang_of(&headers), &next, String::new(), None),
+        Ok(_) | Err(_) => page(&console, &headers, &next, (String::new(), None)),
     }
 }
 
@@ -86,18 +90,24 @@ pub(super) async fn login(
         Err(AccessError::Store(cause)) => return failed(lang, &cause),
         Err(AccessError::Login(why)) => {
             let (status, problem) = said(why, lang, lang.text("login-wrong"));
-            return (status, page(lang, &next, name.clone(), Some(problem))).into_response();
+            let page = page(&console, &headers, &next, (name.clone(), Some(problem)));
+            return (status, page).into_response();
         }
     };
     let attempt = Attempt { name: user.name.as_str(), ..attempt };
-    let to = match stage {
-        Stage::Full => local(&next).to_owned(),
-        Stage::Code => format!("/login/code?next={}", query_value(local(&next))),
-        Stage::Enrol => format!("/login/enrol?next={}", query_value(local(&next))),
-    };
+    let to = onwards(stage, &next);
     match console.start(attempt, &user, stage, Method::Password).await {
         Ok(token) => (AppendHeaders([(SET_COOKIE, token.set_cookie())]), Redirect::to(&to)).into_response(),
         Err(cause) => not_started(lang, &cause),
+    }
+}
+
+/// Where a sign-in goes on.
+pub(super) fn onwards(stage: Stage, next: &str) -> String {
+    match stage {
+        Stage::Full => local(next).to_owned(),
+        Stage::Code => format!("/login/code?next={}", query_value(local(next))),
+        Stage::Enrol => format!("/login/enrol?next={}", query_value(local(next))),
     }
 }
 
@@ -201,17 +211,18 @@ pub(super) async fn code(
 
 /// Takes the code; a wrong one counts as a wrong password does.
 async fn check_code(console: &Console, attempt: Attempt<'_>, code: &str) -> Result<Method, AccessError> {
-    console.may_try(attempt).await?;
-    let (method, came) = if let Some(recovery) = RecoveryCode::from_typed(code) {
+    let recovery = RecoveryCode::from_typed(code);
+    let method = if recovery.is_some() { Method::Recovery } else { Method::Code };
+    console.may_try(attempt, method).await?;
+    let came = if let Some(recovery) = recovery {
         let good = console.store.take_recovery_code(attempt.name, &recovery, attempt.at).await?;
-        (Method::Recovery, if good { None } else { Some(Came::Wrong) })
+        if good { None } else { Some(Came::Wrong) }
     } else {
-        let came = match console.store.take_code(attempt.name, code, attempt.at).await? {
+        match console.store.take_code(attempt.name, code, attempt.at).await? {
             Ok(()) => None,
             Err(CodeError::Wrong) => Some(Came::Wrong),
             Err(CodeError::Replayed) => Some(Came::Replayed),
-        };
-        (Method::Code, came)
+        }
     };
     let Some(came) = came else { return Ok(method) };
     console.failed(attempt, method, came).await?;
@@ -264,12 +275,23 @@ pub(super) async fn language(Query(Switch { to, back }): Query<Switch>) -> Respo
     (AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to(local(&back))).into_response()
 }
 
-fn page(lang: Lang, next: &str, name: String, problem: Option<String>) -> Response {
+/// The login's page, with what was typed as a name and what is wrong.
+pub(super) fn page(
+    console: &Console,
+    headers: &HeaderMap,
+    next: &str,
+    (name, problem): (String, Option<String>),
+) -> Response {
+    let host = |issuer: &str| issuer.split('/').nth(2).unwrap_or(issuer).to_owned();
     render(&LoginPage {
-        page: Page::anonymous(lang, &url(local(next))),
+        page: Page::anonymous(lang_of(headers), &url(local(next))),
         next: next.to_owned(),
         name,
         problem,
+        has_certificate: shown_certificate(headers).is_some(),
+        provider: console.provider.as_ref().map(|provider| {
+            (host(&provider.settings().issuer), format!("/login/oidc?next={}", query_value(local(next))))
+        }),
     })
 }
 

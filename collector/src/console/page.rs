@@ -7,7 +7,7 @@ use sekimori_wire::finding::Severity;
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 
-use super::{Visitor, assets, lang_of};
+use super::{Visitor, accounts, assets, lang_of};
 use crate::clock::now;
 use crate::i18n::{Lang, thousands};
 use crate::store::StoreError;
@@ -21,6 +21,8 @@ pub(super) struct Page {
     pub(super) csrf: String,
     /// Sees everybody's figures.
     pub(super) sees_all: bool,
+    /// Manages everybody's accounts.
+    pub(super) manages: bool,
     /// Where to come back after switching the language.
     pub(super) place: String,
     /// The entry of the navigation that this page belongs to.
@@ -40,6 +42,7 @@ impl Page {
             section,
             seq: visitor.seq,
             sees_all: visitor.user.scope.is_all(),
+            manages: accounts::may_manage(&visitor.user),
             ..Self::anonymous(visitor.lang, &visitor.place)
         }
     }
@@ -51,6 +54,7 @@ impl Page {
             person: None,
             csrf: String::new(),
             sees_all: false,
+            manages: false,
             place: query_value(place),
             section: "",
             seq: 0,

@@ -43,6 +43,7 @@ mod api;
 mod asked;
 mod exceptions;
 mod export;
+mod people;
 mod scope;
 mod search;
 mod sign_in;
@@ -591,6 +592,7 @@ async fn streams_are_bounded() {
         rules: Arc::default(),
         guard: Arc::default(),
         streams: Arc::new(tokio::sync::Semaphore::new(0)),
+        provider: None,
     };
     let (cookie, _) = bench.session("monitor").await;
     let router = Router::new().route("/events", axum::routing::get(super::live::events)).with_state(console);

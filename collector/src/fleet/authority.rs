@@ -71,6 +71,14 @@ impl Paths {
     pub fn finished(&self) -> PathBuf {
         self.dir.join("ca/finished")
     }
+    /// The CA for people's certificates, if there is one: it has nothing to do with the agents'.
+    pub fn people_ca(&self) -> PathBuf {
+        self.dir.join("ca/people.pem")
+    }
+    /// Its key.
+    pub fn people_ca_key(&self) -> PathBuf {
+        self.dir.join("ca/people.key.pem")
+    }
     /// Held by whoever reads or changes more than one of these files.
     pub fn lock(&self) -> PathBuf {
         self.dir.join("ca/lock")
@@ -111,9 +119,20 @@ pub fn make(paths: &Paths, hosts: &[String], now: Timestamp) -> Result<NewAuthor
 /// # Errors
 /// If the system has no random source.
 pub fn make_ca(now: Timestamp) -> Result<(CertifiedIssuer<'static, KeyPair>, String), AuthorityError> {
+    make_ca_named(&format!("Sekimori collector CA {}", now.secs()), now)
+}
+
+/// As [`make_ca`], of this name.
+///
+/// # Errors
+/// If the system has no random source.
+pub fn make_ca_named(
+    name: &str,
+    now: Timestamp,
+) -> Result<(CertifiedIssuer<'static, KeyPair>, String), AuthorityError> {
     let ca_key = key_pair()?;
     let mut params = lifetime(now, CA_LIFE);
-    params.distinguished_name.push(DnType::CommonName, format!("Sekimori collector CA {}", now.secs()));
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca_key_pem = ca_key.serialize_pem();
@@ -190,7 +209,8 @@ impl Authority {
         Self::load_from(&paths.next_ca(), &paths.next_ca_key())
     }
 
-    fn load_from(ca: &Path, key: &Path) -> Result<Self, AuthorityError> {
+    /// As [`Authority::load`], from these files.
+    pub(crate) fn load_from(ca: &Path, key: &Path) -> Result<Self, AuthorityError> {
         let ca_pem = read(ca)?;
         let bad = |path: &Path| {
             let path = path.to_owned();
@@ -271,12 +291,12 @@ fn read(path: &Path) -> Result<String, AuthorityError> {
     std::fs::read_to_string(path).map_err(|cause| AuthorityError::Read { path: path.to_owned(), cause })
 }
 
-fn key_pair() -> Result<KeyPair, AuthorityError> {
+pub(crate) fn key_pair() -> Result<KeyPair, AuthorityError> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|cause| AuthorityError::Issue { cause })
 }
 
 /// Valid from a day ago, because clocks differ.
-fn lifetime(now: Timestamp, life: Duration) -> CertificateParams {
+pub(crate) fn lifetime(now: Timestamp, life: Duration) -> CertificateParams {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();

@@ -162,7 +162,7 @@ fn remove(path: &Path) -> Result<(), SwapError> {
 }
 
 /// A file that only we can read: after a crash the old one or the new one.
-fn replace(path: &Path, content: &[u8]) -> Result<(), SwapError> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), SwapError> {
     let failed = |cause| SwapError::Write { path: path.to_owned(), cause };
     let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new()

@@ -45,6 +45,7 @@ pub struct Trust {
     pub swapping: bool,
     mutual: Arc<ServerConfig>,
     server_only: Arc<ServerConfig>,
+    console: Arc<ServerConfig>,
 }
 
 /// Whom a listener lets in.
@@ -54,6 +55,8 @@ pub enum Entrance {
     Mutual,
     /// Everybody.
     ServerOnly,
+    /// Everybody; who shows a certificate, only one of our CA for people.
+    People,
 }
 
 impl Trust {
@@ -84,6 +87,8 @@ impl Trust {
         for (_, path) in &files {
             cas.push(certificate(path.clone())?);
         }
+        let people = paths.people_ca().exists().then(|| paths.people_ca());
+        files.extend(people.clone().map(|path| ("ca.people", path)));
         files.push(("server", paths.server()));
         let mut own = Vec::new();
         for (what, path) in files {
@@ -97,6 +102,10 @@ impl Trust {
         let name = Digest::of(named.join("\n").as_bytes()).to_string().chars().take(16).collect();
         let (mutual, server_only) =
             (tls::mutual(&paths, cas, config.require_post_quantum)?, tls::server_only(&paths)?);
+        let console = match people {
+            Some(path) => tls::optional(&paths, certificate(path)?)?,
+            None => Arc::clone(&server_only),
+        };
         Ok(Self {
             authority,
             ack_key,
@@ -108,6 +117,7 @@ impl Trust {
             swapping,
             mutual,
             server_only,
+            console,
         })
     }
 
@@ -116,6 +126,7 @@ impl Trust {
         Arc::clone(match entrance {
             Entrance::Mutual => &self.mutual,
             Entrance::ServerOnly => &self.server_only,
+            Entrance::People => &self.console,
         })
     }
 }
@@ -180,7 +191,8 @@ pub fn follow(config: Arc<Config>) -> Result<(Present, impl Future<Output = ()> 
 /// When the files were changed.
 fn stamp(config: &Config) -> Vec<Option<SystemTime>> {
     let paths = Paths::of(&config.dir);
-    let all = [paths.ca(), paths.next_ca(), paths.server(), paths.ack_key(), paths.finished()];
+    let all =
+        [paths.ca(), paths.next_ca(), paths.server(), paths.ack_key(), paths.finished(), paths.people_ca()];
     all.iter().map(|path| path.metadata().and_then(|data| data.modified()).ok()).collect()
 }
 

@@ -10,17 +10,13 @@
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, Uri};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use sekimori_wire::time::Timestamp;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::{Failure, Letter};
+use crate::http;
 
 /// Where a webhook goes.
 #[derive(Clone)]
@@ -70,11 +66,7 @@ fn body(letter: &Letter) -> String {
 /// # Errors
 /// The answer was not a success, or there was none.
 pub async fn send(hook: &Hook, letter: &Letter, now: Timestamp) -> Result<(), Failure> {
-    let (Some(host), Some(authority)) = (hook.url.host(), hook.url.authority()) else {
-        return Err(Failure::lasting("the URL names no host"));
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = hook.url.port_u16().unwrap_or_else(|| if hook.tls.is_some() { 443 } else { 80 });
+    let authority = hook.url.authority().ok_or_else(|| Failure::lasting("the URL names no host"))?;
     let body = body(letter);
     let path = hook.url.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::post(path)
@@ -85,39 +77,9 @@ pub async fn send(hook: &Hook, letter: &Letter, now: Timestamp) -> Result<(), Fa
         .header("Sekimori-Delivery", sekimori_wire::id::Digest::of(letter.key.as_bytes()).to_string())
         .body(body)
         .map_err(Failure::lasting)?;
-    let tcp = TcpStream::connect((host, port))
-        .await
-        .map_err(|cause| Failure::passing(format!("connect: {cause}")))?;
-    match &hook.tls {
-        None => exchange(tcp, request).await,
-        Some(config) => {
-            let name = ServerName::try_from(host.to_owned()).map_err(Failure::lasting)?;
-            let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
-            let tls = connector
-                .connect(name, tcp)
-                .await
-                .map_err(|cause| Failure::passing(format!("TLS: {cause}")))?;
-            exchange(tls, request).await
-        }
-    }
-}
-
-async fn exchange(
-    io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    request: Request<String>,
-) -> Result<(), Failure> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(io))
-        .await
-        .map_err(|cause| Failure::passing(format!("HTTP: {cause}")))?;
-    // Driven only until the head of the answer is there; dropped with the rest unread.
-    let answer = sender.send_request(request);
-    tokio::pin!(answer);
-    let answer = tokio::select! {
-        answer = &mut answer => answer,
-        // The other side may answer and close at once: what came before the end counts.
-        _ended = connection => answer.await,
-    };
-    let status = answer.map_err(|cause| Failure::passing(format!("HTTP: {cause}")))?.status();
+    let sent = http::send(&hook.url, hook.tls.as_ref(), request, 0).await;
+    let (status, _unread) =
+        sent.map_err(|cause| if cause.lasts() { Failure::lasting(cause) } else { Failure::passing(cause) })?;
     let detail = format!("HTTP status {}", status.as_u16());
     match status.as_u16() {
         200..=299 => Ok(()),

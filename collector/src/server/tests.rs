@@ -33,6 +33,7 @@ use crate::{clock, init, verify};
 mod identity;
 mod storm;
 mod observe;
+mod people;
 
 struct Collector {
     holder: tempfile::TempDir,

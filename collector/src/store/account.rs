@@ -2,7 +2,10 @@
 
 use sekimori_wire::time::Timestamp;
 
+use super::audit::append;
+use super::people::log::By;
 use super::{Store, StoreError, query};
+use crate::audit::Entry;
 use crate::auth::role::Role;
 use crate::auth::scope::Scope;
 use crate::auth::{User, UserName};
@@ -55,39 +58,62 @@ pub enum AccountChange {
     ResetTotp,
 }
 
-impl Store {
-    /// Makes an account, or gives an existing one a new password and role; its sessions end. It sees every body, if its
-    /// role may.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn put_user(
-        &self,
-        name: &UserName,
-        role: Role,
-        password_hash: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        if !self.add_account(name, role, &Scope::All, password_hash, now).await? {
-            self.change_account(name, &AccountChange::Role(role, Scope::All), now).await?;
-            self.change_account(name, &AccountChange::Password(password_hash.to_owned()), now).await?;
-            self.change_account(name, &AccountChange::Enable, now).await?;
+impl AccountChange {
+    fn statement<'q>(&'q self, name: &'q str, now: Timestamp) -> db::Query<'q> {
+        match self {
+            Self::Enable => db::query("UPDATE users SET disabled = 0 WHERE name = $1").bind(name),
+            Self::Disable => db::query("UPDATE users SET disabled = 1 WHERE name = $1").bind(name),
+            Self::Role(role, scope) => db::query("UPDATE users SET role = $2, bodies = $3 WHERE name = $1")
+                .bind(name)
+                .bind(role.as_str())
+                .bind(scope.to_text()),
+            Self::Scope(scope) => {
+                db::query("UPDATE users SET bodies = $2 WHERE name = $1").bind(name).bind(scope.to_text())
+            }
+            Self::Password(hash) => {
+                db::query("UPDATE users SET password_hash = $2, password_at = $3 WHERE name = $1")
+                    .bind(name)
+                    .bind(hash.as_str())
+                    .bind(stored(now))
+            }
+            Self::ResetTotp => {
+                db::query("UPDATE users SET totp_secret = NULL, totp_step = 0 WHERE name = $1").bind(name)
+            }
         }
-        Ok(())
     }
 
+    /// What the audit log says of it. Never what a password is made of.
+    fn entry(&self, by: &By<'_>, before: &UserRow) -> Entry {
+        let state = |disabled: bool| if disabled { "disabled" } else { "enabled" }.to_owned();
+        let factor = |has: bool| if has { "authenticator" } else { "none" }.to_owned();
+        let (action, from, to) = match self {
+            Self::Enable => ("account.enable", state(before.disabled != 0), state(false)),
+            Self::Disable => ("account.disable", state(before.disabled != 0), state(true)),
+            Self::Role(role, scope) => {
+                ("account.role", format!("{} {}", before.role, before.bodies), format!("{role} {scope}"))
+            }
+            Self::Scope(scope) => ("account.scope", before.bodies.clone(), scope.to_string()),
+            Self::Password(_) => ("account.password", String::new(), String::new()),
+            Self::ResetTotp => ("totp.reset", factor(before.has_totp), factor(false)),
+        };
+        Entry { from, to, ..by.entry(&before.name, action) }
+    }
+}
+
+impl Store {
     /// Makes an account. `false`: there is one of this name.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn add_account(
+    pub async fn create_account(
         &self,
+        by: &By<'_>,
         name: &UserName,
         role: Role,
         scope: &Scope,
         password_hash: &str,
-        now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
         let done = db::query(
             "INSERT INTO users (name, password_hash, role, bodies, created_at, password_at)
              VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (name) DO NOTHING",
@@ -96,48 +122,38 @@ impl Store {
         .bind(password_hash)
         .bind(role.as_str())
         .bind(scope.to_text())
-        .bind(stored(now))
-        .execute(self.writer())
+        .bind(stored(by.at))
+        .execute(&mut *tx)
         .await
         .map_err(query("make an account"))?;
-        Ok(done.rows_affected() > 0)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let to = format!("{role} {scope}");
+        append(&mut tx, Entry { to, ..by.entry(name, "account.create") }).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Changes an account; all its sessions end, so that no old right outlives the change. `false`: there is none.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn change_account(
+    pub async fn alter_account(
         &self,
+        by: &By<'_>,
         name: &str,
         change: &AccountChange,
-        now: Timestamp,
     ) -> Result<bool, StoreError> {
         let failed = "change an account";
         let mut tx = self.begin().await?;
-        let statement = match change {
-            AccountChange::Enable => db::query("UPDATE users SET disabled = 0 WHERE name = $1").bind(name),
-            AccountChange::Disable => db::query("UPDATE users SET disabled = 1 WHERE name = $1").bind(name),
-            AccountChange::Role(role, scope) => {
-                db::query("UPDATE users SET role = $2, bodies = $3 WHERE name = $1")
-                    .bind(name)
-                    .bind(role.as_str())
-                    .bind(scope.to_text())
-            }
-            AccountChange::Scope(scope) => {
-                db::query("UPDATE users SET bodies = $2 WHERE name = $1").bind(name).bind(scope.to_text())
-            }
-            AccountChange::Password(hash) => {
-                db::query("UPDATE users SET password_hash = $2, password_at = $3 WHERE name = $1")
-                    .bind(name)
-                    .bind(hash.as_str())
-                    .bind(stored(now))
-            }
-            AccountChange::ResetTotp => {
-                db::query("UPDATE users SET totp_secret = NULL, totp_step = 0 WHERE name = $1").bind(name)
-            }
-        };
-        let done = statement.execute(&mut *tx).await.map_err(query(failed))?;
+        let row: Option<UserRow> = db::query_as(db::AssertSqlSafe(format!("{ACCOUNT} WHERE name = $1")))
+            .bind(name)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(query(failed))?;
+        let Some(row) = row else { return Ok(false) };
+        change.statement(name, by.at).execute(&mut *tx).await.map_err(query(failed))?;
         if *change == AccountChange::ResetTotp {
             db::query("DELETE FROM recovery_codes WHERE account = $1")
                 .bind(name)
@@ -145,13 +161,18 @@ impl Store {
                 .await
                 .map_err(query(failed))?;
         }
-        db::query("DELETE FROM sessions WHERE \"user\" = $1")
+        let ended = db::query("DELETE FROM sessions WHERE \"user\" = $1")
             .bind(name)
             .execute(&mut *tx)
             .await
             .map_err(query(failed))?;
+        append(&mut tx, change.entry(by, &row)).await?;
+        if ended.rows_affected() > 0 {
+            let to = format!("{} ended", ended.rows_affected());
+            append(&mut tx, Entry { to, ..by.entry(name, "session.end") }).await?;
+        }
         tx.commit().await?;
-        Ok(done.rows_affected() > 0)
+        Ok(true)
     }
 
     /// Every account, by name.

@@ -27,6 +27,12 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("POST", "/login/code", Gives::Neutral),
     ("GET", "/login/enrol", Gives::Neutral),
     ("POST", "/login/enrol", Gives::Neutral),
+    ("POST", "/login/certificate", Gives::Neutral),
+    ("GET", "/login/oidc", Gives::Neutral),
+    ("GET", "/login/oidc/callback", Gives::Neutral),
+    ("GET", "/accounts", Gives::NotFound),
+    ("POST", "/accounts", Gives::NotFound),
+    ("POST", "/accounts/change", Gives::NotFound),
     ("POST", "/logout", Gives::Neutral),
     ("GET", "/account", Gives::Own),
     ("POST", "/account/password", Gives::Neutral),
@@ -74,6 +80,18 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/agents/{id}", Gives::NotFound),
     ("GET", "/api/v1/me", Gives::Own),
 ];
+
+/// Every route that changes something.
+pub(super) fn forms() -> Vec<String> {
+    let posts = ROUTES.iter().filter(|(method, ..)| *method == "POST");
+    posts.map(|(_, path, _)| (*path).to_owned()).collect()
+}
+
+/// Every route that is read and ends.
+pub(super) fn pages() -> Vec<String> {
+    let gets = ROUTES.iter().filter(|(method, _, gives)| *method == "GET" && *gives != Gives::Stream);
+    gets.map(|(_, path, _)| (*path).to_owned()).collect()
+}
 
 const A: &str = "422011";
 const B: &str = "422029";

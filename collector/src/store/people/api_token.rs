@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use sekimori_wire::time::Timestamp;
 
+use super::log::By;
+use crate::audit::Entry;
 use crate::auth::User;
 use crate::auth::role::Role;
 use crate::auth::scope::Scope;
 use crate::auth::token::{ApiToken, Right, TokenEntry};
 use crate::clock::{from_stored, stored};
 use crate::store::account::user;
+use crate::store::audit::append;
 use crate::store::db::{self, FromRow};
 use crate::store::{Store, StoreError, query};
 
@@ -26,12 +29,18 @@ impl Store {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn put_api_token(&self, token: &ApiToken, entry: &TokenEntry) -> Result<bool, StoreError> {
+    pub async fn issue_api_token(
+        &self,
+        by: &By<'_>,
+        token: &ApiToken,
+        entry: &TokenEntry,
+    ) -> Result<bool, StoreError> {
         let good = self.api_tokens(Some(&entry.owner)).await?;
         let mut good = good.iter().filter(|one| one.is_alive(entry.created_at));
         if good.clone().count() >= TOKENS_PER_ACCOUNT_MAX || good.any(|one| one.label == entry.label) {
             return Ok(false);
         }
+        let mut tx = self.begin().await?;
         db::query(
             "INSERT INTO api_tokens (token_hash, account, label, right_name, bodies, created_at, expires_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -43,9 +52,13 @@ impl Store {
         .bind(entry.scope.to_text())
         .bind(stored(entry.created_at))
         .bind(stored(entry.expires_at))
-        .execute(self.writer())
+        .execute(&mut *tx)
         .await
         .map_err(query("keep a token"))?;
+        let to =
+            format!("{} {} {} until {}", entry.label, entry.right.as_str(), entry.scope, entry.expires_at);
+        append(&mut tx, Entry { to, ..by.entry(&entry.owner, "token.make") }).await?;
+        tx.commit().await?;
         Ok(true)
     }
 
@@ -109,23 +122,24 @@ impl Store {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn revoke_api_token(
-        &self,
-        owner: &str,
-        label: &str,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    pub async fn end_api_token(&self, by: &By<'_>, owner: &str, label: &str) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
         let done = db::query(
             "UPDATE api_tokens SET revoked_at = $3
              WHERE account = $1 AND label = $2 AND revoked_at IS NULL AND expires_at > $3",
         )
         .bind(owner)
         .bind(label)
-        .bind(stored(now))
-        .execute(self.writer())
+        .bind(stored(by.at))
+        .execute(&mut *tx)
         .await
         .map_err(query("end a token"))?;
-        Ok(done.rows_affected() > 0)
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        append(&mut tx, Entry { from: label.to_owned(), ..by.entry(owner, "token.revoke") }).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 }
 

@@ -2,9 +2,11 @@
 
 use sekimori_wire::time::Timestamp;
 
+use super::log::By;
 use crate::auth::session::SessionToken;
 use crate::auth::totp::{CodeError, RecoveryCode, TotpSecret};
 use crate::clock::stored;
+use crate::store::audit::append;
 use crate::store::db;
 use crate::store::{Store, StoreError, query};
 
@@ -31,11 +33,11 @@ impl Store {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn set_totp(
+    pub async fn enrol_totp(
         &self,
+        by: &By<'_>,
         name: &str,
-        secret: &TotpSecret,
-        step: u64,
+        (secret, step): (&TotpSecret, u64),
         codes: &[RecoveryCode],
     ) -> Result<(), StoreError> {
         let failed = "keep a second factor";
@@ -60,6 +62,7 @@ impl Store {
                 .await
                 .map_err(query(failed))?;
         }
+        append(&mut tx, by.entry(name, "totp.enrol")).await?;
         tx.commit().await
     }
 

@@ -3,11 +3,14 @@
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
 
+use super::log::By;
+use crate::audit::Entry;
 use crate::auth::User;
 use crate::auth::session::{SessionRules, SessionToken, Stage, TOUCH_EVERY};
 use crate::auth::totp::TotpSecret;
 use crate::clock::{from_stored, stored};
 use crate::store::account::user;
+use crate::store::audit::append;
 use crate::store::db;
 use crate::store::{Store, StoreError, query};
 
@@ -75,13 +78,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let failed = "start a session";
         let mut tx = self.begin().await?;
-        db::query("DELETE FROM sessions WHERE created_at <= $1 OR used_at <= $2")
-            .bind(stored(now.minus(rules.age)))
-            .bind(stored(now.minus(rules.idle)))
-            .execute(&mut *tx)
-            .await
-            .map_err(query(failed))?;
-        db::query(
+        end_lapsed(&mut tx, rules, now).await?;
+        let pushed_out = db::query(
             "DELETE FROM sessions WHERE \"user\" = $1 AND token_hash NOT IN
              (SELECT token_hash FROM sessions WHERE \"user\" = $1 ORDER BY used_at DESC LIMIT $2)",
         )
@@ -91,17 +89,22 @@ impl Store {
         .await
         .map_err(query(failed))?;
         db::query(
-            "INSERT INTO sessions (token_hash, \"user\", created_at, used_at, stage, address)
-             VALUES ($1, $2, $3, $3, $4, $5)",
+            "INSERT INTO sessions (token_hash, \"user\", created_at, used_at, stage, address, certificate)
+             VALUES ($1, $2, $3, $3, $4, $5, $6)",
         )
         .bind(new.token.digest().as_bytes().as_slice())
         .bind(new.user.name.as_str())
         .bind(stored(now))
         .bind(new.stage.as_str())
         .bind(new.address)
+        .bind(new.token.certificate().map(|fingerprint| fingerprint.as_bytes().to_vec()))
         .execute(&mut *tx)
         .await
         .map_err(query(failed))?;
+        if pushed_out.rows_affected() > 0 {
+            let by = By::person(new.user, new.address, "too many sessions", now);
+            append(&mut tx, by.entry(&new.user.name, "session.end")).await?;
+        }
         tx.commit().await
     }
 
@@ -120,9 +123,15 @@ impl Store {
         let digest = token.digest();
         let row: Option<SessionRow> = db::query_as(
             "SELECT u.name, u.role, u.bodies, s.created_at, s.used_at, s.stage, s.totp_pending FROM sessions s
-             JOIN users u ON u.name = s.\"user\" WHERE s.token_hash = $1 AND u.disabled = 0",
+             JOIN users u ON u.name = s.\"user\" WHERE s.token_hash = $1 AND u.disabled = 0
+             AND (s.certificate IS NULL OR EXISTS (SELECT 1 FROM person_certificates c
+                 WHERE c.fingerprint = s.certificate AND c.account = u.name AND c.fingerprint = $2
+                 AND c.revoked_at IS NULL AND c.expires_at > $3))",
         )
         .bind(digest.as_bytes().as_slice())
+        // Without a certificate none of them is shown: no fingerprint is empty.
+        .bind(token.certificate().map(|shown| shown.as_bytes().to_vec()).unwrap_or_default())
+        .bind(stored(now))
         .fetch_optional(self.reader())
         .await
         .map_err(query("read a session"))?;
@@ -186,20 +195,61 @@ impl Store {
             .map_err(query("end a session"))
     }
 
-    /// Ends one session of an account (`which`), or all of them.
+    /// Ends one session of an account (`which`), or all of them; how many ended.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn end_sessions(&self, name: &str, which: Option<Digest>) -> Result<(), StoreError> {
+    pub async fn close_sessions(
+        &self,
+        by: &By<'_>,
+        name: &str,
+        which: Option<Digest>,
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
         let which = which.map(|digest| digest.as_bytes().to_vec());
-        db::query("DELETE FROM sessions WHERE \"user\" = $1 AND ($2 IS NULL OR token_hash = $2)")
+        let done = db::query("DELETE FROM sessions WHERE \"user\" = $1 AND ($2 IS NULL OR token_hash = $2)")
             .bind(name)
             .bind(which)
-            .execute(self.writer())
+            .execute(&mut *tx)
             .await
-            .map(|_done| ())
-            .map_err(query("end sessions"))
+            .map_err(query("end sessions"))?;
+        if done.rows_affected() > 0 {
+            let to = format!("{} ended", done.rows_affected());
+            append(&mut tx, Entry { to, ..by.entry(name, "session.end") }).await?;
+        }
+        tx.commit().await?;
+        Ok(done.rows_affected())
     }
+
+    /// Ends the sessions that nobody used for too long, or that are too old.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn end_lapsed_sessions(&self, rules: SessionRules, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        end_lapsed(&mut tx, rules, now).await?;
+        tx.commit().await
+    }
+}
+
+/// Of two collectors that look at once, one deletes the row and writes the line.
+async fn end_lapsed(tx: &mut db::Conn, rules: SessionRules, now: Timestamp) -> Result<(), StoreError> {
+    let failed = "end sessions";
+    let lapsed: Vec<(String, String, String)> = db::query_as(
+        "DELETE FROM sessions WHERE created_at <= $1 OR used_at <= $2 RETURNING \"user\", address, stage",
+    )
+    .bind(stored(now.minus(rules.age)))
+    .bind(stored(now.minus(rules.idle)))
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(query(failed))?;
+    for (name, address, stage) in lapsed {
+        if stage == Stage::Full.as_str() {
+            let by = By { actor: "collector", role: "", address: &address, means: "time", at: now };
+            append(tx, by.entry(&name, "session.lapse")).await?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
 
+use super::log;
 use crate::auth::lockout::{ACCOUNT, ADDRESS, Ladder, Strikes};
 use crate::clock::{from_stored, stored};
 use crate::store::db;
@@ -18,6 +19,9 @@ const SIGN_INS_MAX: i64 = 200_000;
 /// An address from which an account came in so lately does not wait for guesses made elsewhere.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
 
+/// A program that comes with every request is told of this often.
+const TOLD_FOR: Duration = Duration::from_secs(600);
+
 /// How a sign-in was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -29,6 +33,10 @@ pub enum Method {
     Recovery,
     /// Name and password with a request to the API.
     Basic,
+    /// A certificate of our CA for people.
+    Certificate,
+    /// An identity provider.
+    Oidc,
 }
 
 impl Method {
@@ -39,6 +47,8 @@ impl Method {
             Self::Code => "code",
             Self::Recovery => "recovery",
             Self::Basic => "basic",
+            Self::Certificate => "certificate",
+            Self::Oidc => "oidc",
         }
     }
 }
@@ -56,6 +66,10 @@ pub enum Came {
     Replayed,
     /// Signed out.
     Out,
+    /// Had to wait, and was not even asked.
+    Locked,
+    /// What was shown is good, but no account may come in with it.
+    Refused,
 }
 
 impl Came {
@@ -67,6 +81,8 @@ impl Came {
             Self::Wrong => "wrong",
             Self::Replayed => "replayed",
             Self::Out => "out",
+            Self::Locked => "locked",
+            Self::Refused => "refused",
         }
     }
 }
@@ -142,6 +158,24 @@ impl Store {
         .bind(attempt.name)
         .bind(attempt.from.to_string())
         .bind(stored(attempt.at.minus(KNOWN_FOR)))
+        .fetch_one(self.reader())
+        .await
+        .map_err(query("look for earlier sign-ins"))
+    }
+
+    /// Whether this account came in from here by this method within ten minutes.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn came_lately(&self, attempt: Attempt<'_>, method: Method) -> Result<bool, StoreError> {
+        db::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM sign_ins
+             WHERE account = $1 AND address = $2 AND outcome = 'in' AND method = $3 AND at > $4)",
+        )
+        .bind(attempt.name)
+        .bind(attempt.from.to_string())
+        .bind(method.as_str())
+        .bind(stored(attempt.at.minus(TOLD_FOR)))
         .fetch_one(self.reader())
         .await
         .map_err(query("look for earlier sign-ins"))
@@ -247,6 +281,7 @@ impl Store {
             .execute(&mut *tx)
             .await
             .map_err(query(failed))?;
+        log::sign_in(&mut tx, attempt, method, came).await?;
         tx.commit().await
     }
 
