@@ -33,6 +33,7 @@ use sekimori_collector::{carry, clock, evidence, fleet, init, status, verify};
 use sekimori_wire::text::BoundedText;
 
 mod ca;
+mod keep;
 mod user;
 
 fn main() -> ExitCode {
@@ -86,6 +87,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Verify(args) => return verify(args).await,
         Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
+        Command::Backup(args) => keep::backup(args).await?,
+        Command::Restore(args) => keep::restore(args).await?,
+        Command::Migrate { config, to } => keep::migrate(&config, &to).await?,
         Command::Import { config, file } => import(&config, &file).await?,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());

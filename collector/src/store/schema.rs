@@ -2,7 +2,7 @@
 
 use sqlx::migrate::{MigrateError, Migrator};
 
-use super::db::{self, Pool};
+use super::db::{self, Conn, Link, Pool};
 use super::{Place, StoreError, query};
 
 static SQLITE: Migrator = sqlx::migrate!("src/store/schema/sqlite");
@@ -53,13 +53,33 @@ async fn lock(pool: &Pool) -> Result<db::Tx, StoreError> {
     Ok(tx)
 }
 
-/// Refuses a store that a newer program has changed; for those who only read.
-pub(super) async fn known(pool: &Pool, place: &Place) -> Result<(), StoreError> {
+/// The number of the newest change that this program knows.
+pub(super) fn newest(pool: &Pool) -> i64 {
     let ours = match pool {
         Pool::Sqlite(_) => &SQLITE,
         Pool::Postgres(_) => &POSTGRES,
     };
-    let newest = ours.iter().map(|one| one.version).max().unwrap_or_default();
+    ours.iter().map(|one| one.version).max().unwrap_or_default()
+}
+
+/// Changes the schema up to that number, in a transaction that nobody else can see yet.
+pub(super) async fn bring_to(tx: &mut Conn, place: &Place, number: i64) -> Result<(), StoreError> {
+    let upto = |all: &Migrator| {
+        let mut migrator =
+            Migrator::with_migrations(all.iter().filter(|one| one.version <= number).cloned().collect());
+        migrator.set_locking(false);
+        migrator
+    };
+    let done = match tx.link().map_err(query("change the schema"))? {
+        Link::Sqlite(conn) => upto(&SQLITE).run(conn).await,
+        Link::Postgres(conn) => upto(&POSTGRES).run(conn).await,
+    };
+    done.map_err(|cause| StoreError::Migrate { place: place.to_string(), cause })
+}
+
+/// Refuses a store that a newer program has changed; for those who only read.
+pub(super) async fn known(pool: &Pool, place: &Place) -> Result<(), StoreError> {
+    let newest = newest(pool);
     let version: Option<i64> = db::query_scalar("SELECT max(version) FROM _sqlx_migrations")
         .fetch_one(pool)
         .await
