@@ -12,6 +12,7 @@ use crate::auth::role::Role;
 use crate::auth::rules::AccountRules;
 use crate::auth::session::SessionRules;
 use crate::fleet::watch::Limits;
+use crate::retain::{self, RetentionFile};
 use crate::server::guard::Rate;
 use crate::store::{Place, Servers};
 use crate::timing::Sources;
@@ -66,6 +67,8 @@ pub struct Config {
     pub notices: Option<PathBuf>,
     /// Sign-ins and sessions.
     pub accounts: AccountRules,
+    /// What is kept, and for how long.
+    pub retention: retain::Rules,
 }
 
 /// When findings belong together.
@@ -142,6 +145,7 @@ impl Config {
             watch: Limits { silent: Duration::from_secs(silent), skew: Duration::from_secs(skew) },
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
             accounts: file.accounts.rules(&file.listen.hosts, within, rule)?,
+            retention: file.retention.rules(within)?,
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -203,6 +207,8 @@ struct File {
     timing: TimingFile,
     #[serde(default)]
     notify: NotifyFile,
+    #[serde(default)]
+    retention: RetentionFile,
 }
 
 /// The text of the address may hold a password: it is never shown.
@@ -485,6 +491,8 @@ mod tests {
             ("[listen]\n", "line 6"),
             ("[exceptions]\nagents_own = \"maybe\"\n", "unknown variant `maybe`"),
             ("[accounts]\nsecond_factor = [\"root\"]\n", "accounts.second_factor names a role"),
+            ("[retention]\nflows_days = 0\n", "retention.flows_days is 1 to 36500 days"),
+            ("[retention]\nmax_size = 5\n", "retention.max_size is 0 (no limit) or at least"),
             ("[accounts]\nsession_idle_minutes = 0\n", "accounts.session_idle_minutes is 5 to 720"),
         ] {
             let error = Config::parse(&format!("{GOOD}{added}"), Path::new("c.toml")).unwrap_err();

@@ -28,6 +28,7 @@ pub mod ingest;
 pub mod init;
 pub mod notify;
 pub mod query;
+pub mod retain;
 pub mod server;
 pub mod status;
 pub mod store;

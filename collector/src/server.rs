@@ -36,7 +36,7 @@ use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
 use crate::timing::data::DataError;
 use crate::tls;
-use crate::{clock, console, fleet, ingest};
+use crate::{clock, console, fleet, ingest, retain};
 use guard::{Activity, Addresses, Rates};
 
 pub mod guard;
@@ -126,6 +126,7 @@ impl Server {
         let following = tokio::spawn(self.exceptions.follow(store.clone()));
         let looking = tokio::spawn(looking);
         let warning = tokio::spawn(warn_of_ends(store.clone(), present.clone(), Arc::clone(&config), judge));
+        let keeping = retain::start(store.clone(), config.retention);
         let intake = Intake {
             store: store.clone(),
             config: Arc::clone(&config),
@@ -172,6 +173,7 @@ impl Server {
         ticking.abort_all();
         looking.abort();
         warning.abort();
+        keeping.abort();
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");

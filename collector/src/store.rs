@@ -35,6 +35,7 @@ pub mod people;
 mod place;
 pub mod policy;
 mod postgres;
+pub mod retain;
 mod schema;
 pub mod seen;
 pub mod sensor_watch;

@@ -145,7 +145,7 @@ async fn load(
             Record::Header(_) | Record::File(..) => {}
         }
     }
-    loader.finish(&last.rows, &last.heads).await?;
+    loader.finish(&last.rows, &last.heads, true).await?;
     Ok(last)
 }
 
@@ -167,10 +167,10 @@ pub async fn migrate(from: &Place, to: &Place) -> Result<End, BackupError> {
         source.rows(&table, async |cells| loader.row(cells).await.map_err(MoveError::Load)).await?;
     }
     let end = End { rows: loader.rows().clone(), heads: source.heads().await?, ..End::default() };
-    // Before the loader ends: closing waits for every connection.
+    loader.finish(&end.rows, &end.heads, false).await?;
+    // Closing waits for every connection.
     drop((source, held));
     store.close().await;
-    loader.finish(&end.rows, &end.heads).await?;
     Ok(end)
 }
 

@@ -216,7 +216,8 @@ impl Loader {
         &self.rows
     }
 
-    /// Checks what is there now, brings the schema up to date, and makes it last.
+    /// Checks what is there now, brings the schema up to date, and makes it last. `may_be_older`: agents may have delivered
+    /// more than is there.
     ///
     /// # Errors
     /// If it is not what was read, or the store fails: then there is nothing.
@@ -224,6 +225,7 @@ impl Loader {
         mut self,
         expected: &BTreeMap<String, u64>,
         ends: &[String],
+        may_be_older: bool,
     ) -> Result<(), LoadError> {
         self.flush().await?;
         for (table, count) in expected {
@@ -248,10 +250,27 @@ impl Loader {
         }
         self.count_on().await?;
         schema::bring_to(&mut self.tx, &Place::File(PathBuf::new()), i64::MAX).await?;
+        if may_be_older {
+            self.set_back().await?;
+        }
         self.tx.commit().await?;
         self.pool.close().await;
         if let Some((temporary, path)) = &self.file {
             keep(temporary, path)?;
+        }
+        Ok(())
+    }
+
+    /// Notes how far each chain is.
+    async fn set_back(&mut self) -> Result<(), StoreError> {
+        for text in [
+            "DELETE FROM restored_chains",
+            "INSERT INTO restored_chains (agent, lane, epoch, through)
+                SELECT a.id, l.lane, coalesce(c.epoch, 0), coalesce(c.through, 0) FROM agents a
+                CROSS JOIN (SELECT CAST(0 AS BIGINT) AS lane UNION ALL SELECT CAST(1 AS BIGINT)) l
+                LEFT JOIN chains c ON c.agent = a.id AND c.lane = l.lane",
+        ] {
+            db::query(text).execute(&mut *self.tx).await.map_err(query("note how far the chains are"))?;
         }
         Ok(())
     }

@@ -10,11 +10,14 @@ CREATE TABLE chain_anchors (
     at BIGINT NOT NULL,                         -- when it was written
     PRIMARY KEY (agent, lane, epoch)
 );
--- One row when there is one: the lines of the audit log up to `seq` are gone; the next one continues `hash`.
-CREATE TABLE audit_anchor (
-    one BIGINT PRIMARY KEY NOT NULL CHECK (one = 1),
-    seq BIGINT NOT NULL,
-    hash BYTEA NOT NULL
+-- How far each chain was in the backup that this store was restored from: what an agent delivered after it is gone, and the
+-- next batch that comes may leave it out, once.
+CREATE TABLE restored_chains (
+    agent TEXT NOT NULL REFERENCES agents (id),
+    lane BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    through BIGINT NOT NULL,
+    PRIMARY KEY (agent, lane)
 );
 -- One row: who drops now, and what the last look found.
 CREATE TABLE retention (
@@ -48,8 +51,8 @@ BEGIN
 END $$;
 -- The days that have a partition.
 CREATE FUNCTION days_of(parent TEXT) RETURNS TABLE (day BIGINT) LANGUAGE sql STABLE AS $$
-    SELECT substr(c.relname, length(parent) + 6)::BIGINT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent = to_regclass(parent) AND c.relname LIKE parent || '\_day\_%' $$;
+    SELECT substring(c.relname FROM '_day_([0-9]+)$')::BIGINT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = to_regclass(parent) AND c.relname ~ '_day_[0-9]+$' $$;
 
 ALTER TABLE flows RENAME TO flows_before;
 ALTER TABLE flows_before RENAME CONSTRAINT flows_pkey TO flows_before_pkey;

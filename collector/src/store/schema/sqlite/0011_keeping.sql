@@ -10,12 +10,15 @@ CREATE TABLE chain_anchors (
     at INTEGER NOT NULL,                        -- when it was written
     PRIMARY KEY (agent, lane, epoch)
 ) STRICT, WITHOUT ROWID;
--- One row when there is one: the lines of the audit log up to `seq` are gone; the next one continues `hash`.
-CREATE TABLE audit_anchor (
-    one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1),
-    seq INTEGER NOT NULL,
-    hash BLOB NOT NULL
-) STRICT;
+-- How far each chain was in the backup that this store was restored from: what an agent delivered after it is gone, and the
+-- next batch that comes may leave it out, once.
+CREATE TABLE restored_chains (
+    agent TEXT NOT NULL REFERENCES agents (id),
+    lane INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    through INTEGER NOT NULL,
+    PRIMARY KEY (agent, lane)
+) STRICT, WITHOUT ROWID;
 -- One row: who drops now, and what the last look found.
 CREATE TABLE retention (
     one INTEGER PRIMARY KEY NOT NULL CHECK (one = 1),
