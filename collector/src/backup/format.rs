@@ -261,7 +261,7 @@ impl<R: Read> Reader<R> {
             return Err(none("this is not a backup of a collector, or one of another format".to_owned()));
         }
         reader.digest.update(&magic);
-        match reader.next()? {
+        match reader.read_next()? {
             Some(Record::Header(header)) => Ok((reader, header)),
             Some(Record::File(..) | Record::Table(_) | Record::Row(_) | Record::End(_)) | None => {
                 Err(none("a backup begins with its header".to_owned()))
@@ -273,7 +273,7 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// What is wrong, and where.
-    pub fn next(&mut self) -> Result<Option<Record>, BadBackup> {
+    pub fn read_next(&mut self) -> Result<Option<Record>, BadBackup> {
         self.record += 1;
         let before = self.digest.clone();
         let mut kind = [0];

@@ -47,7 +47,8 @@ pub async fn make(
     let made = write(store, files, &temporary, now).await.and_then(|(end, elsewhere)| {
         let failed = |cause| BackupError::Write { path: path.clone(), cause };
         fs::rename(&temporary, &path).map_err(failed)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         let bytes = fs::metadata(&path).map_err(failed)?.len();
         Ok(Made { path: path.clone(), bytes, end, elsewhere })

@@ -44,7 +44,7 @@ pub fn verify(path: &Path) -> Result<(Header, End), BackupError> {
     let (mut reader, header) = open(path)?;
     let bad = |cause| BackupError::Bad { path: path.to_owned(), cause };
     let mut last = End::default();
-    while let Some(record) = reader.next().map_err(bad)? {
+    while let Some(record) = reader.read_next().map_err(bad)? {
         match record {
             Record::End(end) => last = end,
             Record::Header(_) | Record::File(..) | Record::Table(_) | Record::Row(_) => {}
@@ -109,7 +109,7 @@ async fn fill(
     files::folder(&dir.join("store"))?;
     let (mut reader, _) = open(path)?;
     let bad = |cause| BackupError::Bad { path: path.to_owned(), cause };
-    while let Some(record) = reader.next().map_err(bad)? {
+    while let Some(record) = reader.read_next().map_err(bad)? {
         match record {
             Record::File(name, content) if files::is_below(&name) => files::write(&dir.join(name), &content)?,
             Record::File(name, _) => {
@@ -137,7 +137,7 @@ async fn load(
     let bad = |cause| BackupError::Bad { path: path.to_owned(), cause };
     let mut loader = Loader::begin(place, header.schema).await?;
     let mut last = End::default();
-    while let Some(record) = reader.next().map_err(bad)? {
+    while let Some(record) = reader.read_next().map_err(bad)? {
         match record {
             Record::Table(table) => loader.table(&table).await?,
             Record::Row(cells) => loader.row(cells).await?,

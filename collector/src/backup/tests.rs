@@ -74,7 +74,7 @@ async fn audited(store: &Store, action: &str) {
         at: NOW,
         actor: "me".into(),
         action: action.into(),
-        reason: "理由".into(),
+        reason: "理由\0".into(),
         ..Entry::default()
     };
     store.audit(entry).await.unwrap();
@@ -219,7 +219,7 @@ async fn a_damaged_or_foreign_file_is_named_and_leaves_nothing() {
         std::fs::write(&bad, bytes).unwrap();
         let error = restore(&bad, &Destination::Store(Place::File(target.clone()))).await.unwrap_err();
         assert!(!target.exists());
-        assert!(verify(&bad).is_err());
+        verify(&bad).unwrap_err();
         error
     };
     for at in (0..whole.len()).step_by(whole.len() / 12) {

@@ -360,7 +360,8 @@ async fn file_pool(path: &Path) -> Result<db::Pool, LoadError> {
 
 /// Gives a whole file its name, on the disk when this returns.
 fn keep(temporary: &Path, path: &Path) -> Result<(), LoadError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let kept = || {

@@ -10,6 +10,9 @@ use crate::store::{StoreError, query};
 /// Not copied: what belongs to the database itself, and open sessions, which a restored store must not revive.
 const LEFT_OUT: [&str; 4] = ["_sqlx_migrations", "schema_lock", "incident_feed", "sessions"];
 
+/// Read as they lie: to put them in order would take as much room as they do.
+const BULK: [&str; 3] = ["batches", "flows", "summaries"];
+
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,9 +56,11 @@ impl Table {
     pub(super) fn select(&self) -> String {
         let mut order: Vec<String> =
             self.own.iter().map(|column| format!("\"{column}\" IS NOT NULL")).collect();
-        order.extend(self.key.iter().map(|column| format!("\"{column}\"")));
-        let order = if order.is_empty() { "1".to_owned() } else { order.join(", ") };
-        format!("SELECT {} FROM \"{}\" ORDER BY {order}", self.column_list(), self.name)
+        if !BULK.contains(&self.name.as_str()) {
+            order.extend(self.key.iter().map(|column| format!("\"{column}\"")));
+        }
+        let order = if order.is_empty() { String::new() } else { format!(" ORDER BY {}", order.join(", ")) };
+        format!("SELECT {} FROM \"{}\"{order}", self.column_list(), self.name)
     }
 
     /// `"a", "b"`.

@@ -223,7 +223,9 @@ impl Store {
 /// Names all anchors in the audit log.
 async fn name(tx: &mut Conn, mut reason: serde_json::Value, now: Timestamp) -> Result<Anchors, StoreError> {
     let (anchors, sha256) = read(&mut *tx).await?;
-    reason["anchors"] = sha256.into();
+    if let Some(fields) = reason.as_object_mut() {
+        fields.insert("anchors".to_owned(), sha256.into());
+    }
     let (actor, role, action) = ("collector".to_owned(), "system".to_owned(), ACTION.to_owned());
     let entry = Entry { at: now, actor, role, action, reason: reason.to_string(), ..Entry::default() };
     audit::append(tx, entry).await?;

@@ -17,6 +17,8 @@ const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '1s'";
 /// Pages of SQLite that are given back at a time, and that stay free for what comes.
 const PAGES: i64 = 512;
 const PAGES_KEPT: i64 = 4096;
+/// SQLite's number for "when asked".
+const INCREMENTAL: i64 = 2;
 
 impl Store {
     /// Makes the partitions of the next days.
@@ -106,20 +108,22 @@ impl Store {
         let failed = "give free pages back";
         let automatic: i64 =
             db::query_scalar("PRAGMA auto_vacuum").fetch_one(self.reader()).await.map_err(query(failed))?;
+        if automatic != INCREMENTAL {
+            return Ok(());
+        }
         let mut free = i64::MAX;
-        while automatic == 2 {
+        loop {
             let now: i64 = db::query_scalar("PRAGMA freelist_count")
                 .fetch_one(self.reader())
                 .await
                 .map_err(query(failed))?;
             if now <= PAGES_KEPT || now >= free {
-                break;
+                return Ok(());
             }
             free = now;
             let some = format!("PRAGMA incremental_vacuum({PAGES})");
             db::query(AssertSqlSafe(some)).fetch_all(self.writer()).await.map_err(query(failed))?;
             tokio::time::sleep(super::PAUSE).await;
         }
-        Ok(())
     }
 }
