@@ -69,6 +69,65 @@ pub enum Command {
     /// Print the OpenAPI document of the JSON API.
     #[command(name = "openapi")]
     OpenApi,
+    /// Write everything into one file, from one moment, while the collector runs; or check such a file.
+    Backup(Backup),
+    /// Make a store, or a whole collector, from a backup. Nothing is written over.
+    Restore(Restore),
+    /// Copy the store into a new one of either kind, while the collector is stopped.
+    Migrate {
+        /// Configuration file, as `init` makes it: names the store that is copied.
+        #[arg(long)]
+        config: PathBuf,
+        /// Where to: `postgres://USER@HOST[:PORT][,HOST…]/DATABASE`, or the name of a new file.
+        #[arg(long, value_name = "URL|FILE")]
+        to: String,
+    },
+}
+
+/// `backup`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Backup {
+    /// Check a file instead.
+    #[command(subcommand)]
+    pub command: Option<BackupCommand>,
+    /// Configuration file, as `init` makes it.
+    #[arg(long, required = true)]
+    pub config: Option<PathBuf>,
+    /// File to write, or a folder for one that is named after the time. It holds secrets, and only its owner can read it.
+    #[arg(long, required = true)]
+    pub output: Option<PathBuf>,
+    /// Only the store: leave out configuration, CA and keys. Without them no agent trusts what is restored.
+    #[arg(long)]
+    pub without_keys: bool,
+}
+
+/// `backup …`.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Read a backup to its end and say what is in it, or what is wrong with it.
+    Verify {
+        /// The backup.
+        file: PathBuf,
+    },
+}
+
+/// `restore`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("where").required(true).args(["config", "dir"]))]
+pub struct Restore {
+    /// The backup.
+    #[arg(long)]
+    pub input: PathBuf,
+    /// Configuration file: restore the store that it names, which must be empty; files stay as they are.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Folder to make: configuration, CA, keys and store.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// With `--dir`: only configuration, CA and keys, so that another store can be named before it is restored.
+    #[arg(long, requires = "dir")]
+    pub without_store: bool,
 }
 
 /// `audit …`.

@@ -14,6 +14,7 @@ use crate::auth::rules::AccountRules;
 use crate::auth::session::SessionRules;
 use crate::export::{Settings as ExportSettings, Tlp};
 use crate::fleet::watch::Limits;
+use crate::retain::{self, RetentionFile};
 use crate::server::guard::Rate;
 use crate::store::{Place, Servers};
 use crate::timing::Sources;
@@ -72,6 +73,8 @@ pub struct Config {
     pub export: ExportSettings,
     /// Where measures are given; `None`: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// What is kept, and for how long.
+    pub retention: retain::Rules,
 }
 
 /// When findings belong together.
@@ -170,6 +173,7 @@ impl Config {
                 }
                 listen => listen,
             },
+            retention: file.retention.rules(within)?,
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
             enroll: file.listen.enroll,
@@ -236,6 +240,7 @@ struct File {
     #[serde(default)]
     metrics: MetricsFile,
     oidc: Option<OidcFile>,
+    retention: RetentionFile,
 }
 
 /// The text of the address may hold a password: it is never shown.
@@ -543,6 +548,8 @@ mod tests {
             ("[exceptions]\nagents_own = \"maybe\"\n", "unknown variant `maybe`"),
             ("[accounts]\nsecond_factor = [\"root\"]\n", "accounts.second_factor names a role"),
             ("[oidc]\nissuer = \"http://idp\"\nclient_id = \"x\"\n", "oidc.issuer is an https URL"),
+            ("[retention]\nflows_days = 0\n", "retention.flows_days is 1 to 36500 days"),
+            ("[retention]\nmax_size = 5\n", "retention.max_size is 0 (no limit) or at least"),
             ("[accounts]\nsession_idle_minutes = 0\n", "accounts.session_idle_minutes is 5 to 720"),
         ] {
             let error = Config::parse(&format!("{GOOD}{added}"), Path::new("c.toml")).unwrap_err();

@@ -9,6 +9,7 @@
 //! | `agent` | an agent whose batches follow: identity, label, body, first key |
 //! | `key` | a later key of an agent, the epoch from which it signs, and the voucher of the key before it |
 //! | `incident`, `change` | the incident (its children too) and its history, as the collector tells them |
+//! | `anchor` | of a whole store: up to where a chain's batches were dropped by retention, and the digest that the rest continues |
 //! | `batch` | the exact signed bytes, with the place they are stored under; by agent, lane, epoch and number |
 //! | `finding` | a finding or endpoint alert of the incident and the batch that it must be in |
 //! | `head` | of a whole store: where a chain must end |

@@ -152,6 +152,18 @@ fn second_factor(plan: &Plan) -> toml::Value {
     toml::Value::from(roles.iter().map(|role| role.as_str()).collect::<Vec<_>>())
 }
 
+const RETENTION: &str = "\
+[retention]
+# Days that are kept (docs/operations.md): of flows and summaries, of findings and endpoint alerts that are part of no incident,
+# of signed batches that no kept finding is in. Incidents, what is behind them, and the audit log are never dropped.
+flows_days = 90
+findings_days = 400
+alerts_days = 400
+batches_days = 400
+# Bytes that the store may take, 0 for no limit: before it takes more, the oldest days of flows and summaries go.
+max_size = 0
+";
+
 /// The annotated configuration; a test reads it back.
 fn config_text(plan: &Plan) -> String {
     let hosts = if plan.hosts.is_empty() { vec!["127.0.0.1".to_owned()] } else { plan.hosts.clone() };
@@ -207,6 +219,7 @@ silent_seconds = 300
 # … and so does one whose clock is off by more than this.
 skew_seconds = 30
 
+{RETENTION}
 [identity]
 # How long the certificate of an agent is good (90 days); agents renew it at two thirds.
 certificate_seconds = 7776000

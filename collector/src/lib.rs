@@ -10,6 +10,7 @@
 pub mod api;
 pub mod audit;
 pub mod auth;
+pub mod backup;
 pub mod beside;
 pub mod carry;
 pub mod cli;
@@ -30,6 +31,7 @@ pub mod init;
 pub mod notify;
 pub mod observe;
 pub mod query;
+pub mod retain;
 pub mod search;
 pub mod server;
 pub mod status;

@@ -32,9 +32,10 @@ use sekimori_wire::text::BoundedText;
 
 mod ca;
 mod export_files;
+mod find;
+mod keep;
 mod log;
 mod status_page;
-mod find;
 mod user;
 
 fn main() -> ExitCode {
@@ -80,6 +81,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => return verify(args).await,
         Command::Audit(AuditCommand::Verify(args)) => return audit(&args.config).await,
         Command::Search(args) => find::run(&args).await?,
+        Command::Backup(args) => keep::backup(args).await?,
+        Command::Restore(args) => keep::restore(args).await?,
+        Command::Migrate { config, to } => keep::migrate(&config, &to).await?,
         Command::Import { config, file } => import(&config, &file).await?,
         Command::OpenApi => print(&format!("{:#}", sekimori_collector::api::document()))?,
         Command::Evidence(args) => {

@@ -38,7 +38,7 @@ use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
 use crate::timing::data::DataError;
 use crate::tls;
-use crate::{clock, console, fleet, ingest};
+use crate::{clock, console, fleet, ingest, retain};
 use guard::{Activity, Addresses, Rates};
 
 pub mod guard;
@@ -136,6 +136,7 @@ impl Server {
         let looking = tokio::spawn(looking);
         let sweeping = tokio::spawn(sweep_people(store.clone(), config.accounts.session));
         let warning = tokio::spawn(warn_of_ends(store.clone(), present.clone(), Arc::clone(&config), judge));
+        let keeping = retain::start(store.clone(), config.retention);
         let intake = Intake {
             store: store.clone(),
             config: Arc::clone(&config),
@@ -189,6 +190,7 @@ impl Server {
         looking.abort();
         warning.abort();
         sweeping.abort();
+        keeping.abort();
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");

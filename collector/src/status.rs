@@ -3,6 +3,8 @@
 mod attention;
 pub mod overview;
 
+pub use self::attention::{Attention, Grade};
+
 use std::collections::BTreeMap;
 
 use crate::store::db::{self, Row};
@@ -36,8 +38,24 @@ pub struct Status {
     pub exceptions_error: Option<String>,
     /// Enrolments to confirm, followers of a swap, certificates that should have been renewed.
     pub fleet: Standing,
+    /// What the store takes and how far back it goes; what was dropped is among the counters (`dropped.…`).
+    pub retention: Option<Retention>,
     /// Every counter.
     pub counters: BTreeMap<String, i64>,
+}
+
+/// What the last look for what is too old found.
+#[derive(Clone, Debug, Serialize, db::FromRow)]
+pub struct Retention {
+    /// When, nanoseconds since 1970.
+    #[serde(skip)]
+    at: i64,
+    /// Bytes that the store takes.
+    pub bytes: Option<i64>,
+    /// Bytes that it may take; none: no limit.
+    pub budget: Option<i64>,
+    /// Days since 1970 of the oldest summary.
+    pub flows_from: Option<i64>,
 }
 
 /// An exception in force.
@@ -140,7 +158,12 @@ pub async fn read(store: &Store, trust: Option<&str>) -> Result<Status, StoreErr
         .fetch_all(store.reader())
         .await
         .map_err(query("read the counters"))?;
+    let retention = db::query_as("SELECT at, bytes, budget, flows_from FROM retention WHERE at IS NOT NULL")
+        .fetch_optional(store.reader())
+        .await
+        .map_err(query("read what was dropped"))?;
     Ok(Status {
+        retention,
         incidents,
         agents: agents.collect(),
         exceptions: exceptions(store).await?,
@@ -199,6 +222,15 @@ impl std::fmt::Display for Status {
         }
         self.fmt_fleet(f)?;
         self.fmt_exceptions(f)?;
+        if let Some(Retention { at, bytes: Some(bytes), budget, flows_from }) = &self.retention {
+            let budget =
+                budget.map_or_else(|| "no limit".to_owned(), |budget| format!("of {budget} at most"));
+            let from =
+                flows_from.and_then(|day| u64::try_from(day).ok()).map(|day| day.saturating_mul(86_400));
+            let from = from.map_or_else(|| "-".to_owned(), |secs| Timestamp::from_secs(secs).to_string());
+            let at = from_stored(*at);
+            writeln!(f, "store: {bytes} bytes, {budget}; summaries since {from}; looked at {at}")?;
+        }
         writeln!(f, "counters:")?;
         self.counters.iter().try_for_each(|(name, value)| writeln!(f, "  {name} {value}"))
     }

@@ -13,7 +13,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use tokio::sync::{Semaphore, watch};
 
 use self::db::Tx;
@@ -22,7 +24,8 @@ pub use self::place::{Place, Servers};
 pub mod clocks;
 pub mod commit;
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
+pub mod copy;
 pub mod db;
 pub mod exception;
 pub mod expiring;
@@ -33,6 +36,7 @@ mod place;
 pub mod policy;
 mod postgres;
 pub mod request_key;
+pub mod retain;
 mod schema;
 pub mod search;
 pub mod seen;
@@ -40,7 +44,7 @@ pub mod sensor_watch;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
-mod testserver;
+pub(crate) mod testserver;
 pub mod work;
 pub mod writer;
 
@@ -48,6 +52,8 @@ pub mod writer;
 const READERS_MAX: u32 = 4;
 /// How long a statement waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one that wants a file alone waits for others to leave it.
+const ALONE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The store, cheap to clone.
 #[derive(Clone, Debug)]
@@ -84,7 +90,13 @@ impl Store {
                 let write = SqlitePoolOptions::new()
                     .max_connections(1)
                     .test_before_acquire(false)
-                    .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
+                    .connect_with(
+                        options
+                            .clone()
+                            // Of a new file: then what is dropped can be given back to the system piece by piece.
+                            .auto_vacuum(SqliteAutoVacuum::Incremental)
+                            .journal_mode(SqliteJournalMode::Wal),
+                    )
                     .await
                     .map_err(failed)?;
                 let write = db::Pool::Sqlite(write);
@@ -129,6 +141,40 @@ impl Store {
     fn of(read: db::Pool, write: db::Pool) -> Self {
         let searches = Arc::new(Semaphore::new(search::AT_A_TIME));
         Self { read, write, changes: Arc::new(watch::Sender::new(0)), searches }
+    }
+
+    /// Opens an existing store that nobody else has open (of a file; of a database see [`Store::hold`]).
+    ///
+    /// # Errors
+    /// If there is none, or it is in use: [`StoreError::is_busy`].
+    pub async fn open_alone(place: impl Into<Place>) -> Result<Self, StoreError> {
+        let place = place.into();
+        let Place::File(path) = &place else { return Self::open(place).await };
+        let failed = |cause| StoreError::Open { place: place.to_string(), cause };
+        // Only who has a file alone can leave the write-ahead log.
+        let options = options(path).busy_timeout(ALONE_TIMEOUT).journal_mode(SqliteJournalMode::Delete);
+        let pool = SqlitePoolOptions::new().max_connections(2).connect_with(options).await.map_err(failed)?;
+        let pool = db::Pool::Sqlite(pool);
+        schema::known(&pool, &place).await?;
+        Ok(Self::of(pool.clone(), pool))
+    }
+
+    /// Lets nobody write until the transaction is dropped.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn hold(&self) -> Result<Tx, StoreError> {
+        let mut tx = self.begin().await?;
+        if self.is_shared() {
+            // What every delivery and every action writes to.
+            for text in [
+                "SET LOCAL idle_in_transaction_session_timeout = 0",
+                "LOCK TABLE agents, chains, incident_feed, audit_head IN SHARE MODE",
+            ] {
+                db::query(text).execute(&mut *tx).await.map_err(query("hold the store"))?;
+            }
+        }
+        Ok(tx)
     }
 
     /// Whether other collectors may work on it at the same time.
@@ -249,6 +295,14 @@ pub enum StoreError {
         /// The number of the change.
         version: i64,
     },
+    /// A column that cannot be copied.
+    #[error("{column} is of a type that cannot be copied: {kind}")]
+    UnknownType {
+        /// Table and column.
+        column: String,
+        /// Its type.
+        kind: String,
+    },
     /// None of the servers.
     #[error("no database takes writes: {said}")]
     NoServer {
@@ -274,6 +328,15 @@ impl StoreError {
         let Self::Query { cause, .. } = self else { return false };
         let code = cause.as_database_error().and_then(|error| error.code());
         code.is_some_and(|code| [SQLITE_INTERRUPT, QUERY_CANCELED].contains(&code.as_ref()))
+    }
+
+    /// Whether somebody else has the file open.
+    pub fn is_busy(&self) -> bool {
+        /// `SQLITE_BUSY`, and what says so of the log.
+        const BUSY: [&str; 2] = ["5", "261"];
+        let Self::Open { cause, .. } = self else { return false };
+        let code = cause.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| BUSY.contains(&code.as_ref()))
     }
 
     /// Whether the database gave this transaction up for the sake of another; nothing of it happened, and done again it

@@ -2,7 +2,8 @@
 //! its epoch.
 //!
 //! Nothing the store says is believed: signatures are checked over the stored bytes, digests are computed again, and
-//! the head of each chain must be what the agent's row says.
+//! the head of each chain must be what the agent's row says. Where retention dropped the beginning of a chain, the rest must
+//! continue its anchor, and the anchors must be those that the audit log names.
 
 use std::collections::HashMap;
 
@@ -13,6 +14,7 @@ use sekimori_wire::id::Digest;
 use sekimori_wire::keyring::KeyRing;
 
 use crate::fleet::keys;
+use crate::store::retain::Anchors;
 use crate::store::{Store, StoreError, query};
 
 /// What was found.
@@ -30,6 +32,8 @@ struct Chain {
     agent: String,
     lane: i64,
     epoch: i64,
+    /// What came before it, and perhaps itself, may have been dropped by retention.
+    anchor: i64,
     seq: i64,
     digest: Digest,
 }
@@ -42,13 +46,20 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
     let agents = keys::all(store).await?;
     let mut report = Report::default();
     let mut chain = Chain::default();
+    let anchors = match store.anchors().await? {
+        Ok(anchors) => anchors,
+        Err(bad) => {
+            report.bad = Some(bad);
+            return Ok(report);
+        }
+    };
     let mut rows = db::query(
         "SELECT agent, lane, epoch, seq, digest, envelope FROM batches ORDER BY agent, lane, epoch, seq",
     )
     .fetch(store.reader());
     while let Some(row) = rows.try_next().await.map_err(query("read a batch"))? {
         report.batches += 1;
-        if let Err(bad) = follow(&mut chain, &row, &agents).map_err(query("read a batch"))? {
+        if let Err(bad) = follow(&mut chain, &row, (&agents, &anchors)).map_err(query("read a batch"))? {
             report.bad = Some(bad);
             return Ok(report);
         }
@@ -58,7 +69,10 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
     let cut = db::query(
         "SELECT c.agent, c.lane, c.epoch, c.through FROM chains c LEFT JOIN batches b
             ON b.agent = c.agent AND b.lane = c.lane AND b.epoch = c.epoch AND b.seq = c.through
-         WHERE b.digest IS NULL OR b.digest <> c.head ORDER BY c.agent, c.lane LIMIT 1",
+         WHERE (b.digest IS NULL OR b.digest <> c.head)
+            AND NOT EXISTS (SELECT 1 FROM chain_anchors a WHERE a.agent = c.agent AND a.lane = c.lane
+                AND a.epoch = c.epoch AND a.through = c.through AND a.digest = c.head)
+         ORDER BY c.agent, c.lane LIMIT 1",
     )
     .fetch_optional(store.reader())
     .await
@@ -80,12 +94,14 @@ pub async fn store(store: &Store) -> Result<Report, StoreError> {
 fn follow(
     chain: &mut Chain,
     row: &Row,
-    agents: &HashMap<String, KeyRing>,
+    (agents, anchors): (&HashMap<String, KeyRing>, &Anchors),
 ) -> Result<Result<(), String>, db::Error> {
     let agent: String = row.get("agent")?;
     let (lane, epoch, seq): (i64, i64, i64) = (row.get("lane")?, row.get("epoch")?, row.get("seq")?);
     if agent != chain.agent || lane != chain.lane || epoch != chain.epoch {
-        *chain = Chain { agent: agent.clone(), lane, epoch, ..Chain::default() };
+        let anchor = anchors.get(&(agent.clone(), lane, epoch));
+        let (seq, digest) = anchor.map_or((0, Digest::ZERO), |anchor| (anchor.through, anchor.digest));
+        *chain = Chain { agent: agent.clone(), lane, epoch, anchor: seq, seq, digest };
     }
     let bad = |why: &str| Ok(Err(format!("agent {agent} lane {lane} epoch {epoch} batch {seq}: {why}")));
     let Some(known) = agents.get(&agent) else { return bad("its agent is not known") };
@@ -95,6 +111,17 @@ fn follow(
     };
     if (verified.lane, verified.epoch, verified.seq) != (lane, epoch, seq) {
         return bad("stored under another number than it was signed with");
+    }
+    // Before the anchor there are only batches that findings are in: each stands for itself.
+    if seq < chain.anchor {
+        return Ok(Ok(()));
+    }
+    if seq == chain.anchor {
+        return if verified.digest == chain.digest {
+            Ok(Ok(()))
+        } else {
+            bad("it is not the one that its anchor names")
+        };
     }
     if seq != chain.seq + 1 {
         return bad("the batch before it is missing");

@@ -1,4 +1,5 @@
 //! `GET /api/v1/search/{flows,findings,alerts}`: stored flow summaries, findings and endpoint alerts, newest first.
+#![expect(unused_qualifications, reason = "what utoipa makes of `params`")]
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;

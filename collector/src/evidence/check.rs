@@ -6,9 +6,9 @@ use std::io::{BufRead, Read as _};
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use sekimori_wire::batch::Lane;
+use sekimori_wire::batch::{Batch, Lane};
 use sekimori_wire::bundle::CARRY_LABEL;
-use sekimori_wire::envelope::{Envelope, VerifyingKey};
+use sekimori_wire::envelope::{Envelope, Verified, VerifyingKey};
 use sekimori_wire::id::{AgentId, Digest};
 use sekimori_wire::keyring::KeyRing;
 use serde::Deserialize;
@@ -69,6 +69,7 @@ enum Line {
     Key { agent: String, from_epoch: u64, key: String, voucher: String },
     Incident {},
     Change {},
+    Anchor { agent: String, lane: u64, epoch: u64, through: u64, digest: String },
     Batch { agent: String, lane: u64, epoch: u64, seq: u64, envelope: String },
     Finding { agent: String, lane: u64, epoch: u64, seq: u64, finding: Value },
     Head { agent: String, lane: u64, epoch: u64, through: u64, digest: String },
@@ -100,6 +101,8 @@ struct Reader {
     of: Of,
     agents: HashMap<String, KeyRing>,
     last: Option<Last>,
+    /// Where chains begin whose first batches were dropped: by agent, lane and epoch.
+    anchors: HashMap<(String, u64, u64), (u64, String)>,
     /// Ends of the chains that were read.
     ends: HashMap<(String, u64), (u64, u64, Digest)>,
     /// Of an incident's bundle: what its batches say.
@@ -140,6 +143,7 @@ fn read(mut from: impl BufRead, mut take: impl FnMut((Lane, Envelope))) -> Resul
         of: Of::Store {},
         agents: HashMap::new(),
         last: None,
+        anchors: HashMap::new(),
         ends: HashMap::new(),
         batches: HashMap::new(),
         found: Checked::default(),
@@ -189,6 +193,12 @@ impl Reader {
             Line::Agent { id, key } => self.agent(id, &key)?,
             Line::Key { agent, from_epoch, key, voucher } => self.key(&agent, from_epoch, &key, &voucher)?,
             Line::Incident {} | Line::Change {} => {}
+            Line::Anchor { agent, lane, epoch, through, digest } => {
+                if self.anchors.len() >= KEPT_MAX || !matches!(self.of, Of::Store {}) {
+                    return Err(self.bad("more anchors than a bundle may have, or not of a whole store"));
+                }
+                self.anchors.insert((agent, lane, epoch), (through, digest));
+            }
             Line::Batch { agent, lane, epoch, seq, envelope } => {
                 return self.batch((agent, lane, epoch, seq), &envelope).map(Some);
             }
@@ -201,6 +211,8 @@ impl Reader {
                 let is_there = end.is_some_and(|(at, seq, end)| {
                     (*at, *seq) == (epoch, through) && end.to_string() == digest
                 });
+                let anchor = self.anchors.get(&(agent.clone(), lane, epoch));
+                let is_there = is_there || anchor.is_some_and(|at| *at == (through, digest.clone()));
                 if !is_there {
                     let name = format!("agent {agent} lane {lane} epoch {epoch} batch {through}");
                     return Err(self.bad(&format!("{name}: the end of the chain is missing")));
@@ -265,24 +277,8 @@ impl Reader {
         if (signed.0.to_string(), signed.1, signed.2, signed.3) != place {
             return bad("signed under another name than it is stored under");
         }
-        let before = self
-            .last
-            .as_ref()
-            .filter(|last| (&last.place.0, last.place.1, last.place.2) == (agent, *lane, *epoch));
-        match before {
-            Some(last) if last.place.3 >= *seq => return bad("out of order, or twice"),
-            Some(last) if last.place.3 + 1 == *seq && last.digest != batch.prev => {
-                return bad("it does not follow the batch before it");
-            }
-            Some(last) if last.place.3 + 1 == *seq => {}
-            Some(_) if !matches!(self.of, Of::Incident(_)) => return bad("the batch before it is missing"),
-            None if matches!(self.of, Of::Store {}) && *seq != 1 => {
-                return bad("the batch before it is missing");
-            }
-            None if *seq == 1 && batch.prev != Digest::ZERO => {
-                return bad("the first of its chain follows something");
-            }
-            Some(_) | None => {}
+        if let Err(why) = self.follows(&place, &batch) {
+            return bad(why);
         }
         let digest = batch.digest();
         self.ends.insert((agent.clone(), *lane), (*epoch, *seq, digest));
@@ -295,6 +291,42 @@ impl Reader {
         }
         self.last = Some(Last { place, digest });
         Ok((batch.lane, envelope))
+    }
+
+    /// Whether a batch continues what was read of its chain.
+    fn follows(&self, place: &Place, batch: &Verified<Batch>) -> Result<(), &'static str> {
+        let (agent, lane, epoch, seq) = place;
+        let of_chain = |last: &&Last| (&last.place.0, last.place.1, last.place.2) == (agent, *lane, *epoch);
+        let before = self.last.as_ref().filter(of_chain);
+        if before.is_some_and(|last| last.place.3 >= *seq) {
+            return Err("out of order, or twice");
+        }
+        let anchor = self.anchors.get(&(agent.clone(), *lane, *epoch));
+        let (anchored, digest) = anchor.map_or((0, ""), |(through, digest)| (*through, digest.as_str()));
+        // Before the anchor, each batch stands for itself.
+        if *seq < anchored {
+            return Ok(());
+        }
+        if *seq == anchored {
+            let same = batch.digest().to_string() == digest;
+            return if same { Ok(()) } else { Err("it is not the one that its anchor names") };
+        }
+        if anchored > 0 && *seq == anchored + 1 {
+            let continues = batch.prev.to_string() == digest;
+            return if continues { Ok(()) } else { Err("it does not continue the anchor of its chain") };
+        }
+        match before {
+            Some(last) if last.place.3 + 1 == *seq && last.digest != batch.prev => {
+                Err("it does not follow the batch before it")
+            }
+            Some(last) if last.place.3 + 1 == *seq => Ok(()),
+            Some(_) if !matches!(self.of, Of::Incident(_)) => Err("the batch before it is missing"),
+            None if matches!(self.of, Of::Store {}) && *seq != 1 => Err("the batch before it is missing"),
+            None if *seq == 1 && batch.prev != Digest::ZERO => {
+                Err("the first of its chain follows something")
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn seal(&mut self, lines: u64, sha256: &str, key: &str, signature: &str) -> Result<(), BadBundle> {

@@ -92,6 +92,8 @@ pub async fn store(
     out.line(&header(now, &json!({ "store": { "agent": agent } })))?;
     copy(&mut tx, &mut out, &agents_where("$1 IS NULL OR g.id = $1"), agent, agent_line).await?;
     copy(&mut tx, &mut out, &keys_where("$1 IS NULL OR agent = $1"), agent, key_line).await?;
+    let anchors = "SELECT * FROM chain_anchors WHERE $1 IS NULL OR agent = $1 ORDER BY agent, lane, epoch";
+    copy(&mut tx, &mut out, anchors, agent, anchor_line).await?;
     copy(&mut tx, &mut out, &batches_where("$1 IS NULL OR agent = $1"), agent, batch_line).await?;
     let heads = "SELECT * FROM chains WHERE $1 IS NULL OR agent = $1 ORDER BY agent, lane";
     copy(&mut tx, &mut out, heads, agent, head_line).await?;
@@ -202,6 +204,13 @@ fn finding_line(row: &Row) -> Result<Value, db::Error> {
     line.insert("seq".to_owned(), row.get::<i64>("seq")?.into());
     line.insert("incident".to_owned(), row.get::<Option<String>>("incident")?.into());
     line.insert("finding".to_owned(), value(&row.get::<String>("json")?));
+    Ok(line.into())
+}
+
+fn anchor_line(row: &Row) -> Result<Value, db::Error> {
+    let mut line = place("anchor", row)?;
+    line.insert("through".to_owned(), row.get::<i64>("through")?.into());
+    line.insert("digest".to_owned(), hexadecimal(&row.get::<Vec<u8>>("digest")?).into());
     Ok(line.into())
 }
 

@@ -31,9 +31,9 @@ use crate::status::{self, Status};
 use crate::{clock, init, verify};
 
 mod identity;
-mod storm;
 mod observe;
 mod people;
+mod storm;
 
 struct Collector {
     holder: tempfile::TempDir,

@@ -317,6 +317,7 @@ mod tests {
             exceptions_error: None,
             fleet: crate::fleet::standing::Standing::default(),
             counters: std::collections::BTreeMap::new(),
+            retention: None,
         }
     }
 

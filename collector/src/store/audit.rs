@@ -16,8 +16,15 @@ const PAGE: i64 = 1000;
 ///
 /// # Errors
 /// If the store fails.
-pub async fn append(tx: &mut Conn, entry: Entry) -> Result<(), StoreError> {
+pub async fn append(tx: &mut Conn, mut entry: Entry) -> Result<(), StoreError> {
     let failed = "write the audit log";
+    // What is hashed must be what every database gives back.
+    let Entry { at: _, actor, role, incident, action, from, to, reason, version: _ } = &mut entry;
+    for text in [actor, role, incident, action, from, to, reason] {
+        if text.contains('\0') {
+            *text = text.replace('\0', "\u{fffd}");
+        }
+    }
     let sql = format!("SELECT seq, hash FROM audit_head WHERE one = 1{}", tx.lock_clause());
     let (seq, head): (i64, Vec<u8>) =
         db::query_as(db::AssertSqlSafe(sql)).fetch_one(&mut *tx).await.map_err(query(failed))?;

@@ -11,6 +11,7 @@ use sekimori_wire::record::{Gap, Health, Record, Summary};
 use sekimori_wire::time::Timestamp;
 use serde_json::json;
 
+use super::retain::{self, Anchor};
 use super::{StoreError, finding, incident, query};
 use crate::clock::stored;
 use crate::config::Correlation;
@@ -102,6 +103,10 @@ pub async fn submission(
         // Nothing is stored behind the head of the chain in force.
         let is_behind = place.epoch == head.epoch && place.seq > head.through;
         let stored_digest = if is_behind { None } else { chain.read_digest(tx, &place).await? };
+        let stored_digest = match stored_digest {
+            None if !is_behind => chain.read_dropped(tx, &place).await?,
+            known => known,
+        };
         match judge(&head, stored_digest, &place) {
             Verdict::Next => {
                 newest = Some(Newest::of(&received.batch));
@@ -114,6 +119,12 @@ pub async fn submission(
                 if ledger.forgets_repeats {
                     store_records(tx, ledger, &from, received.batch.into_inner()).await?;
                 }
+            }
+            Verdict::Gap if chain.was_set_back(tx, &head).await? => {
+                newest = Some(Newest::of(&received.batch));
+                chain.jump(tx, ledger, &head, &place).await?;
+                store_batch(tx, ledger, &from, received).await?;
+                head = Head { epoch: place.epoch, through: place.seq, digest: place.digest };
             }
             Verdict::Gap => {
                 ledger.count("batches_early");
@@ -178,6 +189,65 @@ struct Chain<'a> {
 }
 
 impl Chain<'_> {
+    /// Whether nothing came since the store was restored: the agent may have delivered what the backup did not have.
+    async fn was_set_back(&self, tx: &mut Conn, head: &Head) -> Result<bool, StoreError> {
+        db::query_scalar::<i64>(
+            "SELECT count(*) FROM restored_chains WHERE agent = $1 AND lane = $2 AND epoch = $3 AND through = $4",
+        )
+        .bind(self.agent)
+        .bind(self.lane.number())
+        .bind(integer(head.epoch))
+        .bind(integer(head.through))
+        .fetch_one(tx)
+        .await
+        .map(|rows| rows > 0)
+        .map_err(query("look whether a chain was restored"))
+    }
+
+    /// Leaves out what was lost, and writes that down.
+    async fn jump(
+        &self,
+        tx: &mut Conn,
+        ledger: &mut Ledger,
+        head: &Head,
+        place: &Place,
+    ) -> Result<(), StoreError> {
+        let had = if place.epoch == head.epoch { head.through } else { 0 };
+        let through = place.seq.saturating_sub(1);
+        let lost = integer(through.saturating_sub(had));
+        *ledger.counters.entry("batches_lost_by_restore").or_insert(0) += lost;
+        let chain = (self.agent, self.lane.number().into(), integer(place.epoch));
+        let anchor = Anchor { through: integer(through), digest: place.prev };
+        retain::set_back(tx, chain, &anchor, (integer(had), ledger.now)).await
+    }
+
+    /// Of a batch that retention dropped: it was here. Its digest is known of the last one alone, and of those before it
+    /// none but that they were acknowledged.
+    async fn read_dropped(&self, tx: &mut Conn, place: &Place) -> Result<Option<Digest>, StoreError> {
+        let anchor = self.anchor(tx, place.epoch).await?;
+        Ok(match place.seq.cmp(&anchor.through) {
+            std::cmp::Ordering::Less => Some(place.digest),
+            std::cmp::Ordering::Equal => Some(anchor.digest),
+            std::cmp::Ordering::Greater => None,
+        })
+    }
+
+    /// The last batch of a chain that may have been dropped.
+    async fn anchor(&self, tx: &mut Conn, epoch: u64) -> Result<Head, StoreError> {
+        let row = db::query(
+            "SELECT epoch, through, digest AS head FROM chain_anchors WHERE agent = $1 AND lane = $2 AND epoch = $3",
+        )
+        .bind(self.agent)
+        .bind(self.lane.number())
+        .bind(integer(epoch))
+        .fetch_optional(tx)
+        .await
+        .map_err(query("read the anchor of a chain"))?;
+        row.as_ref()
+            .map_or(Ok(Head { epoch, ..Head::default() }), head_of)
+            .map_err(query("read the anchor of a chain"))
+    }
+
     /// The end of the chain in force.
     async fn read_head(&self, tx: &mut Conn) -> Result<Head, StoreError> {
         let row = db::query("SELECT epoch, through, head FROM chains WHERE agent = $1 AND lane = $2")
@@ -221,12 +291,12 @@ impl Chain<'_> {
         .bind(self.agent)
         .bind(self.lane.number())
         .bind(integer(epoch))
-        .fetch_optional(tx)
+        .fetch_optional(&mut *tx)
         .await
         .map_err(query("read the end of a chain"))?;
-        row.as_ref()
-            .map_or(Ok(Head { epoch, ..Head::default() }), head_of)
-            .map_err(query("read the end of a chain"))
+        let anchor = self.anchor(tx, epoch).await?;
+        let last = row.as_ref().map_or(Ok(anchor), head_of).map_err(query("read the end of a chain"))?;
+        Ok(if last.through < anchor.through { anchor } else { last })
     }
 
     /// The digest of the batch that is stored there.

@@ -22,10 +22,10 @@ use crate::exceptions::InForce;
 use crate::ingest::registry::Registered;
 use crate::ingest::{Outcome, Received, Submission};
 
-const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// A new store of each kind. The folder is the file's.
-async fn each() -> [(tempfile::TempDir, Place, Store); 2] {
+pub(crate) async fn each() -> [(tempfile::TempDir, Place, Store); 2] {
     let made = async |place: Place, dir| {
         let store = Store::create(&place).await.unwrap();
         (dir, place, store)
@@ -41,13 +41,13 @@ async fn two() -> (Store, Store) {
     (Store::create(&place).await.unwrap(), Store::open(&place).await.unwrap())
 }
 
-struct Sensor {
+pub(crate) struct Sensor {
     key: SigningKey,
-    from: Registered,
+    pub(crate) from: Registered,
 }
 
 impl Sensor {
-    async fn new(store: &Store, body: &str) -> Self {
+    pub(crate) async fn new(store: &Store, body: &str) -> Self {
         let (key, _pkcs8) = SigningKey::generate().unwrap();
         let ring = KeyRing::new(*key.verifying_key());
         let from = Registered { agent: ring.agent(), body: body.parse().unwrap(), keys: Arc::new(ring) };
@@ -70,7 +70,7 @@ impl Sensor {
     }
 
     /// Its batch of this number, alone in a submission.
-    fn delivers(&self, seq: u64, prev: Digest, records: Vec<Record>) -> Submission {
+    pub(crate) fn delivers(&self, seq: u64, prev: Digest, records: Vec<Record>) -> Submission {
         let batch = Batch {
             agent: self.from.agent,
             lane: Lane::Urgent,
@@ -93,7 +93,7 @@ impl Sensor {
     }
 }
 
-fn scan(name: &str, originator: &str) -> Record {
+pub(crate) fn scan(name: &str, originator: &str) -> Record {
     Record::Finding(Box::new(Finding {
         id: FindingId::of(&[name.as_bytes()]),
         revision: 1,
@@ -119,18 +119,21 @@ fn scan(name: &str, originator: &str) -> Record {
     }))
 }
 
-fn committer(store: &Store) -> Committer {
+pub(crate) fn committer(store: &Store) -> Committer {
     let day = Duration::from_secs(86_400);
     let correlation =
         Correlation { gap: Duration::from_secs(1_800), wide_area_bodies: 3, wide_area_window: day };
     Committer::new(store.clone(), correlation, InForce::load(&[], AgentsOwn::Accept).unwrap())
 }
 
-async fn commit(store: &Store, submissions: Vec<Submission>) -> Result<Vec<Option<Outcome>>, StoreError> {
+pub(crate) async fn commit(
+    store: &Store,
+    submissions: Vec<Submission>,
+) -> Result<Vec<Option<Outcome>>, StoreError> {
     committer(store).prepare(submissions, NOW).await?.commit().await
 }
 
-async fn number(store: &Store, sql: &'static str) -> i64 {
+pub(crate) async fn number(store: &Store, sql: &'static str) -> i64 {
     db::query_scalar(sql).fetch_one(store.reader()).await.unwrap()
 }
 

@@ -44,6 +44,7 @@ use sqlx::postgres::{PgPool, PgRow};
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{ColumnIndex, Decode, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, Type};
 
+pub(in crate::store) use self::conn::Link;
 pub use self::conn::{Conn, Savepoint, Tx};
 pub use self::value::Value;
 /// Says that a text which was put together holds nothing from outside.

@@ -82,7 +82,7 @@ impl Server {
 }
 
 /// The URL of a new, empty database.
-pub(super) fn database() -> String {
+pub(crate) fn database() -> String {
     let server = SERVER.get_or_init(Server::start);
     let name = format!("t{}", DATABASES.fetch_add(1, Ordering::Relaxed));
     server.says(&format!("CREATE DATABASE {name}")).expect("a database");

@@ -17,8 +17,8 @@ use crate::timing::assess::{Awareness, OriginRule};
 use crate::timing::data::Text;
 use crate::timing::duty::{Approver, Exemption, Move, Mover};
 
-mod quiet;
 mod passed;
+mod quiet;
 
 const OPENED: &str = "2026-11-25T10:00:00+09:00";
 const ID: &str = "INC-422011-20261125-1";

@@ -29,7 +29,7 @@ enum On {
 }
 
 /// The connection itself.
-pub(super) enum Link<'c> {
+pub(in crate::store) enum Link<'c> {
     /// To a file.
     Sqlite(&'c mut SqliteConnection),
     /// To a server.
@@ -37,7 +37,7 @@ pub(super) enum Link<'c> {
 }
 
 impl Conn {
-    pub(super) fn link(&mut self) -> Result<Link<'_>, Error> {
+    pub(in crate::store) fn link(&mut self) -> Result<Link<'_>, Error> {
         if self.torn {
             return Err(Error::Protocol("a savepoint was left open".to_owned()));
         }
@@ -45,6 +45,11 @@ impl Conn {
             On::Sqlite(tx) => Link::Sqlite(tx),
             On::Postgres(tx) => Link::Postgres(tx),
         })
+    }
+
+    /// Whether other collectors may work on the same store.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self.on, On::Postgres(_))
     }
 
     /// ` FOR UPDATE` to put behind a `SELECT` whose rows nobody else may change until the end of the transaction;
