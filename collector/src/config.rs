@@ -240,6 +240,7 @@ struct File {
     #[serde(default)]
     metrics: MetricsFile,
     oidc: Option<OidcFile>,
+    #[serde(default)]
     retention: RetentionFile,
 }
 

@@ -170,7 +170,7 @@ mod tests {
         assert!(keys(JA).len() > 100);
     }
 
-    /// Keys in templates and in code: `page.t("…")`, `page.n("…", …)`, `.text("…")`, `.with("…", …)`.
+    /// Keys in templates and in code: `page.t("…")`, `page.n("…", …)`, `.text("…")`, `.with("…", …)`, `rule("…")`, `Rule("…", …)`.
     fn used_in(folder: &str, found: &mut BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -180,7 +180,7 @@ mod tests {
             }
             let text = std::fs::read_to_string(&path).unwrap();
             let text = text.split("#[cfg(test)]").next().unwrap();
-            for call in ["page.t(\"", "page.n(\"", ".text(\"", ".with(\""] {
+            for call in ["page.t(\"", "page.n(\"", ".text(\"", ".with(\"", "rule(\"", "Rule(\""] {
                 let calls = text.split(call).skip(1);
                 found.extend(calls.map(|rest| rest.split('"').next().unwrap().to_owned()));
             }

@@ -74,6 +74,31 @@ pub(super) enum Mode {
     Replay,
 }
 
+/// What the findings and alerts of an incident have in common, and the rule that opened it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct Grouping {
+    key: GroupingKey,
+    /// With its version, such as `correlate.subject/1`.
+    rule: Option<String>,
+}
+
+/// What is the same in all of an incident.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct GroupingKey {
+    body: Option<String>,
+    category: IncidentCategory,
+    subject: String,
+}
+
+/// An incident that a rule linked with this one.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(super) struct Linked {
+    incident: String,
+    rule: String,
+    /// What the rule saw.
+    details: Value,
+}
+
 /// An incident, as in lists.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(super) struct Incident {
@@ -90,6 +115,8 @@ pub(super) struct Incident {
     /// What it is about.
     subject: String,
     title: Title,
+    /// Why what is in it is one incident.
+    grouping: Grouping,
     /// The wide-area incident that it belongs to.
     parent: Option<String>,
     /// Incidents that belong to it.
@@ -273,6 +300,7 @@ pub(super) struct IncidentDetail {
     #[schema(value_type = Vec<Object>)]
     endpoint_alerts: Vec<Map<String, Value>>,
     children_ids: Vec<String>,
+    links: Vec<Linked>,
     batches: Vec<Batch>,
     changes: Vec<Change>,
     work: WorkDone,

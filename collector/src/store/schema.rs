@@ -144,7 +144,7 @@ mod tests {
                 INSERT INTO flows (n, body, community_id, originator, originator_port, responder, responder_port, protocol,
                     start, \"end\", originator_packets, originator_bytes, responder_packets, responder_bytes, state,
                     application, server_name, ja4, segment, agent)
-                    VALUES (7, '422011', '1:x', 'a', 1, 'b', 2, 6, 3, 1795132800000000000, 4, 5, 6, 8, 'SF', 'tls', 'h', 'j',
+                    VALUES (7, '422011', '1:x', '192.0.2.1', 1, '2001:db8::2', 2, 6, 3, 1795132800000000000, 4, 5, 6, 8, 'SF', 'tls', 'h', 'j',
                     'lan', 'a');
                 INSERT INTO summaries (n, body, agent, start, \"end\", packets, bytes, flows_ended, flows_omitted, json)
                     VALUES (9, '422011', 'a', 1, 1795132800000000000, 3, 4, 5, 6, '{}');";
