@@ -163,16 +163,7 @@ impl Config {
             exceptions: file.exceptions.files.iter().map(|name| dir.join(name)).collect(),
             accounts: file.accounts.rules(&file.listen.hosts, within, rule)?,
             export: file.export.read(&file.listen.hosts),
-            metrics: match file.metrics.listen {
-                Some(listen) if !listen.ip().is_loopback() => {
-                    return Err(rule(
-                        "metrics.listen",
-                        "is an address of this machine alone, such as 127.0.0.1:9464: \
-                        others ask the console for /api/v1/metrics with a token",
-                    ));
-                }
-                listen => listen,
-            },
+            metrics: file.metrics.checked(rule)?,
             retention: file.retention.rules(within)?,
             hosts: file.listen.hosts,
             ingest: file.listen.ingest,
@@ -284,6 +275,22 @@ impl TimingFile {
 #[serde(deny_unknown_fields, default)]
 struct MetricsFile {
     listen: Option<SocketAddr>,
+}
+
+impl MetricsFile {
+    fn checked(
+        &self,
+        rule: impl Fn(&'static str, &'static str) -> ConfigError,
+    ) -> Result<Option<SocketAddr>, ConfigError> {
+        if self.listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+            return Err(rule(
+                "metrics.listen",
+                "is an address of this machine alone, such as 127.0.0.1:9464: others ask the console for \
+                /api/v1/metrics with a token",
+            ));
+        }
+        Ok(self.listen)
+    }
 }
 
 /// Who exports say they are from, and with whom they may be shared.

@@ -24,7 +24,7 @@ pub async fn send(
 ) -> Result<(StatusCode, Vec<u8>), SendError> {
     let host = url.host().ok_or(SendError::NoHost)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = url.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
+    let port = url.port_u16().unwrap_or_else(|| if tls.is_some() { 443 } else { 80 });
     let tcp = TcpStream::connect((host, port)).await.map_err(|cause| SendError::Connect { cause })?;
     match tls {
         None => exchange(tcp, request, most).await,

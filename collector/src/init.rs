@@ -164,6 +164,32 @@ batches_days = 400
 max_size = 0
 ";
 
+const LIMITS: &str = "\
+[limits]
+# Connections of each listener at a time.
+connections = 4096
+# Of these, from one address (of IPv6: from one network of 64 bits). Raise it if many agents come through one proxy.
+connections_per_address = 1024
+# How long TLS and the first byte may take.
+handshake_seconds = 10
+# How long the body of a request may take.
+body_seconds = 30
+# A connection without a request for so long is closed; an agent opens another one when it needs it.
+idle_seconds = 120
+# What one agent may deliver in the long run; ten seconds of it may come at once.
+agent_submissions_per_second = 20
+agent_bytes_per_second = 4194304
+
+# Measures for Prometheus and health, without a login, for this machine alone (docs/operations.md).
+# [metrics]
+# listen = \"127.0.0.1:9464\"
+
+# Who exports of incidents say they are from, and with whom they may be shared (TLP 2.0; docs/export.md).
+# [export]
+# producer = \"…県SOC\"
+# tlp = \"amber\"
+";
+
 /// The annotated configuration; a test reads it back.
 fn config_text(plan: &Plan) -> String {
     let hosts = if plan.hosts.is_empty() { vec!["127.0.0.1".to_owned()] } else { plan.hosts.clone() };
@@ -224,30 +250,7 @@ skew_seconds = 30
 # How long the certificate of an agent is good (90 days); agents renew it at two thirds.
 certificate_seconds = 7776000
 
-[limits]
-# Connections of each listener at a time.
-connections = 4096
-# Of these, from one address (of IPv6: from one network of 64 bits). Raise it if many agents come through one proxy.
-connections_per_address = 1024
-# How long TLS and the first byte may take.
-handshake_seconds = 10
-# How long the body of a request may take.
-body_seconds = 30
-# A connection without a request for so long is closed; an agent opens another one when it needs it.
-idle_seconds = 120
-# What one agent may deliver in the long run; ten seconds of it may come at once.
-agent_submissions_per_second = 20
-agent_bytes_per_second = 4194304
-
-# Measures for Prometheus and health, without a login, for this machine alone (docs/operations.md).
-# [metrics]
-# listen = \"127.0.0.1:9464\"
-
-# Who exports of incidents say they are from, and with whom they may be shared (TLP 2.0; docs/export.md).
-# [export]
-# producer = \"…県SOC\"
-# tlp = \"amber\"
-
+{LIMITS}
 [tls]
 # Accept no key exchange from agents but the post-quantum hybrid (X25519MLKEM768), which agents prefer anyway.
 require_post_quantum = false

@@ -92,7 +92,8 @@ mod tests {
 
     impl Write for Kept {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            let mut kept = self.0.lock().map_err(|_poisoned| std::io::ErrorKind::Other)?;
+            kept.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

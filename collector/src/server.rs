@@ -149,33 +149,17 @@ impl Server {
         let observer =
             Observer::new(store.clone(), Arc::clone(&config), present.clone(), Arc::clone(writer.measures()));
         let mut observing = observe(&observer, &store, self.metrics, &stop);
-        let door = |name: &'static str, entrance: Entrance, router: Router| Door {
-            name,
+        let console = console::router(AppState {
+            store: store.clone(),
+            config: Arc::clone(&config),
             trust: present.clone(),
-            entrance,
-            router,
-            writer: writer.clone(),
-            handshake_timeout: config.handshake_timeout,
-            idle_timeout: config.idle_timeout,
-            connections: Arc::new(Semaphore::new(config.connections_max)),
-            addresses: Addresses::new(config.connections_per_address),
-        };
+        });
+        let console = console.layer(axum::Extension(observer.clone()));
+        let door = |name, entrance, router| Door::new(name, entrance, router, (&config, &present, &writer));
         let doors = [
             (self.ingest, door("ingest", Entrance::Mutual, ingest::router(intake.clone()))),
             (self.enroll, door("enroll", Entrance::ServerOnly, fleet::router(intake))),
-            (
-                self.console,
-                door(
-                    "console",
-                    Entrance::People,
-                    console::router(AppState {
-                        store: store.clone(),
-                        config: Arc::clone(&config),
-                        trust: present.clone(),
-                    })
-                    .layer(axum::Extension(observer.clone())),
-                ),
-            ),
+            (self.console, door("console", Entrance::People, console)),
         ];
         drop(writer);
         let mut loops = JoinSet::new();
@@ -275,6 +259,25 @@ struct Door {
 }
 
 impl Door {
+    fn new(
+        name: &'static str,
+        entrance: Entrance,
+        router: Router,
+        (config, trust, writer): (&Config, &Present, &Writer),
+    ) -> Self {
+        Self {
+            name,
+            trust: trust.clone(),
+            entrance,
+            router,
+            writer: writer.clone(),
+            handshake_timeout: config.handshake_timeout,
+            idle_timeout: config.idle_timeout,
+            connections: Arc::new(Semaphore::new(config.connections_max)),
+            addresses: Addresses::new(config.connections_per_address),
+        }
+    }
+
     async fn serve(self, listener: TcpListener, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         loop {

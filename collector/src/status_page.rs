@@ -32,7 +32,7 @@ pub(crate) async fn run(args: StatusArgs) -> anyhow::Result<ExitCode> {
     // Who may read the store but not the keys is told the rest.
     let trust = Trust::load(&config)
         .inspect_err(|error| {
-            tracing::warn!(error = error_chain(error), "certificates and keys cannot be read")
+            tracing::warn!(error = error_chain(error), "certificates and keys cannot be read");
         })
         .ok();
     let follow = trust.as_ref().filter(|trust| trust.swapping).map(|trust| trust.name.as_str());

@@ -1,6 +1,6 @@
 //! Whether the collector can work: each thing that it needs, asked.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sekimori_wire::time::Timestamp;
@@ -108,13 +108,13 @@ fn good(certificates: &[(&'static str, Timestamp)], now: Timestamp) -> Result<()
 async fn room(config: &Config) -> Result<(), String> {
     let Place::File(path) = config.store() else { return Ok(()) };
     let Some(dir) = path.parent().map(Path::to_owned) else { return Ok(()) };
-    match tokio::task::spawn_blocking(move || fits(dir)).await {
+    match tokio::task::spawn_blocking(move || fits(&dir)).await {
         Ok(fits) => fits,
         Err(_) => Err("cannot look".to_owned()),
     }
 }
 
-fn fits(dir: PathBuf) -> Result<(), String> {
+fn fits(dir: &Path) -> Result<(), String> {
     let probe = dir.join("room.probe");
     let begun = Instant::now();
     let written = std::fs::write(&probe, vec![0; ROOM_BYTES]);
@@ -141,10 +141,10 @@ mod tests {
     #[test]
     fn a_folder_that_takes_nothing_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        fits(dir.path().to_owned()).unwrap();
+        fits(dir.path()).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         let gone = dir.path().join("gone");
-        assert!(fits(gone).unwrap_err().starts_with("cannot write beside the store"));
+        assert!(fits(&gone).unwrap_err().starts_with("cannot write beside the store"));
     }
 
     #[tokio::test]

@@ -251,7 +251,7 @@ impl Page {
         let is_open =
             |row: &&IncidentRow| IncidentState::from_name(&row.state).is_some_and(IncidentState::is_open);
         let mut open: Vec<&IncidentRow> = rows.iter().filter(is_open).collect();
-        open.sort_by(|a, b| (b.severity, b.opened_at).cmp(&(a.severity, a.opened_at)));
+        open.sort_by_key(|one| std::cmp::Reverse((one.severity, one.opened_at)));
         for one in open.iter().take(LISTED) {
             let verified = if one.verified { "" } else { self.pick("  署名未確認", "  NOT VERIFIED") };
             let (subject, state) =

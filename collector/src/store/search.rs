@@ -4,6 +4,7 @@
 
 mod plan;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sekimori_wire::time::Timestamp;
@@ -277,7 +278,7 @@ impl Store {
         seen: &Scope,
     ) -> Result<Vec<T>, SearchError> {
         let over = Instant::now() + TIME_MAX;
-        let turn = timeout_at(over, self.searches.clone().acquire_owned()).await;
+        let turn = timeout_at(over, Arc::clone(&self.searches).acquire_owned()).await;
         let turn = turn.map_err(|_elapsed| SearchError::TooSlow)?;
         let (read, search) = (self.read.clone(), search.clone());
         let bodies = seen.bodies().map(|bodies| bodies.map(str::to_owned).collect());

@@ -96,7 +96,8 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> Result<Settings, (&'static str, &'static str)> {
-        toml::from_str::<OidcFile>(text).unwrap().check(Path::new("etc"), "https://c.example:8443")
+        let file = toml::from_str::<OidcFile>(text).map_err(|_cause| ("no", "TOML"))?;
+        file.check(Path::new("etc"), "https://c.example:8443")
     }
 
     #[test]

@@ -179,7 +179,9 @@ fn form_fields(query: &str) -> BTreeMap<String, String> {
         let (mut out, mut at) = (Vec::new(), 0);
         while at < bytes.len() {
             if bytes[at] == b'%' {
-                out.push(u8::from_str_radix(&text[at + 1..at + 3], 16).unwrap());
+                out.push(
+                    u8::from_str_radix(std::str::from_utf8(&bytes[at + 1..at + 3]).unwrap(), 16).unwrap(),
+                );
                 at += 3;
             } else {
                 out.push(bytes[at]);
@@ -217,11 +219,11 @@ async fn keys(State(state): Shared) -> Response {
     let mut inner = state.lock().unwrap();
     inner.key_fetches += 1;
     let keys: Vec<Value> = inner.keys.iter().map(|(.., jwk)| jwk.clone()).collect();
-    match inner.lie {
-        Lie::HugeKeys => format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(1 << 20)).into_response(),
-        Lie::ManyKeys => Json(json!({ "keys": vec![keys[0].clone(); 100] })).into_response(),
-        _ => Json(json!({ "keys": keys })).into_response(),
+    if inner.lie == Lie::HugeKeys {
+        return format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(1 << 20)).into_response();
     }
+    let keys = if inner.lie == Lie::ManyKeys { vec![keys[0].clone(); 100] } else { keys };
+    Json(json!({ "keys": keys })).into_response()
 }
 
 async fn token(
@@ -287,7 +289,14 @@ fn signed(inner: &Inner, nonce: &str) -> String {
         }
         Lie::NoKid => header.kid = None,
         Lie::Garbage => return "a.b.c".to_owned(),
-        _ => {}
+        Lie::None
+        | Lie::HugeKeys
+        | Lie::ManyKeys
+        | Lie::Slow
+        | Lie::Redirects
+        | Lie::OtherIssuer
+        | Lie::PlainEndpoint
+        | Lie::WrongCode => {}
     }
     encode(&header, &claims, key).unwrap()
 }
@@ -378,7 +387,7 @@ async fn a_provider_that_lies_brings_nobody_in() {
     let (mine, other) = (Flow::generate("/").unwrap(), Flow::generate("/").unwrap());
     let (code, _) = idp.authorize(&provider.place(&mine).await.unwrap());
     assert!(provider.identify(&other, &code).await.unwrap_err().is_of_person());
-    assert!(provider.identify(&mine, &"x".repeat(10_000)).await.is_err());
+    provider.identify(&mine, &"x".repeat(10_000)).await.unwrap_err();
 }
 
 #[test]

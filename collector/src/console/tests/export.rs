@@ -298,7 +298,7 @@ async fn the_page_of_an_incident_offers_its_files() {
 fn python() -> Option<PathBuf> {
     std::env::var_os("SEKIMORI_VALIDATORS")?;
     let target = std::env::current_exe().unwrap();
-    let venv = target.ancestors().nth(3).unwrap().join("validators");
+    let venv = target.ancestors().nth(3)?.join("validators");
     static MADE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _one = MADE.lock().unwrap();
     let python = venv.join("bin/python");

@@ -85,7 +85,7 @@ fn the_order_is_that_of_events_and_not_of_arrival() {
     assert_eq!(names(&found), ["correlate.kill-chain/1", "correlate.exploit-then-contact/1"]);
     assert_eq!((found[1].severity, &found[1].pivot), (Severity::HIGH, &None));
     // The exploit is reported last, and happened first: it makes the beacon's incident as bad.
-    let late = Seen { incident: None, ..exploit.clone() };
+    let late = Seen { incident: None, ..exploit };
     let found = judge(std::slice::from_ref(&beacon), &late);
     assert_eq!(names(&found), ["correlate.kill-chain/1", "correlate.exploit-then-contact/1"]);
     assert!(found.iter().all(|one| one.severity == Severity::HIGH && one.pivot.as_deref() == Some("INC-2")));

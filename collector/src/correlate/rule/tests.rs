@@ -86,14 +86,16 @@ fn fingerprints_are_indicators() {
     assert_eq!(shown(&claim(&with, None)), "scan 10.0.0.9 1 ja4=t13d1516h2_8daaf6152771_b186095e22b6");
 }
 
+/// Finding; class; inputs; indicators.
+type Case<'a> = (&'a str, Option<AlertClass>, &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn what_is_the_attackers_is_an_indicator() {
     let hash = "0123456789abcdef".repeat(4);
     let empty = sekimori_wire::id::Digest::of(b"").to_string();
     let none = "";
-    // Finding; class; inputs; indicators.
     let malware = Some(AlertClass::Malware);
-    let cases: &[(&str, Option<AlertClass>, &[(&str, &str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         // Malware calls its server; who is contacted otherwise is anybody.
         ("c2.beacon 10.0.0.9 203.0.113.9 - -", None, &[], "address=203.0.113.9"),
         ("c2.tunnel 10.0.0.9 203.0.113.9 - -", None, &[], "address=203.0.113.9"),

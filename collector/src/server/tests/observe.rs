@@ -34,7 +34,7 @@ fn parse(text: &str) -> (BTreeMap<String, String>, BTreeMap<String, f64>) {
             assert!(is_name(name) && !told.is_empty(), "{line}");
             match word {
                 "TYPE" => {
-                    assert_eq!(types.insert(name.to_owned(), told.to_owned()), None, "{name} comes twice")
+                    assert_eq!(types.insert(name.to_owned(), told.to_owned()), None, "{name} comes twice");
                 }
                 "HELP" => assert!(helped.insert(name.to_owned()), "{line}"),
                 "UNIT" => assert!(name.ends_with(&format!("_{told}")), "{line}"),

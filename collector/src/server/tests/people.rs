@@ -127,7 +127,7 @@ async fn a_person_comes_in_with_a_certificate_and_an_agent_does_not() {
     assert!(refused, "an agent is nobody at the console");
     // And a person is nobody at ingest.
     let person = collector.tls(Some((good.pem.clone(), good.pem.clone())));
-    assert!(post(collector.config.ingest, person, "/v1/batches", Vec::new()).await.is_err());
+    post(collector.config.ingest, person, "/v1/batches", Vec::new()).await.unwrap_err();
 
     // Revoked: with the next request, whatever the session or the connection.
     let serial = good.serial.as_str();

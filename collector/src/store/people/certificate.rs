@@ -13,6 +13,9 @@ use crate::store::audit::append;
 use crate::store::db;
 use crate::store::{Store, StoreError, query};
 
+/// Fingerprint, account, serial, and when it was issued, expires and was revoked.
+type CertificateRow = (Vec<u8>, String, String, i64, i64, Option<i64>);
+
 /// A certificate as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonCertificate {
@@ -150,7 +153,7 @@ impl Store {
         &self,
         name: Option<&str>,
     ) -> Result<Vec<PersonCertificate>, StoreError> {
-        let rows: Vec<(Vec<u8>, String, String, i64, i64, Option<i64>)> = db::query_as(
+        let rows: Vec<CertificateRow> = db::query_as(
             "SELECT fingerprint, account, serial, issued_at, expires_at, revoked_at FROM person_certificates
              WHERE CAST($1 AS TEXT) IS NULL OR account = $1 ORDER BY issued_at DESC, serial",
         )
@@ -158,20 +161,15 @@ impl Store {
         .fetch_all(self.reader())
         .await
         .map_err(query("list certificates"))?;
-        let one = |(fingerprint, account, serial, issued_at, expires_at, revoked_at): (
-            Vec<u8>,
-            String,
-            String,
-            i64,
-            i64,
-            Option<i64>,
-        )| PersonCertificate {
-            fingerprint: Digest::from_bytes(&fingerprint).unwrap_or(Digest::ZERO),
-            account,
-            serial,
-            issued_at: from_stored(issued_at),
-            expires_at: from_stored(expires_at),
-            revoked_at: revoked_at.map(from_stored),
+        let one = |(fingerprint, account, serial, issued_at, expires_at, revoked_at): CertificateRow| {
+            PersonCertificate {
+                fingerprint: Digest::from_bytes(&fingerprint).unwrap_or(Digest::ZERO),
+                account,
+                serial,
+                issued_at: from_stored(issued_at),
+                expires_at: from_stored(expires_at),
+                revoked_at: revoked_at.map(from_stored),
+            }
         };
         Ok(rows.into_iter().map(one).collect())
     }
