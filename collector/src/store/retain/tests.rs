@@ -155,6 +155,14 @@ async fn what_is_too_large_loses_its_oldest_days_and_no_more() {
     let store = testing::store(&dir.path().join("s.db")).await;
     filled(&store).await;
     let now = crate::clock::now();
+    if store.is_shared() {
+        // Only whole partitions give room back.
+        for back in 1..10 {
+            let make =
+                format!("SELECT make_day('flows', {0}), make_day('summaries', {0})", day_of(now) - back);
+            store.writer().script(db::AssertSqlSafe(make)).await.unwrap();
+        }
+    }
     days(&store, (0..10).map(|back| day_of(now) - 9 + back)).await;
     let tight = Rules { max_size: Some(1), ..rules(36_500) };
     let done = store.retain(&tight, now).await.unwrap().unwrap();
