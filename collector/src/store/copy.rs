@@ -2,7 +2,7 @@
 //! restore and the move between databases have in common.
 //!
 //! Tables and columns are those that the database names, so that a change of the schema needs nothing here. Not copied is
-//! what belongs to a database itself ([`tables`]) and what must not come back: open sessions.
+//! what belongs to a database itself (`tables`) and what must not come back: open sessions.
 
 mod load;
 mod tables;

@@ -364,7 +364,8 @@ impl<'a> Renewal<'a> {
         chain.undeclared = Undeclared::default();
         chain.past.retain(|end| self.broken.keep.iter().all(|keep| keep.epoch != end.epoch));
         chain.cuts.clone_from(&self.broken.keep);
-        state.file.write(&chain)?;
+        // To both slots: what is removed now, an older state would take for acknowledged.
+        state.file.write_both(&chain)?;
         for keep in &self.broken.keep {
             state.files.cut(*keep)?;
         }
