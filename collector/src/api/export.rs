@@ -10,6 +10,7 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse as _, Response};
 use sekimori_wire::finding::Severity;
+use sekimori_wire::id::BodyCode;
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi};
 
@@ -64,7 +65,7 @@ pub(super) struct MatchingAsked {
     severity: Option<u8>,
     category: Option<IncidentCategory>,
     /// 団体コード; also wide-area incidents with this body in them.
-    #[param(max_length = 64)]
+    #[param(min_length = 6, max_length = 6, pattern = "^[0-9]{6}$")]
     body: Option<String>,
     /// `open` (as a rule) or `all`.
     #[param(max_length = 4, pattern = "^(open|all)$")]
@@ -92,6 +93,9 @@ impl MatchingAsked {
             Some(level) => Some(Severity::new(level).ok_or_else(|| bad("severity: 0 to 4"))?),
             None => None,
         };
+        if self.body.as_ref().is_some_and(|body| body.parse::<BodyCode>().is_err()) {
+            return Err(bad("body: no 団体コード"));
+        }
         Ok(IncidentFilter {
             severity,
             category: self.category,

@@ -261,6 +261,7 @@ async fn every_export_is_in_the_audit_log_and_what_is_not_understood_says_so() {
         ("/api/v1/incidents/INC-1/export?format=stix", StatusCode::NOT_FOUND),
         ("/api/v1/export?format=pdf", StatusCode::BAD_REQUEST),
         ("/api/v1/export?format=csv&bom=maybe", StatusCode::BAD_REQUEST),
+        ("/api/v1/export?format=csv&body=42201", StatusCode::BAD_REQUEST),
         ("/api/v1/export?format=csv&q=severity%3E", StatusCode::BAD_REQUEST),
     ] {
         let answer = bench.get(path, &cookie).await;
