@@ -33,6 +33,7 @@ mod path;
 mod payload;
 mod people;
 mod replicas;
+mod restore;
 mod support;
 #[path = "../../collector/src/store/testserver.rs"]
 mod testserver;

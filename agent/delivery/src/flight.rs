@@ -5,11 +5,12 @@
 //! spool ─ after what is under way ─► submission ─► … ─► answer, judged in the order of sending ─► acknowledged
 //! ```
 //! One submission at a time until an answer has shown that the collector takes them; then several, so that a long line is
-//! used while answers travel. How many bytes follows what the line takes: twice as many after each quick answer, half as many
+//! used while answers travel. Also one of each chain until its first answer: a collector that was restored from a backup may
+//! leave out what it lost before the first batch that comes, and none must pass that one. How many bytes follows what the line takes: twice as many after each quick answer, half as many
 //! after a slow one. Whatever is not as hoped ends a round: nothing more is sent, what is under way is heard or given up, and
 //! the next round begins after what is acknowledged. So it is never more than a repetition, which the collector recognises.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use sekimori_wire::batch::Lane;
@@ -64,8 +65,8 @@ pub struct Flight {
     sent: VecDeque<Sent>,
     most: usize,
     bytes: usize,
-    /// An answer has come since the connection was opened.
-    proven: bool,
+    /// Chains of which an answer has come since the connection was opened.
+    proven: BTreeSet<Lane>,
     /// Nothing more is sent until nothing is under way.
     ending: bool,
 }
@@ -73,12 +74,12 @@ pub struct Flight {
 impl Flight {
     /// Nothing, and later no more than `most` submissions at once.
     pub const fn new(most: usize) -> Self {
-        Self { sent: VecDeque::new(), most, bytes: BYTES_MIN, proven: false, ending: false }
+        Self { sent: VecDeque::new(), most, bytes: BYTES_MIN, proven: BTreeSet::new(), ending: false }
     }
 
     /// What is to be sent now, while so many batches are not acknowledged.
     pub fn next(&self, waiting: Waiting) -> Option<Next> {
-        let most = if self.proven { self.most.max(1) } else { 1 };
+        let most = if self.proven.is_empty() { 1 } else { self.most.max(1) };
         let under_way: usize = self.sent.iter().map(|sent| sent.bytes).sum();
         let room = self.bytes.saturating_sub(under_way);
         if self.ending || self.sent.len() >= most || room == 0 {
@@ -87,8 +88,8 @@ impl Flight {
         // Each its share, so that the line is never idle while one answer travels.
         let bytes = room.min(self.bytes / most);
         let unsent = |lane: Lane, waiting: u64| {
-            let of_lane = self.sent.iter().filter(move |sent| sent.lane == lane);
-            waiting > of_lane.map(Sent::batches).sum()
+            let under_way: u64 = self.sent.iter().filter(|sent| sent.lane == lane).map(Sent::batches).sum();
+            waiting > under_way && (under_way == 0 || self.proven.contains(&lane))
         };
         let lane = if unsent(Lane::Urgent, waiting.urgent) {
             Lane::Urgent
@@ -135,8 +136,7 @@ impl Flight {
     /// The first was answered after so long. Unless `all` of it is acknowledged, the round ends: the others are heard, and
     /// nothing else is sent before.
     pub fn answered(&mut self, took: Duration, all: bool) {
-        self.sent.pop_front();
-        self.proven = true;
+        self.proven.extend(self.sent.pop_front().map(|sent| sent.lane));
         if took <= QUICK && all {
             self.bytes = self.bytes.saturating_mul(2).min(BYTES_MAX);
         } else if took > SLOW {

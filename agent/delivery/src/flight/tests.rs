@@ -41,6 +41,23 @@ fn one_until_an_answer_came_then_several_each_after_the_one_before() {
 }
 
 #[test]
+fn the_first_of_each_chain_goes_alone() {
+    let mut flight = Flight::new(4);
+    let waiting = Waiting { urgent: 1, detail: 50 };
+    assert_eq!(send(&mut flight, waiting, 1), Some((Lane::Urgent, 1)));
+    flight.answered(AT_ONCE, true);
+    assert_eq!(send(&mut flight, detail(50), 5), Some((Lane::Detail, 1)));
+    assert_eq!(send(&mut flight, detail(50), 5), None, "no other of this chain passes it");
+    assert_eq!(send(&mut flight, Waiting { urgent: 1, detail: 50 }, 1), Some((Lane::Urgent, 1)));
+    flight.answered(AT_ONCE, true);
+    assert_eq!(send(&mut flight, detail(45), 5), Some((Lane::Detail, 1)), "after what is acknowledged");
+    assert_eq!(send(&mut flight, detail(45), 5), Some((Lane::Detail, 6)));
+    flight.broken();
+    assert_eq!(send(&mut flight, detail(45), 5), Some((Lane::Detail, 1)));
+    assert_eq!(send(&mut flight, detail(45), 5), None, "another connection may be another collector");
+}
+
+#[test]
 fn findings_go_next_and_nothing_goes_twice() {
     let mut flight = Flight::new(4);
     send(&mut flight, detail(1), 1);
