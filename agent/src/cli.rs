@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use sekimori_wire::envelope::VerifyingKey;
 
 use crate::intel::age_of;
@@ -57,6 +58,16 @@ pub(crate) enum Command {
     /// Checks exceptions, and shows what they would do to stored findings.
     #[command(subcommand)]
     Exceptions(ExceptionsCommand),
+    /// Prints what completes this command line in a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Writes the manual: a page (`man 1`) for this program and each of its commands.
+    Manual {
+        /// A folder that exists.
+        output: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

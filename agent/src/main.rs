@@ -36,7 +36,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use cli::{Cli, Command, EnrollArgs, SpoolCommand, TokenArg};
 use line::Line;
@@ -106,6 +106,13 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Spool(SpoolCommand::Verify(state)) => print(&inspect::spool_verify(&state.state)?)?,
         Command::Spool(SpoolCommand::Export { state, output }) => {
             print(&carry::export(&state.state, &output)?)?;
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sekimori-agent", &mut io::stdout());
+        }
+        Command::Manual { output } => {
+            clap_mangen::generate_to(Cli::command(), &output)
+                .with_context(|| format!("{}: cannot write the manual", output.display()))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use sekimori_wire::envelope::SigningKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -65,6 +65,13 @@ struct Usage(String);
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sekimori-collector", &mut std::io::stdout());
+        }
+        Command::Manual { output } => {
+            clap_mangen::generate_to(Cli::command(), &output)
+                .with_context(|| format!("{}: cannot write the manual", output.display()))?;
+        }
         Command::Init(args) => initialise(args).await?,
         Command::Run(args) => serve(&args.config).await?,
         Command::Agent(command) => return agent(command).await,

@@ -149,6 +149,11 @@ const PEERS: [Package; 6] = [
     Package("suricata", Sign::Program("suricata"), "an intrusion detection system"),
 ];
 
+const PACKAGE: [Package; 2] = [
+    Package("dpkg-dev", Sign::Program("dpkg-shlibdeps"), "which libraries a program needs"),
+    Package("gzip", Sign::Program("gzip"), "the manual in a package"),
+];
+
 /// What needs packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -162,6 +167,8 @@ pub(crate) enum Purpose {
     Count,
     /// Building and measuring other programs beside ours.
     Peers,
+    /// Building and packing.
+    Package,
 }
 
 impl Purpose {
@@ -173,6 +180,7 @@ impl Purpose {
             Self::Record => out.extend(RECORD),
             Self::Count => out.extend(COUNT),
             Self::Peers => out.extend(PEERS),
+            Self::Package => out.extend(PACKAGE),
         }
         out
     }
@@ -202,6 +210,7 @@ pub(crate) fn doctor() -> anyhow::Result<()> {
         ("test", Purpose::Test),
         ("ci", Purpose::Count),
         ("record", Purpose::Record),
+        ("dist", Purpose::Package),
     ] {
         println!("{title}:");
         for package in purpose.packages() {

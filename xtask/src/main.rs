@@ -12,6 +12,7 @@ mod command;
 mod conformance;
 mod day;
 mod demo;
+mod dist;
 mod fuzz;
 mod install;
 mod kills;
@@ -54,6 +55,9 @@ cargo xtask <command>
                     make every seeded file of pcaps/, or record those of real tools (root, network namespaces)
   day [--hours N] [--from HOUR] [--hosts N] [--seed N] [--output FILE] [--judge]
                     a benign day of a town hall as a capture (under target/), and whether the agent cries wolf on it
+  dist [--check | --dev]
+                    packages (.deb, .rpm) of both programs with bills of materials and checksums, in target/dist;
+                    --check builds twice and compares; --dev packs what was built for development
   doctor-dev        what is installed, what is missing, and how to get it
 ";
 
@@ -121,6 +125,10 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         ["bench", rest @ ..] => match bench::Options::parse(rest) {
             Some(options) if bench::run(&root, &options)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),
+            None => return Ok(usage()),
+        },
+        ["dist", rest @ ..] => match dist::Options::parse(rest) {
+            Some(options) => dist::run(&root, options)?,
             None => return Ok(usage()),
         },
         ["tidy"] => tidy::check(&root)?,
