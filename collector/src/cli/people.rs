@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::ConfigArg;
+use super::{ConfigArg, Output};
 
 /// `user …`. Accounts are disabled, never deleted: the histories of incidents name them.
 #[derive(Debug, Subcommand)]

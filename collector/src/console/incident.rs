@@ -223,7 +223,11 @@ pub(super) async fn read(
         .chain(reason.community_ids.iter().cloned())
         .take(COMMUNITY_IDS_MAX)
         .collect();
-    let flows = store.flows_around(&view, &Vec::from_iter(community_ids)).await?;
+    let bodies: BTreeSet<String> = match &view.body {
+        Some(body) => BTreeSet::from([body.clone()]),
+        None => findings.iter().map(|finding| finding.body.clone()).collect(),
+    };
+    let flows = store.flows_around(&view, &Vec::from_iter(bodies), &Vec::from_iter(community_ids)).await?;
     let children = store.children_of(id).await?;
     let excepted = store.excepted_beside(&view).await?;
     let detected = view.state == IncidentState::Detected;

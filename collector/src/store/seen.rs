@@ -122,16 +122,18 @@ impl Seen<'_> {
         self.store.alerts_in(incident, self.scope).await
     }
 
-    /// Flows with one of these Community IDs, in the body and about the time of an incident, newest first.
+    /// Flows with one of these Community IDs, in these bodies and about the time of an incident, newest first. None that had
+    /// begun more than a day before it.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn flows_around(
         &self,
         incident: &IncidentView,
+        bodies: &[String],
         community_ids: &[String],
     ) -> Result<Vec<FlowView>, StoreError> {
-        self.store.flows_in(incident, community_ids, self.scope).await
+        self.store.flows_in(incident, (bodies, community_ids), self.scope).await
     }
 
     /// The history of an incident that is seen, newest first. That of a wide-area incident is everybody's: it is shown

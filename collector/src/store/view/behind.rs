@@ -17,6 +17,8 @@ use crate::store::{Store, StoreError, query};
 const FLOW_ROWS: i64 = 60;
 /// How far from its evidence a flow still belongs to an incident.
 const AROUND: Duration = Duration::from_secs(3600);
+/// The longest that one of them can have lasted before the first evidence.
+const BEFORE: Duration = Duration::from_secs(86_400);
 /// Batches verified for one page.
 const BATCH_ROWS: i64 = 24;
 
@@ -186,38 +188,41 @@ impl Store {
         Ok(rows.iter().map(|json| value(json)).collect())
     }
 
-    /// Flows with one of these Community IDs, in the body and about the time of an incident, newest first.
+    /// Flows with one of these Community IDs, in these bodies and about the time of an incident, newest first. None that had
+    /// begun more than a day before it.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn flows_around(
         &self,
         incident: &IncidentView,
+        bodies: &[String],
         community_ids: &[String],
     ) -> Result<Vec<FlowView>, StoreError> {
-        self.flows_in(incident, community_ids, &Seen::All).await
+        self.flows_in(incident, (bodies, community_ids), &Seen::All).await
     }
 
     pub(in crate::store) async fn flows_in(
         &self,
         incident: &IncidentView,
-        community_ids: &[String],
+        (bodies, community_ids): (&[String], &[String]),
         seen: &Seen,
     ) -> Result<Vec<FlowView>, StoreError> {
         db::query_as(
             "SELECT community_id, originator, originator_port, responder, responder_port, protocol, start, \"end\",
              originator_packets + responder_packets AS packets, originator_bytes + responder_bytes AS bytes,
              state, application, server_name
-             FROM flows WHERE community_id IN (SELECT value FROM json_each($1))
-             AND ($3 IS NULL OR body = $3) AND start <= $4 AND \"end\" >= $5
+             FROM flows WHERE body IN (SELECT value FROM json_each($3)) AND start BETWEEN $7 AND $4
+             AND community_id IN (SELECT value FROM json_each($1)) AND \"end\" >= $5
              AND (CAST($6 AS TEXT) IS NULL OR $6 LIKE '%,' || body || ',%') ORDER BY start DESC LIMIT $2",
         )
         .bind(Value::from(community_ids).to_string())
         .bind(FLOW_ROWS)
-        .bind(incident.body.as_deref())
+        .bind(Value::from(bodies).to_string())
         .bind(stored(incident.last_evidence.plus(AROUND)))
         .bind(stored(incident.first_evidence.minus(AROUND)))
         .bind(seen.sql())
+        .bind(stored(incident.first_evidence.minus(BEFORE)))
         .fetch_all(self.reader())
         .await
         .map_err(query("list flows"))
