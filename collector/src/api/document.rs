@@ -16,7 +16,7 @@ use crate::incident::action::Action;
 
 /// What each module brings: add a line here for a type with `#[derive(OpenApi)]`.
 const PARTS: &[fn() -> Document] =
-    &[Base::openapi, super::export::Part::openapi, super::search::Search::openapi];
+    &[Base::openapi, super::duty::Duties::openapi, super::export::Part::openapi, super::search::Search::openapi];
 
 /// What is in `api` itself.
 #[derive(OpenApi)]

@@ -489,3 +489,20 @@ async fn a_high_one_is_called_a_false_positive_by_two_persons() {
     let actions: Vec<&str> = lines.iter().map(|line| line.entry.action.as_str()).collect();
     assert_eq!(actions, ["approve:false_positive", "propose:false_positive"]);
 }
+
+#[tokio::test]
+async fn calls_are_written_down_by_whoever_works_on_it() {
+    let people = People::of(Bench::new().await).await;
+    let id = people.open(IncidentCategory::HumanError).await;
+    let path = format!("incidents/{id}/calls");
+    let call = json!({ "to": "情報政策課 山田", "reached": true, "said": "第一報を伝えた" });
+    for role in Role::ALL {
+        let works = ![Role::Auditor, Role::Admin].contains(role);
+        let status = if works { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        assert_eq!(people.post(*role, &path, &call).await.status, status, "{role}");
+    }
+    let silent = people.post(Role::Monitor, &path, &json!({ "to": " ", "reached": true })).await;
+    assert_eq!(silent.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(silent.json()["missing"], json!(["to", "said"]));
+    assert_eq!(people.bench.store.verify_audit().await.unwrap().broken, None);
+}

@@ -1,0 +1,9 @@
+-- What was handed in, to whom and under which number; an exemption that waits for the body's CISO.
+ALTER TABLE obligations ADD COLUMN receipt TEXT NOT NULL DEFAULT '';
+ALTER TABLE obligations ADD COLUMN filed_to TEXT NOT NULL DEFAULT '';
+ALTER TABLE obligations ADD COLUMN proposed TEXT NOT NULL DEFAULT '';
+
+-- Dead letters that somebody put aside, with a reason.
+ALTER TABLE notices ADD COLUMN aside_at BIGINT;
+ALTER TABLE notices ADD COLUMN aside_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE notices ADD COLUMN aside_reason TEXT NOT NULL DEFAULT '';
