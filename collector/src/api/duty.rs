@@ -1,10 +1,10 @@
 //! `/incidents/{id}/obligations` and `/incidents/{id}/calls`: what must be reported, and who was told by telephone.
 
-use axum::{Extension, Json};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::http::header::IF_MATCH;
+use axum::{Extension, Json};
 use sekimori_wire::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{OpenApi, ToSchema};
@@ -28,6 +28,14 @@ use crate::timing::duty::{Exemption, Move, Mover, Refused as Unmoved};
 #[derive(OpenApi)]
 #[openapi(paths(obligations, move_obligation, awareness, call))]
 pub(super) struct Duties;
+
+/// What must be reported.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Obligations {
+    /// The version of the incident.
+    version: i64,
+    obligations: Vec<Obligation>,
+}
 
 /// An obligation.
 #[derive(Debug, Serialize, ToSchema)]
@@ -219,26 +227,26 @@ fn mover(caller: &Caller) -> Mover<'_> {
 #[utoipa::path(
     get, path = "/api/v1/incidents/{id}/obligations", tag = "incidents",
     params(("id" = String, Path, description = "`INC-…`")),
-    responses((status = 200, description = "Every obligation", body = Vec<Obligation>))
+    responses((status = 200, description = "Every obligation", body = Obligations))
 )]
 pub(super) async fn obligations(
     State(console): State<Console>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Result<(Extension<Versioned>, Json<Vec<Obligation>>), ApiError> {
+) -> Result<(Extension<Versioned>, Json<Obligations>), ApiError> {
     let seen = console.seen_by(&caller.user);
     let views = seen.obligations(&id).await?.ok_or(ApiError::NotFound)?;
     let version = seen.incident(&id).await?.ok_or(ApiError::NotFound)?.version;
     let now = now();
     let all = views.into_iter().map(|view| Obligation::new(view, now)).collect();
-    Ok((Extension(Versioned(version)), Json(all)))
+    Ok((Extension(Versioned(version)), Json(Obligations { version, obligations: all })))
 }
 
 /// Moves an obligation: decided, arranged, filed, or an exemption asked for and approved.
 #[utoipa::path(
     post, path = "/api/v1/incidents/{id}/obligations", tag = "incidents", request_body = Moving,
     params(("id" = String, Path, description = "`INC-…`")),
-    responses((status = 200, description = "Every obligation, after it", body = Vec<Obligation>))
+    responses((status = 200, description = "Every obligation, after it", body = Obligations))
 )]
 pub(super) async fn move_obligation(
     State(console): State<Console>,
@@ -246,7 +254,7 @@ pub(super) async fn move_obligation(
     Path(id): Path<String>,
     headers: HeaderMap,
     asked: Result<Json<Moving>, JsonRejection>,
-) -> Result<(Extension<Versioned>, Json<Vec<Obligation>>), ApiError> {
+) -> Result<(Extension<Versioned>, Json<Obligations>), ApiError> {
     authorised(&caller, &headers)?;
     let seen = console.seen_by(&caller.user);
     if !seen.is_wholly_theirs(&id).await? {

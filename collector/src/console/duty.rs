@@ -171,7 +171,7 @@ impl Fields {
     }
 
     /// At most so long.
-    fn text(&self, name: &'static str, most: usize) -> Result<&str, Undone> {
+    fn within(&self, name: &'static str, most: usize) -> Result<&str, Undone> {
         let text = self.one(name);
         if text.chars().count() > most { Err(Undone::Missing(name)) } else { Ok(text) }
     }
@@ -232,16 +232,19 @@ async fn done(seen: &Seen<'_>, visitor: &Visitor, id: &str, fields: &Fields) -> 
     }
     let by = Mover { account: visitor.user.name.as_str(), role: visitor.user.role, now: now() };
     let version = fields.one("version").parse().map_err(|_cause| Undone::Status(StatusCode::BAD_REQUEST))?;
-    let (at, note) = (fields.at()?, fields.text("note", SAID_MAX)?);
+    let (at, note) = (fields.at()?, fields.within("note", SAID_MAX)?);
     if fields.one("move") == "call" {
         return call(seen, &view, by, (fields, at)).await;
     }
     if fields.one("move") == "known" {
-        let known_by = fields.text("known_by", TO_MAX)?;
+        let known_by = fields.within("known_by", TO_MAX)?;
         let known = Awareness {
             known_at: at.ok_or(Undone::Missing("at"))?,
-            known_by: Some(known_by).filter(|by| !by.is_empty()).ok_or(Undone::Missing("known_by"))?.to_owned(),
-            known_dept: fields.text("known_dept", TO_MAX)?.to_owned(),
+            known_by: Some(known_by)
+                .filter(|by| !by.is_empty())
+                .ok_or(Undone::Missing("known_by"))?
+                .to_owned(),
+            known_dept: fields.within("known_dept", TO_MAX)?.to_owned(),
             origin_rule: OriginRule::Recorded,
         };
         return Ok(seen.record_awareness(id, &known, by, note, Some(version)).await?);
@@ -251,8 +254,8 @@ async fn done(seen: &Seen<'_>, visitor: &Visitor, id: &str, fields: &Fields) -> 
     let kind = kind.ok_or(Undone::Status(StatusCode::BAD_REQUEST))?;
     let handed = Handed {
         version: Some(version),
-        receipt: fields.text("receipt", TO_MAX)?,
-        filed_to: fields.text("filed_to", TO_MAX)?,
+        receipt: fields.within("receipt", TO_MAX)?,
+        filed_to: fields.within("filed_to", TO_MAX)?,
         filed_at: at.filter(|_| matches!(step, Step::Move(Move::File))),
         note,
     };

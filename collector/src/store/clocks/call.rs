@@ -33,7 +33,9 @@ pub struct Call {
 }
 
 /// As what somebody was called.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum CalledRole {
     /// The body's officer.
@@ -85,7 +87,11 @@ impl Call {
         let to = self.to.trim().is_empty() || self.to.chars().count() > TO_MAX;
         let said = self.said.chars().count() > SAID_MAX || (self.reached && self.said.trim().is_empty());
         let at = self.at.is_some_and(|at| at > now);
-        [("to", to), ("said", said), ("at", at)].into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
+        [("to", to), ("said", said), ("at", at)]
+            .into_iter()
+            .filter(|(_, is)| *is)
+            .map(|(name, _)| name)
+            .collect()
     }
 }
 

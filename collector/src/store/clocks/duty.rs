@@ -16,7 +16,9 @@ use crate::store::{Store, StoreError, query};
 use crate::timing::Timing;
 use crate::timing::assess::{self, Awareness, Due, OriginRule, Profile, Setting};
 use crate::timing::calendar::Calendar;
-use crate::timing::duty::{Approver, Duty, Exemption, Move, Mover, Refused, corrects, preliminary_of, prepares};
+use crate::timing::duty::{
+    Approver, Duty, Exemption, Move, Mover, Refused, corrects, preliminary_of, prepares,
+};
 
 /// An obligation, with its days.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -278,7 +280,8 @@ impl Store {
         let json = serde_json::to_string(&asked).unwrap_or_default();
         put_proposal(&mut tx, incident, kind, &json).await?;
         let what = format!("obligation:{kind}:propose_exempt");
-        told(&mut tx, (incident, version), by, (&what, one.state, one.state), &format!("{reason}: {why}")).await?;
+        told(&mut tx, (incident, version), by, (&what, one.state, one.state), &format!("{reason}: {why}"))
+            .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -447,7 +450,12 @@ async fn moved(
     Ok(state)
 }
 
-async fn put_proposal(tx: &mut Conn, incident: &str, kind: ObligationKind, json: &str) -> Result<(), StoreError> {
+async fn put_proposal(
+    tx: &mut Conn,
+    incident: &str,
+    kind: ObligationKind,
+    json: &str,
+) -> Result<(), StoreError> {
     db::query("UPDATE obligations SET proposed = $3 WHERE incident = $1 AND kind = $2")
         .bind(incident)
         .bind(kind.as_str())

@@ -465,10 +465,18 @@ async fn obligations_are_derived_remind_and_stay_overdue_until_filed() {
     assert_eq!(told, ["body_ciso", "body_officer", "control", "pref_csirt"]);
     let now = at("12-01T08:00:00");
     assert!(of(ObligationKind::PpcPrelim).await.overdue(now));
-    clocks.store.move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &Move::Applies, &Handed::default()).await.unwrap();
+    clocks
+        .store
+        .move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &Move::Applies, &Handed::default())
+        .await
+        .unwrap();
     clocks.look(now).await.unwrap();
     assert!(of(ObligationKind::PpcPrelim).await.overdue(now), "deciding does not hide it");
-    clocks.store.move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &Move::File, &Handed::default()).await.unwrap();
+    clocks
+        .store
+        .move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &Move::File, &Handed::default())
+        .await
+        .unwrap();
     let prelim = of(ObligationKind::PpcPrelim).await;
     assert!(!prelim.overdue(now) && prelim.late(), "filed, and late for ever");
     clocks.look(at("12-20T09:00:00")).await.unwrap();
@@ -478,7 +486,11 @@ async fn obligations_are_derived_remind_and_stay_overdue_until_filed() {
         "no more reminders"
     );
     for wanted in [Move::Applies, Move::File] {
-        clocks.store.move_obligation(ID, ObligationKind::PpcFinal, officer(now), &wanted, &Handed::default()).await.unwrap();
+        clocks
+            .store
+            .move_obligation(ID, ObligationKind::PpcFinal, officer(now), &wanted, &Handed::default())
+            .await
+            .unwrap();
     }
     assert_eq!(of(ObligationKind::PpcPrelim).await.state, ObligationState::Completed);
 }
@@ -516,7 +528,10 @@ async fn an_exemption_needs_the_ciso_and_what_people_decided_stays() {
         approved_by: approver.map(|account| Approver { account: account.to_owned(), role: Role::BodyCiso }),
     };
     let moved = |wanted| async move {
-        clocks.store.move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &wanted, &Handed::default()).await
+        clocks
+            .store
+            .move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &wanted, &Handed::default())
+            .await
     };
     assert!(matches!(moved(exempt(None)).await, Err(MoveError::Refused(_))));
     assert!(matches!(moved(exempt(Some("officer"))).await, Err(MoveError::Refused(_))));

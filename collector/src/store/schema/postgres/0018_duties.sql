@@ -2,8 +2,3 @@
 ALTER TABLE obligations ADD COLUMN receipt TEXT NOT NULL DEFAULT '';
 ALTER TABLE obligations ADD COLUMN filed_to TEXT NOT NULL DEFAULT '';
 ALTER TABLE obligations ADD COLUMN proposed TEXT NOT NULL DEFAULT '';
-
--- Dead letters that somebody put aside, with a reason.
-ALTER TABLE notices ADD COLUMN aside_at BIGINT;
-ALTER TABLE notices ADD COLUMN aside_by TEXT NOT NULL DEFAULT '';
-ALTER TABLE notices ADD COLUMN aside_reason TEXT NOT NULL DEFAULT '';
