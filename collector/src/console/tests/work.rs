@@ -537,7 +537,7 @@ async fn obligations_are_moved_by_whoever_owes_them() {
     let exempt = |kind: &str, note: &str| json!({ "kind": kind, "move": "propose_exempt", "reason": "below_threshold", "note": note });
     let prelim = |wanted: &str| json!({ "kind": "ppc_prelim", "move": wanted });
     let future =
-        json!({ "kind": "ppc_prelim", "move": "file", "filed_to": "PPC", "at": "2999-01-01T00:00:00Z" });
+        json!({ "kind": "ppc_prelim", "move": "file", "filed_to": "PPC", "at": "2099-01-01T00:00:00Z" });
     let file = json!({ "kind": "ppc_prelim", "move": "file", "filed_to": "個人情報保護委員会<script>", "receipt": "第12号" });
     use StatusCode as S;
     for (role, body, status) in [
@@ -605,7 +605,7 @@ async fn since_when_it_is_known_is_corrected_with_a_reason_and_calls_have_a_form
         (Role::Monitor, known(""), StatusCode::FORBIDDEN),
         (
             Role::TechSupport,
-            json!({ "known_at": "2999-01-01T00:00:00Z", "known_by": "x" }),
+            json!({ "known_at": "2099-01-01T00:00:00Z", "known_by": "x" }),
             StatusCode::UNPROCESSABLE_ENTITY,
         ),
         (Role::TechSupport, known(""), StatusCode::OK),
