@@ -8,6 +8,7 @@ mod common;
 mod cursor;
 mod detail;
 mod document;
+mod duty;
 mod events;
 mod export;
 mod list;
@@ -50,6 +51,9 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/incidents/{id}", get(incident))
         .route("/incidents/{id}/acknowledge", post(work::acknowledge))
         .route("/incidents/{id}/actions", post(work::action).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
+        .route("/incidents/{id}/obligations", get(duty::obligations).post(duty::move_obligation))
+        .route("/incidents/{id}/awareness", post(duty::awareness))
+        .route("/incidents/{id}/calls", post(duty::call))
         .route("/agents", get(list::agents))
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))

@@ -8,6 +8,7 @@ mod accounts;
 mod agents;
 mod assets;
 mod certificate;
+mod duty;
 mod enrol;
 mod evidence;
 mod exceptions;
@@ -129,6 +130,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/incidents/{id}", get(incident::show))
         .route("/incidents/{id}/acknowledge", post(incident::acknowledge))
         .route("/incidents/{id}/act", post(work::act).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
+        .route("/incidents/{id}/duty", post(duty::submit))
         .route("/agents", get(agents::list))
         .route("/agents/{id}", get(agents::show))
         .route("/agents/{id}/confirm", post(agents::confirm))

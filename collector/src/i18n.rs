@@ -209,6 +209,7 @@ mod tests {
             "missing-",
             "because-",
             "sign-in-",
+            "duty-move-",
         ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }

@@ -17,6 +17,7 @@ use crate::console::Console;
 use crate::incident::action::Action;
 use crate::incident::similar::similar;
 use crate::incident::transition::{Asked, Effect, Refused, offers};
+use crate::store::seen::Seen as StoreSeen;
 use crate::store::work::{Acted, Intake};
 
 /// What a caller saw when it decided.
@@ -34,7 +35,7 @@ pub(super) fn authorised(caller: &Caller, headers: &HeaderMap) -> Result<(), Api
     if forged { Err(ApiError::Forbidden) } else { Ok(()) }
 }
 
-fn body<T>(read: Result<Json<T>, JsonRejection>) -> Result<T, ApiError> {
+pub(super) fn body<T>(read: Result<Json<T>, JsonRejection>) -> Result<T, ApiError> {
     read.map(|Json(body)| body).map_err(|cause| match cause.status() {
         status @ (StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::PAYLOAD_TOO_LARGE) => {
             ApiError::Framework(status, cause.body_text())
@@ -113,7 +114,7 @@ pub(super) async fn action(
 }
 
 /// Which version the caller saw.
-enum Wanted {
+pub(super) enum Wanted {
     /// `version` in the body; another one is a conflict.
     Body(i64),
     /// One of those in `If-Match`; another one fails the precondition.
@@ -121,7 +122,7 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn new(body: Option<i64>, headers: &HeaderMap) -> Result<Self, ApiError> {
+    pub(super) fn new(body: Option<i64>, headers: &HeaderMap) -> Result<Self, ApiError> {
         let mut named = headers.get_all(IF_MATCH).iter().peekable();
         if named.peek().is_none() {
             return body.map(Self::Body).ok_or(ApiError::VersionNeeded);
@@ -143,6 +144,16 @@ impl Wanted {
             Some(_) | None => Ok(Self::Match(versions)),
         }
     }
+
+    /// The version to act on, and whether `If-Match` named it.
+    pub(super) async fn of(self, seen: StoreSeen<'_>, id: &str) -> Result<(i64, bool), ApiError> {
+        let versions = match self {
+            Self::Body(version) => return Ok((version, false)),
+            Self::Match(versions) => versions,
+        };
+        let is = seen.incident(id).await?.ok_or(ApiError::NotFound)?.version;
+        if versions.contains(&is) { Ok((is, true)) } else { Err(ApiError::Precondition { is }) }
+    }
 }
 
 async fn act(
@@ -153,16 +164,7 @@ async fn act(
     action: Action,
 ) -> Result<Json<Value>, ApiError> {
     let seen = console.seen_by(&caller.user);
-    let (version, matched) = match wanted {
-        Wanted::Body(version) => (version, false),
-        Wanted::Match(versions) => {
-            let is = seen.incident(id).await?.ok_or(ApiError::NotFound)?.version;
-            if !versions.contains(&is) {
-                return Err(ApiError::Precondition { is });
-            }
-            (is, true)
-        }
-    };
+    let (version, matched) = wanted.of(seen, id).await?;
     let asked = Asked { version, action };
     let changes = match seen.act(id, &caller.user.actor(), &asked, now()).await? {
         Acted::Done(changes) => changes,

@@ -13,6 +13,7 @@ use sekimori_wire::time::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::duty::{Duties, duties};
 use super::evidence::{Check, Reason, finding_mark, list, list_of, pairs, text};
 use super::exceptions::{Excepted, ExceptedRow};
 use super::incidents::Row;
@@ -38,6 +39,7 @@ const COMMUNITY_IDS_MAX: usize = 64;
 pub(super) struct IncidentPage {
     page: Page,
     work: Panel,
+    duties: Duties,
     row: Row,
     title: String,
     version: i64,
@@ -213,6 +215,7 @@ pub(super) async fn read(
     let store = console.seen_by(&visitor.user);
     let Some(view) = store.incident(id).await? else { return Ok(None) };
     let Some(work) = panel(console, visitor, id, refused).await? else { return Ok(None) };
+    let duties = duties(&store, visitor, &view).await?;
     let (batches, checks) = verified(store.batches_of(id).await?).await;
     let findings = store.findings_of(id).await?;
     let reason = Reason::new(&view.reason);
@@ -261,6 +264,7 @@ pub(super) async fn read(
             .collect(),
         reason,
         work,
+        duties,
         row: Row::new(&page, view),
         page,
     }))

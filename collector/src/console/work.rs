@@ -405,7 +405,7 @@ pub(super) async fn act(
 }
 
 /// The page again, saying what is missing.
-async fn again(console: &Console, visitor: &Visitor, id: &str, missing: Vec<String>) -> Response {
+pub(super) async fn again(console: &Console, visitor: &Visitor, id: &str, missing: Vec<String>) -> Response {
     match read(console, visitor, id, &missing).await {
         Ok(Some(page)) => (StatusCode::UNPROCESSABLE_ENTITY, render(&page)).into_response(),
         Ok(None) => error(visitor.lang, StatusCode::NOT_FOUND),

@@ -5,10 +5,11 @@
 //! fired, and what they tell is written into the outbox beside them. A rung is a key: whoever comes second, another
 //! replica or the same one after a restart, finds it fired. [`Clocks::deliver`] empties the outbox.
 
+pub mod call;
 mod case;
 mod deliver;
 mod digest;
-mod duty;
+pub mod duty;
 mod expire;
 mod fire;
 mod outbox;

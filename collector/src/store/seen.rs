@@ -4,9 +4,11 @@
 //! a wide-area incident only their own part, without the names and numbers of the others; no figure that counts
 //! everybody's.
 
+mod duty;
 mod feed;
 mod pages;
 
+pub use self::duty::Step;
 pub use self::feed::{Heard, Place};
 pub use self::pages::FindingPlace;
 mod export;

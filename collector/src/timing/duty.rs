@@ -204,8 +204,28 @@ pub const fn preliminary_of(kind: ObligationKind) -> Option<ObligationKind> {
     }
 }
 
+/// May correct since when a leak is known, which moves the days of the law: incident control, and the body's CISO.
+///
+/// # Errors
+/// This role may not.
+pub const fn corrects(role: Role) -> Result<(), Refused> {
+    match role {
+        Role::Control | Role::BodyCiso => Ok(()),
+        Role::Reception
+        | Role::Monitor
+        | Role::TechSupport
+        | Role::BodyOfficer
+        | Role::PrefCsirt
+        | Role::Auditor
+        | Role::Admin => Err(Refused::Role(role)),
+    }
+}
+
 /// May decide whether it applies (what frees from reporting is approved besides).
-const fn prepares(role: Role) -> Result<(), Refused> {
+///
+/// # Errors
+/// This role may not.
+pub const fn prepares(role: Role) -> Result<(), Refused> {
     match role {
         Role::TechSupport | Role::Control | Role::BodyOfficer | Role::BodyCiso | Role::PrefCsirt => Ok(()),
         Role::Reception | Role::Monitor | Role::Auditor | Role::Admin => Err(Refused::Role(role)),
@@ -213,7 +233,10 @@ const fn prepares(role: Role) -> Result<(), Refused> {
 }
 
 /// May say that it was filed: the body owes it, the SOC only drafts.
-const fn files(role: Role) -> Result<(), Refused> {
+///
+/// # Errors
+/// This role may not.
+pub const fn files(role: Role) -> Result<(), Refused> {
     match role {
         Role::BodyOfficer | Role::BodyCiso => Ok(()),
         Role::Reception

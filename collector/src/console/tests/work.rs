@@ -489,3 +489,145 @@ async fn a_high_one_is_called_a_false_positive_by_two_persons() {
     let actions: Vec<&str> = lines.iter().map(|line| line.entry.action.as_str()).collect();
     assert_eq!(actions, ["approve:false_positive", "propose:false_positive"]);
 }
+
+#[tokio::test]
+async fn calls_are_written_down_by_whoever_works_on_it() {
+    let people = People::of(Bench::new().await).await;
+    let id = people.open(IncidentCategory::HumanError).await;
+    let path = format!("incidents/{id}/calls");
+    let call = json!({ "to": "情報政策課 山田", "reached": true, "said": "第一報を伝えた" });
+    for role in Role::ALL {
+        let works = ![Role::Auditor, Role::Admin].contains(role);
+        let status = if works { StatusCode::OK } else { StatusCode::FORBIDDEN };
+        assert_eq!(people.post(*role, &path, &call).await.status, status, "{role}");
+    }
+    let silent = people.post(Role::Monitor, &path, &json!({ "to": " ", "reached": true })).await;
+    assert_eq!(silent.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(silent.json()["missing"], json!(["to", "said"]));
+    assert_eq!(people.bench.store.verify_audit().await.unwrap().broken, None);
+}
+
+/// An incident that owes a preliminary report since long ago, and one to JPCERT/CC if it likes.
+async fn owing(people: &People) -> String {
+    let id = people.open(IncidentCategory::HumanError).await;
+    for (kind, voluntary) in [("ppc_prelim", 0), ("jpcert", 1)] {
+        db::query(
+            "INSERT INTO obligations (incident, kind, state, voluntary, last_day, triggers, reason, moved_by,
+                                      approved_by, moved_at)
+             VALUES ($1, $2, 'not_assessed', $3, '2026-01-05', 'sensitive', '', '', '', 1)",
+        )
+        .bind(&id)
+        .bind(kind)
+        .bind(voluntary)
+        .execute(people.bench.store.writer())
+        .await
+        .unwrap();
+    }
+    id
+}
+
+#[tokio::test]
+async fn obligations_are_moved_by_whoever_owes_them() {
+    let people = People::of(Bench::new().await).await;
+    let id = owing(&people).await;
+    let path = format!("incidents/{id}/obligations");
+    let without =
+        people.post(Role::BodyOfficer, &path, &json!({ "kind": "jpcert", "move": "applies" })).await;
+    assert_eq!(without.status, StatusCode::PRECONDITION_REQUIRED);
+    let exempt = |kind: &str, note: &str| json!({ "kind": kind, "move": "propose_exempt", "reason": "below_threshold", "note": note });
+    let prelim = |wanted: &str| json!({ "kind": "ppc_prelim", "move": wanted });
+    let future =
+        json!({ "kind": "ppc_prelim", "move": "file", "filed_to": "PPC", "at": "2099-01-01T00:00:00Z" });
+    let file = json!({ "kind": "ppc_prelim", "move": "file", "filed_to": "個人情報保護委員会<script>", "receipt": "第12号" });
+    use StatusCode as S;
+    for (role, body, status) in [
+        (Role::Monitor, prelim("applies"), S::FORBIDDEN),
+        (Role::Auditor, prelim("applies"), S::FORBIDDEN),
+        (Role::Control, exempt("jpcert", " "), S::UNPROCESSABLE_ENTITY),
+        (Role::Control, exempt("jpcert", "1人"), S::OK),
+        (Role::Control, json!({ "kind": "jpcert", "move": "approve_exempt" }), S::UNPROCESSABLE_ENTITY),
+        (Role::BodyOfficer, json!({ "kind": "jpcert", "move": "reject_exempt" }), S::FORBIDDEN),
+        (Role::BodyCiso, json!({ "kind": "jpcert", "move": "approve_exempt" }), S::OK),
+        (Role::BodyCiso, json!({ "kind": "jpcert", "move": "approve_exempt" }), S::UNPROCESSABLE_ENTITY),
+        (Role::BodyCiso, json!({ "kind": "police", "move": "applies" }), S::NOT_FOUND),
+        (Role::TechSupport, prelim("applies"), S::OK),
+        (Role::Control, file.clone(), S::FORBIDDEN),
+        (Role::BodyOfficer, prelim("file"), S::UNPROCESSABLE_ENTITY),
+        (Role::BodyOfficer, prelim("schedule"), S::UNPROCESSABLE_ENTITY),
+        (Role::BodyOfficer, future, S::UNPROCESSABLE_ENTITY),
+        (Role::BodyOfficer, file, S::OK),
+    ] {
+        let version = people.read(&id).await["version"].as_i64().unwrap();
+        let (cookie, _) = people.session(Role::Auditor);
+        let before = people.bench.get(&format!("/api/v1/{path}"), cookie).await.json();
+        let one =
+            before["obligations"].as_array().unwrap().iter().find(|one| one["kind"] == "ppc_prelim").cloned();
+        assert_eq!(one.unwrap()["overdue"], true, "nothing but filing ends it: {body}");
+        let mut body = body;
+        body["version"] = json!(version);
+        let answer = people.post(role, &path, &body).await;
+        assert_eq!(answer.status, status, "{role} {body}: {}", answer.text);
+        if status == S::OK {
+            assert_eq!(answer.json()["version"], version + 1);
+            assert_eq!(people.post(role, &path, &body).await.status, S::CONFLICT, "of an older version");
+        }
+    }
+    let (cookie, _) = people.session(Role::BodyOfficer);
+    let after = people.bench.get(&format!("/api/v1/{path}"), cookie).await.json();
+    let of = |kind: &str| {
+        after["obligations"].as_array().unwrap().iter().find(|one| one["kind"] == kind).cloned().unwrap()
+    };
+    assert_eq!((&of("jpcert")["state"], &of("jpcert")["proposed"]), (&json!("not_applicable"), &Value::Null));
+    let filed = of("ppc_prelim");
+    assert_eq!(
+        (&filed["state"], &filed["late"], &filed["receipt"]),
+        (&json!("filed_prelim"), &json!(true), &json!("第12号"))
+    );
+    let page = people.bench.get(&format!("/incidents/{id}"), cookie).await.text;
+    assert!(page.contains("第12号") && !page.contains('⟦') && !page.contains("<script>"), "harmless");
+    assert_eq!(people.bench.store.verify_audit().await.unwrap().broken, None);
+    let lines = people.bench.store.audit_of(&id, 9).await.unwrap();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.entry.action == "obligation:ppc_prelim" && line.entry.reason.contains("第12号"))
+    );
+}
+
+#[tokio::test]
+async fn since_when_it_is_known_is_corrected_with_a_reason_and_calls_have_a_form() {
+    let people = People::of(Bench::new().await).await;
+    let id = owing(&people).await;
+    let path = format!("incidents/{id}/awareness");
+    let known =
+        |reason: &str| json!({ "known_at": "2026-01-01T00:00:00Z", "known_by": "市民課", "reason": reason });
+    for (role, body, status) in [
+        (Role::Monitor, known(""), StatusCode::FORBIDDEN),
+        (
+            Role::TechSupport,
+            json!({ "known_at": "2099-01-01T00:00:00Z", "known_by": "x" }),
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
+        (Role::TechSupport, known(""), StatusCode::OK),
+        (Role::TechSupport, known("x"), StatusCode::FORBIDDEN),
+        (Role::Control, known(" "), StatusCode::UNPROCESSABLE_ENTITY),
+        (Role::Control, known("電話記録"), StatusCode::OK),
+    ] {
+        let mut body = body;
+        body["version"] = people.read(&id).await["version"].clone();
+        let answer = people.post(role, &path, &body).await;
+        assert_eq!(answer.status, status, "{role} {body}: {}", answer.text);
+    }
+    let (cookie, csrf) = people.session(Role::Monitor);
+    for (fields, status) in [
+        ("to=x&role=other", StatusCode::SEE_OTHER),
+        ("to=&role=other", StatusCode::UNPROCESSABLE_ENTITY),
+        ("to=x&role=other&reached=1", StatusCode::UNPROCESSABLE_ENTITY),
+        ("to=x&role=nobody", StatusCode::BAD_REQUEST),
+    ] {
+        let form = format!("csrf={csrf}&version=1&move=call&{fields}");
+        let answer = people.bench.post(&format!("/incidents/{id}/duty"), cookie, &form).await;
+        assert_eq!(answer.status, status, "{fields}");
+    }
+    assert_eq!(people.bench.store.verify_audit().await.unwrap().broken, None);
+}

@@ -301,36 +301,6 @@ impl Store {
         Ok(done.rows_affected())
     }
 
-    /// The body was told by telephone: who said so, and whom they spoke to.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn told_by_telephone(
-        &self,
-        incident: &str,
-        by: &str,
-        to: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        db::query(
-            "INSERT INTO notices (key, incident, kind, level, drill, role, place, contact, channel, address,
-                                  subject, text, written_at, sent_at, read_at, read_by)
-             SELECT $1, id, 'opened', severity, drill, 'body_officer', 0, $3, 'telephone', '', '', '', $4, $4, $4, $5
-             FROM incidents WHERE id = $2
-             ON CONFLICT (key) DO NOTHING",
-        )
-        .bind(format!("{incident}/telephone/{}", now.nanos()))
-        .bind(incident)
-        .bind(to)
-        .bind(stored(now))
-        .bind(by)
-        .execute(&mut *tx)
-        .await
-        .map_err(query("write a call down"))?;
-        tx.commit().await
-    }
-
     /// Notices of an incident, newest first; of `None`: dead letters of all.
     ///
     /// # Errors

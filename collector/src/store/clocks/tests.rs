@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::net::UdpSocket;
 
+use super::call::{Call, CalledRole};
+use super::duty::Handed;
 use super::*;
 use crate::auth::role::Role;
 use crate::incident::IncidentCategory;
@@ -463,10 +465,18 @@ async fn obligations_are_derived_remind_and_stay_overdue_until_filed() {
     assert_eq!(told, ["body_ciso", "body_officer", "control", "pref_csirt"]);
     let now = at("12-01T08:00:00");
     assert!(of(ObligationKind::PpcPrelim).await.overdue(now));
-    clocks.store.move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &Move::Applies).await.unwrap();
+    clocks
+        .store
+        .move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &Move::Applies, &Handed::default())
+        .await
+        .unwrap();
     clocks.look(now).await.unwrap();
     assert!(of(ObligationKind::PpcPrelim).await.overdue(now), "deciding does not hide it");
-    clocks.store.move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &Move::File).await.unwrap();
+    clocks
+        .store
+        .move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &Move::File, &Handed::default())
+        .await
+        .unwrap();
     let prelim = of(ObligationKind::PpcPrelim).await;
     assert!(!prelim.overdue(now) && prelim.late(), "filed, and late for ever");
     clocks.look(at("12-20T09:00:00")).await.unwrap();
@@ -476,7 +486,11 @@ async fn obligations_are_derived_remind_and_stay_overdue_until_filed() {
         "no more reminders"
     );
     for wanted in [Move::Applies, Move::File] {
-        clocks.store.move_obligation(ID, ObligationKind::PpcFinal, officer(now), &wanted).await.unwrap();
+        clocks
+            .store
+            .move_obligation(ID, ObligationKind::PpcFinal, officer(now), &wanted, &Handed::default())
+            .await
+            .unwrap();
     }
     assert_eq!(of(ObligationKind::PpcPrelim).await.state, ObligationState::Completed);
 }
@@ -493,7 +507,7 @@ async fn what_a_person_records_moves_the_days() {
         origin_rule: OriginRule::Corrected,
     };
     let control = Mover { account: "control", role: Role::Control, now: at("11-25T13:00:00") };
-    clocks.store.record_awareness(ID, &known, control, "電話記録で確認").await.unwrap();
+    clocks.store.record_awareness(ID, &known, control, "電話記録で確認", None).await.unwrap();
     clocks.look(at("11-25T13:00:00")).await.unwrap();
     let all = clocks.store.obligations(ID).await.unwrap();
     let limits: BTreeMap<_, _> =
@@ -514,7 +528,10 @@ async fn an_exemption_needs_the_ciso_and_what_people_decided_stays() {
         approved_by: approver.map(|account| Approver { account: account.to_owned(), role: Role::BodyCiso }),
     };
     let moved = |wanted| async move {
-        clocks.store.move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &wanted).await
+        clocks
+            .store
+            .move_obligation(ID, ObligationKind::PpcPrelim, officer(now), &wanted, &Handed::default())
+            .await
     };
     assert!(matches!(moved(exempt(None)).await, Err(MoveError::Refused(_))));
     assert!(matches!(moved(exempt(Some("officer"))).await, Err(MoveError::Refused(_))));
@@ -545,9 +562,22 @@ async fn the_body_is_told_when_somebody_read_it_or_was_called() {
     open(&clocks.store, other, 4, "live").await;
     clocks.look(opened()).await.unwrap();
     clocks.deliver(opened()).await.unwrap();
-    clocks.store.told_by_telephone(other, "hanako", "情報政策課", after(60)).await.unwrap();
+    let by = Mover { account: "hanako", role: Role::Monitor, now: after(60) };
+    let call = |reached| Call {
+        to: "情報政策課".to_owned(),
+        reached,
+        said: "第一報".to_owned(),
+        role: CalledRole::BodyOfficer,
+        at: None,
+    };
+    clocks.store.record_call(ID, &call(false), by).await.unwrap();
+    clocks.store.record_call(other, &call(true), by).await.unwrap();
+    assert_eq!(clocks.store.verify_audit().await.unwrap().broken, None);
     clocks.look(after(900)).await.unwrap();
     let fired = fired(&clocks.store).await;
-    assert!(fired.contains_key(&format!("{ID} notify 100")), "a letter that was sent is no call");
+    assert!(
+        fired.contains_key(&format!("{ID} notify 100")),
+        "neither a letter that was sent nor a call that reached nobody tells the body"
+    );
     assert!(!fired.contains_key(&format!("{other} notify 100")));
 }
