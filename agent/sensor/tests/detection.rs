@@ -32,6 +32,7 @@ mod tests {
             keep: Keep::Nothing,
             intel: std::sync::Arc::default(),
             exceptions: sekimori_wire::exception::Exceptions::default(),
+            mappings: std::sync::Arc::default(),
         });
         let mut records = Vec::new();
         capture.frames(|frame| {

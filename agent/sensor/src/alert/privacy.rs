@@ -39,6 +39,13 @@ impl<'k> Redaction<'k> {
                 self.names.push(name.to_owned());
             }
         }
+        // As JSON writes it.
+        if name.chars().any(|ch| !ch.is_ascii() || matches!(ch, '\\' | '"' | '/')) {
+            let written = ascii_json(account(name));
+            if !self.names.contains(&written) {
+                self.names.push(written);
+            }
+        }
         // The longest first, or a part of a name would be replaced and the rest left.
         self.names.sort_by_key(|name| core::cmp::Reverse(name.len()));
     }
@@ -70,6 +77,18 @@ impl<'k> Redaction<'k> {
         out.push_str(rest);
         out
     }
+}
+
+/// A name as JSON may write it: everything but plain letters as `\\uXXXX`.
+fn ascii_json(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() * 6);
+    for unit in name.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => out.push(char::from(byte)),
+            Ok(_) | Err(_) => out.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    out
 }
 
 fn replaced(text: &str, name: &str, with: &str) -> String {
