@@ -1,5 +1,6 @@
 //! Every mapping that comes with the agent, on messages as makers document them: `data/fixtures/NAME.toml`.
 #![expect(clippy::tests_outside_test_module, reason = "an integration test is a test module")]
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "the test may read what the crate may not")]
 
 use std::collections::BTreeMap;
@@ -59,20 +60,44 @@ fn said(alert: &EndpointAlert, key: &str) -> toml::Value {
     }
 }
 
-#[test]
-fn messages_of_every_maker_are_read_as_expected() {
+fn built_in() -> Mappings {
     let parse = |(name, text): &(&str, &str)| -> Mapping {
         toml::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
-    let mappings = Mappings::new(BUILT_IN.iter().map(parse)).expect("they fit together");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/fixtures");
+    Mappings::new(BUILT_IN.iter().map(parse)).expect("they fit together")
+}
+
+fn fixtures(name: &str) -> Vec<Message> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("data/fixtures/{name}.toml"));
+    let text = std::fs::read_to_string(path).expect("its fixtures");
+    toml::from_str::<Fixtures>(&text).unwrap_or_else(|error| panic!("{name}: {error}")).message
+}
+
+#[test]
+fn what_is_cut_or_damaged_is_read_without_harm() {
+    let mappings = built_in();
+    let mut seed = 7_u32;
+    for message in BUILT_IN.iter().flat_map(|(name, _)| fixtures(name)) {
+        let line = message.line.as_bytes();
+        for at in 0..line.len() {
+            let mut damaged = line.to_vec();
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            damaged[at] = seed.to_be_bytes()[0];
+            let _read = read(&String::from_utf8_lossy(&damaged), &mappings);
+            let _read = read(&String::from_utf8_lossy(&line[..at]), &mappings);
+        }
+    }
+}
+
+#[test]
+fn messages_of_every_maker_are_read_as_expected() {
+    let mappings = built_in();
     let mut wrong = Vec::new();
     for (name, _) in BUILT_IN {
-        let text = std::fs::read_to_string(folder.join(format!("{name}.toml"))).expect("its fixtures");
-        let fixtures: Fixtures = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let alerts = fixtures.message.iter().filter(|message| message.alert.is_some()).count();
+        let messages = fixtures(name);
+        let alerts = messages.iter().filter(|message| message.alert.is_some()).count();
         assert!(alerts >= 3, "{name}: {alerts} messages that are alerts");
-        for message in &fixtures.message {
+        for message in &messages {
             let read = read(&message.line, &mappings);
             match (&read, &message.alert, &message.reason) {
                 (Ok(alert), Some(expect), None) => {

@@ -199,6 +199,8 @@ pub(super) mod tests {
             zone: Zone::default(),
             user_key: &[1; 32],
         };
-        normalise(&given, &mappings::built_in().unwrap()).unwrap()
+        static READ: std::sync::LazyLock<Arc<alert::Mappings>> =
+            std::sync::LazyLock::new(|| mappings::built_in().unwrap());
+        normalise(&given, &READ).unwrap()
     }
 }
