@@ -97,8 +97,11 @@ impl Bound {
     /// Begins to receive, on the runtime that this is called on.
     pub(crate) fn start(self, state: &Path) -> io::Result<Started> {
         let (queue, lines) = Queue::new();
-        let tallies: Vec<Arc<Tally>> =
-            self.sources.iter().map(|source| Arc::new(Tally::new(&source.name))).collect();
+        let tallies: Vec<Arc<Tally>> = self
+            .sources
+            .iter()
+            .map(|source| Arc::new(Tally::new(&source.name, source.quiet_after)))
+            .collect();
         let marks = Arc::new(Marks::open(state));
         for listener in self.listeners {
             if let Some(tally) = tallies.get(listener.at()) {

@@ -8,7 +8,7 @@ use sekimori_sensor::alert::{Mappings, Zone};
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::file::Within;
+use super::file::{Age, Within};
 use crate::endpoint::mappings;
 use crate::endpoint::source::{Charset, Kind, Network, Source, TlsFiles, Where};
 
@@ -49,6 +49,7 @@ struct SourceFile {
     #[serde(default)]
     zone: Zone,
     alerts_per_minute: Option<Within<1, 1_000_000>>,
+    quiet_after: Option<Age>,
 }
 
 /// Part of counter names.
@@ -86,6 +87,7 @@ pub(super) fn sources(
         charset: Charset::default(),
         zone: Zone::default(),
         alerts_per_minute: ALERTS_PER_MINUTE_MAX,
+        quiet_after: None,
     };
     let mut sources = Vec::new();
     sources.extend(endpoint.udp.map(|address| plain("udp", Kind::SyslogUdp, address)));
@@ -155,6 +157,7 @@ fn meaning(source: SourceFile, folder: &Path, all: &Arc<Mappings>) -> Result<Sou
         charset: source.charset,
         zone: source.zone,
         alerts_per_minute: per_minute.unwrap_or(ALERTS_PER_MINUTE),
+        quiet_after: source.quiet_after.map(|age| age.0),
     })
 }
 
@@ -172,6 +175,8 @@ fn line_of(text: &str, at: usize, key: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::Config;
 
@@ -198,6 +203,7 @@ mod tests {
             charset = "shift_jis"
             zone = "+00:00"
             alerts_per_minute = 30
+            quiet_after = "1d"
             [[endpoint.source]]
             name = "eve"
             kind = "file"
@@ -214,6 +220,7 @@ mod tests {
             (fw.mappings.iter().count(), fw.charset, fw.alerts_per_minute),
             (1, Charset::ShiftJis, 30)
         );
+        assert_eq!((fw.quiet_after, eve.quiet_after), (Some(Duration::from_secs(86_400)), None));
         assert_eq!((eve.kind, &eve.place), (Kind::File, &Where::File("/var/log/suricata/eve.json".into())));
         assert!(eve.mappings.iter().count() > 10);
     }

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -71,7 +72,7 @@ impl Listener {
         };
         let socket = bound.map_err(|cause| ListenError::Bind { key: source.key.clone(), address, cause })?;
         if let Socket::Udp(socket) = &socket {
-            // The kernel may give less: then bursts lose more, and that is counted by it.
+            // The kernel may give less: then bursts lose more, and that is counted (`kernel_dropped`).
             let _set =
                 nix::sys::socket::setsockopt(socket, nix::sys::socket::sockopt::RcvBuf, &DATAGRAMS_BYTES);
         }
@@ -96,7 +97,11 @@ impl Listener {
     pub(super) fn start(self, queue: Queue, tally: Arc<Tally>) -> io::Result<()> {
         let desk = Desk { at: self.at, source: self.source, queue, tally };
         match self.socket {
-            Socket::Udp(socket) => drop(tokio::spawn(receive(UdpSocket::from_std(socket)?, desk))),
+            Socket::Udp(socket) => {
+                let inode = nix::sys::stat::fstat(&socket).map_or(0, |stat| stat.st_ino);
+                desk.tally.datagrams.store(inode, Ordering::Relaxed);
+                drop(tokio::spawn(receive(UdpSocket::from_std(socket)?, desk)));
+            }
             Socket::Tcp(socket) => {
                 let acceptor = self.tls.map(TlsAcceptor::from);
                 drop(tokio::spawn(accept(TcpListener::from_std(socket)?, acceptor, desk)));

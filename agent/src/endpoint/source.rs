@@ -3,7 +3,8 @@
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sekimori_sensor::alert::{Mappings, NotAnAlert, Zone};
 use serde::Deserialize;
@@ -89,6 +90,8 @@ pub(crate) struct Source {
     pub(crate) zone: Zone,
     /// What is beyond is counted, not sent on.
     pub(crate) alerts_per_minute: u32,
+    /// A source that says nothing for so long is reported.
+    pub(crate) quiet_after: Option<Duration>,
 }
 
 impl Source {
@@ -140,6 +143,11 @@ macro_rules! tally {
         #[derive(Debug, Default)]
         pub(crate) struct Tally {
             name: String,
+            quiet_after: Option<Duration>,
+            /// Of its socket, if it takes datagrams; 0 otherwise.
+            pub(super) datagrams: AtomicU64,
+            /// Lines when it was last looked, and when they last became more.
+            heard: Mutex<Option<(u64, Instant)>>,
             /// Lines that were no alert, by reason.
             reasons: [AtomicU64; NotAnAlert::ALL.len()],
             $(pub(super) $field: AtomicU64,)*
@@ -170,8 +178,21 @@ tally! {
 }
 
 impl Tally {
-    pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), ..Self::default() }
+    pub(crate) fn new(name: &str, quiet_after: Option<Duration>) -> Self {
+        Self { name: name.to_owned(), quiet_after, ..Self::default() }
+    }
+
+    /// For how long it has said nothing, as far as that was looked at.
+    fn quiet_for(&self, now: Instant) -> Duration {
+        let lines = self.lines.load(Ordering::Relaxed);
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*heard {
+            Some((before, since)) if *before == lines => now.duration_since(*since),
+            Some(_) | None => {
+                *heard = Some((lines, now));
+                Duration::ZERO
+            }
+        }
     }
 
     /// A line was no alert.
@@ -184,6 +205,16 @@ impl Tally {
 
     /// Names and values: of each source what happened at all, and the sum of all sources.
     pub(super) fn count(&self, out: &mut Vec<(String, u64)>) {
+        if let Some(most) = self.quiet_after {
+            let quiet = self.quiet_for(Instant::now());
+            out.push(("endpoint.quiet".to_owned(), u64::from(quiet >= most)));
+            out.push((format!("endpoint.{}.quiet_seconds", self.name), quiet.as_secs()));
+        }
+        let inode = self.datagrams.load(Ordering::Relaxed);
+        if let Some(dropped) = (inode != 0).then(|| kernel_drops(inode)).flatten() {
+            out.push(("endpoint.kernel_dropped".to_owned(), dropped));
+            out.push((format!("endpoint.{}.kernel_dropped", self.name), dropped));
+        }
         let mut add = |name: &str, count: &AtomicU64| {
             let count = count.load(Ordering::Relaxed);
             out.push((format!("endpoint.{name}"), count));
@@ -197,6 +228,16 @@ impl Tally {
             add(name.strip_prefix("alert.").unwrap_or(name), count);
         }
     }
+}
+
+/// Datagrams that the kernel had no room for: the last column of /proc/net/udp (and udp6), in the line with this inode.
+fn kernel_drops(inode: u64) -> Option<u64> {
+    let inode = inode.to_string();
+    ["/proc/net/udp", "/proc/net/udp6"].iter().find_map(|file| {
+        let table = std::fs::read_to_string(file).ok()?;
+        let line = table.lines().find(|line| line.split_whitespace().nth(9) == Some(inode.as_str()))?;
+        line.split_whitespace().last()?.parse().ok()
+    })
 }
 
 /// One more.
@@ -227,8 +268,22 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_tells_what_it_dropped() {
+        use std::os::fd::AsFd as _;
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let _set = nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBuf, &4096);
+        for _ in 0..100 {
+            socket.send_to(&[0; 1000], socket.local_addr().unwrap()).unwrap();
+        }
+        let inode = nix::sys::stat::fstat(socket.as_fd()).unwrap().st_ino;
+        let dropped = kernel_drops(inode).unwrap();
+        assert!((50..100).contains(&dropped), "{dropped}");
+        assert_eq!(kernel_drops(u64::MAX), None);
+    }
+
+    #[test]
     fn counts_have_the_name_of_their_source() {
-        let tally = Tally::new("fw1");
+        let tally = Tally::new("fw1", Some(Duration::from_secs(60)));
         bump(&tally.lines);
         tally.reject(NotAnAlert::NoPhrase);
         let mut out = Vec::new();
@@ -237,5 +292,10 @@ mod tests {
             assert!(out.contains(&(name.to_owned(), 1)), "{name}: {out:?}");
         }
         assert!(!out.iter().any(|(name, _)| name == "endpoint.fw1.dropped"));
+        assert!(out.contains(&("endpoint.quiet".to_owned(), 0)), "{out:?}");
+        let later = Instant::now() + Duration::from_secs(90);
+        assert!(tally.quiet_for(later) >= Duration::from_secs(89));
+        bump(&tally.lines);
+        assert_eq!(tally.quiet_for(later), Duration::ZERO);
     }
 }

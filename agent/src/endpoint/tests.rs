@@ -29,6 +29,7 @@ fn source(name: &str, kind: Kind, place: Where) -> Source {
         charset: Charset::Auto,
         zone: Zone::default(),
         alerts_per_minute: 1_000_000,
+        quiet_after: None,
     }
 }
 
