@@ -112,6 +112,7 @@ mod tests {
             keep: Keep::Nothing,
             intel: Default::default(),
             exceptions: Default::default(),
+            mappings: Default::default(),
         })
     }
 

@@ -2,19 +2,23 @@
 //!
 //! An error names the file, the line, the key and the rule that was broken.
 
+mod endpoint;
 pub(crate) mod file;
 
-use core::net::SocketAddr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use sekimori_sensor::alert::Mappings;
 use sekimori_sensor::limits::Limits;
 use sekimori_sensor::segment::{Policy, PolicyError, PolicyFile};
 use sekimori_wire::exception::{ExceptionFile, Exceptions};
 use sekimori_wire::id::Digest;
 
 use crate::capture::Options;
+use crate::endpoint::Source;
+use crate::endpoint::mappings::{self, MappingsError};
 use crate::exceptions::{self, ExceptionsError};
 use crate::intel::Sources;
 use crate::line::{self, Line};
@@ -39,9 +43,10 @@ pub(crate) struct Config {
     pub(crate) state: PathBuf,
     /// How the collector is reached.
     pub(crate) collector: Line,
-    /// Where syslog is listened for, over UDP and over TCP.
-    pub(crate) endpoint_udp: Option<SocketAddr>,
-    pub(crate) endpoint_tcp: Option<SocketAddr>,
+    /// Where alerts of endpoint products come from.
+    pub(crate) endpoint: Vec<Arc<Source>>,
+    /// What their messages mean.
+    pub(crate) mappings: Arc<Mappings>,
     pub(crate) spool_bytes: u64,
     pub(crate) limits: Limits,
     pub(crate) policy: Policy,
@@ -75,6 +80,8 @@ pub(crate) enum ConfigError {
         #[source]
         cause: Box<ExceptionsError>,
     },
+    #[error(transparent)]
+    Mappings(#[from] MappingsError),
     #[error("{file}: capture.interfaces: name at least one interface; there are: {there}")]
     NoInterface { file: PathBuf, there: String },
 }
@@ -106,6 +113,7 @@ impl Config {
             ConfigError::Exceptions { file: path.to_owned(), line, cause: Box::new(cause) }
         })?;
         let workers = workers_of(path, text, &file.capture)?;
+        let (mappings, endpoint) = endpoint::sources(path, text, file.endpoint)?;
         Ok(Self {
             path: path.to_owned(),
             digest: Digest::of(text.as_bytes()),
@@ -120,8 +128,8 @@ impl Config {
             record: file.capture.record,
             state: file.state.dir,
             collector: line_to(path, text, file.collector)?,
-            endpoint_udp: file.endpoint.udp,
-            endpoint_tcp: file.endpoint.tcp,
+            endpoint,
+            mappings,
             spool_bytes: file.spool.max_bytes.map_or(SPOOL_BYTES, file::Within::value),
             limits,
             policy,
@@ -137,6 +145,14 @@ impl Config {
         }
         let there: Vec<String> = pnet::datalink::interfaces().into_iter().map(|one| one.name).collect();
         Err(ConfigError::NoInterface { file: self.path.clone(), there: there.join(", ") })
+    }
+}
+
+/// What messages of endpoint products mean: as the configuration says, or as the agent knows.
+pub(crate) fn mappings_of(config: Option<&Config>) -> Result<Arc<Mappings>, ConfigError> {
+    match config {
+        Some(config) => Ok(Arc::clone(&config.mappings)),
+        None => Ok(mappings::built_in()?),
     }
 }
 
@@ -222,7 +238,7 @@ fn exceptions_of(
 }
 
 /// The line of a byte offset, and the key that is written there, with its table.
-fn place(text: &str, at: usize) -> (usize, String) {
+pub(crate) fn place(text: &str, at: usize) -> (usize, String) {
     let before = text.get(..at).unwrap_or(text);
     let number = before.matches('\n').count() + 1;
     let mut key = String::new();
@@ -407,7 +423,7 @@ mod tests {
         let text = include_str!("../agent.example.toml");
         let config = Config::parse(Path::new("agent.example.toml"), text).unwrap();
         assert_eq!(config.interfaces, ["eth0"]);
-        assert_eq!(config.endpoint_udp, Some("127.0.0.1:5514".parse().unwrap()));
+        assert_eq!(config.endpoint.len(), 2);
         assert_eq!(config.limits.window, Duration::from_secs(10));
         assert_eq!((config.collector.in_flight, config.collector.require_post_quantum), (4, false));
         // The example says what holds without it: half of what 1,000,000 bytes may take, twice over.

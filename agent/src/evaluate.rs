@@ -28,7 +28,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::capture::file::Files;
 use crate::cli::EvaluateArgs;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, mappings_of};
 use crate::exceptions::ExceptionsError;
 use crate::intel::IntelError;
 use crate::replay::knowledge;
@@ -83,6 +83,7 @@ struct Outcome {
 pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), EvaluateError> {
     let config = args.config.as_deref().map(Config::load).transpose()?;
     let (intel, exceptions) = knowledge::<EvaluateError>(config.as_ref(), &args.knowledge)?;
+    let mappings = mappings_of(config.as_ref())?;
     let (limits, segments) = config.map_or_else(
         || (Limits::gateway(), Policy::default_private()),
         |config| (config.limits, config.policy),
@@ -97,6 +98,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), EvaluateError> {
         keep: Keep::Nothing,
         intel,
         exceptions,
+        mappings,
     };
     let entries = manifest::read(&args.manifest, args.only.as_deref())?;
     let labels = Labels::own()?;

@@ -41,7 +41,7 @@ use crate::capture::file::Files;
 use crate::capture::filter::{Filter, FilterError};
 use crate::cli::{Checksums, Format, KnowledgeArgs, Midstream, ReplayArgs, Speed};
 use crate::clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, mappings_of};
 use crate::exceptions::{self, ExceptionsError};
 use crate::health;
 use crate::intel::{self, IntelError, Sources};
@@ -143,13 +143,15 @@ pub(crate) fn replay(args: &ReplayArgs) -> Result<(), ReplayError> {
         Shift(0)
     };
     let (intel, exceptions) = knowledge::<ReplayError>(config.as_ref(), &args.knowledge)?;
+    let mappings = mappings_of(config.as_ref())?;
     let shipping = Shipping::start(&args.shipping, config.as_ref())?;
     let format = args.format.unwrap_or_else(|| default_format(args));
     let user_key = shipping.as_ref().map_or_else(
         || *Digest::of(b"sekimori-agent replay").as_bytes(),
         |shipping| shipping.identity().user_key(),
     );
-    let sensor = SensorConfig { intel, exceptions, ..sensor_config(config, args, format, user_key) };
+    let sensor =
+        SensorConfig { intel, exceptions, mappings, ..sensor_config(config, args, format, user_key) };
     let mut replay = Replay {
         writer: writer(args, format, &sensor.segments)?,
         sensor: Crew::new(sensor, args.workers.into()),
@@ -295,7 +297,8 @@ fn sensor_config(
         },
     };
     let (intel, exceptions) = (Arc::default(), Exceptions::default());
-    SensorConfig { limits, segments, seed: 0, user_key, observe, keep, intel, exceptions }
+    let mappings = Arc::default();
+    SensorConfig { limits, segments, seed: 0, user_key, observe, keep, intel, exceptions, mappings }
 }
 
 /// The references' own idea of when a flow is over; both report each flow once.

@@ -4,7 +4,7 @@
 //!              ┌─► capture-IF-0: ring ─► observer ─┐ bounded          bounded
 //! interface IF ┤                                   ├─► judge-IF: Stage ─► Outbox ─┐
 //!              └─► capture-IF-1: ring ─► observer ─┘                              ├─► seal: Sealer ─► spool, health, status
-//! endpoint listeners (tokio) ─Line─► first judge                                  ┘
+//! endpoint listeners (tokio), followed files ─Line─► intake: mappings, repetition ─┘
 //! ship (tokio): spool ─► collector        renew (tokio): certificate, keys, what is trusted
 //! ```
 //! The kernel shares the frames of an interface among its rings by their addresses. Capturing never waits: what the thread
@@ -38,7 +38,7 @@ use crate::baseline::Drawer;
 use crate::capture::record::{RecordError, Recorder};
 use crate::capture::{CaptureError, Fanout, Live};
 use crate::config::{Config, ConfigError};
-use crate::endpoint::{Bound, Intake, ListenError};
+use crate::endpoint::{Bound, Intake, ListenError, Reading};
 use crate::health::{Gauge, Monitor, notify};
 use crate::identity::{Holder, Identity, IdentityError, keep_fresh};
 use crate::intel::shelf::Shelf;
@@ -102,7 +102,7 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let config = Config::load(path)?;
     config.require_interface()?;
     let opened = open(&config)?;
-    let bound = Bound::bind(config.endpoint_udp, config.endpoint_tcp)?;
+    let bound = Bound::bind(&config.endpoint)?;
     privilege::drop_all()?;
     // Everything from here on is done without privileges, so that a wrong owner of the state folder shows at once.
     let identity = Arc::new(Holder::new(Identity::load(&config.state)?));
@@ -114,9 +114,9 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(system("start the runtime"))?;
-    let (lines, intake) = {
+    let (intake, reading, follow) = {
         let _on_runtime = runtime.enter();
-        bound.start().map_err(system("listen for syslog"))?
+        bound.start(&config.state).map_err(system("receive alerts of endpoint products"))?.split()
     };
     let reloader = Reloader::begin(&config, Some(Arc::clone(&lanes)));
     let (shelf, policy) = (reloader.shelf(), reloader.reported());
@@ -130,7 +130,9 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     runtime.spawn(keep_fresh(holder, lanes, fresh, stopped.clone()));
     runtime.spawn(shipping(&around, config.collector.clone(), stopped.clone(), failed.clone()));
     runtime.spawn(fetching(&around, &config, stopped));
-    let threads = Threads::start(opened, lines, &config, around, &failed)?;
+    let threads = Threads::start(opened, reading, &config, around, &failed)?;
+    let stop = Arc::clone(&threads.stop);
+    spawn("follow".to_owned(), move || follow(stop))?;
     reloader.start(heard)?;
     notify(&[NotifyState::Ready]);
     let tables_mib = config.limits.worst_case_bytes() >> 20;
@@ -275,7 +277,7 @@ struct Threads {
 impl Threads {
     fn start(
         opened: Vec<Opened>,
-        lines: crossbeam_channel::Receiver<crate::endpoint::Line>,
+        reading: Reading,
         config: &Config,
         around: Around,
         failed: &mpsc::Sender<RunError>,
@@ -290,16 +292,15 @@ impl Threads {
             failed: failed.clone(),
             to_sealing,
         };
-        let mut lines = Some(lines);
         let (mut threads, mut gauges, mut drawers) = (Vec::new(), Vec::new(), Vec::new());
         for opened in opened {
             let gauge = Arc::new(Gauge::new(&opened.interface, opened.lives.len()));
             let drawer = Arc::new(Drawer::new(&config.state, &opened.interface));
             gauges.push(Arc::clone(&gauge));
             drawers.push(Arc::clone(&drawer));
-            // Alerts of endpoint products go to one stage, or each would report them.
-            threads.extend(start.interface(opened, gauge, drawer, lines.take())?);
+            threads.extend(start.interface(opened, gauge, drawer)?);
         }
+        threads.push(start.intake(reading)?);
         let stop = Arc::clone(&start.stop);
         // The sealing thread ends when nobody can give it records any more.
         drop(start);

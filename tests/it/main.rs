@@ -22,6 +22,7 @@ mod console;
 mod corpora;
 mod crash;
 mod delivery;
+mod endpoint;
 mod exceptions;
 mod fleet;
 mod identity;

@@ -40,6 +40,7 @@ const DECLARED: &[&str] = &[
     "name",
     "original",
     "vendor",
+    "process",
     "file_sha256",
     // Sentences that quote the above.
     "title.en",

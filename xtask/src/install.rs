@@ -35,6 +35,11 @@ const FAKETIME: Sign = Sign::File(&[
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 ]);
 
+const RSYSLOG_TLS: Sign = Sign::File(&[
+    "/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so",
+    "/usr/lib/aarch64-linux-gnu/rsyslog/lmnsd_gtls.so",
+]);
+
 // Debian 12 to 14.
 const POSTGRESQL: Sign = Sign::File(&[
     "/usr/lib/postgresql/15/bin/initdb",
@@ -56,7 +61,10 @@ const BUILD: [Package; 3] = [
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 11] = [
+const TEST: [Package; 14] = [
+    Package("rsyslog", Sign::Program("rsyslogd"), "a real sender of syslog; the tests run one of their own"),
+    Package("rsyslog-gnutls", RSYSLOG_TLS, "the same over TLS"),
+    Package("socat", Sign::Program("socat"), "sends lines from files to sockets"),
     Package("iproute2", Sign::Program("ip"), "network namespaces for live capture tests"),
     Package("nmap", Sign::Program("nmap"), "a real scan in the live capture test"),
     Package("curl", Sign::Program("curl"), "speaks to the collector's API"),

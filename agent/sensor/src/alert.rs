@@ -1,11 +1,14 @@
 //! Lines of endpoint products, normalised to [`EndpointAlert`].
 //!
-//! CEF and plain words, inside RFC 5424 syslog, the older RFC 3164, or bare. What kind of alert it is and how bad is
-//! read from the product's own words by tables in `words`; user names leave only as a keyed hash.
+//! Inside RFC 5424 syslog, the older RFC 3164, or bare: what a product's messages mean is said by its [`Mapping`], and what
+//! no mapping knows is read as plain words by the tables in `words`. User names leave only as a keyed hash.
 
-mod cef;
+mod builtin;
+mod form;
+mod mapping;
 mod privacy;
 mod syslog;
+mod time;
 mod words;
 
 use core::net::IpAddr;
@@ -15,19 +18,24 @@ use sekimori_wire::finding::Severity;
 use sekimori_wire::id::{Digest, FindingId, Host};
 use sekimori_wire::time::Timestamp;
 
-use crate::alert::cef::Cef;
+use crate::alert::form::Format;
+use crate::alert::mapping::body::Body;
+use crate::alert::mapping::{Given, Outcome};
 use crate::alert::privacy::Redaction;
 use crate::alert::syslog::Header;
 use crate::counters::Counter;
 use crate::segment::is_private;
 
+pub use crate::alert::builtin::BUILT_IN;
+pub use crate::alert::mapping::{Mapping, MappingError, Mappings};
 pub(crate) use crate::alert::privacy::user_hash;
+pub use crate::alert::time::Zone;
 
 /// Longest line that is looked at; what is longer is cut.
-const LINE_BYTES_MAX: usize = 16 * 1024;
+const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a line is no alert of an endpoint product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum NotAnAlert {
     /// There is no message.
     #[error("no message")]
@@ -35,125 +43,130 @@ pub enum NotAnAlert {
     /// It begins as CEF and breaks its rules.
     #[error("begins as CEF, but is not whole")]
     MalformedCef,
+    /// It begins as LEEF or JSON and breaks its rules.
+    #[error("begins as LEEF or JSON, but is not whole")]
+    Malformed,
+    /// A mapping knows it, and it is no alert by its rules.
+    #[error("a message of a known product that is no alert")]
+    NoRule,
+    /// It is CEF, LEEF or JSON of which no mapping knows what it means.
+    #[error("written for machines, but no mapping knows it")]
+    Unmapped,
     /// It names nothing that an endpoint product would report.
     #[error("plain words that name no alert")]
     NoPhrase,
 }
 
 impl NotAnAlert {
+    /// Every reason.
+    pub const ALL: [Self; 6] =
+        [Self::Empty, Self::MalformedCef, Self::Malformed, Self::NoRule, Self::Unmapped, Self::NoPhrase];
+
     /// What counts lines of this kind.
     pub const fn counter(self) -> Counter {
         match self {
             Self::Empty => Counter::AlertEmpty,
             Self::MalformedCef => Counter::AlertMalformedCef,
+            Self::Malformed => Counter::AlertMalformed,
+            Self::NoRule => Counter::AlertNoRule,
+            Self::Unmapped => Counter::AlertUnmapped,
             Self::NoPhrase => Counter::AlertNoPhrase,
         }
     }
 }
 
-/// Reads one syslog line. `from` is who sent it; `user_key` keys the hashes that stand for user names.
-pub fn normalise(
-    line: &[u8],
-    received_at: Timestamp,
-    intake: Intake,
-    from: Option<IpAddr>,
-    user_key: &[u8; 32],
-) -> Result<EndpointAlert, NotAnAlert> {
-    let text = String::from_utf8_lossy(line.get(..LINE_BYTES_MAX).unwrap_or(line));
+/// A line as it came, and what is known of it besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// Exactly as received.
+    pub raw: &'a [u8],
+    /// The same as text, however it was encoded.
+    pub text: &'a str,
+    /// When.
+    pub received_at: Timestamp,
+    /// How.
+    pub intake: Intake,
+    /// Who sent it.
+    pub from: Option<IpAddr>,
+    /// What tells lines without a time apart: where it stood. Without it, when it was received.
+    pub place: Option<u64>,
+    /// For times that name no zone.
+    pub zone: Zone,
+    /// Keys the hashes that stand for user names.
+    pub user_key: &'a [u8; 32],
+}
+
+/// Reads one line.
+pub fn normalise(line: &Line<'_>, mappings: &Mappings) -> Result<EndpointAlert, NotAnAlert> {
+    let text = sekimori_wire::text::prefix(line.text, LINE_BYTES_MAX);
     let text = text.trim_end_matches(['\r', '\n', '\0', ' ']);
     let (header, message) = syslog::split(text);
     if message.is_empty() {
         return Err(NotAnAlert::Empty);
     }
-    let mut alert = match cef::begins(message) {
-        Some(cef) => from_cef(&Cef::parse(cef).ok_or(NotAnAlert::MalformedCef)?, user_key, text),
-        None => from_words(&header, message, user_key, text)?,
+    let given = Given {
+        line: text,
+        message,
+        received_at: line.received_at,
+        zone: line.zone,
+        user_key: line.user_key,
     };
-    alert.intake = intake;
-    alert.received_at = received_at;
-    if alert.time == Timestamp::ZERO {
-        alert.time = header.time.unwrap_or(received_at);
-    }
-    if alert.host_name.is_empty() {
+    let mut alert = match mapped(&given, mappings)? {
+        Some(alert) => *alert,
+        None => from_words(&header, message, line.user_key, text)?,
+    };
+    alert.intake = line.intake;
+    alert.received_at = line.received_at;
+    let told = Some(alert.time).filter(|time| *time != Timestamp::ZERO).or(header.time);
+    let told = told.or_else(|| time::bsd(header.stamp, line.zone, line.received_at));
+    alert.time = told.unwrap_or(line.received_at);
+    // The same line of the same time is the same alert; without a time, of the same place.
+    let distinct = told.map_or_else(|| line.place.unwrap_or(line.received_at.nanos()), Timestamp::nanos);
+    if alert.host_name.is_empty() && alert.host.is_none() {
         alert.host_name = header.host_name.into();
     }
     if alert.host.is_none() {
         let named = alert.host_name.parse::<IpAddr>().ok();
-        alert.host = named.or_else(|| from.filter(|_| alert.host_name.is_empty())).map(Host::Ip);
+        alert.host = named.or_else(|| line.from.filter(|_| alert.host_name.is_empty())).map(Host::Ip);
     }
-    alert.original_sha256 = Digest::of(line);
-    alert.id = FindingId::of(&[
-        b"endpoint.alert",
-        alert.original_sha256.as_bytes(),
-        &alert.time.nanos().to_be_bytes(),
-    ]);
+    alert.original_sha256 = Digest::of(line.raw);
+    alert.id = FindingId::of(&[b"endpoint.alert", alert.original_sha256.as_bytes(), &distinct.to_be_bytes()]);
     Ok(alert)
 }
 
-fn from_cef(cef: &Cef, user_key: &[u8; 32], line: &str) -> EndpointAlert {
-    let name = cef.header(5);
-    let about = [name, cef.get("cat"), cef.get("msg"), cef.header(4), cef.get("cs1")].join(" ");
-    let class = words::class_of(&about).unwrap_or(AlertClass::Other);
-    let mut severity = words::severity_of_cef(cef.header(6));
-    if class == AlertClass::Ransomware {
-        severity = Severity::CRITICAL;
+/// What the first mapping that knows the message makes of it; `None` for plain text that none knows.
+fn mapped(given: &Given<'_>, mappings: &Mappings) -> Result<Option<Box<EndpointAlert>>, NotAnAlert> {
+    let mut parsed: Option<(Format, &[String], Option<Body<'_>>)> = None;
+    let mut is_known = false;
+    for mapping in mappings.iter().filter(|mapping| mapping.may_be_mine(given.message)) {
+        let (format, columns) = mapping.format();
+        let is_same = matches!(&parsed, Some((had, names, _)) if (*had, *names) == (format, columns));
+        if !is_same {
+            parsed = Some((format, columns, Body::parse(format, given.message, columns)));
+        }
+        let body = parsed.as_ref().and_then(|(.., body)| body.as_ref());
+        match mapping.read(given, body) {
+            Outcome::NotMine => {}
+            Outcome::NoAlert => is_known = true,
+            Outcome::Alert(alert) => return Ok(Some(alert)),
+        }
     }
-    let (host, host_name, remote) = ends(cef, class);
-    let user =
-        ["duser", "suser", "duid", "suid"].iter().map(|key| cef.get(key)).find(|user| !user.is_empty());
-    let mut redaction = Redaction::new(user_key);
-    for key in ["duser", "suser", "duid", "suid", "spuid", "dpuid"] {
-        redaction.name(cef.get(key));
-        redaction.name(cef.raw(key));
+    if is_known {
+        return Err(NotAnAlert::NoRule);
     }
-    let hash = ["fileHash", "sha256", "oldFileHash"].iter().find_map(|key| cef.get(key).parse().ok());
-    EndpointAlert {
-        vendor: cef.header(1).into(),
-        product: cef.header(2).into(),
-        signature_id: cef.header(4).into(),
-        name: redaction.apply(name).as_str().into(),
-        severity,
-        class,
-        host,
-        host_name: host_name.into(),
-        user: user.map(|user| user_hash(user_key, user)),
-        remote,
-        file_sha256: hash,
-        action: cef.get("act").into(),
-        original: redaction.apply(line).as_str().into(),
-        time: syslog::cef_time(cef.get("rt")).unwrap_or_default(),
-        format: AlertFormat::Cef,
-        ..blank()
+    let whole = |format| Body::parse(format, given.message, &[]).is_some();
+    match given.message {
+        cef if cef.starts_with("CEF:") => {
+            Err(if whole(Format::Cef) { NotAnAlert::Unmapped } else { NotAnAlert::MalformedCef })
+        }
+        leef if leef.starts_with("LEEF:") => {
+            Err(if whole(Format::Leef) { NotAnAlert::Unmapped } else { NotAnAlert::Malformed })
+        }
+        json if json.starts_with('{') => {
+            Err(if whole(Format::Json) { NotAnAlert::Unmapped } else { NotAnAlert::Malformed })
+        }
+        _ => Ok(None),
     }
-}
-
-/// The endpoint concerned and the other end. A product on the endpoint writes the endpoint as destination; where the
-/// endpoint itself reaches out, it is the source. A private address is the endpoint rather than a public one.
-fn ends(cef: &Cef, class: AlertClass) -> (Option<Host>, &str, Option<Host>) {
-    let address = |key: &str| cef.get(key).parse::<IpAddr>().ok();
-    let source = (address("src"), cef.get("shost"));
-    let destination = (address("dst"), cef.get("dhost"));
-    let device = (address("dvc"), cef.get("dvchost"));
-    let named = |end: &(Option<IpAddr>, &str)| end.0.is_some() || !end.1.is_empty();
-    let outward = match class {
-        AlertClass::CommandAndControl | AlertClass::DataLoss | AlertClass::Policy => true,
-        AlertClass::Malware
-        | AlertClass::Ransomware
-        | AlertClass::Exploit
-        | AlertClass::BruteForce
-        | AlertClass::Scan
-        | AlertClass::Phishing
-        | AlertClass::Other => false,
-    };
-    let (mut own, mut other) = if outward { (source, destination) } else { (destination, source) };
-    let stranger = own.0.is_some_and(|address| !is_private(address)) && other.0.is_some_and(is_private);
-    if stranger || !named(&own) {
-        core::mem::swap(&mut own, &mut other);
-    }
-    if !named(&own) {
-        own = device;
-    }
-    (own.0.map(Host::Ip), own.1, other.0.map(Host::Ip))
 }
 
 fn from_words(
@@ -207,13 +220,16 @@ fn blank() -> EndpointAlert {
         user: None,
         remote: None,
         file_sha256: None,
+        process: "".into(),
         action: "".into(),
         original: "".into(),
         original_sha256: Digest::ZERO,
+        source: "".into(),
+        count: 1,
         body: None,
         segment: None,
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

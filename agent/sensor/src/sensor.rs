@@ -13,7 +13,7 @@ use sekimori_wire::id::Host;
 use sekimori_wire::record::{FlowSummary, Record};
 use sekimori_wire::time::Timestamp;
 
-use crate::alert;
+use crate::alert::{self, Mappings};
 use crate::baseline::BaselineError;
 use crate::counters::{Counter, Counters};
 use crate::detect::{Detectors, Findings, Setup, domain_of};
@@ -44,6 +44,8 @@ pub struct SensorConfig {
     pub intel: Arc<Intel>,
     /// What somebody decided to accept.
     pub exceptions: Exceptions,
+    /// What the messages of endpoint products mean.
+    pub mappings: Arc<Mappings>,
 }
 
 /// Batches of events after which the counter of dropped states is brought up to date.
@@ -76,6 +78,7 @@ pub struct Stage {
     findings: Findings,
     summarizer: Summarizer,
     policy: Policy,
+    mappings: Arc<Mappings>,
     user_key: [u8; 32],
     records: VecDeque<Record>,
     flows: VecDeque<FlowSummary>,
@@ -210,7 +213,8 @@ impl Sensor {
 impl Stage {
     /// Has seen nothing.
     pub fn new(config: SensorConfig) -> Self {
-        let SensorConfig { limits, segments, seed, user_key, observe: _, keep, intel, exceptions } = config;
+        let SensorConfig { limits, segments, seed, user_key, observe: _, keep, intel, exceptions, mappings } =
+            config;
         let mut detectors = Detectors::new(&Setup { limits: &limits, seed, user_key: &user_key });
         detectors.set_intel(intel);
         let mut findings = Findings::new(&limits, seed);
@@ -220,6 +224,7 @@ impl Stage {
             findings,
             summarizer: Summarizer::new(&limits, seed),
             policy: segments,
+            mappings,
             user_key,
             records: VecDeque::new(),
             flows: VecDeque::new(),
@@ -431,7 +436,18 @@ impl Stage {
 
     fn normalise(&mut self, received_at: Timestamp, from: IpAddr, intake: Intake, line: &[u8]) {
         self.roll(received_at);
-        match alert::normalise(line, received_at, intake, Some(from), &self.user_key) {
+        let text = String::from_utf8_lossy(line);
+        let line = alert::Line {
+            raw: line,
+            text: &text,
+            received_at,
+            intake,
+            from: Some(from),
+            place: None,
+            zone: alert::Zone::default(),
+            user_key: &self.user_key,
+        };
+        match alert::normalise(&line, &self.mappings) {
             Ok(mut alert) => {
                 self.counters.count(Counter::Alerts);
                 self.place(&mut alert, from);

@@ -32,6 +32,7 @@ mod tests {
             keep: Keep::Nothing,
             intel: std::sync::Arc::default(),
             exceptions: sekimori_wire::exception::Exceptions::default(),
+            mappings: built_in(),
         });
         let mut records = Vec::new();
         capture.frames(|frame| {
@@ -41,6 +42,13 @@ mod tests {
         sensor.finish();
         records.extend(std::iter::from_fn(|| sensor.poll_record()));
         Some(records)
+    }
+
+    /// The mappings that come with the agent.
+    fn built_in() -> std::sync::Arc<sekimori_sensor::alert::Mappings> {
+        let read = |(_, text): &(&str, &str)| toml::from_str(text).expect("a mapping");
+        let all = sekimori_sensor::alert::BUILT_IN.iter().map(read);
+        std::sync::Arc::new(sekimori_sensor::alert::Mappings::new(all).expect("they fit together"))
     }
 
     #[test]

@@ -156,6 +156,7 @@ mod tests {
             keep: Keep::Nothing,
             intel: std::sync::Arc::default(),
             exceptions: sekimori_wire::exception::Exceptions::default(),
+            mappings: std::sync::Arc::default(),
         })
     }
 

@@ -1,6 +1,5 @@
 //! The configuration file as it is written. Every value is checked while it is read, so that an error can name its line.
 
-use core::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use sekimori_wire::exception::ExceptionFile;
 use sekimori_wire::finding::Severity;
 use serde::Deserialize;
 
+use super::endpoint::Endpoint;
 use crate::capture::filter::Filter;
 use crate::intel::age_of;
 use crate::intel::command::public_key;
@@ -198,13 +198,6 @@ impl TryFrom<String> for ProxyUrl {
     fn try_from(url: String) -> Result<Self, String> {
         Proxy::parse(&url).map(Self)
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Endpoint {
-    pub(super) udp: Option<SocketAddr>,
-    pub(super) tcp: Option<SocketAddr>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,7 +2,6 @@
 //! outbox.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -13,19 +12,14 @@ use super::lanes::{END, Lanes, Part};
 use super::team::Team;
 use crate::baseline::{Drawer, SAVE_EVERY};
 use crate::capture::record::Recorder;
-use crate::clock;
-use crate::endpoint::Line;
 use crate::health::{StageReading, excepted};
 use crate::outbox::Outbox;
 
 /// Longest wait for a part: how late an alert may be noticed.
 const WAIT: Duration = Duration::from_millis(100);
-/// Parts and alerts taken between two looks at everything else.
+/// Parts taken between two looks at everything else.
 const PARTS_PER_TURN: usize = 16;
-const LINES_PER_TURN: usize = 256;
 const SHOW_EVERY: Duration = Duration::from_secs(1);
-/// Without capture threads, windows are closed this much behind the clock.
-const SLACK: Duration = Duration::from_secs(1);
 
 pub(super) struct Judging {
     pub(super) team: Arc<Team>,
@@ -40,11 +34,10 @@ pub(super) struct Judging {
     pub(super) drawer: Arc<Drawer>,
     pub(super) outbox: Outbox,
     pub(super) recorder: Option<Recorder>,
-    pub(super) lines: Option<Receiver<Line>>,
 }
 
 impl Judging {
-    /// Judges until all capture threads have ended, and takes alerts until told to stop.
+    /// Judges until all capture threads have ended.
     pub(super) fn run(mut self) {
         let mut shown = (Instant::now(), (0, 0));
         let mut saved = Instant::now();
@@ -52,17 +45,9 @@ impl Judging {
             match self.parts.recv_timeout(WAIT) {
                 Ok(part) => self.take(part),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    if self.lines.is_none() || self.team.stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    // The interface is gone, but alerts still come.
-                    std::thread::sleep(WAIT);
-                    self.stage.reach(clock::now().minus(SLACK));
-                }
+                Err(RecvTimeoutError::Disconnected) => break,
             }
             self.judge();
-            self.take_lines(LINES_PER_TURN);
             self.hand_on();
             if shown.0.elapsed() >= SHOW_EVERY {
                 shown = (Instant::now(), self.show(shown.1));
@@ -73,7 +58,6 @@ impl Judging {
             }
         }
         self.judge();
-        self.take_lines(usize::MAX);
         self.stage.finish();
         self.drawer.put(self.stage.learned());
         self.hand_on();
@@ -116,13 +100,6 @@ impl Judging {
             while let Some(record) = lanes.next_recorded(until) {
                 recorder.record(&record);
             }
-        }
-    }
-
-    fn take_lines(&mut self, most: usize) {
-        let Some(lines) = &self.lines else { return };
-        for line in lines.try_iter().take(most) {
-            self.stage.handle_alert(line.received_at, line.from, &line.bytes);
         }
     }
 

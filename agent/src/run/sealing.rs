@@ -67,6 +67,8 @@ pub(super) struct Sealing {
     due: Option<Instant>,
     /// What is wrong with the disk, as last logged.
     trouble: Option<String>,
+    /// Alerts of endpoint products that were given to the sealer and may not be in the spool.
+    unsealed: u64,
     dropped: u64,
     failures: u64,
     /// Of overload, as last reported.
@@ -103,6 +105,7 @@ impl Sealing {
             pending: Vec::new(),
             due: None,
             trouble: None,
+            unsealed: 0,
             dropped: 0,
             failures: 0,
             level: 0,
@@ -158,6 +161,7 @@ impl Sealing {
         let policy = self.policy.reported();
         let is_news = policy != self.said;
         self.said = policy;
+        self.intake.marks.settle();
         if self.level_changed() || is_news {
             (*status, *health) = (now, now);
         }
@@ -194,6 +198,8 @@ impl Sealing {
     fn seal(&mut self) {
         self.due = None;
         let records = core::mem::take(&mut self.pending);
+        let received = records.iter().filter(|record| is_received(record)).count();
+        self.unsealed += u64::try_from(received).unwrap_or(u64::MAX);
         self.sealer.succeed(&self.identity.get().signer);
         let trouble = match self.sealer.seal(records, clock::now(), Mode::Live) {
             Ok(sealed) => {
@@ -216,9 +222,12 @@ impl Sealing {
                 None => tracing::info!("sealing works again"),
             }
         }
-        if trouble.is_some() {
-            self.due = Some(Instant::now() + RETRY);
+        match &trouble {
+            Some(_) => self.due = Some(Instant::now() + RETRY),
+            // Followed files may be read on behind these.
+            None => self.intake.marks.add_sealed(core::mem::take(&mut self.unsealed)),
         }
+        self.intake.marks.settle();
         self.trouble = trouble;
     }
 
@@ -237,7 +246,7 @@ impl Sealing {
     fn measure(&mut self) -> Health {
         let mut counters = self.stats.counters();
         counters.extend(self.identity.counters());
-        counters.extend(self.intake.counters().map(|(name, count)| (name.to_owned(), count)));
+        counters.extend(self.intake.counters());
         counters
             .extend([("seal.dropped".to_owned(), self.dropped), ("seal.failed".to_owned(), self.failures)]);
         // Where the kernel does not tell, nothing is claimed.
@@ -330,5 +339,13 @@ impl Sealing {
         if let Err(error) = disk::write_atomic(&self.state.join(STATUS_FILE), &json) {
             tracing::debug!(error = &error as &dyn std::error::Error, "the status file stays behind");
         }
+    }
+}
+
+/// Whether it came over a source of the configuration.
+const fn is_received(record: &Record) -> bool {
+    match record {
+        Record::EndpointAlert(alert) => matches!(alert.intake, sekimori_wire::alert::Intake::Listener),
+        Record::Summary(_) | Record::Finding(_) | Record::Health(_) | Record::Gap(_) => false,
     }
 }

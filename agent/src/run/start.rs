@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use sekimori_sensor::observe::{Observer, Options, Worker};
 use sekimori_sensor::sensor::{Keep, SensorConfig, Stage};
 use sekimori_wire::record::Record;
@@ -19,7 +19,7 @@ use super::{Opened, RunError, seed, spawn};
 use crate::baseline::Drawer;
 use crate::capture::CaptureError;
 use crate::config::Config;
-use crate::endpoint::Line;
+use crate::endpoint::{Place, Reading};
 use crate::health::Gauge;
 use crate::intel::shelf::Shelf;
 use crate::outbox::Outbox;
@@ -43,7 +43,6 @@ impl Start<'_> {
         opened: Opened,
         gauge: Arc<Gauge>,
         drawer: Arc<Drawer>,
-        lines: Option<Receiver<Line>>,
     ) -> Result<Vec<JoinHandle<()>>, RunError> {
         let Opened { interface, fanout, lives, recorder } = opened;
         let workers = lives.len();
@@ -57,6 +56,7 @@ impl Start<'_> {
             keep: Keep::Nothing,
             intel: Arc::clone(&lists.intel),
             exceptions: lists.exceptions.clone(),
+            mappings: Arc::clone(&self.config.mappings),
         };
         let limits = config.limits.share(workers);
         let observers: Vec<Observer> =
@@ -78,7 +78,6 @@ impl Start<'_> {
             drawer,
             outbox,
             recorder,
-            lines,
         };
         let mut threads = vec![spawn(format!("judge-{interface}"), move || judging.run())?];
         let (to_each, mut from_each): (Vec<_>, Vec<_>) = (0..workers).map(|_| bounded(QUOTES_MAX)).unzip();
@@ -95,6 +94,13 @@ impl Start<'_> {
             threads.push(spawn(format!("cap-{own}-{interface}"), move || end(thread.run()))?);
         }
         Ok(threads)
+    }
+
+    /// Starts the thread that reads what endpoint products report.
+    pub(super) fn intake(&self, reading: Reading) -> Result<JoinHandle<()>, RunError> {
+        let place = Place { policy: self.config.policy.clone(), user_key: self.user_key };
+        let (to_sealing, stop) = (self.to_sealing.clone(), Arc::clone(&self.stop));
+        spawn("intake".to_owned(), move || reading.run(&place, &to_sealing, &stop))
     }
 
     /// What follows when a capture thread ends: an interface that was removed ends the agent if it was the last.

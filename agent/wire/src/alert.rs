@@ -42,12 +42,18 @@ pub struct EndpointAlert {
     pub remote: Option<Host>,
     /// SHA-256 of the file concerned.
     pub file_sha256: Option<Digest>,
+    /// The process or file concerned, user names replaced.
+    pub process: BoundedText<256>,
     /// What the product did: blocked, quarantined, allowed.
     pub action: BoundedText<64>,
     /// The line as received, user names replaced.
     pub original: BoundedText<2048>,
     /// SHA-256 of the line exactly as received.
     pub original_sha256: Digest,
+    /// The source of the agent's configuration that it came over; empty for what was captured.
+    pub source: BoundedText<32>,
+    /// How often it was said so far. More than one: it is told again, with what came since.
+    pub count: u32,
     /// Whose network.
     pub body: Option<BodyCode>,
     /// Segment of the endpoint.
@@ -75,14 +81,16 @@ impl EndpointAlert {
         input("signature_id", &self.signature_id);
         input("name", &self.name);
         input("host_name", &self.host_name);
+        input("process", &self.process);
         input("action", &self.action);
+        input("source", &self.source);
         input("original_sha256", &self.original_sha256.to_string());
         if let Some(hash) = self.file_sha256 {
             input("file_sha256", &hash.to_string());
         }
         Finding {
             id: self.id,
-            revision: 1,
+            revision: self.count.max(1),
             time: self.time,
             end: self.time,
             detected_at: self.received_at,
@@ -103,7 +111,7 @@ impl EndpointAlert {
             ),
             evidence,
             technique: BoundedText::default(),
-            count: 1,
+            count: self.count.max(1).into(),
             body: self.body,
             segment: self.segment.clone(),
             degraded: false,
@@ -157,6 +165,14 @@ closed_words! {
     AlertFormat {
         /// `ArcSight` Common Event Format inside syslog.
         Cef "cef" "CEF",
+        /// IBM Log Event Extended Format.
+        Leef "leef" "LEEF",
+        /// A JSON object.
+        Json "json" "JSON",
+        /// `key=value` pairs.
+        Pairs "pairs" "key=value",
+        /// Comma separated values.
+        Csv "csv" "CSV",
         /// Plain words inside RFC 5424 syslog.
         Plain "plain" "平文",
     }

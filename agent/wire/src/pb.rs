@@ -175,7 +175,7 @@ pub struct EndpointAlert {
     /// "listener" or "capture"
     #[prost(string, tag = "4")]
     pub intake: ::prost::alloc::string::String,
-    /// "cef" or "plain"
+    /// "cef", "leef", "json", "pairs", "csv" or "plain"
     #[prost(string, tag = "5")]
     pub format: ::prost::alloc::string::String,
     #[prost(string, tag = "6")]
@@ -212,6 +212,14 @@ pub struct EndpointAlert {
     pub body: ::prost::alloc::string::String,
     #[prost(string, tag = "21")]
     pub segment: ::prost::alloc::string::String,
+    #[prost(string, tag = "22")]
+    pub process: ::prost::alloc::string::String,
+    /// source of the agent's configuration
+    #[prost(string, tag = "23")]
+    pub source: ::prost::alloc::string::String,
+    /// how often it was said so far
+    #[prost(uint32, tag = "24")]
+    pub count: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Endpoint {

@@ -282,6 +282,9 @@ fn alert() -> EndpointAlert {
         action: HOSTILE.into(),
         original: HOSTILE.into(),
         original_sha256: Digest::of(b"x"),
+        process: "".into(),
+        source: "".into(),
+        count: 1,
         body: None,
         segment: None,
     }

@@ -279,6 +279,9 @@ fn alert(class: AlertClass) -> Record {
         action: BoundedText::default(),
         original: "CEF:0|…".into(),
         original_sha256: Digest::of(b"CEF"),
+        process: "".into(),
+        source: "".into(),
+        count: 1,
         body: None,
         segment: None,
     }))

@@ -125,6 +125,9 @@ fn alert(label: u64, at: Timestamp) -> EndpointAlert {
         action: BoundedText::default(),
         original: "CEF".into(),
         original_sha256: Digest::of(&label.to_le_bytes()),
+        process: "".into(),
+        source: "".into(),
+        count: 1,
         body: None,
         segment: None,
     }

@@ -39,6 +39,13 @@ impl<'k> Redaction<'k> {
                 self.names.push(name.to_owned());
             }
         }
+        // As JSON writes it.
+        if name.chars().any(|ch| !ch.is_ascii() || matches!(ch, '\\' | '"' | '/')) {
+            let written = ascii_json(account(name));
+            if !self.names.contains(&written) {
+                self.names.push(written);
+            }
+        }
         // The longest first, or a part of a name would be replaced and the rest left.
         self.names.sort_by_key(|name| core::cmp::Reverse(name.len()));
     }
@@ -72,6 +79,18 @@ impl<'k> Redaction<'k> {
     }
 }
 
+/// A name as JSON may write it: everything but plain letters as `\\uXXXX`.
+fn ascii_json(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() * 6);
+    for unit in name.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() => out.push(char::from(byte)),
+            Ok(_) | Err(_) => out.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    out
+}
+
 fn replaced(text: &str, name: &str, with: &str) -> String {
     // ASCII lower case keeps every byte in its place.
     let (lower, needle) = (text.to_ascii_lowercase(), name.to_ascii_lowercase());
@@ -96,7 +115,12 @@ fn replaced(text: &str, name: &str, with: &str) -> String {
 /// Where the name of the first home folder begins. Separators may be doubled by escaping.
 fn home_folder(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
-    (0..bytes.len()).filter(|at| bytes.get(*at).is_some_and(is_separator)).find_map(|at| {
+    // Only where a run of separators begins: a line full of them would take the square of its length.
+    let begins = |at: &usize| {
+        let before = at.checked_sub(1).and_then(|before| bytes.get(before));
+        bytes.get(*at).is_some_and(is_separator) && !before.is_some_and(is_separator)
+    };
+    (0..bytes.len()).filter(begins).find_map(|at| {
         HOME_FOLDERS.iter().find_map(|folder| {
             let mut at = at;
             for letter in folder.bytes() {
@@ -124,6 +148,12 @@ const fn is_separator(byte: &u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_full_of_separators_is_soon_read() {
+        let (key, long) = ([7; 32], "/".repeat(1 << 20));
+        assert_eq!(Redaction::new(&key).apply(&long), long);
+    }
 
     #[test]
     fn names_go_and_the_rest_stays() {

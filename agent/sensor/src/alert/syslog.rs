@@ -7,6 +7,8 @@ use sekimori_wire::time::Timestamp;
 pub(super) struct Header<'a> {
     /// Only RFC 5424 gives a whole time.
     pub(super) time: Option<Timestamp>,
+    /// The time of RFC 3164, which has neither year nor zone.
+    pub(super) stamp: &'a str,
     pub(super) host_name: &'a str,
     pub(super) app_name: &'a str,
 }
@@ -34,7 +36,7 @@ fn rfc5424(rest: &str) -> Option<(Header<'_>, &str)> {
     let app_name = or_nil(fields.next()?);
     let (_process, _message_id) = (fields.next()?, fields.next()?);
     let message = after_structured_data(fields.next()?)?;
-    Some((Header { time: time.parse().ok(), host_name, app_name }, message))
+    Some((Header { time: time.parse().ok(), stamp: "", host_name, app_name }, message))
 }
 
 fn or_nil(field: &str) -> &str {
@@ -61,7 +63,7 @@ fn after_structured_data(text: &str) -> Option<&str> {
     (!open).then_some("")
 }
 
-/// `Mmm dd hh:mm:ss HOST TAG: message`. The time has neither year nor zone: it is not used.
+/// `Mmm dd hh:mm:ss HOST TAG: message`. Without a host (some firewalls), what follows the time is all message.
 fn rfc3164(rest: &str) -> Option<(Header<'_>, &str)> {
     let (stamp, after) = (rest.get(..15)?, rest.get(15..)?.strip_prefix(' ')?);
     let shaped = stamp.bytes().zip(b"Aaa 00 00:00:00").all(|(byte, shape)| match shape {
@@ -74,25 +76,19 @@ fn rfc3164(rest: &str) -> Option<(Header<'_>, &str)> {
         return None;
     }
     let (host_name, message) = after.split_once(' ')?;
-    if message.starts_with("CEF:") {
-        return Some((Header { time: None, host_name, app_name: "" }, message));
+    let untagged = Header { time: None, stamp, host_name, app_name: "" };
+    if message.starts_with("CEF:") || message.starts_with("LEEF:") {
+        return Some((untagged, message));
     }
     // A tag is up to 48 letters and ends with a colon or a process number (RFC 3164, 4.1.3, is laxer).
     let tag = message.split_once([':', '[', ' ']).map_or("", |(tag, _)| tag);
     let tagged = message.get(tag.len()..).is_some_and(|rest| rest.starts_with([':', '[']));
-    if !tagged || tag.len() > 48 {
-        return Some((Header { time: None, host_name, app_name: "" }, message));
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./()".contains(&byte);
+    if !tagged || tag.is_empty() || tag.len() > 48 || !tag.bytes().all(is_word) {
+        return Some((untagged, message));
     }
     let text = message.split_once(": ").map_or("", |(_, text)| text);
-    Some((Header { time: None, host_name, app_name: tag }, text))
-}
-
-/// CEF's `rt`: milliseconds since the epoch, or RFC 3339. Forms without a time zone are not guessed at.
-pub(super) fn cef_time(text: &str) -> Option<Timestamp> {
-    match text.parse::<u64>() {
-        Ok(millis) => Some(Timestamp::from_nanos(millis.checked_mul(1_000_000)?)),
-        Err(_) => text.parse().ok(),
-    }
+    Some((Header { app_name: tag, ..untagged }, text))
 }
 
 #[cfg(test)]
@@ -109,6 +105,9 @@ mod tests {
             ("<13>Apr  1 09:00:00 pc1 CEF:0|a", "pc1", "", "CEF:0|a"),
             ("<13>Apr  1 09:00:00 pc1 found it", "pc1", "", "found it"),
             ("<13>hello", "", "", "hello"),
+            ("<13>Apr  1 09:00:00 fw1 %ASA-4-106023: Deny", "fw1", "", "%ASA-4-106023: Deny"),
+            ("<13>Apr  1 09:00:00 pc1 {\"a\": 1}", "pc1", "", "{\"a\": 1}"),
+            ("<13>Apr  1 09:00:00 pc1 LEEF:1.0|a", "pc1", "", "LEEF:1.0|a"),
             ("<999>hello", "", "", "<999>hello"),
             ("hello", "", "", "hello"),
             ("<13>1 2026", "", "", "1 2026"),
@@ -116,13 +115,5 @@ mod tests {
             let (header, text) = split(line);
             assert_eq!((header.host_name, header.app_name, text), (host, app, message), "{line}");
         }
-    }
-
-    #[test]
-    fn times_with_a_zone_only() {
-        assert_eq!(cef_time("1709164800000"), Some(Timestamp::from_secs(1_709_164_800)));
-        assert_eq!(cef_time("2024-02-29T09:00:00+09:00"), Some(Timestamp::from_secs(1_709_164_800)));
-        assert_eq!(cef_time("Feb 29 2024 09:00:00"), None);
-        assert_eq!(cef_time("99999999999999999999"), None);
     }
 }

@@ -198,24 +198,6 @@ pub(super) fn action_in(line: &str) -> &'static str {
     ACTIONS.iter().find(|(marks, _)| told(marks)).map_or("", |(_, action)| action)
 }
 
-/// CEF's severity: 0 to 10, or a word. 0–3 low, 4–6 medium, 7–8 high, 9–10 very high, by the format's own reading.
-pub(super) fn severity_of_cef(text: &str) -> Severity {
-    match text.parse::<u8>() {
-        Ok(0) => Severity::INFORMATIONAL,
-        Ok(1..=3) => Severity::LOW,
-        Ok(4..=6) => Severity::MEDIUM,
-        Ok(7..=8) => Severity::HIGH,
-        Ok(9..) => Severity::CRITICAL,
-        Err(_) => match text.to_lowercase().as_str() {
-            "informational" | "info" => Severity::INFORMATIONAL,
-            "low" => Severity::LOW,
-            "high" => Severity::HIGH,
-            "very-high" | "very high" | "critical" => Severity::CRITICAL,
-            _ => Severity::MEDIUM,
-        },
-    }
-}
-
 /// The word after a label and `=` or `:`.
 pub(super) fn labelled<'a>(line: &'a str, labels: &[&str]) -> Option<&'a str> {
     labels.iter().find_map(|label| {

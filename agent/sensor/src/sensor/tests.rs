@@ -15,6 +15,7 @@ fn sensor(policy: Policy) -> Sensor {
         keep: Keep::Flows,
         intel: Arc::default(),
         exceptions: Exceptions::default(),
+        mappings: alert::tests::built_in(),
     })
 }
 
@@ -117,6 +118,7 @@ fn what_nobody_takes_is_shed_and_counted() {
         keep: Keep::Nothing,
         intel: Arc::default(),
         exceptions: Exceptions::default(),
+        mappings: alert::tests::built_in(),
     };
     config.limits.pending_records = 3;
     let mut sensor = Sensor::new(config);

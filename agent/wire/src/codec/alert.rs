@@ -30,6 +30,9 @@ pub(super) fn to_pb(alert: &EndpointAlert) -> pb::EndpointAlert {
         original_sha256: alert.original_sha256.as_bytes().to_vec(),
         body: text_of(alert.body),
         segment: string_of(alert.segment.as_ref()),
+        process: alert.process.as_str().to_owned(),
+        source: alert.source.as_str().to_owned(),
+        count: alert.count,
     }
 }
 
@@ -67,10 +70,14 @@ pub(super) fn from_pb(message: pb::EndpointAlert) -> Result<Option<EndpointAlert
         user,
         remote: host(&message.remote)?,
         file_sha256,
+        process: message.process.into(),
         action: message.action.into(),
         original: message.original.into(),
         original_sha256: Digest::from_bytes(&message.original_sha256)
             .ok_or(DecodeError::Field("alert.original_sha256"))?,
+        source: message.source.into(),
+        // Of an agent that did not count.
+        count: message.count.max(1),
         body: body(&message.body)?,
         segment: optional(message.segment),
     }))

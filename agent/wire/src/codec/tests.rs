@@ -64,6 +64,9 @@ fn alert() -> EndpointAlert {
         action: "quarantined".into(),
         original: "CEF:0|…".into(),
         original_sha256: Digest::of(b"line"),
+        process: "".into(),
+        source: "".into(),
+        count: 1,
         body: None,
         segment: None,
     }

@@ -174,6 +174,16 @@ pub const CONDITIONS: &[Condition] = &[
         severity: Severity::MEDIUM,
         why: "each feed says itself when it should have been replaced; an hour is for a late import",
     },
+    Condition {
+        key: "source_quiet",
+        ja: "警告の送信元の沈黙",
+        en: "a source of endpoint alerts went quiet",
+        measure: Measure::Level { name: "endpoint.quiet", on: 1, off: 1 },
+        hold: Duration::ZERO,
+        clear: Duration::ZERO,
+        severity: Severity::MEDIUM,
+        why: "how long a source may say nothing is set for it on the agent: that time is over already",
+    },
 ];
 
 /// What is looked at of one health record.

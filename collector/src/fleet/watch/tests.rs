@@ -211,6 +211,7 @@ fn every_condition_judges_what_it_names() {
         ("parsers", "proto.parsers_shed", 600),
         ("intel_unread", "intel.files_unread", 1),
         ("intel_stale", "intel.feeds_stale", 1),
+        ("source_quiet", "endpoint.quiet", 1),
     ] {
         assert!(judged(key, counter(name, on), None), "{key}");
         assert!(!judged(key, counter(name, on - 1), None), "{key}");

@@ -69,6 +69,9 @@ fn alert(n: u8, host: Option<&str>) -> EndpointAlert {
         action: "".into(),
         original: "".into(),
         original_sha256: Digest::of(b"x"),
+        process: "".into(),
+        source: "".into(),
+        count: 1,
         body: None,
         segment: None,
     }

@@ -8,20 +8,20 @@ const PAIRS_MAX: usize = 128;
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Cef {
+pub(crate) struct Cef {
     header: Vec<String>,
-    /// Key, value, value as written.
-    extension: Vec<(String, String, String)>,
-}
-
-/// The part of a message from `CEF:` on, if it is at the start.
-pub(super) fn begins(message: &str) -> Option<&str> {
-    message.strip_prefix("CEF:")
+    /// Key and value.
+    extension: Vec<(String, String)>,
 }
 
 impl Cef {
+    /// The part of a message after `CEF:`, if it is at the start.
+    pub(crate) fn begins(message: &str) -> Option<&str> {
+        message.strip_prefix("CEF:")
+    }
+
     /// From what follows `CEF:`; `None` without all seven header fields.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut header = Vec::with_capacity(7);
         let mut field = String::new();
         let mut chars = text.char_indices();
@@ -44,18 +44,13 @@ impl Cef {
     }
 
     /// Header field: 0 version, 1 vendor, 2 product, 3 product version, 4 signature id, 5 name, 6 severity.
-    pub(super) fn header(&self, index: usize) -> &str {
+    pub(crate) fn header(&self, index: usize) -> &str {
         self.header.get(index).map_or("", |field| field.trim())
     }
 
     /// Value of a key, or empty.
-    pub(super) fn get(&self, key: &str) -> &str {
-        self.extension.iter().find(|(one, ..)| one == key).map_or("", |(_, value, _)| value)
-    }
-
-    /// Value of a key as written, or empty.
-    pub(super) fn raw(&self, key: &str) -> &str {
-        self.extension.iter().find(|(one, ..)| one == key).map_or("", |(_, _, raw)| raw)
+    pub(crate) fn get(&self, key: &str) -> &str {
+        self.extension.iter().find(|(one, _)| one == key).map_or("", |(_, value)| value)
     }
 }
 
@@ -80,12 +75,12 @@ fn keys(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
-fn pairs(text: &str) -> Vec<(String, String, String)> {
+fn pairs(text: &str) -> Vec<(String, String)> {
     let keys = keys(text);
     let ends = keys.iter().skip(1).map(|(start, _)| *start).chain([text.len()]);
     let pair = |((start, equals), end): (&(usize, usize), usize)| {
         let raw = text.get(equals + 1..end)?.trim_end_matches(' ');
-        Some((text.get(*start..*equals)?.to_owned(), unescaped(raw), raw.to_owned()))
+        Some((text.get(*start..*equals)?.to_owned(), unescaped(raw)))
     };
     keys.iter().zip(ends).filter_map(pair).collect()
 }
