@@ -10,6 +10,7 @@ mod detail;
 mod document;
 mod events;
 mod export;
+mod granted;
 mod list;
 mod once;
 mod problem;
@@ -66,6 +67,9 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/incidents/{id}/findings", get(detail::findings))
         .route("/incidents/{id}/history", get(detail::history))
         .route("/incidents/{id}/tasks", get(detail::tasks))
+        .route("/incidents/{id}/unmasked/{n}", get(granted::unmasked))
+        .route("/shared", get(granted::extracts))
+        .route("/shared/{digest}", get(granted::extract))
         .route("/agents/{id}", get(detail::agent))
         .route("/me", get(detail::me))
         .fallback(|| async { ApiError::NotFound })

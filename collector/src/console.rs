@@ -11,6 +11,7 @@ mod certificate;
 mod enrol;
 mod evidence;
 mod exceptions;
+mod granted;
 mod health;
 mod incident;
 mod incidents;
@@ -129,6 +130,9 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/incidents/{id}", get(incident::show))
         .route("/incidents/{id}/acknowledge", post(incident::acknowledge))
         .route("/incidents/{id}/act", post(work::act).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
+        .route("/incidents/{id}/unmasked/{n}", post(granted::unmasked))
+        .route("/shared", get(granted::shared))
+        .route("/shared/{digest}", get(granted::extract))
         .route("/agents", get(agents::list))
         .route("/agents/{id}", get(agents::show))
         .route("/agents/{id}/confirm", post(agents::confirm))

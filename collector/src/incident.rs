@@ -12,6 +12,7 @@ mod words;
 pub mod action;
 pub mod facts;
 pub mod form;
+pub mod grant;
 pub mod obligation;
 pub mod permission;
 pub mod playbook;

@@ -15,8 +15,12 @@ use super::schema;
 use crate::incident::action::Action;
 
 /// What each module brings: add a line here for a type with `#[derive(OpenApi)]`.
-const PARTS: &[fn() -> Document] =
-    &[Base::openapi, super::export::Part::openapi, super::search::Search::openapi];
+const PARTS: &[fn() -> Document] = &[
+    Base::openapi,
+    super::export::Part::openapi,
+    super::search::Search::openapi,
+    super::granted::Part::openapi,
+];
 
 /// What is in `api` itself.
 #[derive(OpenApi)]

@@ -5,6 +5,7 @@
 //! everybody's.
 
 mod feed;
+mod granted;
 mod pages;
 
 pub use self::feed::{Heard, Place};
@@ -312,6 +313,8 @@ impl Seen<'_> {
             facts.segments.clear();
             work.notes.clear();
             work.merged.clear();
+            work.masked.clear();
+            work.grants.clear();
         }
         Ok(Some(work))
     }

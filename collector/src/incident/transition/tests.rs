@@ -152,6 +152,11 @@ fn every_action() -> Vec<Action> {
         Action::Triage { triage: triage(IncidentCategory::Scan) },
         Action::SetLevel { level: Severity::MEDIUM, reason: why() },
         Action::Assign { owner: "tech".to_owned() },
+        Action::Release { reason: why() },
+        Action::Link { other: "INC-2".to_owned(), reason: why() },
+        Action::Unlink { other: "INC-2".to_owned(), reason: why() },
+        Action::Hold { reason: why() },
+        Action::ReleaseHold { reason: why() },
         Action::Start,
         Action::Investigate,
         Action::Notify,
@@ -259,7 +264,10 @@ fn every_action_in_every_state() {
                 }
                 (None, Ok(changes)) => {
                     let allowed = assesses
-                        || matches!(action, Action::Note { .. })
+                        || matches!(
+                            action,
+                            Action::Note { .. } | Action::Hold { .. } | Action::ReleaseHold { .. }
+                        )
                         || (state.is_open() && !moves.contains(&name.as_str()));
                     assert!(allowed, "{state} {name} must be refused");
                     assert_eq!(changes.facts.state, *state, "{state} {name} moves nothing");
