@@ -13,6 +13,7 @@ mod export;
 mod granted;
 mod list;
 mod once;
+mod own;
 mod problem;
 mod schema;
 mod search;
@@ -68,6 +69,8 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/incidents/{id}/history", get(detail::history))
         .route("/incidents/{id}/tasks", get(detail::tasks))
         .route("/incidents/{id}/unmasked/{n}", get(granted::unmasked))
+        .route("/me/tokens", get(own::tokens))
+        .route("/me/tokens/{label}/revoke", post(own::revoke))
         .route("/shared", get(granted::extracts))
         .route("/shared/{digest}", get(granted::extract))
         .route("/agents/{id}", get(detail::agent))

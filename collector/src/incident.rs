@@ -17,6 +17,7 @@ pub mod obligation;
 pub mod permission;
 pub mod playbook;
 pub mod precursor;
+pub mod report;
 pub mod severity;
 pub mod similar;
 pub mod task;

@@ -20,6 +20,7 @@ const PARTS: &[fn() -> Document] = &[
     super::export::Part::openapi,
     super::search::Search::openapi,
     super::granted::Part::openapi,
+    super::own::Part::openapi,
 ];
 
 /// What is in `api` itself.

@@ -5,6 +5,7 @@
 //! everybody's.
 
 mod feed;
+mod figures;
 mod granted;
 mod pages;
 

@@ -224,3 +224,130 @@ async fn two_replicas_grant_once() {
         assert!(other.verify_audit().await.unwrap().broken.is_none());
     }
 }
+
+async fn report(people: &People, role: Role, fields: &str) -> Answer {
+    let (cookie, csrf) = people.session(role);
+    people.bench.post("/incidents/new", cookie, &format!("csrf={csrf}&body=422011&{fields}")).await
+}
+
+#[tokio::test]
+async fn every_kind_of_report_has_its_form_and_its_own_questions() {
+    let people = People::of(Bench::new().await).await;
+    body(&people.bench.store, "422011", "甲市").await;
+    for (kind, asks, not) in [
+        ("staff", "name=\"name\"", "name=\"holder\""),
+        ("device_lost", "name=\"holder\"", "name=\"mistake\""),
+        ("human_error", "name=\"mistake\"", "name=\"holder\""),
+        ("anonymous", "name=\"text\"", "name=\"name\""),
+    ] {
+        let page = get(&people, Role::Reception, &format!("/incidents/new?kind={kind}")).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(page.text.contains(asks) && !page.text.contains(not), "{kind}");
+    }
+    assert_eq!(get(&people, Role::Auditor, "/incidents/new").await.status, StatusCode::FORBIDDEN);
+    for (fields, category, masked) in [
+        (
+            "kind=staff&category=phishing_mail&title=x&text=y&reporter=staff&name=Yamada&contact=123",
+            "phishing_mail",
+            json!(["contact", "reporter.name"]),
+        ),
+        (
+            "kind=device_lost&title=x&text=y&reporter=outside&name=Yamada&device=PC&holder=Tanaka&encrypted=yes",
+            "device_lost",
+            json!(["holder", "reporter.name"]),
+        ),
+        (
+            "kind=human_error&title=x&text=y&name=Yamada&mistake=misdirected&recipient=Tanaka&persons=12",
+            "human_error",
+            json!(["recipient", "reporter.name"]),
+        ),
+        ("kind=anonymous&category=scan&title=x&text=y&name=Yamada", "scan", json!([])),
+    ] {
+        let answer = report(&people, Role::Reception, fields).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{fields}: {}", answer.text);
+        let id = answer.header("location").trim_start_matches("/incidents/").to_owned();
+        let incident = people.read(&id).await;
+        assert_eq!(
+            (&incident["category"], &incident["work"]["masked"]),
+            (&json!(category), &masked),
+            "{fields}"
+        );
+        let page = get(&people, Role::Control, &format!("/incidents/{id}")).await.text;
+        assert!(!page.contains("Yamada") && !page.contains("Tanaka"), "{fields}");
+    }
+    // What is missing is named, and what was typed is still there.
+    let again =
+        report(&people, Role::Reception, "kind=device_lost&title=&text=typed&name=Yamada&device=PC").await;
+    assert_eq!(again.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(again.text.contains("件名") && again.text.contains("typed"));
+    assert_eq!(report(&people, Role::Auditor, "kind=anonymous").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_token_of_ones_own_can_be_ended_and_no_other() {
+    use crate::auth::scope::Scope;
+    use crate::auth::token::{ApiToken, Right, TokenEntry};
+    let people = People::of(Bench::new().await).await;
+    let store = &people.bench.store;
+    for (owner, label) in
+        [("person-monitor", "siem"), ("person-monitor", "two"), ("person-control", "theirs")]
+    {
+        let entry = TokenEntry {
+            label: label.into(),
+            owner: owner.into(),
+            right: Right::Act,
+            scope: Scope::All,
+            created_at: now(),
+            expires_at: now().plus(Duration::from_secs(3600)),
+            revoked_at: None,
+            used_at: None,
+        };
+        assert!(store.put_api_token(&ApiToken::generate().unwrap(), &entry).await.unwrap());
+    }
+    let revoke = async |label: &str| {
+        people.post(Role::Monitor, &format!("me/tokens/{label}/revoke"), &json!({})).await.status
+    };
+    assert_eq!(revoke("theirs").await, StatusCode::NOT_FOUND);
+    assert_eq!(revoke("siem").await, StatusCode::OK);
+    assert_eq!(revoke("siem").await, StatusCode::NOT_FOUND);
+    let list = get(&people, Role::Monitor, "/api/v1/me/tokens").await.json();
+    assert_eq!(list["tokens"].as_array().unwrap().len(), 1);
+    let (cookie, csrf) = people.session(Role::Monitor);
+    let end = async |csrf: &str| {
+        people.bench.post("/account/tokens/end", cookie, &format!("csrf={csrf}&label=two")).await.status
+    };
+    assert_eq!(end("forged").await, StatusCode::FORBIDDEN);
+    assert_eq!(end(csrf).await, StatusCode::SEE_OTHER);
+    let list = get(&people, Role::Monitor, "/api/v1/me/tokens").await.json();
+    assert_eq!(list["tokens"], json!([]));
+    assert!(store.verify_audit().await.unwrap().broken.is_none());
+}
+
+#[tokio::test]
+async fn the_overview_shows_what_is_below_incidents_and_what_is_overdue() {
+    let people = People::of(Bench::new().await).await;
+    let store = &people.bench.store;
+    let id = people.open(IncidentCategory::DeviceLost).await;
+    let page = get(&people, Role::BodyOfficer, "/").await.text;
+    assert!(!page.contains("報告期限の超過") && page.contains("L0"));
+    let sql = "INSERT INTO obligations (incident, kind, state, voluntary, last_day, triggers, reason, moved_by,
+            approved_by, moved_at) VALUES ($1, 'ppc_prelim', 'applicable', 0, '2020-01-01', '', '', '', '', 1)";
+    db::query(sql).bind(&id).execute(store.writer()).await.unwrap();
+    for (n, body) in [("1", "422011"), ("2", "422029")] {
+        db::query(
+            "INSERT INTO precursors (body, finding, category, subject, time) VALUES ($1, $2, 'x', 'x', $3)",
+        )
+        .bind(body)
+        .bind(n)
+        .bind(stored(now()))
+        .execute(store.writer())
+        .await
+        .unwrap();
+    }
+    let own = get(&people, Role::BodyOfficer, "/").await.text;
+    assert!(
+        own.contains("報告期限の超過") && own.contains("2020-01-01") && own.contains("直近24時間: <b>1</b>")
+    );
+    let all = get(&people, Role::Control, "/").await.text;
+    assert!(all.contains("直近24時間: <b>2</b>"));
+}

@@ -84,6 +84,11 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/shared/{digest}", Gives::NotFound),
     ("POST", "/incidents/{id}/unmasked/{n}", Gives::NotFound),
     ("GET", "/shared", Gives::Own),
+    ("GET", "/incidents/new", Gives::Neutral),
+    ("POST", "/incidents/new", Gives::Neutral),
+    ("POST", "/account/tokens/end", Gives::Neutral),
+    ("GET", "/api/v1/me/tokens", Gives::Own),
+    ("POST", "/api/v1/me/tokens/{label}/revoke", Gives::Neutral),
     ("GET", "/shared/{digest}", Gives::NotFound),
 ];
 
