@@ -84,8 +84,9 @@ pub(super) struct ExtractLine {
 pub(super) async fn unmasked(
     State(console): State<Console>,
     caller: Caller,
-    Path((id, n)): Path<(String, i64)>,
+    Path((id, n)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
+    let n: i64 = n.parse().map_err(|_| ApiError::NotFound)?;
     if !caller.right.may_act() {
         return Err(ApiError::Forbidden);
     }

@@ -203,6 +203,7 @@ async fn set_password(
 #[derive(Debug, Deserialize)]
 pub(super) struct EndToken {
     csrf: String,
+    #[serde(default)]
     label: String,
 }
 

@@ -83,13 +83,14 @@ pub(super) struct Look {
 pub(super) async fn unmasked(
     State(console): State<Console>,
     visitor: Visitor,
-    Path((id, n)): Path<(String, i64)>,
+    Path((id, n)): Path<(String, String)>,
     Form(look): Form<Look>,
 ) -> Response {
     let lang = visitor.lang;
     if look.csrf != visitor.token.csrf() {
         return error(lang, StatusCode::FORBIDDEN);
     }
+    let Ok(n) = n.parse::<i64>() else { return error(lang, StatusCode::NOT_FOUND) };
     match console.seen_by(&visitor.user).unmasked(&id, n, &visitor.user.actor(), now()).await {
         Ok(Unmasked::Value { name, value, until }) => render(&UnmaskedPage {
             page: Page::new(&visitor, "incidents"),

@@ -127,6 +127,8 @@ fn complete(state: S) -> IncidentFacts {
     crate::incident::task::add(&mut facts.tasks, "x", Role::Monitor, Phase::Respond, TaskKind::Work);
     crate::incident::task::add(&mut facts.tasks, "y", Role::Monitor, Phase::Recover, TaskKind::CleanUp);
     facts.tasks[1].state = TaskState::Done { signed: signed(), note: String::new() };
+    facts.work.owner = Some("monitor".to_owned());
+    facts.work.hold = facts.work.evidence.clone();
     facts
 }
 

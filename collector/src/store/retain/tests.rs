@@ -326,6 +326,9 @@ async fn the_log_begins_where_it_says_and_nowhere_else() {
     for (_dir, place, store) in each().await {
         let (_sensor, _) = filled(&store).await;
         kept(&store, &rules(4)).await;
+        for _ in 0..3 {
+            store.audit(crate::audit::Entry { at: NOW, ..Default::default() }).await.unwrap();
+        }
         let later = NOW.plus(DAY * 1900);
         let rules = Rules { audit: DAY * 1827, ..rules(36_500) };
         let done = store.retain(&rules, later).await.unwrap().unwrap();

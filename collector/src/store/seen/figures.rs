@@ -11,7 +11,7 @@ use crate::store::{StoreError, query};
 use crate::timing::local;
 
 /// What is below incidents is counted over this time.
-pub const BELOW_FOR: Duration = Duration::from_secs(86_400);
+const BELOW_FOR: Duration = Duration::from_secs(86_400);
 
 impl Seen<'_> {
     /// 予兆: precursors that led to nothing and incidents of level 0, of the last day.
