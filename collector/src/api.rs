@@ -11,8 +11,10 @@ mod document;
 mod duty;
 mod events;
 mod export;
+mod granted;
 mod list;
 mod once;
+mod own;
 mod problem;
 mod schema;
 mod search;
@@ -70,6 +72,11 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/incidents/{id}/findings", get(detail::findings))
         .route("/incidents/{id}/history", get(detail::history))
         .route("/incidents/{id}/tasks", get(detail::tasks))
+        .route("/incidents/{id}/unmasked/{n}", get(granted::unmasked))
+        .route("/me/tokens", get(own::tokens))
+        .route("/me/tokens/{label}/revoke", post(own::revoke))
+        .route("/shared", get(granted::extracts))
+        .route("/shared/{digest}", get(granted::extract))
         .route("/agents/{id}", get(detail::agent))
         .route("/me", get(detail::me))
         .fallback(|| async { ApiError::NotFound })

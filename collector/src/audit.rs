@@ -84,6 +84,11 @@ pub enum Broken {
     /// Its fields are not those that were hashed.
     #[error("line {0} of the audit log was changed")]
     Changed(i64),
+    /// It begins later than at its first line, and not where the log itself says that retention cut it off.
+    #[error(
+        "the audit log begins after line {0}, and it does not say that retention removed what was before"
+    )]
+    Anchor(i64),
     /// The head does not name the last line.
     #[error("the audit log ends with line {last}, but its head says line {head}")]
     Head {

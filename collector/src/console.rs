@@ -12,6 +12,7 @@ mod duty;
 mod enrol;
 mod evidence;
 mod exceptions;
+mod granted;
 mod health;
 mod incident;
 mod incidents;
@@ -22,6 +23,7 @@ mod oidc;
 mod overview;
 mod page;
 mod policies;
+mod report;
 mod search;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -131,6 +133,11 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/incidents/{id}/acknowledge", post(incident::acknowledge))
         .route("/incidents/{id}/act", post(work::act).layer(DefaultBodyLimit::max(FORM_BYTES_MAX)))
         .route("/incidents/{id}/duty", post(duty::submit))
+        .route("/incidents/{id}/unmasked/{n}", post(granted::unmasked))
+        .route("/incidents/new", get(report::show).post(report::open))
+        .route("/account/tokens/end", post(account::end_token))
+        .route("/shared", get(granted::shared))
+        .route("/shared/{digest}", get(granted::extract))
         .route("/agents", get(agents::list))
         .route("/agents/{id}", get(agents::show))
         .route("/agents/{id}/confirm", post(agents::confirm))

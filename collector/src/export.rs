@@ -11,6 +11,8 @@ mod stix;
 mod table;
 mod text;
 
+pub(crate) use self::text::is_public;
+
 use std::collections::HashSet;
 
 use serde::Deserialize;

@@ -207,6 +207,8 @@ mod tests {
             "counter-",
             "action-",
             "missing-",
+            "hidden-",
+            "report-",
             "because-",
             "sign-in-",
             "duty-move-",

@@ -155,11 +155,14 @@ fn second_factor(plan: &Plan) -> toml::Value {
 const RETENTION: &str = "\
 [retention]
 # Days that are kept (docs/operations.md): of flows and summaries, of findings and endpoint alerts that are part of no incident,
-# of signed batches that no kept finding is in. Incidents, what is behind them, and the audit log are never dropped.
+# of signed batches that no kept finding is in; of incidents since they were over and changed last (never with an open obligation
+# or a hold), and of the audit log. Your own rules about records say how long.
 flows_days = 90
 findings_days = 400
 alerts_days = 400
 batches_days = 400
+incidents_days = 1827
+audit_days = 1827
 # Bytes that the store may take, 0 for no limit: before it takes more, the oldest days of flows and summaries go.
 max_size = 0
 ";

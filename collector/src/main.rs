@@ -136,7 +136,11 @@ async fn audit(config: &Path) -> anyhow::Result<ExitCode> {
     let audited = read_only(config).await?.verify_audit().await?;
     match audited.broken {
         None => {
-            print(&format!("{} lines: whole and in order; head {}", audited.lines, audited.head))?;
+            let after = match audited.after {
+                0 => String::new(),
+                after => format!(" after line {after}, before which retention removed them"),
+            };
+            print(&format!("{} lines{after}: whole and in order; head {}", audited.lines, audited.head))?;
             Ok(ExitCode::SUCCESS)
         }
         Some(broken) => {

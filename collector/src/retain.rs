@@ -13,8 +13,12 @@ use crate::store::Store;
 const EVERY: Duration = Duration::from_secs(3600);
 const FIRST: Duration = Duration::from_secs(20);
 const DAY: u64 = 86_400;
+/// With a leap day, and one more where there are two.
+const FIVE_YEARS_DAYS: u64 = 1827;
+/// Nobody removes what is over with less than a year to look at it again.
+const YEAR_DAYS: u64 = 365;
 
-/// What is dropped, and when. Incidents, what belongs to them, the batches behind them and the audit log never are.
+/// What is dropped, and when. Incidents that are not over, and what belongs to them, never are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Flows and summaries.
@@ -25,6 +29,10 @@ pub struct Rules {
     pub alerts: Duration,
     /// Signed batches that no kept finding is in.
     pub batches: Duration,
+    /// Incidents that are over, since they changed last.
+    pub incidents: Duration,
+    /// The beginning of the audit log.
+    pub audit: Duration,
     /// Bytes that the store may take: the oldest flows and summaries go first, and then the oldest batches.
     pub max_size: Option<u64>,
 }
@@ -37,12 +45,22 @@ pub(crate) struct RetentionFile {
     findings_days: u64,
     alerts_days: u64,
     batches_days: u64,
+    incidents_days: u64,
+    audit_days: u64,
     max_size: u64,
 }
 
 impl Default for RetentionFile {
     fn default() -> Self {
-        Self { flows_days: 90, findings_days: 400, alerts_days: 400, batches_days: 400, max_size: 0 }
+        Self {
+            flows_days: 90,
+            findings_days: 400,
+            alerts_days: 400,
+            batches_days: 400,
+            incidents_days: FIVE_YEARS_DAYS,
+            audit_days: FIVE_YEARS_DAYS,
+            max_size: 0,
+        }
     }
 }
 
@@ -53,6 +71,10 @@ impl RetentionFile {
     ) -> Result<Rules, E> {
         let days = |key, value| {
             let days = within(key, value, 1, 36_500, "is 1 to 36500 days")?;
+            Ok(Duration::from_secs(days * DAY))
+        };
+        let years = |key, value| {
+            let days = within(key, value, YEAR_DAYS, 36_500, "is 365 to 36500 days")?;
             Ok(Duration::from_secs(days * DAY))
         };
         let least = if self.max_size == 0 { 0 } else { 64 << 20 };
@@ -68,6 +90,8 @@ impl RetentionFile {
             findings: days("retention.findings_days", self.findings_days)?,
             alerts: days("retention.alerts_days", self.alerts_days)?,
             batches: days("retention.batches_days", self.batches_days)?,
+            incidents: years("retention.incidents_days", self.incidents_days)?,
+            audit: years("retention.audit_days", self.audit_days)?,
             max_size: Some(size).filter(|size| *size > 0),
         })
     }

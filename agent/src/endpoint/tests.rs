@@ -173,7 +173,7 @@ fn authority(folder: &Path, name: &str) -> (TlsFiles, PathBuf) {
     (files, write("ca", root.pem()))
 }
 
-async fn over_tls(at: SocketAddr, ca: &Path, client: Option<&TlsFiles>, bytes: &[u8]) -> std::io::Result<()> {
+async fn over_tls(at: SocketAddr, ca: &Path, client: Option<&TlsFiles>, bytes: &[u8]) -> io::Result<()> {
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let mut roots = rustls::RootCertStore::empty();

@@ -20,6 +20,8 @@ const PARTS: &[fn() -> Document] = &[
     super::duty::Duties::openapi,
     super::export::Part::openapi,
     super::search::Search::openapi,
+    super::granted::Part::openapi,
+    super::own::Part::openapi,
 ];
 
 /// What is in `api` itself.

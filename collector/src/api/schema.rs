@@ -282,6 +282,10 @@ pub(super) struct WorkDone {
     obligations: Vec<Owed>,
     notes: Vec<Note>,
     merged_here: Vec<String>,
+    /// Names of what is hidden of it: `unmask` asks for one.
+    masked: Vec<String>,
+    /// What two persons agreed to, newest first.
+    grants: Vec<super::granted::Granted>,
     offers: Vec<Offered>,
     similar: Vec<Resembling>,
     elsewhere: Taxonomy,

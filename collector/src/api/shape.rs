@@ -6,7 +6,7 @@ use sekimori_wire::batch::Lane;
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
 
-use crate::clock::from_stored;
+use crate::clock::{from_stored, now};
 use crate::console::Check;
 use crate::exceptions::{days_left, ending_within};
 use crate::fleet::policy::command::Reported;
@@ -17,7 +17,7 @@ use crate::store::exception::{ExceptionView, UnknownView};
 use crate::store::view::{
     AgentView, BatchView, ChangeView, FindingView, IncidentView, LinkView, RejectionView,
 };
-use crate::store::work::{NoteView, WorkView};
+use crate::store::work::{GrantView, NoteView, WorkView};
 
 /// An incident, as in lists.
 pub(super) fn incident(view: &IncidentView) -> Value {
@@ -74,9 +74,20 @@ pub(super) fn work(view: &WorkView, offers: &[Offer], similar: &[Similar<'_>]) -
         "obligations": obligations,
         "notes": view.notes.iter().map(note).collect::<Vec<_>>(),
         "merged_here": view.merged,
+        "masked": view.masked,
+        "grants": view.grants.iter().map(grant).collect::<Vec<_>>(),
         "offers": offers.iter().map(offer).collect::<Vec<_>>(),
         "similar": similar.iter().map(resembles).collect::<Vec<_>>(),
         "elsewhere": { "jpcert": others.jpcert, "rsit": others.rsit },
+    })
+}
+
+/// Something that two persons agreed to.
+fn grant(view: &GrantView) -> Value {
+    json!({
+        "n": view.n, "kind": view.kind, "what": view.what, "state": view.state(now()), "asked_by": view.asked_by,
+        "granted_by": view.granted_by, "at": view.at, "until": view.until, "reason": view.reason,
+        "tlp": (!view.tlp.is_empty()).then_some(&view.tlp), "extract": view.digest,
     })
 }
 

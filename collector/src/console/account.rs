@@ -199,6 +199,33 @@ async fn set_password(
     Ok((AppendHeaders([(SET_COOKIE, token.set_cookie())]), Redirect::to("/account")).into_response())
 }
 
+/// Which token ends.
+#[derive(Debug, Deserialize)]
+pub(super) struct EndToken {
+    csrf: String,
+    #[serde(default)]
+    label: String,
+}
+
+/// `POST /account/tokens/end`: one of one's own, for good.
+pub(super) async fn end_token(
+    State(console): State<Console>,
+    PeerAddress(from): PeerAddress,
+    visitor: Visitor,
+    Form(form): Form<EndToken>,
+) -> Response {
+    if form.csrf != visitor.token.csrf() {
+        return error(visitor.lang, StatusCode::FORBIDDEN);
+    }
+    let address = from.to_string();
+    let by = By::person(&visitor.user, &address, "console", now());
+    match console.store.end_api_token(&by, visitor.user.name.as_str(), &form.label).await {
+        Ok(true) => Redirect::to("/account").into_response(),
+        Ok(false) => error(visitor.lang, StatusCode::NOT_FOUND),
+        Err(cause) => failed(visitor.lang, &cause),
+    }
+}
+
 /// Which session ends; none named: all.
 #[derive(Debug, Deserialize)]
 pub(super) struct End {

@@ -214,10 +214,15 @@ pub(super) async fn read(
     let lang = page.lang;
     let store = console.seen_by(&visitor.user);
     let Some(view) = store.incident(id).await? else { return Ok(None) };
-    let Some(work) = panel(console, visitor, id, refused).await? else { return Ok(None) };
+    let Some(mut work) = panel(console, visitor, id, refused).await? else { return Ok(None) };
     let duties = duties(&store, visitor, &view).await?;
     let (batches, checks) = verified(store.batches_of(id).await?).await;
     let findings = store.findings_of(id).await?;
+    for (finding, words) in &mut work.findings {
+        let json = findings.iter().map(|one| &one.json).find(|json| text(json, "id") == *finding);
+        *words =
+            json.and_then(|json| json.get("title")).map(|both| text(both, lang.code())).unwrap_or_default();
+    }
     let reason = Reason::new(&view.reason);
     let opener = text(&view.reason, "finding");
     let community_ids: BTreeSet<String> = findings

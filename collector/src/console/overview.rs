@@ -30,6 +30,10 @@ struct OverviewPage {
     turned: Vec<Turned>,
     broken: Option<Broken>,
     ending: Vec<ExceptionRow>,
+    /// 予兆 of the last day.
+    below: String,
+    /// Incident, last day, how many.
+    overdue: Vec<(String, String, i64)>,
 }
 
 /// How many open incidents of one severity.
@@ -65,6 +69,8 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<OverviewPage, Stor
     };
     let exceptions = seen.exceptions().await?;
     Ok(OverviewPage {
+        below: number(seen.below_incidents(page.now).await?),
+        overdue: seen.overdue(page.now).await?,
         broken: Broken::new(seen.exceptions_read().await?),
         ending: exceptions
             .iter()

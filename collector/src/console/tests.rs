@@ -43,6 +43,7 @@ mod api;
 mod asked;
 mod exceptions;
 mod export;
+mod granted;
 mod people;
 mod scope;
 mod search;

@@ -4,7 +4,9 @@ use axum::Form;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
+use sekimori_wire::id::BodyCode;
 
+use super::granted::{GrantRow, hidden};
 use super::incident::read;
 use super::page::{When, error, failed, render, shown};
 use super::{Console, Visitor};
@@ -48,6 +50,20 @@ pub(super) struct Panel {
     pub(super) similar: Vec<SimilarRow>,
     pub(super) notes: Vec<NoteRow>,
     pub(super) merged: Vec<String>,
+    /// Who works on it; empty: nobody in particular.
+    pub(super) owner: String,
+    /// To whom it can be given: name and role.
+    pub(super) people: Vec<(String, String)>,
+    /// What can be split off: identifier and words.
+    pub(super) findings: Vec<(String, String)>,
+    /// What is hidden: name and words.
+    pub(super) masked: Vec<(String, String)>,
+    pub(super) grants: Vec<GrantRow>,
+    /// Bodies as recipients: code and name.
+    pub(super) bodies: Vec<(String, String)>,
+    /// Why retention leaves it alone.
+    pub(super) hold: String,
+    pub(super) can_hold: bool,
 }
 
 /// A step that this person could take, or propose.
@@ -147,7 +163,15 @@ pub(super) struct NoteRow {
 }
 
 /// Forms that whoever may only propose has, too.
-const PROPOSABLE: &[Permission] = &[Permission::Level, Permission::Regroup, Permission::PublicationApprove];
+const PROPOSABLE: &[Permission] = &[
+    Permission::Level,
+    Permission::Regroup,
+    Permission::PublicationApprove,
+    Permission::Triage,
+    Permission::Unmask,
+    Permission::Share,
+    Permission::EvidenceCapture,
+];
 /// Rows for prevention measures that the form has at least.
 const PREVENTION_ROWS: usize = 3;
 
@@ -170,7 +194,18 @@ pub(super) async fn panel(
         because: because(&one.because),
         lesson: shown(&one.past.lesson),
     });
-    Ok(Some(Panel { similar: rows.collect(), ..Panel::new(lang, visitor, &view, refused) }))
+    let body = view.facts.body.as_ref().map(BodyCode::as_str);
+    let whole = visitor.user.scope.covers_whole(body);
+    let people = if whole { console.everything().users().await? } else { Vec::new() };
+    let mut panel = Panel::new(lang, visitor, &view, refused);
+    panel.people = people
+        .iter()
+        .filter(|one| !one.disabled && one.user.role.works_incidents() && one.user.scope.covers_whole(body))
+        .map(|one| (one.user.name.to_string(), lang.role(one.user.role)))
+        .collect();
+    panel.bodies = console.seen_by(&visitor.user).bodies().await?;
+    panel.similar = rows.collect();
+    Ok(Some(panel))
 }
 
 impl Panel {
@@ -239,6 +274,14 @@ impl Panel {
                 })
                 .collect(),
             merged: view.merged.clone(),
+            owner: work.owner.clone().unwrap_or_default(),
+            people: Vec::new(),
+            findings: facts.findings.iter().map(|id| (id.clone(), String::new())).collect(),
+            masked: view.masked.iter().map(|one| (one.clone(), hidden(lang, one))).collect(),
+            grants: view.grants.iter().map(|one| GrantRow::new(lang, visitor, one)).collect(),
+            bodies: Vec::new(),
+            hold: work.hold.as_ref().map(|one| shown(&one.what)).unwrap_or_default(),
+            can_hold: granted(visitor, facts, Permission::Close) != Grant::No,
         }
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn is_domain(text: &str) -> bool {
 }
 
 /// Whether an address means the same host everywhere: what is not is no indicator for others.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();

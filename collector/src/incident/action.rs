@@ -36,6 +36,35 @@ pub enum Action {
         /// Who.
         owner: String,
     },
+    /// Nobody in particular works on it any more: it is its role's again.
+    Release {
+        /// Why.
+        reason: String,
+    },
+    /// It has to do with another incident.
+    Link {
+        /// Which.
+        other: String,
+        /// Why.
+        reason: String,
+    },
+    /// It has nothing to do with another incident, after all.
+    Unlink {
+        /// Which.
+        other: String,
+        /// Why.
+        reason: String,
+    },
+    /// Retention leaves it alone, however old it is: a lawsuit, an inquiry.
+    Hold {
+        /// Why.
+        reason: String,
+    },
+    /// Retention may take it.
+    ReleaseHold {
+        /// Why.
+        reason: String,
+    },
     /// `triaged` → `containing`.
     Start,
     /// `containing` → `investigating`.
@@ -251,6 +280,11 @@ impl Action {
             Self::Triage { .. } => "triage",
             Self::SetLevel { .. } => "set_level",
             Self::Assign { .. } => "assign",
+            Self::Release { .. } => "release",
+            Self::Link { .. } => "link",
+            Self::Unlink { .. } => "unlink",
+            Self::Hold { .. } => "hold",
+            Self::ReleaseHold { .. } => "release_hold",
             Self::Start => "start",
             Self::Investigate => "investigate",
             Self::Notify => "notify",
@@ -295,20 +329,24 @@ impl Action {
     pub const fn permission(&self) -> Option<Permission> {
         Some(match self {
             Self::Acknowledge => Permission::Acknowledge,
-            Self::Triage { .. } | Self::Assign { .. } => Permission::Triage,
+            Self::Triage { .. } | Self::Assign { .. } | Self::Release { .. } => Permission::Triage,
             Self::SetLevel { .. } => Permission::Level,
             Self::Start => Permission::Start,
             Self::Investigate => Permission::Investigate,
             Self::Notify => Permission::Notify,
             Self::Recover => Permission::Recover,
             Self::Finish => Permission::Finish,
-            Self::Close => Permission::Close,
+            Self::Close | Self::Hold { .. } | Self::ReleaseHold { .. } => Permission::Close,
             Self::Reopen { .. } => Permission::Reopen,
             Self::Back { .. } => Permission::Back,
             Self::Observe { .. } | Self::Expire => Permission::Observe,
             Self::Recur { .. } => Permission::Recur,
             Self::FalsePositive { .. } => Permission::FalsePositive,
-            Self::Merge { .. } | Self::Unmerge { .. } | Self::Split { .. } => Permission::Regroup,
+            Self::Merge { .. }
+            | Self::Unmerge { .. }
+            | Self::Split { .. }
+            | Self::Link { .. }
+            | Self::Unlink { .. } => Permission::Regroup,
             Self::DoTask { .. }
             | Self::UndoTask { .. }
             | Self::TakeTask { .. }
@@ -337,6 +375,11 @@ impl Action {
     pub fn reason(&self) -> &str {
         match self {
             Self::SetLevel { reason, .. }
+            | Self::Release { reason }
+            | Self::Link { reason, .. }
+            | Self::Unlink { reason, .. }
+            | Self::Hold { reason }
+            | Self::ReleaseHold { reason }
             | Self::Reopen { reason }
             | Self::Back { reason, .. }
             | Self::Observe { reason }

@@ -104,6 +104,8 @@ pub struct Work {
     pub merged: Option<Merged>,
     /// What it was split off from.
     pub split_from: Option<String>,
+    /// Retention leaves it alone: why, who said so, when.
+    pub hold: Option<Preserved>,
     /// Its level without those merged into it, while some are.
     pub own_level: Option<u8>,
 }

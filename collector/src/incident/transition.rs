@@ -150,6 +150,16 @@ pub enum Effect {
     },
     /// These findings become an incident of their own.
     SplitOff(Vec<String>),
+    /// A person puts it beside another incident.
+    Linked {
+        /// Which.
+        other: String,
+    },
+    /// What a person put beside it is not beside it any more.
+    Unlinked {
+        /// Which.
+        other: String,
+    },
     /// Something outside of the incident may be done now.
     Granted(Box<Action>),
     /// Somebody wants something that another person must approve.

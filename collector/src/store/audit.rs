@@ -4,6 +4,7 @@ use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
 
 use super::db::{self, Conn, Row};
+use super::retain::{AUDIT, named};
 use super::{Store, StoreError, query};
 use crate::audit::{Broken, Entry, Line, Verifier};
 use crate::clock::{from_stored, stored};
@@ -62,6 +63,8 @@ pub async fn append(tx: &mut Conn, mut entry: Entry) -> Result<(), StoreError> {
 pub struct Audited {
     /// Good lines.
     pub lines: i64,
+    /// The last line that retention removed; 0: none.
+    pub after: i64,
     /// The hash of the last good one.
     pub head: Digest,
     /// The first that is not good.
@@ -86,7 +89,13 @@ impl Store {
     pub async fn verify_audit(&self) -> Result<Audited, StoreError> {
         let failed = "read the audit log";
         let mut tx = self.snapshot().await?;
-        let mut verifier = Verifier::default();
+        let mut verifier = match anchor(&mut tx).await? {
+            Ok(verifier) => verifier,
+            Err(broken) => {
+                return Ok(Audited { lines: 0, after: 0, head: Digest::ZERO, broken: Some(broken) });
+            }
+        };
+        let after = verifier.seq;
         let mut read_to = i64::MIN;
         let broken = 'all: loop {
             let rows = db::query(
@@ -114,7 +123,7 @@ impl Store {
                 }
             }
         };
-        Ok(Audited { lines: verifier.seq, head: verifier.head, broken })
+        Ok(Audited { lines: verifier.seq - after, after, head: verifier.head, broken })
     }
 
     /// The newest lines about an incident, newest first.
@@ -134,6 +143,28 @@ impl Store {
         .map_err(query(failed))?;
         rows.iter().map(line).collect::<Result<_, _>>().map_err(query(failed))
     }
+}
+
+/// Where the log begins: after its first line that is gone, as its own last line about that says.
+async fn anchor(tx: &mut Conn) -> Result<Result<Verifier, Broken>, StoreError> {
+    let failed = "read the anchor of the audit log";
+    let anchor: Option<(i64, Vec<u8>)> = db::query_as("SELECT seq, hash FROM audit_anchor WHERE one = 1")
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(query(failed))?;
+    let said: Option<String> =
+        db::query_scalar("SELECT reason FROM audit WHERE action = $1 ORDER BY seq DESC LIMIT 1")
+            .bind(AUDIT)
+            .fetch_optional(tx)
+            .await
+            .map_err(query(failed))?;
+    Ok(match (anchor, said) {
+        (None, _) => Ok(Verifier::default()),
+        (Some((seq, hash)), Some(said)) if said == named(seq, &hash) => {
+            Ok(Verifier { seq, head: Digest::from_bytes(&hash).unwrap_or(Digest::ZERO) })
+        }
+        (Some((seq, _)), _) => Err(Broken::Anchor(seq)),
+    })
 }
 
 fn line(row: &Row) -> Result<Line, db::Error> {

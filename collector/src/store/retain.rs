@@ -6,6 +6,7 @@
 
 mod chains;
 mod days;
+mod over;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::clock::stored;
 use crate::retain::Rules;
 
 pub use chains::{Anchor, Anchors, set_back};
+pub(super) use over::{AUDIT, named};
 
 /// Another collector may take over after this.
 const LEASE: Duration = Duration::from_secs(3600);
@@ -81,6 +83,8 @@ impl Store {
         let mut kept = Kept::default();
         self.make_days().await?;
         self.drop_days(day_of(now.minus(rules.flows)), &mut kept).await?;
+        self.drop_incidents(now.minus(rules.incidents), now, &mut kept).await?;
+        self.drop_audit(now.minus(rules.audit), now, &mut kept).await?;
         self.drop_rows(rules, now, &mut kept).await?;
         self.drop_batches(now.minus(rules.batches), now, &mut kept).await?;
         kept.bytes = self.bytes().await?;

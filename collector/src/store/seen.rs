@@ -6,6 +6,8 @@
 
 mod duty;
 mod feed;
+mod figures;
+mod granted;
 mod pages;
 
 pub use self::duty::Step;
@@ -316,6 +318,8 @@ impl Seen<'_> {
             facts.segments.clear();
             work.notes.clear();
             work.merged.clear();
+            work.masked.clear();
+            work.grants.clear();
         }
         Ok(Some(work))
     }

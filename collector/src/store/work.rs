@@ -1,7 +1,10 @@
 //! People work on an incident: what is known is read, the state machine decides, and what follows is written — in one
 //! transaction, with a line in the audit log.
 
+mod details;
 mod effect;
+mod extract;
+mod granted;
 mod load;
 mod open;
 mod read;
@@ -20,6 +23,8 @@ use crate::incident::facts::{IncidentFacts, Proposal};
 use crate::incident::task::Task;
 use crate::incident::transition::{Actor, Asked, Changes, Refused, apply};
 
+pub use self::details::{Details, Mistake};
+pub use self::granted::{Extract, GrantView, Unmasked};
 pub(super) use self::load::segments;
 pub use self::open::{Intake, IntakeError, Reporter};
 pub use self::read::{NoteView, WorkView};
@@ -76,6 +81,9 @@ pub async fn act_in(
         Err(Refused::OutOfScope) => return Ok(Acted::NotFound),
         Err(refused) => return Ok(Acted::Refused(refused)),
     };
+    if let Some(missing) = granted::unknown(tx, id, &asked.action).await? {
+        return Ok(Acted::Refused(Refused::Guard(vec![missing.to_owned()])));
+    }
     save(tx, &before, &changes, now).await?;
     let seen = Seen { actor, before: &before, changes: &changes, now };
     for effect in &changes.effects {

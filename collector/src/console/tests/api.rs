@@ -185,9 +185,13 @@ async fn answers_are_what_the_document_says() {
         ("/api/v1/incidents", "post", "201", opened),
     ];
     for (method, path) in operations(&document) {
-        // Others give files, measures and events.
+        // Others give files, measures and events; what two persons must agree to first is in the tests of that.
         let content = &document["paths"][&path]["get"]["responses"]["200"]["content"];
-        if method == "GET" && content["application/json"].is_object() {
+        if method == "GET"
+            && content["application/json"].is_object()
+            && !path.contains("{n}")
+            && !path.contains("{digest}")
+        {
             let agent = bench.from.agent.to_string();
             let at = path.replace("{id}", if path.contains("agents") { &agent } else { &id });
             let answer = program.get(at.strip_prefix("/api/v1").unwrap()).await;

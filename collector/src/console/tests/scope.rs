@@ -84,6 +84,17 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/incidents/{id}/tasks", Gives::NotFound),
     ("GET", "/api/v1/agents/{id}", Gives::NotFound),
     ("GET", "/api/v1/me", Gives::Own),
+    ("GET", "/api/v1/incidents/{id}/unmasked/{n}", Gives::NotFound),
+    ("GET", "/api/v1/shared", Gives::Own),
+    ("GET", "/api/v1/shared/{digest}", Gives::NotFound),
+    ("POST", "/incidents/{id}/unmasked/{n}", Gives::NotFound),
+    ("GET", "/shared", Gives::Own),
+    ("GET", "/incidents/new", Gives::Neutral),
+    ("POST", "/incidents/new", Gives::Neutral),
+    ("POST", "/account/tokens/end", Gives::Neutral),
+    ("GET", "/api/v1/me/tokens", Gives::Own),
+    ("POST", "/api/v1/me/tokens/{label}/revoke", Gives::Neutral),
+    ("GET", "/shared/{digest}", Gives::NotFound),
 ];
 
 /// Every route that changes something.
@@ -256,7 +267,7 @@ async fn a_bodys_user_sees_nothing_of_another_on_any_route() {
         let (cookie, csrf) = bench.session(name).await;
         for (method, path, gives) in ROUTES {
             let id = if path.contains("agents") { three.agent(B) } else { &others };
-            let at = path.replace("{id}", id).replace("{name}", "console.css");
+            let at = path.replace("{id}", id).replace("{name}", "console.css").replace("{n}", "1");
             if *gives == Gives::Stream || at == "/logout" || at == "/account/sessions/end" {
                 continue; // Asked for in their own tests; these two would end the session.
             }

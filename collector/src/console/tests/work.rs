@@ -6,13 +6,13 @@ use super::*;
 use crate::incident::IncidentCategory;
 
 /// One person for each role, logged in.
-struct People {
-    bench: Bench,
+pub(super) struct People {
+    pub(super) bench: Bench,
     sessions: Vec<(Role, String, String)>,
 }
 
 impl People {
-    async fn of(bench: Bench) -> Self {
+    pub(super) async fn of(bench: Bench) -> Self {
         let mut sessions = Vec::new();
         for role in Role::ALL {
             let name = format!("person-{role}");
@@ -29,12 +29,12 @@ impl People {
         Self { bench, sessions }
     }
 
-    fn session(&self, role: Role) -> (&str, &str) {
+    pub(super) fn session(&self, role: Role) -> (&str, &str) {
         let (_, cookie, csrf) = self.sessions.iter().find(|(one, ..)| *one == role).unwrap();
         (cookie, csrf)
     }
 
-    async fn post(&self, role: Role, path: &str, body: &Value) -> Answer {
+    pub(super) async fn post(&self, role: Role, path: &str, body: &Value) -> Answer {
         let (cookie, csrf) = self.session(role);
         let request = Request::post(format!("/api/v1/{path}"))
             .header("cookie", cookie)
@@ -43,26 +43,26 @@ impl People {
         self.bench.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
-    async fn read(&self, id: &str) -> Value {
+    pub(super) async fn read(&self, id: &str) -> Value {
         let (cookie, _) = self.session(Role::Auditor);
         self.bench.get(&format!("/api/v1/incidents/{id}"), cookie).await.json()
     }
 
     /// Sends an action with the version that is.
-    async fn act(&self, role: Role, id: &str, mut action: Value) -> Answer {
+    pub(super) async fn act(&self, role: Role, id: &str, mut action: Value) -> Answer {
         let version = self.read(id).await["version"].as_i64().unwrap();
         action["version"] = json!(version);
         self.post(role, &format!("incidents/{id}/actions"), &action).await
     }
 
     /// The same, which must be done.
-    async fn must(&self, role: Role, id: &str, action: Value) -> Value {
+    pub(super) async fn must(&self, role: Role, id: &str, action: Value) -> Value {
         let answer = self.act(role, id, action.clone()).await;
         assert_eq!(answer.status, StatusCode::OK, "{role} {action}: {}", answer.text);
         answer.json()
     }
 
-    async fn open(&self, category: IncidentCategory) -> String {
+    pub(super) async fn open(&self, category: IncidentCategory) -> String {
         let intake = json!({
             "category": category, "body": "422011", "title": "電話で連絡", "text": "端末が見当たらない",
             "reporter": { "kind": "staff", "name": "総務課 山田" },

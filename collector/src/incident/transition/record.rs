@@ -7,6 +7,7 @@ use super::{Draft, Effect, Refused, guard};
 use crate::incident::action::Action;
 use crate::incident::facts::{Mention, Preserved};
 use crate::incident::form::{Eta, Leak, Publication, said};
+use crate::incident::grant::{COMMUNITY, Tlp};
 use crate::incident::severity;
 use crate::incident::task::{self, Task, TaskKind, TaskState};
 
@@ -14,8 +15,6 @@ use crate::incident::task::{self, Task, TaskKind, TaskState};
 const ENTRIES_MAX: usize = 256;
 /// Longest time for which findings can be kept out.
 const SUPPRESS_DAYS_MAX: u32 = 366;
-/// The marks of TLP 2.0.
-const TLP: &[&str] = &["RED", "AMBER+STRICT", "AMBER", "GREEN", "CLEAR"];
 
 impl Draft<'_> {
     /// Actions that move nothing, on an incident that is not over.
@@ -27,6 +26,10 @@ impl Draft<'_> {
                 guard::text_of("owner", owner)?;
                 self.facts.work.owner = Some(owner.clone());
                 Ok(())
+            }
+            Action::Release { reason } => {
+                guard::reason(reason)?;
+                self.facts.work.owner.take().map(drop).ok_or_else(|| guard::missing("owner"))
             }
             Action::DoTask { task, note } => self.do_task(*task, note),
             Action::WaiveTask { task, reason } => self.waive_task(*task, reason),
@@ -84,8 +87,9 @@ impl Draft<'_> {
             }
             Action::Share { recipient, tlp, .. } => {
                 guard::text_of("recipient", recipient)?;
-                if !TLP.contains(&tlp.as_str()) {
-                    return Err(guard::missing("tlp"));
+                let mark = Tlp::from_name(tlp).ok_or_else(|| guard::missing("tlp"))?;
+                if recipient == COMMUNITY && !mark.is_for_community() {
+                    return Err(guard::missing("tlp.green_or_clear"));
                 }
                 self.grant_outside(action)
             }
@@ -93,6 +97,10 @@ impl Draft<'_> {
             // Steps and decisions are not records: `perform` and `apply` send none of them here.
             Action::Acknowledge
             | Action::Triage { .. }
+            | Action::Link { .. }
+            | Action::Unlink { .. }
+            | Action::Hold { .. }
+            | Action::ReleaseHold { .. }
             | Action::Start
             | Action::Investigate
             | Action::Notify

@@ -5,7 +5,7 @@ use sekimori_wire::finding::Severity;
 use super::{Draft, Effect, Refused, guard};
 use crate::incident::IncidentState as S;
 use crate::incident::action::Action;
-use crate::incident::facts::Merged;
+use crate::incident::facts::{Merged, Preserved};
 use crate::incident::form::{FalsePositiveReason, Triage};
 use crate::incident::{playbook, severity, task};
 
@@ -52,7 +52,16 @@ impl Draft<'_> {
             Action::Split { findings, reason } => self.split(action, findings, reason),
             // A note about what is over still finds its place.
             Action::Note { text } => self.note(text),
-            Action::SetLevel { .. }
+            // Courts ask for what is long over.
+            Action::Hold { reason } => self.hold(Some(reason)),
+            Action::ReleaseHold { reason } => {
+                guard::reason(reason)?;
+                self.hold(None)
+            }
+            Action::Link { other, reason } => self.link(action, other, reason),
+            Action::Unlink { other, reason } => self.unlink(action, other, reason),
+            Action::Release { .. }
+            | Action::SetLevel { .. }
             | Action::Assign { .. }
             | Action::DoTask { .. }
             | Action::WaiveTask { .. }
@@ -240,6 +249,49 @@ impl Draft<'_> {
         });
         self.effects.push(Effect::MergedInto { into: into.to_owned() });
         self.go(S::Merged);
+        Ok(())
+    }
+
+    fn hold(&mut self, reason: Option<&String>) -> Result<(), Refused> {
+        let signed = self.signed();
+        match reason {
+            Some(reason) => {
+                guard::reason(reason)?;
+                self.facts.work.hold = Some(Preserved { what: reason.clone(), signed });
+                Ok(())
+            }
+            None => self.facts.work.hold.take().map(drop).ok_or_else(|| guard::missing("hold")),
+        }
+    }
+
+    fn link(&mut self, action: &Action, other: &str, reason: &str) -> Result<(), Refused> {
+        self.open(action)?;
+        let mut missing = Vec::new();
+        match self.facts.other.as_ref().filter(|one| one.id == other && one.id != self.facts.id) {
+            None => missing.push("other"),
+            Some(one) => {
+                let wide = one.body.is_none() || self.facts.body.is_none();
+                if one.body != self.facts.body && !wide {
+                    missing.push("other.same_body_or_wide_area");
+                }
+                if one.drill != self.facts.drill {
+                    missing.push("other.same_mode");
+                }
+            }
+        }
+        guard::all(missing.into_iter().map(str::to_owned).collect())?;
+        guard::reason(reason)?;
+        self.effects.push(Effect::Linked { other: other.to_owned() });
+        Ok(())
+    }
+
+    fn unlink(&mut self, action: &Action, other: &str, reason: &str) -> Result<(), Refused> {
+        self.open(action)?;
+        if self.facts.other.as_ref().is_none_or(|one| one.id != other) {
+            return Err(guard::missing("other"));
+        }
+        guard::reason(reason)?;
+        self.effects.push(Effect::Unlinked { other: other.to_owned() });
         Ok(())
     }
 

@@ -127,6 +127,8 @@ fn complete(state: S) -> IncidentFacts {
     crate::incident::task::add(&mut facts.tasks, "x", Role::Monitor, Phase::Respond, TaskKind::Work);
     crate::incident::task::add(&mut facts.tasks, "y", Role::Monitor, Phase::Recover, TaskKind::CleanUp);
     facts.tasks[1].state = TaskState::Done { signed: signed(), note: String::new() };
+    facts.work.owner = Some("monitor".to_owned());
+    facts.work.hold = facts.work.evidence.clone();
     facts
 }
 
@@ -152,6 +154,11 @@ fn every_action() -> Vec<Action> {
         Action::Triage { triage: triage(IncidentCategory::Scan) },
         Action::SetLevel { level: Severity::MEDIUM, reason: why() },
         Action::Assign { owner: "tech".to_owned() },
+        Action::Release { reason: why() },
+        Action::Link { other: "INC-2".to_owned(), reason: why() },
+        Action::Unlink { other: "INC-2".to_owned(), reason: why() },
+        Action::Hold { reason: why() },
+        Action::ReleaseHold { reason: why() },
         Action::Start,
         Action::Investigate,
         Action::Notify,
@@ -259,7 +266,10 @@ fn every_action_in_every_state() {
                 }
                 (None, Ok(changes)) => {
                     let allowed = assesses
-                        || matches!(action, Action::Note { .. })
+                        || matches!(
+                            action,
+                            Action::Note { .. } | Action::Hold { .. } | Action::ReleaseHold { .. }
+                        )
                         || (state.is_open() && !moves.contains(&name.as_str()));
                     assert!(allowed, "{state} {name} must be refused");
                     assert_eq!(changes.facts.state, *state, "{state} {name} moves nothing");

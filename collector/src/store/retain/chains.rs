@@ -232,6 +232,19 @@ async fn name(tx: &mut Conn, mut reason: serde_json::Value, now: Timestamp) -> R
     Ok(anchors)
 }
 
+/// The line that names the anchors is about to go with the beginning of the log: it is written again.
+pub(super) async fn restate(tx: &mut Conn, through: i64, now: Timestamp) -> Result<(), StoreError> {
+    let last: Option<i64> = db::query_scalar("SELECT max(seq) FROM audit WHERE action = $1")
+        .bind(ACTION)
+        .fetch_one(&mut *tx)
+        .await
+        .map_err(query("read the audit log"))?;
+    if last.is_none_or(|last| last > through) {
+        return Ok(());
+    }
+    name(tx, json!({ "again": last }), now).await.map(drop)
+}
+
 /// A chain goes on with this anchor, because what lay between was lost with a store that was restored from an older backup.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sekimori_wire::id::Digest;
 use sekimori_wire::time::Timestamp;
+use serde_json::json;
 
 use super::*;
 use crate::ingest::Outcome;
@@ -14,7 +15,16 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 fn rules(days: u32) -> Rules {
     let age = DAY * days;
-    Rules { flows: age, findings: age, alerts: age, batches: age, max_size: None }
+    let over = DAY * 36_500;
+    Rules {
+        flows: age,
+        findings: age,
+        alerts: age,
+        batches: age,
+        incidents: over,
+        audit: over,
+        max_size: None,
+    }
 }
 
 /// One batch a day for ten days before [`NOW`], the third with a finding; the digests of all.
@@ -190,5 +200,153 @@ async fn findings_of_no_incident_go_and_those_of_one_stay() {
         // With the finding, nothing holds its batch any more.
         assert_eq!(number(&store, "SELECT count(*) FROM batches").await, 1, "{place}");
         assert_eq!(bad(&store).await, None, "{place}");
+    }
+}
+
+const YEARS: u32 = 2000;
+
+fn five_years() -> Rules {
+    Rules { incidents: DAY * 1827, audit: DAY * 1827, ..rules(36_500) }
+}
+
+/// Incidents opened by hand, in these states, long ago.
+async fn old(store: &Store, states: &[&str]) -> Vec<String> {
+    use crate::incident::permission::Part;
+    use crate::incident::transition::{Actor, Bodies};
+    db::query("INSERT INTO bodies (code, name) VALUES ('422011', '甲市') ON CONFLICT DO NOTHING")
+        .execute(store.writer())
+        .await
+        .unwrap();
+    let role = Part::Person(crate::auth::role::Role::Control);
+    let actor = Actor { name: "control".to_owned(), role, bodies: Bodies::All };
+    let intake = serde_json::from_value(json!({
+        "category": "device_lost", "body": "422011", "title": "PC", "text": "x",
+        "reporter": { "kind": "staff", "name": "山田" },
+    }))
+    .unwrap();
+    let mut ids = Vec::new();
+    for state in states {
+        let then = NOW.minus(DAY * YEARS);
+        let id = store.open_by_hand(&intake, &actor, then).await.unwrap();
+        db::query("UPDATE incidents SET state = $2 WHERE id = $1")
+            .bind(&id)
+            .bind(*state)
+            .execute(store.writer())
+            .await
+            .unwrap();
+        ids.push(id);
+    }
+    ids
+}
+
+async fn run(store: &Store, sql: &'static str, id: &str, other: &str) {
+    db::query(sql).bind(id).bind(other).execute(store.writer()).await.unwrap();
+}
+
+async fn left(store: &Store) -> Vec<String> {
+    db::query_scalar("SELECT id FROM incidents ORDER BY opened_at, id")
+        .fetch_all(store.reader())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_is_over_for_years_goes_whole_and_what_must_stay_stays() {
+    for (_dir, place, store) in each().await {
+        let states =
+            ["closed", "false_positive", "detected", "closed", "closed", "closed", "merged", "closed"];
+        let ids = old(&store, &states).await;
+        let [gone, none, open, owes, held, into, merged, young] = ids.as_slice() else { panic!() };
+        run(
+            &store,
+            "INSERT INTO obligations (incident, kind, state, voluntary, triggers, reason, moved_by, approved_by, moved_at)
+             VALUES ($1, 'ppc_final', 'applicable', 0, '', $2, '', '', 1)",
+            owes,
+            "",
+        )
+        .await;
+        let hold = r#"{"hold":{"what":"訴訟","signed":{"by":"control","at":"2026-01-01T00:00:00Z"}}}"#;
+        run(&store, "INSERT INTO incident_work (incident, json) VALUES ($1, $2)", held, hold).await;
+        run(&store, "UPDATE incidents SET merged_into = $2 WHERE id = $1", merged, into).await;
+        db::query("UPDATE incidents SET updated_at = $2 WHERE id = $1")
+            .bind(young)
+            .bind(stored(NOW.minus(DAY * 1826)))
+            .execute(store.writer())
+            .await
+            .unwrap();
+        let done = kept(&store, &five_years()).await;
+        assert_eq!(done.dropped.get("incidents"), Some(&4), "{place}: {done:?}");
+        assert_eq!(left(&store).await, [open, owes, held, young].map(Clone::clone), "{place}");
+        assert_eq!(number(&store, "SELECT count(*) FROM tombstones").await, 4, "{place}");
+        for id in [gone, none, into, merged] {
+            assert_eq!(store.audit_of(id, 9).await.unwrap()[0].entry.action, "retention.incident");
+        }
+        // The log is cut where the first of those begins that are still there: the third.
+        let audited = store.verify_audit().await.unwrap();
+        assert_eq!((audited.after, audited.broken), (2, None), "{place}");
+        let again = kept(&store, &five_years()).await;
+        assert!(again.dropped.is_empty(), "{place}: {again:?}");
+    }
+}
+
+/// Every table with a column `incident` is emptied of it: a table that a later version adds is not forgotten.
+#[tokio::test]
+async fn nothing_of_what_is_gone_is_left_in_any_table() {
+    for (_dir, place, store) in each().await {
+        let ids = old(&store, &["closed"]).await;
+        let id = &ids[0];
+        for sql in [
+            "INSERT INTO incident_notes (incident, n, at, author, role, text) VALUES ($1, 1, 1, 'x', 'control', $2)",
+            "INSERT INTO grants (incident, n, kind, what, asked_by, granted_by, at, reason, tlp)
+             VALUES ($1, 1, 'evidence_capture', 'x', 'x', 'x', 1, $2, '')",
+            "INSERT INTO lessons (incident, closed_at, category, subject, root_cause, lesson)
+             VALUES ($1, 1, 'device_lost', '-', 'x', $2)",
+        ] {
+            run(&store, sql, id, "x").await;
+        }
+        let done = kept(&store, &five_years()).await;
+        assert_eq!(done.dropped.get("incidents"), Some(&1), "{place}: {done:?}");
+        for (sql, rows) in [
+            ("SELECT count(*) FROM incident_notes", 0),
+            ("SELECT count(*) FROM grants", 0),
+            ("SELECT count(*) FROM masked_values", 0),
+            ("SELECT count(*) FROM incident_changes", 0),
+            ("SELECT count(*) FROM lessons", 1),
+        ] {
+            assert_eq!(number(&store, sql).await, rows, "{place}: {sql}");
+        }
+        // The next of that day has another number.
+        let next = old(&store, &["detected"]).await;
+        assert_ne!(&next[0], id, "{place}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_begins_where_it_says_and_nowhere_else() {
+    for (_dir, place, store) in each().await {
+        let (_sensor, _) = filled(&store).await;
+        kept(&store, &rules(4)).await;
+        for _ in 0..3 {
+            store.audit(crate::audit::Entry { at: NOW, ..Default::default() }).await.unwrap();
+        }
+        let later = NOW.plus(DAY * 1900);
+        let rules = Rules { audit: DAY * 1827, ..rules(36_500) };
+        let done = store.retain(&rules, later).await.unwrap().unwrap();
+        assert!(done.dropped.contains_key("audit"), "{place}: {done:?}");
+        let audited = store.verify_audit().await.unwrap();
+        assert!(audited.after > 0 && audited.lines > 0 && audited.broken.is_none(), "{place}: {audited:?}");
+        store.anchors().await.unwrap().unwrap();
+        assert_eq!(bad(&store).await, None, "{place}");
+        // Somebody cuts off more, and says so in the anchor.
+        let (seq, hash): (i64, Vec<u8>) = db::query_as("SELECT seq, hash FROM audit ORDER BY seq LIMIT 1")
+            .fetch_one(store.reader())
+            .await
+            .unwrap();
+        for sql in ["DELETE FROM audit WHERE seq = $1", "UPDATE audit_anchor SET seq = $1, hash = $2"] {
+            let statement = db::query(sql).bind(seq);
+            let statement = if sql.contains("$2") { statement.bind(hash.clone()) } else { statement };
+            statement.execute(store.writer()).await.unwrap();
+            assert!(store.verify_audit().await.unwrap().broken.is_some(), "{place}: {sql}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use sekimori_wire::finding::Severity;
 use serde_json::json;
 
-use super::{Seen, change, entry, load, open, save_work};
+use super::{Seen, change, entry, granted, load, open, save_work};
 use crate::audit::Entry;
 use crate::clock::stored;
 use crate::incident::facts::Work;
@@ -18,9 +18,12 @@ pub(super) async fn follow(tx: &mut Conn, seen: Seen<'_>, effect: &Effect) -> Re
         Effect::Note(text) => note(tx, seen, text).await,
         Effect::MergedInto { into } => merged(tx, seen, into).await,
         Effect::Unmerged { from } => unmerged(tx, seen, from).await,
+        Effect::Linked { other } => linked(tx, seen, other).await,
+        Effect::Unlinked { other } => unlinked(tx, seen, other).await,
         Effect::SplitOff(findings) => open::split_off(tx, seen, findings).await,
+        Effect::Granted(action) => granted::carry_out(tx, seen, action).await,
         Effect::Completed => completed(tx, seen).await,
-        // Timers, notices and what is granted elsewhere read the history, which is written in the same transaction.
+        // Timers and notices read the history, which is written in the same transaction.
         Effect::Moved { .. }
         | Effect::Level { .. }
         | Effect::Assessed
@@ -28,7 +31,6 @@ pub(super) async fn follow(tx: &mut Conn, seen: Seen<'_>, effect: &Effect) -> Re
         | Effect::ControlActivated
         | Effect::Hurry
         | Effect::Tune(_)
-        | Effect::Granted(_)
         | Effect::Proposed(_) => Ok(()),
     }
 }
@@ -75,6 +77,49 @@ async fn unmerged(tx: &mut Conn, seen: Seen<'_>, from: &str) -> Result<(), Store
     }
     touch(tx, seen, (from, "released"), |work, level, evidence, stay| work.release(level, stay, evidence))
         .await
+}
+
+/// What a person says has to do with each other.
+const BY_HAND: &str = "by-hand/1";
+
+async fn linked(tx: &mut Conn, seen: Seen<'_>, other: &str) -> Result<(), StoreError> {
+    let reason = &seen.changes.line.reason;
+    let what = json!({ "rule": BY_HAND, "why": { "ja": reason, "en": reason }, "actor": seen.actor.name });
+    db::query(
+        "INSERT INTO incident_links (one, other, rule, at, json) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (one, other, rule) DO NOTHING",
+    )
+    .bind(&seen.before.id)
+    .bind(other)
+    .bind(BY_HAND)
+    .bind(stored(seen.now))
+    .bind(what.to_string())
+    .execute(&mut *tx)
+    .await
+    .map_err(query("link two incidents"))?;
+    beside(tx, seen, other, "related").await
+}
+
+/// Only what people linked: what a rule saw stays as it is.
+async fn unlinked(tx: &mut Conn, seen: Seen<'_>, other: &str) -> Result<(), StoreError> {
+    db::query(
+        "DELETE FROM incident_links WHERE rule = $3 AND ((one = $1 AND other = $2) OR (one = $2 AND other = $1))",
+    )
+    .bind(&seen.before.id)
+    .bind(other)
+    .bind(BY_HAND)
+    .execute(&mut *tx)
+    .await
+    .map_err(query("unlink two incidents"))?;
+    beside(tx, seen, other, "unrelated").await
+}
+
+/// A line in the history of the other one.
+async fn beside(tx: &mut Conn, seen: Seen<'_>, other: &str, kind: &str) -> Result<(), StoreError> {
+    let what = json!({
+        "actor": seen.actor.name, "role": seen.actor.role, "rule": BY_HAND, "with": seen.before.id,
+    });
+    change(tx, other, kind, &what, seen.now).await
 }
 
 /// Changes the other incident of a merge: its level by `level`, with a line in both histories.

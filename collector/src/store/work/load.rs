@@ -19,8 +19,10 @@ const SEGMENTS_FROM: i64 = 200;
 
 /// The other incident that an action is about, or that the proposal which it decides is about.
 pub(super) async fn other_of(tx: &mut Conn, id: &str, action: &Action) -> Result<Option<String>, StoreError> {
-    if let Action::Merge { into, .. } = action {
-        return Ok(Some(into.clone()));
+    if let Action::Merge { into: other, .. } | Action::Link { other, .. } | Action::Unlink { other, .. } =
+        action
+    {
+        return Ok(Some(other.clone()));
     }
     if let Action::Unmerge { .. } = action {
         return db::query_scalar(

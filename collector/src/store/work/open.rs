@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::details::Details;
 use super::{Seen, change, entry, last_change, load, save_work};
 use crate::audit::Entry;
 use crate::clock::stored;
@@ -53,6 +54,13 @@ pub struct Intake {
     pub occurred_at: Option<Timestamp>,
     /// Who told it.
     pub reporter: Reporter,
+    /// How to reach who told it. Hidden, like their name.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    pub contact: String,
+    /// What one asks of this kind.
+    #[serde(default)]
+    pub details: Option<Details>,
     /// An exercise. Never changes later.
     #[serde(default)]
     pub drill: bool,
@@ -79,11 +87,18 @@ pub enum Reporter {
 }
 
 impl Reporter {
-    fn json(&self) -> Value {
+    const fn kind(&self) -> &'static str {
         match self {
-            Self::Staff { name } => json!({ "kind": "staff", "name": name }),
-            Self::Outside { name } => json!({ "kind": "outside", "name": name }),
-            Self::Anonymous {} => json!({ "kind": "anonymous" }),
+            Self::Staff { .. } => "staff",
+            Self::Outside { .. } => "outside",
+            Self::Anonymous {} => "anonymous",
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Staff { name } | Self::Outside { name } => name,
+            Self::Anonymous {} => "",
         }
     }
 }
@@ -110,7 +125,10 @@ impl Intake {
             Reporter::Staff { name } | Reporter::Outside { name } => !said(name) || long(name, TITLE_MAX),
             Reporter::Anonymous {} => false,
         };
+        let anonymous = self.reporter == Reporter::Anonymous {};
+        let details = self.details.as_ref().map(Details::missing).unwrap_or_default();
         [
+            ("contact", long(&self.contact, TITLE_MAX) || (anonymous && said(&self.contact))),
             ("title", !said(&self.title) || long(&self.title, TITLE_MAX)),
             ("text", !said(&self.text) || long(&self.text, TEXT_MAX)),
             ("subject", long(&self.subject, TITLE_MAX)),
@@ -120,8 +138,18 @@ impl Intake {
         ]
         .into_iter()
         .filter(|(_, missing)| *missing)
-        .map(|(name, _)| name.to_owned())
+        .map(|(name, _)| name)
+        .chain(details)
+        .map(str::to_owned)
         .collect()
+    }
+
+    /// Names and contacts, which are kept apart.
+    fn hidden(&self) -> Vec<(&'static str, &str)> {
+        let mut all = vec![("reporter.name", self.reporter.name()), ("contact", self.contact.as_str())];
+        all.extend(self.details.iter().map(Details::hidden));
+        all.retain(|(_, value)| said(value));
+        all
     }
 }
 
@@ -157,12 +185,16 @@ impl Store {
         }
         let told = intake.severity.and_then(Severity::new).unwrap_or(Severity::LOW);
         let occurred = intake.occurred_at.unwrap_or(now).min(now);
+        let hidden = intake.hidden();
+        let masked: Vec<&str> = hidden.iter().map(|(name, _)| *name).collect();
         let reason = json!({
             "rule": "intake.manual/1",
             "inputs": {
-                "reporter": intake.reporter.json(),
+                "reporter": { "kind": intake.reporter.kind() },
                 "text": intake.text,
                 "occurred_at": intake.occurred_at,
+                "details": intake.details.as_ref().map(Details::open),
+                "masked": masked,
             },
         });
         let new = New {
@@ -179,6 +211,15 @@ impl Store {
             reason: &reason,
         };
         let id = insert(&mut tx, &new, now).await?;
+        for (name, value) in hidden {
+            db::query("INSERT INTO masked_values (incident, name, value) VALUES ($1, $2, $3)")
+                .bind(&id)
+                .bind(name)
+                .bind(value.trim())
+                .execute(&mut *tx)
+                .await
+                .map_err(query("hide a value"))?;
+        }
         let what = json!({
             "actor": actor.name, "role": actor.role, "category": intake.category, "severity": new.severity,
         });

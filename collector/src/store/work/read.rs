@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sekimori_wire::time::Timestamp;
 
+use super::granted::{self, GrantView};
 use super::load;
 use crate::clock::from_stored;
 use crate::incident::IncidentCategory;
@@ -29,6 +30,10 @@ pub struct WorkView {
     pub notes: Vec<NoteView>,
     /// Incidents that were merged into it.
     pub merged: Vec<String>,
+    /// Names of what is hidden of it.
+    pub masked: Vec<String>,
+    /// What was granted, newest first.
+    pub grants: Vec<GrantView>,
 }
 
 /// A note.
@@ -67,7 +72,9 @@ impl Store {
             .await
             .map_err(query("read what was merged"))?;
         let note = |(at, author, role, text)| NoteView { at: from_stored(at), author, role, text };
-        Ok(Some(WorkView { facts, notes: notes.into_iter().map(note).collect(), merged }))
+        let masked = granted::masked(&mut tx, id).await?;
+        let grants = granted::grants(&mut tx, id).await?;
+        Ok(Some(WorkView { facts, notes: notes.into_iter().map(note).collect(), merged, masked, grants }))
     }
 
     /// What an incident can be compared by, and the same of those of the past that may resemble it: of the same
