@@ -91,7 +91,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => keep::backup(args).await?,
         Command::Restore(args) => keep::restore(args).await?,
         Command::Migrate { config, to } => keep::migrate(&config, &to).await?,
-        Command::Import { config, file } => import(&config, &file).await?,
+        Command::Import { config, file } => Box::pin(import(&config, &file)).await?,
         Command::OpenApi => print(&format!("{:#}", sekimori_collector::api::document()))?,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());

@@ -95,7 +95,9 @@ impl Store {
                             .clone()
                             // Of a new file: then what is dropped can be given back to the system piece by piece.
                             .auto_vacuum(SqliteAutoVacuum::Incremental)
-                            .journal_mode(SqliteJournalMode::Wal),
+                            .journal_mode(SqliteJournalMode::Wal)
+                            .pragma("wal_autocheckpoint", LOG_PAGES)
+                            .pragma("cache_size", CACHE_KIB),
                     )
                     .await
                     .map_err(failed)?;
@@ -252,6 +254,13 @@ fn announce(changes: &watch::Sender<i64>, seq: i64) {
         later
     });
 }
+
+/// Pages of the write-ahead log (64 MiB) before they are written into the file: what thousands of agents change again and again
+/// goes there once and not hundreds of times.
+const LOG_PAGES: &str = "16384";
+/// What the one that writes keeps of the file, in KiB with a minus sign as SQLite wants it: the end of each table and where each
+/// agent's rows end.
+const CACHE_KIB: &str = "-65536";
 
 async fn readers(options: SqliteConnectOptions) -> Result<db::Pool, db::Error> {
     // A connection to a file does not go away: asking each time whether it is there costs as much as a statement.

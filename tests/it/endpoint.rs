@@ -207,7 +207,7 @@ fn twenty_thousand_messages_a_second_over_tcp_are_all_read() {
 
 /// What a firewall says: mostly what it let through, a denial in a hundred.
 fn message(number: u32) -> String {
-    let action = if number % 100 == 0 { "deny" } else { "accept" };
+    let action = if number.is_multiple_of(100) { "deny" } else { "accept" };
     format!(
         "<189>date=2026-04-01 time=12:00:00 devname=\"FGT60F\" devid=\"FGT60F0000000000\" logid=\"0000000013\" type=\"traffic\" \
          subtype=\"forward\" level=\"notice\" srcip=10.1.100.11 srcport={} dstip=203.0.113.9 dstport=443 action=\"{action}\" \

@@ -121,7 +121,8 @@ pub fn normalise(line: &Line<'_>, mappings: &Mappings) -> Result<EndpointAlert, 
     let told = told.or_else(|| time::bsd(header.stamp, line.zone, line.received_at));
     alert.time = told.unwrap_or(line.received_at);
     // The same line of the same time is the same alert; without a time, of the same place.
-    let distinct = told.map_or_else(|| line.place.unwrap_or(line.received_at.nanos()), Timestamp::nanos);
+    let distinct =
+        told.map_or_else(|| line.place.unwrap_or_else(|| line.received_at.nanos()), Timestamp::nanos);
     if alert.host_name.is_empty() && alert.host.is_none() {
         alert.host_name = header.host_name.into();
     }

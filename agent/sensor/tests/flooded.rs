@@ -156,7 +156,7 @@ mod tests {
             keep: Keep::Nothing,
             intel: std::sync::Arc::default(),
             exceptions: sekimori_wire::exception::Exceptions::default(),
-            mappings: std::sync::Arc::default(),
+            mappings: built_in(),
         })
     }
 
@@ -217,6 +217,13 @@ mod tests {
         sensor.finish();
         collect(&mut sensor);
         (found, most, evicted)
+    }
+
+    /// The mappings that come with the agent.
+    fn built_in() -> std::sync::Arc<sekimori_sensor::alert::Mappings> {
+        let read = |(_, text): &(&str, &str)| toml::from_str(text).expect("a mapping");
+        let all = sekimori_sensor::alert::BUILT_IN.iter().map(read);
+        std::sync::Arc::new(sekimori_sensor::alert::Mappings::new(all).expect("they fit together"))
     }
 
     fn stranger(sensor: &mut Sensor, at: Timestamp, bytes: &[u8]) {

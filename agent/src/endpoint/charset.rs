@@ -29,8 +29,8 @@ fn decoded<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> (Cow<'a, str>, b
     encoding.decode_without_bom_handling(bytes)
 }
 
-/// What is valid in one of them only is that. Where both fit, half-width katakana speak against Shift_JIS: EUC-JP read as
-/// Shift_JIS is full of them, and hardly anybody writes them.
+/// What is valid in one of them only is that. Where both fit, half-width katakana speak against `Shift_JIS`: EUC-JP read as
+/// `Shift_JIS` is full of them, and hardly anybody writes them.
 fn guessed(bytes: &[u8]) -> (Cow<'_, str>, bool) {
     let (sjis, euc) = (decoded(SHIFT_JIS, bytes), decoded(EUC_JP, bytes));
     match (sjis.1, euc.1) {
@@ -61,7 +61,7 @@ mod tests {
             }
             assert_eq!(text(words.as_bytes(), Charset::Auto), (words.into(), false));
         }
-        assert_eq!(text(b"a\xff\xfe\x00b", Charset::Auto).1, true);
+        assert!(text(b"a\xff\xfe\x00b", Charset::Auto).1);
         assert!(text(b"a\xffb", Charset::Utf8).1);
     }
 }

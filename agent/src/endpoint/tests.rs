@@ -97,9 +97,11 @@ impl Running {
         self.intake.marks.settle();
     }
 
+    /// As an agent ends: what was handed on last is sealed after the reading threads are gone.
     fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
+        self.intake.marks.settle();
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) struct Obligations {
 
 /// An obligation.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the answer")]
 pub(super) struct Obligation {
     kind: ObligationKind,
     state: ObligationState,
@@ -279,7 +280,7 @@ pub(super) async fn move_obligation(
 #[utoipa::path(
     post, path = "/api/v1/incidents/{id}/awareness", tag = "incidents", request_body = Known,
     params(("id" = String, Path, description = "`INC-…`")),
-    responses((status = 200, description = "It is written down", body = bool))
+    responses((status = 200, description = "It is written down", body = bool, content_type = "application/json"))
 )]
 pub(super) async fn awareness(
     State(console): State<Console>,
@@ -324,7 +325,7 @@ pub(super) async fn awareness(
 #[utoipa::path(
     post, path = "/api/v1/incidents/{id}/calls", tag = "incidents", request_body = Call,
     params(("id" = String, Path, description = "`INC-…`")),
-    responses((status = 200, description = "It is written down", body = bool))
+    responses((status = 200, description = "It is written down", body = bool, content_type = "application/json"))
 )]
 pub(super) async fn call(
     State(console): State<Console>,

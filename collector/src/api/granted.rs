@@ -86,7 +86,7 @@ pub(super) async fn unmasked(
     caller: Caller,
     Path((id, n)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let n: i64 = n.parse().map_err(|_| ApiError::NotFound)?;
+    let n: i64 = n.parse().map_err(|_no_number: std::num::ParseIntError| ApiError::NotFound)?;
     if !caller.right.may_act() {
         return Err(ApiError::Forbidden);
     }

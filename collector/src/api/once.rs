@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use sekimori_wire::id::Digest;
@@ -16,7 +16,7 @@ use super::Caller;
 use super::problem::ApiError;
 use super::work::authorised;
 use crate::clock::now;
-use crate::console::{Console, FORM_BYTES_MAX, changes};
+use crate::console::{Console, FORM_BYTES_MAX};
 use crate::store::Store;
 use crate::store::request_key::{Answer, Claim, Claimed};
 
@@ -28,7 +28,8 @@ const KEY_MAX: usize = 255;
 
 /// Around every route of the API.
 pub(super) async fn once(State(console): State<Console>, request: Request, next: Next) -> Response {
-    if !changes(request.method()) || !request.headers().contains_key(KEY) {
+    // Every change is a POST.
+    if request.method() != Method::POST || !request.headers().contains_key(KEY) {
         return next.run(request).await;
     }
     keyed(&console, request, next).await.unwrap_or_else(|refused| refused.into_response())

@@ -259,8 +259,8 @@ mod tests {
         for text in ["", "12", "Apr 31", "2026/13/01 00:00:00", "tomorrow"] {
             assert_eq!(read(text, &forms, Zone::default(), noon), None, "{text}");
         }
-        assert!(Form::try_from("%Q".to_owned()).is_err());
-        assert!(Zone::try_from("+9".to_owned()).is_err());
+        assert!(Form::try_from("%Q".to_owned()).unwrap_err().contains('%'));
+        assert!(!Zone::try_from("+9".to_owned()).unwrap_err().is_empty());
     }
 
     #[test]

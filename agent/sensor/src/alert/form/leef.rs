@@ -13,7 +13,7 @@ pub(crate) fn parse(message: &str) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> 
     let mut pairs = Vec::new();
     let mut rest = rest;
     for name in ["device_vendor", "device_product", "device_version", "event_id"] {
-        let (value, after) = rest.split_once('|').or((name == "event_id").then_some((rest, "")))?;
+        let (value, after) = rest.split_once('|').or_else(|| (name == "event_id").then_some((rest, "")))?;
         pairs.push((name.into(), value.trim().into()));
         rest = after;
     }
