@@ -113,6 +113,7 @@ mod tests {
             intel: Default::default(),
             exceptions: Default::default(),
             mappings: Default::default(),
+            hosts: Default::default(),
         })
     }
 

@@ -99,6 +99,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs) -> Result<(), EvaluateError> {
         intel,
         exceptions,
         mappings,
+        hosts: Default::default(),
     };
     let entries = manifest::read(&args.manifest, args.only.as_deref())?;
     let labels = Labels::own()?;
@@ -122,7 +123,10 @@ fn replay_all(entries: &[Entry], folder: &Path, setup: &SensorConfig) -> Vec<Out
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(entry) = entries.get(at) else { return };
-                    let outcome = replay(&folder.join(&entry.path), setup.clone());
+                    let outcome = replay(
+                        &folder.join(&entry.path),
+                        SensorConfig { hosts: Default::default(), ..setup.clone() },
+                    );
                     if let Ok(mut outcomes) = outcomes.lock() {
                         outcomes.insert(at, outcome);
                     }

@@ -297,8 +297,8 @@ fn sensor_config(
         },
     };
     let (intel, exceptions) = (Arc::default(), Exceptions::default());
-    let mappings = Arc::default();
-    SensorConfig { limits, segments, seed: 0, user_key, observe, keep, intel, exceptions, mappings }
+    let (mappings, hosts) = (Arc::default(), Arc::default());
+    SensorConfig { limits, segments, seed: 0, user_key, observe, keep, intel, exceptions, mappings, hosts }
 }
 
 /// The references' own idea of when a flow is over; both report each flow once.

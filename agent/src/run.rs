@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use sd_notify::NotifyState;
+use sekimori_sensor::hosts::Hosts;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -287,6 +288,7 @@ impl Threads {
             config,
             shelf: Arc::clone(&around.shelf),
             user_key: around.identity.get().user_key(),
+            hosts: Arc::new(Hosts::new(seed())),
             stop: Arc::new(AtomicBool::new(false)),
             there: Arc::new(AtomicUsize::new(opened.len())),
             failed: failed.clone(),

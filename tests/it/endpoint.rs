@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 
-use crate::support::{Agent, Collector, Running, free_port, program, run_ok, wait_for};
+use crate::support::{Agent, Collector, Running, free_port, pcap, program, run_ok, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -169,6 +169,52 @@ fn real_senders_are_heard() {
     drop(sender);
     assert!(running.stop().success(), "a clean stop");
     assert!(!collector.incidents("malware_infection", SOON).is_empty());
+}
+
+#[test]
+fn an_alert_that_knows_only_a_name_meets_the_beacon_of_its_machine() {
+    let collector = Collector::start();
+    let agent = collector.enrol("422011", "joining");
+    run_ok(&mut agent.replay(None, &[pcap("endpoint.alert/positive-named.pcap")]));
+    let both = wait_for("one incident of both", SOON, || {
+        let status = collector.status();
+        let all = status["incidents"].as_array().expect("a list of incidents").clone();
+        all.iter().any(|one| one["severity"] == 3).then_some(all)
+    });
+    assert_eq!(both.len(), 1, "alert and beacon are one incident: {both:#?}");
+    let one = &both[0];
+    assert_eq!(one["findings"], 2, "{one:#}");
+    assert_eq!(one["subject"], "192.168.10.61", "the address that DHCP gave the machine: {one:#}");
+    collector.assert_verifies();
+}
+
+#[test]
+fn a_thousand_alerts_of_one_outbreak_are_one_incident() {
+    const ALERTS: usize = 1_000;
+    let collector = Collector::start();
+    let agent = collector.enrol("422011", "outbreak");
+    let port = free_port();
+    let rest = format!("address = \"127.0.0.1:{port}\"\nalerts_per_minute = {ALERTS}\n");
+    let running = run(&agent, &source("edr", "syslog-tcp", &rest));
+    let mut stream = wait_for("the agent's listener", SOON, || TcpStream::connect(("127.0.0.1", port)).ok());
+    for number in 0..ALERTS {
+        let line = format!(
+            "CEF:0|Example|EDR|1.0|MAL-7|Malware running|9|src=10.1.{}.{} shost=PC-{number} act=detected \
+             fileHash=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n",
+            number / 250,
+            number % 250 + 1
+        );
+        stream.write_all(line.as_bytes()).expect("the agent takes it");
+    }
+    wait_for_count(&agent, "endpoint.edr.alerts", ALERTS as u64);
+    let one = wait_for("every alert in an incident", SOON, || {
+        let all = collector.incidents("malware_infection", SOON);
+        let findings: u64 = all.iter().filter_map(|one| one["findings"].as_u64()).sum();
+        (findings >= ALERTS as u64).then_some(all)
+    });
+    assert_eq!(one.len(), 1, "one outbreak is one incident: {one:#?}");
+    assert!(running.stop().success(), "a clean stop");
+    collector.assert_verifies();
 }
 
 /// Messages a second over TCP, and for how long: the long form is asked for with `SEKIMORI_INTAKE_SECONDS=60`.

@@ -229,6 +229,7 @@ fn blank() -> EndpointAlert {
         count: 1,
         body: None,
         segment: None,
+        joined: None,
     }
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `limits`, `counters`, `clock`, `bounded`, `domain`, `frame`, `event`, `decode`, `proto`,
-//! `flow`, `observe`, `segment`, `intel`, `alert`, `baseline`, `detect`, `summarize`, `sensor`.
+//! `flow`, `observe`, `segment`, `intel`, `alert`, `hosts`, `baseline`, `detect`, `summarize`, `sensor`.
 //!
 //! Invariants: no IO, no clock, no threads, no chance but the seed; nothing here fails on a frame: what cannot be read
 //! is counted by reason; every collection has a bound in [`limits`]; the same frames and configuration give the same
@@ -24,6 +24,7 @@ pub mod domain;
 pub mod event;
 mod flow;
 pub mod frame;
+pub mod hosts;
 pub mod intel;
 pub mod limits;
 pub mod observe;

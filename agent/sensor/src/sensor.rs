@@ -19,6 +19,7 @@ use crate::counters::{Counter, Counters};
 use crate::detect::{Detectors, Findings, Setup, domain_of};
 use crate::event::{Event, FlowEvent};
 use crate::frame::Frame;
+use crate::hosts::Hosts;
 use crate::intel::Intel;
 use crate::limits::Limits;
 use crate::observe::{EVENTS_KEPT, Observer, Options, Placed};
@@ -46,6 +47,8 @@ pub struct SensorConfig {
     pub exceptions: Exceptions,
     /// What the messages of endpoint products mean.
     pub mappings: Arc<Mappings>,
+    /// Which machine has which address; several sensors share it.
+    pub hosts: Arc<Hosts>,
 }
 
 /// Batches of events after which the counter of dropped states is brought up to date.
@@ -79,6 +82,7 @@ pub struct Stage {
     summarizer: Summarizer,
     policy: Policy,
     mappings: Arc<Mappings>,
+    hosts: Arc<Hosts>,
     user_key: [u8; 32],
     records: VecDeque<Record>,
     flows: VecDeque<FlowSummary>,
@@ -213,8 +217,18 @@ impl Sensor {
 impl Stage {
     /// Has seen nothing.
     pub fn new(config: SensorConfig) -> Self {
-        let SensorConfig { limits, segments, seed, user_key, observe: _, keep, intel, exceptions, mappings } =
-            config;
+        let SensorConfig {
+            limits,
+            segments,
+            seed,
+            user_key,
+            observe: _,
+            keep,
+            intel,
+            exceptions,
+            mappings,
+            hosts,
+        } = config;
         let mut detectors = Detectors::new(&Setup { limits: &limits, seed, user_key: &user_key });
         detectors.set_intel(intel);
         let mut findings = Findings::new(&limits, seed);
@@ -225,6 +239,7 @@ impl Stage {
             summarizer: Summarizer::new(&limits, seed),
             policy: segments,
             mappings,
+            hosts,
             user_key,
             records: VecDeque::new(),
             flows: VecDeque::new(),
@@ -408,6 +423,7 @@ impl Stage {
     fn handle_event(&mut self, event: &Event) {
         self.roll(event.at());
         self.findings.on_time(event.at());
+        self.hosts.learn(event, &self.policy);
         let domain = domain_of(event);
         self.detectors.on_named(event, domain, &self.policy, &mut self.findings);
         if self.findings.has_ready() {
@@ -450,6 +466,7 @@ impl Stage {
         match alert::normalise(&line, &self.mappings) {
             Ok(mut alert) => {
                 self.counters.count(Counter::Alerts);
+                self.hosts.join(&mut alert);
                 self.place(&mut alert, from);
                 self.push(Record::EndpointAlert(Box::new(alert)));
             }

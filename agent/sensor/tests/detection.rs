@@ -33,6 +33,7 @@ mod tests {
             intel: std::sync::Arc::default(),
             exceptions: sekimori_wire::exception::Exceptions::default(),
             mappings: built_in(),
+            hosts: Default::default(),
         });
         let mut records = Vec::new();
         capture.frames(|frame| {

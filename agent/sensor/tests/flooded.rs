@@ -157,6 +157,7 @@ mod tests {
             intel: std::sync::Arc::default(),
             exceptions: sekimori_wire::exception::Exceptions::default(),
             mappings: built_in(),
+            hosts: Default::default(),
         })
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use sekimori_sensor::alert::{self, normalise};
+use sekimori_sensor::hosts::Hosts;
 use sekimori_sensor::segment::Policy;
 use sekimori_wire::alert::{EndpointAlert, Intake};
 use sekimori_wire::id::Host;
@@ -27,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Place {
     pub(crate) policy: Policy,
     pub(crate) user_key: [u8; 32],
+    /// Which machine has which address.
+    pub(crate) hosts: Arc<Hosts>,
 }
 
 /// The thread's state.
@@ -118,6 +121,7 @@ impl Reading {
             Ok(mut alert) => {
                 bump(&tally.alerts);
                 alert.source = source.name.as_str().into();
+                place.hosts.join(&mut alert);
                 placed(&mut alert, line, &place.policy);
                 Some(alert)
             }

@@ -55,7 +55,7 @@ impl Running {
         let stop = Arc::new(AtomicBool::new(false));
         let stops = [Arc::clone(&stop), Arc::clone(&stop)];
         let [one, two] = stops;
-        let place = Place { policy: Policy::default_private(), user_key: [1; 32] };
+        let place = Place { policy: Policy::default_private(), user_key: [1; 32], hosts: Arc::default() };
         let threads = vec![
             std::thread::spawn(move || reading.run(&place, &to_sealing, &one)),
             std::thread::spawn(move || follow(two)),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Sender, bounded};
+use sekimori_sensor::hosts::Hosts;
 use sekimori_sensor::observe::{Observer, Options, Worker};
 use sekimori_sensor::sensor::{Keep, SensorConfig, Stage};
 use sekimori_wire::record::Record;
@@ -29,6 +30,8 @@ pub(super) struct Start<'a> {
     pub(super) config: &'a Config,
     pub(super) shelf: Arc<Shelf>,
     pub(super) user_key: [u8; 32],
+    /// Which machine has which address: all interfaces and all sources of alerts together.
+    pub(super) hosts: Arc<Hosts>,
     pub(super) stop: Arc<AtomicBool>,
     /// Interfaces that are still captured from.
     pub(super) there: Arc<AtomicUsize>,
@@ -57,6 +60,7 @@ impl Start<'_> {
             intel: Arc::clone(&lists.intel),
             exceptions: lists.exceptions.clone(),
             mappings: Arc::clone(&self.config.mappings),
+            hosts: Arc::clone(&self.hosts),
         };
         let limits = config.limits.share(workers);
         let observers: Vec<Observer> =
@@ -98,7 +102,11 @@ impl Start<'_> {
 
     /// Starts the thread that reads what endpoint products report.
     pub(super) fn intake(&self, reading: Reading) -> Result<JoinHandle<()>, RunError> {
-        let place = Place { policy: self.config.policy.clone(), user_key: self.user_key };
+        let place = Place {
+            policy: self.config.policy.clone(),
+            user_key: self.user_key,
+            hosts: Arc::clone(&self.hosts),
+        };
         let (to_sealing, stop) = (self.to_sealing.clone(), Arc::clone(&self.stop));
         spawn("intake".to_owned(), move || reading.run(&place, &to_sealing, &stop))
     }

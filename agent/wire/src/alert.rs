@@ -58,6 +58,8 @@ pub struct EndpointAlert {
     pub body: Option<BodyCode>,
     /// Segment of the endpoint.
     pub segment: Option<BoundedText<32>>,
+    /// The product named no address: [`host`](Self::host) is the one that its machine has by this word.
+    pub joined: Option<JoinedBy>,
 }
 
 impl EndpointAlert {
@@ -85,6 +87,7 @@ impl EndpointAlert {
         input("action", &self.action);
         input("source", &self.source);
         input("original_sha256", &self.original_sha256.to_string());
+        input("joined", self.joined.map_or("", JoinedBy::as_str));
         if let Some(hash) = self.file_sha256 {
             input("file_sha256", &hash.to_string());
         }
@@ -158,6 +161,25 @@ closed_words! {
         Listener "listener" "受信",
         /// Seen in captured packets on its way to somebody else.
         Capture "capture" "傍受",
+    }
+}
+closed_words! {
+    /// Who says which address a machine has, the weakest word first.
+    JoinedBy {
+        /// Another alert that named the machine and its address.
+        Alert "alert" "別の警告",
+        /// The machine's answer to multicast DNS (RFC 6762) or LLMNR (RFC 4795).
+        Multicast "multicast" "mDNS・LLMNR",
+        /// The machine registered its `NetBIOS` name (RFC 1002).
+        Nbns "nbns" "NetBIOS",
+        /// The machine named itself when it logged on with NTLM (MS-NLMP).
+        Ntlm "ntlm" "NTLM",
+        /// The machine got a Kerberos ticket for itself (RFC 4120).
+        Kerberos "kerberos" "Kerberos",
+        /// ARP (RFC 826).
+        Arp "arp" "ARP",
+        /// A lease (RFC 2131).
+        Dhcp "dhcp" "DHCP",
     }
 }
 closed_words! {

@@ -220,6 +220,9 @@ pub struct EndpointAlert {
     /// how often it was said so far
     #[prost(uint32, tag = "24")]
     pub count: u32,
+    /// who said which address the machine has, where the product did not
+    #[prost(string, tag = "25")]
+    pub joined: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Endpoint {

@@ -288,6 +288,7 @@ fn alert() -> EndpointAlert {
         count: 1,
         body: None,
         segment: None,
+        joined: None,
     }
 }
 

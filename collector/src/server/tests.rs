@@ -284,6 +284,7 @@ fn alert(class: AlertClass) -> Record {
         count: 1,
         body: None,
         segment: None,
+        joined: None,
     }))
 }
 

@@ -130,5 +130,6 @@ fn alert(label: u64, at: Timestamp) -> EndpointAlert {
         count: 1,
         body: None,
         segment: None,
+        joined: None,
     }
 }

@@ -2,6 +2,7 @@
 
 mod baseline;
 mod c2;
+mod endpoint;
 mod exploit;
 mod flood;
 mod intel;
@@ -33,7 +34,7 @@ pub(crate) fn shuffled_ports(count: u16) -> Vec<u16> {
 
 /// Every single case (the demo's captures are in `scenario`).
 pub(crate) fn all() -> Vec<Case> {
-    let by_category = [scans(), sweeps(), floods(), logins(), tunnels(), segments(), endpoints()];
+    let by_category = [scans(), sweeps(), floods(), logins(), tunnels(), segments(), endpoint::all()];
     let by_kind = [recon::all(), flood::all(), c2::all(), spoof::all()];
     let more = [lateral::all(), exploit::all(), intel::all(), baseline::all()];
     [by_category.concat(), by_kind.concat(), more.concat()].concat()
@@ -411,62 +412,4 @@ fn segments() -> Vec<Case> {
             },
         },
     ]
-}
-
-fn endpoints() -> Vec<Case> {
-    vec![
-        Case {
-            name: "endpoint.alert/positive-cef",
-            about: "An EDR manager reports malware in CEF over syslog to the log server; seen on its way.",
-            config: None,
-            expect: vec![Expect::of("endpoint.alert", Some(PLAIN.host(25)), None)],
-            build: |c| {
-                talk::office(c, &PLAIN, 0, 20 * SECOND);
-                syslog_noise(c, 20);
-                let alert = act::cef_malware(8, PLAIN.host(25), "PC-0125", OUTSIDE);
-                c.udp(8 * SECOND + 250 * MILLI, end(PLAIN.host(6), 40_514), LOG_SERVER, &alert);
-            },
-        },
-        Case {
-            name: "endpoint.alert/positive-plain",
-            about: "An antivirus program reports a virus in plain words over RFC 5424 syslog; seen on its way.",
-            config: None,
-            expect: vec![Expect::of("endpoint.alert", Some(PLAIN.host(31)), None)],
-            build: |c| {
-                syslog_noise(c, 20);
-                let alert = act::plain_alert(9, PLAIN.host(31), "PC-0131");
-                c.udp(9 * SECOND + 250 * MILLI, end(PLAIN.host(31), 40_515), LOG_SERVER, &alert);
-            },
-        },
-        Case {
-            name: "endpoint.alert/benign-noise",
-            about: "Ordinary syslog: cron, logins, DHCP, a virus scan that found nothing, signature updates.",
-            config: None,
-            expect: vec![],
-            build: |c| {
-                talk::office(c, &PLAIN, 0, 20 * SECOND);
-                syslog_noise(c, 120);
-            },
-        },
-    ]
-}
-
-/// Where everything logs to.
-const LOG_SERVER: End = end(v4([192, 168, 10, 14]), 514);
-
-fn syslog_noise(capture: &mut Capture, lines: u64) {
-    const NOISE: [(u8, &str, &str); 6] = [
-        (78, "CRON", "(root) CMD (/usr/local/bin/backup --quiet)"),
-        (38, "sshd", "Accepted publickey for backup from 192.168.10.12 port 50122 ssh2"),
-        (30, "dhcpd", "DHCPACK on 192.168.10.33 to 02:01:c0:a8:0a:21 via eth0"),
-        (30, "antivirus", "scheduled scan finished, 48210 files scanned, nothing found"),
-        (30, "antivirus", "signature database updated to version 27144"),
-        (86, "systemd-logind", "New session 118 of user operator."),
-    ];
-    for number in 0..lines {
-        let Some((priority, app, text)) = capture.rng.pick(&NOISE).copied() else { return };
-        let last = u8::try_from(capture.rng.between(3, 15)).unwrap_or(3);
-        let line = app::syslog(priority, number, &format!("srv{last:02}.city.example"), app, text);
-        capture.udp(number * SECOND + 250 * MILLI, end(PLAIN.host(last), 38_514), LOG_SERVER, &line);
-    }
 }

@@ -37,6 +37,11 @@ fn read(line: &str) -> Result<EndpointAlert, NotAnAlert> {
     normalise(&given(line), &built_in())
 }
 
+/// The alert of a line that is one.
+pub(crate) fn alert_of(line: &str) -> EndpointAlert {
+    read(line).unwrap()
+}
+
 #[test]
 fn a_cef_line_becomes_an_alert() {
     let sha = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -16,6 +16,7 @@ fn sensor(policy: Policy) -> Sensor {
         intel: Arc::default(),
         exceptions: Exceptions::default(),
         mappings: alert::tests::built_in(),
+        hosts: Arc::default(),
     })
 }
 
@@ -119,6 +120,7 @@ fn what_nobody_takes_is_shed_and_counted() {
         intel: Arc::default(),
         exceptions: Exceptions::default(),
         mappings: alert::tests::built_in(),
+        hosts: Arc::default(),
     };
     config.limits.pending_records = 3;
     let mut sensor = Sensor::new(config);

@@ -1,6 +1,6 @@
 //! Endpoint alerts.
 
-use crate::alert::{AlertClass, AlertFormat, EndpointAlert, Intake};
+use crate::alert::{AlertClass, AlertFormat, EndpointAlert, Intake, JoinedBy};
 use crate::codec::DecodeError;
 use crate::codec::finding::{body, host, optional, severity, string_of, text_of};
 use crate::id::{Digest, FindingId};
@@ -33,6 +33,7 @@ pub(super) fn to_pb(alert: &EndpointAlert) -> pb::EndpointAlert {
         process: alert.process.as_str().to_owned(),
         source: alert.source.as_str().to_owned(),
         count: alert.count,
+        joined: alert.joined.map(JoinedBy::as_str).unwrap_or_default().to_owned(),
     }
 }
 
@@ -80,5 +81,6 @@ pub(super) fn from_pb(message: pb::EndpointAlert) -> Result<Option<EndpointAlert
         count: message.count.max(1),
         body: body(&message.body)?,
         segment: optional(message.segment),
+        joined: JoinedBy::from_name(&message.joined),
     }))
 }

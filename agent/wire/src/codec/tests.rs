@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::alert::{AlertClass, AlertFormat, EndpointAlert, Intake};
+use crate::alert::{AlertClass, AlertFormat, EndpointAlert, Intake, JoinedBy};
 use crate::envelope::{SigningKey, VerifyError};
 use crate::finding::{Category, Confidence, Evidence, Finding, Severity, Value};
 use crate::id::FindingId;
@@ -69,6 +69,7 @@ fn alert() -> EndpointAlert {
         count: 1,
         body: None,
         segment: None,
+        joined: Some(JoinedBy::Dhcp),
     }
 }
 

@@ -74,6 +74,7 @@ fn alert(n: u8, host: Option<&str>) -> EndpointAlert {
         count: 1,
         body: None,
         segment: None,
+        joined: None,
     }
 }
 

@@ -9,7 +9,7 @@ use super::super::talk::{self, PLAIN};
 use super::super::{Case, Expect};
 
 const CONTROLLER: IpAddr = v4([203, 0, 113, 80]);
-const INFECTED: IpAddr = v4([192, 168, 10, 61]);
+pub(super) const INFECTED: IpAddr = v4([192, 168, 10, 61]);
 const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz";
 
 /// Every case.
@@ -72,7 +72,7 @@ fn raw_beacon(capture: &mut Capture) {
     ordinary(capture, at);
 }
 
-fn heartbeat(capture: &mut Capture) {
+pub(super) fn heartbeat(capture: &mut Capture) {
     let source = end(INFECTED, capture.port());
     let mut tcp = Tcp::open(capture, 2 * SECOND, source, end(CONTROLLER, 9_617));
     for _ in 0..40 {

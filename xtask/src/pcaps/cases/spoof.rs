@@ -267,6 +267,16 @@ fn leases() -> Vec<Case> {
     ]
 }
 
+/// The right server gives a computer its address for a day.
+pub(super) fn lease(capture: &mut Capture, at: u64, (client, address): (Mac, IpAddr), name: &str) {
+    let IpAddr::V4(address) = address else { return };
+    let (id, given) = (capture.rng.number(), (client, address.octets()));
+    forge::ask(capture, at, (1, id), (client, client), name);
+    forge::give(capture, at + 3 * MILLI, (2, id), given, RIGHT);
+    forge::ask(capture, at + 5 * MILLI, (3, id), (client, client), name);
+    forge::give(capture, at + 8 * MILLI, (5, id), given, RIGHT);
+}
+
 /// Six computers ask for a lease; each server offers after its delay, and the first is taken.
 fn serve(capture: &mut Capture, servers: &[(Server, u64, u8)]) {
     talk::office(capture, &PLAIN, 0, 20 * SECOND);
