@@ -122,10 +122,8 @@ pub(crate) enum CaptureError {
     #[error("there is no interface `{interface}`; there are: {there}")]
     NoInterface { interface: String, there: String },
     #[error(
-        "{interface}: no permission to {doing}: this needs the capability CAP_NET_RAW (and CAP_NET_ADMIN for \
-         promiscuous mode with some drivers). Give it in the systemd unit with \
-         `AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN`, or to the program with \
-         `setcap cap_net_raw,cap_net_admin+ep {program}`"
+        "{interface}: no permission to {doing}: this needs the capability CAP_NET_RAW. Give it in the systemd unit with \
+         `AmbientCapabilities=CAP_NET_RAW`, or to the program with `setcap cap_net_raw+ep {program}`"
     )]
     Permission { interface: String, doing: &'static str, program: String },
     #[error("{interface}: cannot {doing}")]

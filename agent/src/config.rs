@@ -310,6 +310,16 @@ mod tests {
         format!("{:#}", anyhow::Error::from(error))
     }
 
+    /// Parsers and a spool that is read back need room beside the tables.
+    #[test]
+    fn the_unit_leaves_room_for_full_tables_and_half_as_much_again() {
+        let unit = include_str!("../../systemd/sekimori-agent.service");
+        let most = unit.lines().find_map(|line| line.strip_prefix("MemoryMax=")?.strip_suffix('M')).unwrap();
+        let most = most.parse::<usize>().unwrap() << 20;
+        let full = Limits::gateway().worst_case_bytes();
+        assert!(full + full / 2 <= most && most < full * 2, "{full} bytes of tables, {most} allowed");
+    }
+
     #[test]
     fn an_error_names_file_line_key_and_rule() {
         for (text, expected) in [

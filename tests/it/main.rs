@@ -38,4 +38,5 @@ mod restore;
 mod support;
 #[path = "../../collector/src/store/testserver.rs"]
 mod testserver;
+mod units;
 mod workers;
