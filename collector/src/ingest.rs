@@ -68,6 +68,13 @@ pub struct Submission {
     pub carried: bool,
 }
 
+impl Submission {
+    /// Whether it is of the lane without findings.
+    pub fn is_detail(&self) -> bool {
+        self.batches.first().is_some_and(|first| first.batch.lane == Lane::Detail)
+    }
+}
+
 /// What the writer did with a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -56,6 +56,9 @@ const WARN_EVERY: Duration = Duration::from_secs(900);
 /// How often sessions that lapsed are ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long a start waits for a database that takes writes, and how often it looks.
+const SERVER_WAIT: Duration = Duration::from_secs(60);
+const SERVER_LOOK: Duration = Duration::from_millis(500);
 
 /// What every handler of console and API gets; cheap to clone.
 #[derive(Clone, Debug)]
@@ -98,6 +101,23 @@ pub struct Server {
     metrics: Option<TcpListener>,
 }
 
+/// Opens the store. Of servers, one may be ending, starting, or about to take over as we start: that is waited for.
+async fn open(config: &Config, mut stop: watch::Receiver<bool>) -> Result<Store, StoreError> {
+    let begun = Instant::now();
+    loop {
+        match Store::open(config.store()).await {
+            Err(error) if error.is_lost() && begun.elapsed() < SERVER_WAIT => {
+                tracing::warn!(error = error_chain(&error), "waiting for the database");
+                let stopped = stop.wait_for(|stop| *stop);
+                if tokio::time::timeout(SERVER_LOOK, stopped).await.is_ok() {
+                    return Err(error);
+                }
+            }
+            opened => return opened,
+        }
+    }
+}
+
 impl Server {
     /// Binds the three listeners. Port 0 lets the system choose; [`Server::config`] then says which.
     ///
@@ -127,7 +147,7 @@ impl Server {
     pub async fn run(self, stop: watch::Receiver<bool>, ready: impl FnOnce()) -> Result<(), ServeError> {
         let config = Arc::new(self.config);
         let (present, looking) = trust::follow(Arc::clone(&config))?;
-        let store = Store::open(config.store()).await?;
+        let store = open(&config, stop.clone()).await?;
         let mut ticking = Clocks::load(&config, store.clone())?.start();
         let (writer, committing) = Writer::start(store.clone(), config.correlation, self.exceptions.clone());
         let watching = sensors::start(store.clone(), config.watch, config.correlation);

@@ -358,6 +358,27 @@ impl StoreError {
         code.is_some_and(|code| [SERIALIZATION_FAILURE, DEADLOCK_DETECTED].contains(&code.as_ref()))
     }
 
+    /// Whether the connection broke, the server is ending or starting, or is a standby: another connection, soon, may do. What
+    /// was being committed may have happened, so try again only what is known when it comes twice.
+    pub fn is_lost(&self) -> bool {
+        /// Connection exceptions.
+        const CONNECTION: &str = "08";
+        /// The server ends, crashed, starts; a transaction on a standby; it waited for us for too long.
+        const SERVER: [&str; 5] = ["57P01", "57P02", "57P03", "25006", "25P03"];
+        let cause = match self {
+            Self::NoServer { .. } => return true,
+            Self::Query { cause, .. } => cause,
+            Self::Open { .. } | Self::Migrate { .. } | Self::Newer { .. } | Self::UnknownType { .. } => {
+                return false;
+            }
+        };
+        if matches!(cause, db::Error::Io(_) | db::Error::PoolTimedOut) {
+            return true;
+        }
+        let code = cause.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| code.starts_with(CONNECTION) || SERVER.contains(&code.as_ref()))
+    }
+
     /// Whether it is because of a text that the database cannot hold: PostgreSQL has no NUL in texts.
     pub fn is_of_text(&self) -> bool {
         const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";

@@ -15,7 +15,7 @@ use sekimori_wire::time::Timestamp;
 
 use super::testing::server;
 use super::testserver::database;
-use super::writer::Committer;
+use super::writer::{Committer, Writer};
 use super::{Place, Store, StoreError, db};
 use crate::config::{AgentsOwn, Correlation};
 use crate::exceptions::InForce;
@@ -119,11 +119,13 @@ pub(crate) fn scan(name: &str, originator: &str) -> Record {
     }))
 }
 
-pub(crate) fn committer(store: &Store) -> Committer {
+const fn correlation() -> Correlation {
     let day = Duration::from_secs(86_400);
-    let correlation =
-        Correlation { gap: Duration::from_secs(1_800), wide_area_bodies: 3, wide_area_window: day };
-    Committer::new(store.clone(), correlation, InForce::load(&[], AgentsOwn::Accept).unwrap())
+    Correlation { gap: Duration::from_secs(1_800), wide_area_bodies: 3, wide_area_window: day }
+}
+
+pub(crate) fn committer(store: &Store) -> Committer {
+    Committer::new(store.clone(), correlation(), InForce::load(&[], AgentsOwn::Accept).unwrap())
 }
 
 pub(crate) async fn commit(
@@ -281,10 +283,40 @@ async fn a_connection_lost_before_the_commit_tells_nobody_that_it_was_stored() {
     assert_eq!(number(&other, kill).await, 1);
     let error = prepared.commit().await.unwrap_err();
     assert!(!error.is_transient(), "nobody knows what became of it: {error}");
+    assert!(error.is_lost(), "{error:?}");
     assert_eq!(number(&other, "SELECT count(*) FROM batches").await, 0);
     // The agent comes again, and the store has a new connection.
     let outcomes = commit(&one, vec![delivered]).await.unwrap();
     assert!(matches!(outcomes.as_slice(), [Some(Outcome::Through(..))]), "{outcomes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_lost_under_a_group_is_a_retry_and_no_error_to_the_agent() {
+    let (one, other) = two().await;
+    let sensor = Sensor::new(&one, "422011").await;
+    let (writer, task) =
+        Writer::start(one.clone(), correlation(), InForce::load(&[], AgentsOwn::Accept).unwrap());
+    // The writer waits for the agent's row, and loses its connection there.
+    let mut holds = other.begin().await.unwrap();
+    holds.lock_agents(&[sensor.from.agent.to_string()].into()).await.unwrap();
+    let delivered = sensor.delivers(1, Digest::ZERO, vec![scan("a", "203.0.113.9")]);
+    let waiting = {
+        let writer = writer.clone();
+        tokio::spawn(async move { writer.commit(delivered).await })
+    };
+    let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while number(&other, kill).await == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(holds);
+    let outcome = waiting.await.unwrap();
+    assert!(matches!(&outcome, Some(Outcome::Through(_, head)) if head.through == 1), "{outcome:?}");
+    assert_eq!(number(&other, "SELECT count(*) FROM batches").await, 1);
+    assert_eq!(number(&other, "SELECT count(*) FROM findings").await, 1);
+    assert_eq!(writer.measures().batches(), 1);
+    drop(writer);
+    task.await.unwrap();
 }
 
 #[tokio::test]

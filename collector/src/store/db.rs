@@ -38,6 +38,8 @@
 mod conn;
 mod value;
 
+use std::borrow::Cow;
+
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgPool, PgRow};
@@ -46,6 +48,7 @@ use sqlx::{ColumnIndex, Decode, Postgres, Row as _, SqlSafeStr, SqlStr, Sqlite, 
 
 pub(in crate::store) use self::conn::Link;
 pub use self::conn::{Conn, Savepoint, Tx};
+use self::value::Bound;
 pub use self::value::Value;
 /// Says that a text which was put together holds nothing from outside.
 pub use sqlx::AssertSqlSafe;
@@ -166,7 +169,7 @@ impl Done {
 #[must_use = "a statement does nothing until it is executed"]
 pub struct Query<'q, O = Row> {
     sql: SqlStr,
-    values: Vec<Value<'q>>,
+    values: Vec<Bound<'q>>,
     read: fn(Row) -> Result<O, Error>,
 }
 
@@ -211,13 +214,25 @@ impl<'q, O> Query<'q, O> {
 
     /// Gives the next placeholder its value.
     pub fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
-        self.values.push(value.into());
+        self.values.push(Bound::One(value.into()));
         self
     }
 
     /// Gives the next placeholders theirs.
     pub fn bind_all(mut self, values: impl IntoIterator<Item = Value<'q>>) -> Self {
-        self.values.extend(values);
+        self.values.extend(values.into_iter().map(Bound::One));
+        self
+    }
+
+    /// Gives the next placeholder a column of whole numbers, for `unnest`: PostgreSQL alone takes one.
+    pub fn bind_ints(mut self, values: Vec<i64>) -> Self {
+        self.values.push(Bound::Ints(values));
+        self
+    }
+
+    /// Likewise of texts.
+    pub fn bind_texts(mut self, values: Vec<Option<Cow<'q, str>>>) -> Self {
+        self.values.push(Bound::Texts(values));
         self
     }
 

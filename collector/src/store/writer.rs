@@ -27,9 +27,11 @@ const GROUP_DELAY: Duration = Duration::from_millis(8);
 const GROUP_ENOUGH: usize = 8;
 /// How often rejections are written when nobody delivers.
 const TICK: Duration = Duration::from_millis(250);
-/// How often a group that another collector's came in the way of is tried again, and the first wait before it.
-const RETRIES: u32 = 5;
+/// For how long a group is tried again that another collector's came in the way of, or whose server went away: agents wait for
+/// a minute. And the first wait before it, and the longest.
+const RETRY_FOR: Duration = Duration::from_secs(30);
 const RETRY_FIRST: Duration = Duration::from_millis(10);
+const RETRY_MOST: Duration = Duration::from_millis(500);
 /// Distinct (peer, kind) pairs between two writes; beyond it they are counted under `others`.
 const REJECTED_MAX: usize = 256;
 /// Rows of `rejections` that are kept.
@@ -182,23 +184,21 @@ impl Task {
         Ok(answers.chain(flushes).collect())
     }
 
-    /// Commits a group; again if the database gave it up for the sake of another collector's.
+    /// Commits a group; again if the database gave it up for the sake of another collector's, or went away: what it had committed
+    /// then is known by its numbers, and acknowledged without being stored again.
     async fn outcomes(
         &self,
         submissions: Vec<Submission>,
         rejected: &Rejected,
         now: Timestamp,
     ) -> Result<Vec<Option<Outcome>>, StoreError> {
-        let mut wait = RETRY_FIRST;
-        for _ in 0..RETRIES {
-            if !self.committer.store.is_shared() {
-                break;
-            }
+        let (begun, mut wait) = (Instant::now(), RETRY_FIRST);
+        while self.committer.store.is_shared() && begun.elapsed() < RETRY_FOR {
             match self.outcomes_once(submissions.clone(), rejected, now).await {
-                Err(error) if error.is_transient() => {
+                Err(error) if error.is_transient() || error.is_lost() => {
                     tracing::info!(error = error_chain(&error), "a group of submissions is tried again");
                     tokio::time::sleep(wait).await;
-                    wait *= 2;
+                    wait = RETRY_MOST.min(wait * 2);
                 }
                 done => return done,
             }
@@ -256,7 +256,7 @@ impl Committer {
         }
     }
 
-    /// Stores submissions in order, each in a savepoint of its own.
+    /// Stores submissions, those of each lane in order, each in a savepoint of its own.
     ///
     /// # Errors
     /// If the store fails. A submission that alone fails has no outcome.
@@ -270,10 +270,13 @@ impl Committer {
         tx.lock_agents(&agents.collect()).await?;
         let mut outcomes = Vec::with_capacity(submissions.len());
         let mut counters = BTreeMap::new();
+        // Detail first: findings lock the change feed to the end, and other collectors wait for that.
+        let mut submissions: Vec<(usize, Submission)> = submissions.into_iter().enumerate().collect();
+        submissions.sort_by_key(|(_, submission)| !submission.is_detail());
         self.exceptions.look_at_policies(&self.store).await?;
         // One set for the whole group: files that are read meanwhile count from the next.
         let judge = self.exceptions.judge();
-        for submission in submissions {
+        for (place, submission) in submissions {
             let mut savepoint = tx.savepoint().await?;
             let mut ledger = Ledger::new(now, self.correlation, judge.clone());
             #[cfg(feature = "fault")]
@@ -286,16 +289,18 @@ impl Committer {
                     for (name, count) in ledger.counters {
                         *counters.entry(name.to_owned()).or_insert(0) += count;
                     }
-                    outcomes.push(Some(outcome));
+                    outcomes.push((place, Some(outcome)));
                 }
-                Err(error) if error.is_transient() => return Err(error),
+                Err(error) if error.is_transient() || error.is_lost() => return Err(error),
                 Err(error) => {
                     savepoint.undo().await?;
                     tracing::error!(error = error_chain(&error), "cannot store a submission");
-                    outcomes.push(None);
+                    outcomes.push((place, None));
                 }
             }
         }
+        outcomes.sort_by_key(|(place, _)| *place);
+        let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
         Ok(Prepared { store: self.store.clone(), tx, outcomes, counters })
     }
 }

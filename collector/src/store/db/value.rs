@@ -19,6 +19,15 @@ pub enum Value<'q> {
     Blob(Option<Cow<'q, [u8]>>),
 }
 
+/// What a placeholder is given.
+#[derive(Clone, Debug)]
+pub(super) enum Bound<'q> {
+    One(Value<'q>),
+    /// A column of them. Only PostgreSQL takes one.
+    Ints(Vec<i64>),
+    Texts(Vec<Option<Cow<'q, str>>>),
+}
+
 macro_rules! value {
     () => { Value<'_> };
     ($life:lifetime) => { Value<$life> };
@@ -63,27 +72,35 @@ impl<'q> From<&'q Option<String>> for Value<'q> {
     }
 }
 
-pub(super) fn sqlite(values: Vec<Value<'_>>) -> Result<SqliteArguments, Error> {
+pub(super) fn sqlite(values: Vec<Bound<'_>>) -> Result<SqliteArguments, Error> {
     let mut arguments = SqliteArguments::default();
     for value in values {
         match value {
-            Value::Int(value) => add(&mut arguments, value)?,
-            Value::Real(value) => add(&mut arguments, value)?,
-            Value::Text(value) => add(&mut arguments, value)?,
-            Value::Blob(value) => add(&mut arguments, value.map(Cow::into_owned))?,
+            Bound::One(Value::Int(value)) => add(&mut arguments, value)?,
+            Bound::One(Value::Real(value)) => add(&mut arguments, value)?,
+            Bound::One(Value::Text(value)) => add(&mut arguments, value)?,
+            Bound::One(Value::Blob(value)) => add(&mut arguments, value.map(Cow::into_owned))?,
+            Bound::Ints(_) | Bound::Texts(_) => {
+                return Err(Error::Encode("SQLite takes no columns of values".into()));
+            }
         }
     }
     Ok(arguments)
 }
 
-pub(super) fn postgres(values: Vec<Value<'_>>) -> Result<PgArguments, Error> {
+pub(super) fn postgres(values: Vec<Bound<'_>>) -> Result<PgArguments, Error> {
     let mut arguments = PgArguments::default();
     for value in values {
         match value {
-            Value::Int(value) => add(&mut arguments, value)?,
-            Value::Real(value) => add(&mut arguments, value)?,
-            Value::Text(value) => add(&mut arguments, value.map(without_nul))?,
-            Value::Blob(value) => add(&mut arguments, value.as_deref())?,
+            Bound::One(Value::Int(value)) => add(&mut arguments, value)?,
+            Bound::One(Value::Real(value)) => add(&mut arguments, value)?,
+            Bound::One(Value::Text(value)) => add(&mut arguments, value.map(without_nul))?,
+            Bound::One(Value::Blob(value)) => add(&mut arguments, value.as_deref())?,
+            Bound::Ints(values) => add(&mut arguments, values)?,
+            Bound::Texts(values) => {
+                let values: Vec<_> = values.into_iter().map(|value| value.map(without_nul)).collect();
+                add(&mut arguments, values)?;
+            }
         }
     }
     Ok(arguments)
