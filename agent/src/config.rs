@@ -203,7 +203,8 @@ fn line_to(path: &Path, text: &str, collector: file::Collector) -> Result<Line, 
         require_post_quantum: collector.require_post_quantum,
         ..Line::direct()
     };
-    Ok(line.limited(collector.rate.map_or(line::RATE_BITS, |rate| rate.0)))
+    let budget = collector.budget.map_or(line::BUDGET_BYTES, |budget| budget.0);
+    Ok(line.limited(collector.rate.map_or(line::RATE_BITS, |rate| rate.0)).budgeted(budget))
 }
 
 /// Names of files are relative to the configuration.
@@ -360,6 +361,7 @@ mod tests {
                 "[collector]\nrate = \"63 kbit/s\"\n",
                 "agent.toml:2: collector.rate: `63 kbit/s` is less than 64 kbit/s",
             ),
+            ("[collector]\nbudget = \"64\"\n", "agent.toml:2: collector.budget: `64` is less than 32 KiB"),
             (
                 "[collector]\nproxy = \"https://p:1\"\n",
                 "agent.toml:2: collector.proxy: `https://p:1` is not of the form http://HOST:PORT",
@@ -440,6 +442,8 @@ mod tests {
         let silent = Config::parse(Path::new("agent.toml"), "").unwrap();
         for config in [&config, &silent] {
             assert_eq!(config.collector.allowance(1_000_000), Duration::from_secs(4));
+            // Three quarters of 64 KiB flow in ten seconds: 4,915 bytes a second.
+            assert_eq!(config.collector.allowance_up(1_000_000), Duration::from_secs(406));
         }
         assert_eq!(config.intel.max_age, Some(Duration::from_secs(7 * 86_400)));
     }
@@ -454,6 +458,8 @@ mod tests {
             let allowance = line(&format!("[collector]\nrate = \"{rate}\"\n")).allowance(1_000_000);
             assert_eq!(allowance, Duration::from_secs(seconds), "{rate}");
         }
+        assert!(line("[collector]\nbudget = \"1 MiB\"\n").is_budgeted());
+        assert!(!line("[collector]\nbudget = \"none\"\n").is_budgeted());
         assert!(line("[collector]\nrequire_post_quantum = true\n").require_post_quantum);
     }
 

@@ -30,12 +30,16 @@ use crate::identity::{Holder, Identity};
 use crate::line::Line;
 use crate::tls::{self, Connection, ConnectionError, Endpoint, Reply, UrlError};
 
+mod backlog;
 mod skew;
 mod stats;
 
+use backlog::Backlog;
 use skew::Exchange;
 pub(crate) use stats::Stats;
 
+/// Under way at once while the budget holds: three seconds of 64 KiB in ten, or one batch.
+const BUDGETED_BYTES: usize = 16 * 1024;
 /// Room for what the submission adds around its envelopes.
 const SUBMISSION_OVERHEAD_BYTES: usize = 16 * 1024;
 const CONTENT_TYPE: &str = "application/vnd.sekimori.submission.v1+protobuf";
@@ -97,6 +101,7 @@ struct Shipper {
     /// Who waits for the answers to what is under way, in the same order.
     listeners: VecDeque<Listener>,
     backoff: Backoff,
+    backlog: Backlog,
 }
 
 /// What one round came to, where it did not end everything.
@@ -128,6 +133,8 @@ impl Shipper {
             stats.set_acked(lane, lanes.of_lane(lane).acked());
         }
         let flight = Flight::new(line.in_flight);
+        let backlog = Backlog::of(&lanes);
+        line.lift_budget(backlog.is_any());
         Ok(Self {
             holder,
             identity,
@@ -142,6 +149,7 @@ impl Shipper {
             flight,
             listeners: VecDeque::new(),
             backoff: Backoff::new(pace),
+            backlog,
         })
     }
 
@@ -172,9 +180,10 @@ impl Shipper {
         let mut advanced = false;
         loop {
             self.follow_renewal();
+            self.follow_backlog();
             let now = *waiting.borrow_and_update();
             if disappointed.is_none()
-                && let Some(next) = self.flight.next(now)
+                && let Some(next) = self.next(now)
                 && self.holder_is_followed()
             {
                 match self.send(next).await? {
@@ -218,6 +227,28 @@ impl Shipper {
     /// Nothing was renewed that the connection does not know of: what is under way must be heard over the old one first.
     fn holder_is_followed(&self) -> bool {
         Arc::ptr_eq(&self.holder.get(), &self.identity)
+    }
+
+    /// Lets the budget hold again once the backlog is delivered and nothing of it is under way.
+    fn follow_backlog(&mut self) {
+        if self.backlog.is_any() && self.backlog.is_delivered(&self.lanes) && self.flight.is_empty() {
+            self.backlog.clear();
+            self.line.lift_budget(false);
+        }
+    }
+
+    /// What goes next: nothing new behind a backlog that is delivered but for its last answers, and within a budget so little
+    /// at once that a finding need not wait for long.
+    fn next(&self, waiting: Waiting) -> Option<Next> {
+        if self.backlog.is_any() && self.backlog.is_delivered(&self.lanes) && !self.flight.is_empty() {
+            return None;
+        }
+        let next = self.flight.next(waiting)?;
+        if !self.line.is_budgeted() {
+            return Some(next);
+        }
+        let room = BUDGETED_BYTES.saturating_sub(self.flight.bytes());
+        (room > 0).then_some(Next { bytes: next.bytes.min(room), ..next })
     }
 
     /// Reads from the spool and sends.
@@ -294,7 +325,7 @@ impl Shipper {
         };
         self.stats.submitted();
         let (sent, began) = (clock::now(), Instant::now());
-        let limit = tls::REQUEST_TIMEOUT + self.line.allowance(self.flight.bytes() + body.len());
+        let limit = tls::REQUEST_TIMEOUT + self.line.allowance_up(self.flight.bytes() + body.len());
         let reply = connection.begin_post("/v1/batches", CONTENT_TYPE, body, limit).await?;
         Ok(Listener(tokio::spawn(async move {
             let Reply { status, body, trust } = reply.await?;
@@ -326,6 +357,7 @@ impl Shipper {
                 self.identity.collector_key(&envelope).map(|key| envelope.verify_ack(key))
             }
             Answer::Refused(refusal) => {
+                self.backlog.away(Instant::now());
                 self.flight.answered(exchange.took, false);
                 let is_news = self.stats.refused(&refusal);
                 if is_news {
@@ -344,6 +376,9 @@ impl Shipper {
             return Ok(Event::Failed { more_endpoints: self.next_endpoint() });
         };
         self.stats.answered(&exchange, &ack);
+        if self.backlog.back(Instant::now(), &self.lanes) {
+            self.line.lift_budget(true);
+        }
         let judgement = self.judge(ack, sent).await?;
         let is_all = matches!(judgement, Judgement::Advance(through) if through >= sent.last);
         let was_there = self.lanes.of_lane(sent.lane).acked() >= sent.last;
@@ -389,6 +424,7 @@ impl Shipper {
     }
 
     fn failed(&mut self, error: &ConnectionError) -> Event {
+        self.backlog.away(Instant::now());
         let first_request = self.connection.is_some() && !self.proven;
         let kind = match error {
             ConnectionError::Connect { .. } | ConnectionError::Proxy { .. } => stats::Failure::Unreachable,

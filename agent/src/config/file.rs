@@ -151,6 +151,7 @@ impl Default for State {
 pub(super) struct Collector {
     pub(super) urls: Vec<HttpsUrl>,
     pub(super) rate: Option<BitRate>,
+    pub(super) budget: Option<ByteBudget>,
     pub(super) in_flight: Option<Within<1, 4>>,
     pub(super) proxy: Option<ProxyUrl>,
     pub(super) proxy_credentials: Option<PathBuf>,
@@ -161,6 +162,26 @@ pub(super) struct Collector {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub(super) struct BitRate(pub(super) u64);
+
+/// Bytes that may go out in ten seconds: a size; `none` is 0.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct ByteBudget(pub(super) u64);
+
+/// With less than this, summaries of a busy gateway would fall behind.
+const BUDGET_MIN: u64 = 32 * 1024;
+
+impl TryFrom<String> for ByteBudget {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match (&*text, bytes_of(&text)) {
+            ("none", _) => Ok(Self(0)),
+            (_, Some(bytes)) if bytes >= BUDGET_MIN => Ok(Self(bytes)),
+            (_, Some(_)) => Err(format!("`{text}` is less than 32 KiB")),
+            (_, None) => Err(format!("`{text}` is not a size such as \"64 KiB\", nor \"none\"")),
+        }
+    }
+}
 
 /// Slower than this, health records alone would fall behind.
 const RATE_MIN: u64 = 64_000;

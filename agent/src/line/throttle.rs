@@ -4,6 +4,7 @@
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ const PIECE: u64 = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Bucket {
     bytes_per_second: u64,
+    /// May be saved up.
+    most: u64,
     /// Bytes that may go now (owed if below zero), in billionths, and as of when.
     state: Mutex<(i128, Option<Instant>)>,
 }
@@ -31,12 +34,24 @@ const GIGA: i128 = 1_000_000_000;
 
 impl Bucket {
     /// Full.
-    pub(super) const fn new(bytes_per_second: u64) -> Self {
-        Self { bytes_per_second, state: Mutex::new((0, None)) }
+    pub(super) fn new(bytes_per_second: u64) -> Self {
+        let most = (bytes_per_second / BURST).max(BURST_MIN);
+        Self { bytes_per_second, most, state: Mutex::new((0, None)) }
+    }
+
+    /// Full; never more than so many bytes in any ten seconds: a quarter may be saved up, the rest flows in.
+    pub(super) const fn in_ten_seconds(bytes: u64) -> Self {
+        let most = bytes / 4;
+        Self { bytes_per_second: (bytes - most) / 10, most, state: Mutex::new((0, None)) }
+    }
+
+    /// What flows in.
+    pub(super) const fn bytes_per_second(&self) -> u64 {
+        self.bytes_per_second
     }
 
     fn full(&self) -> i128 {
-        i128::from((self.bytes_per_second / BURST).max(BURST_MIN)) * GIGA
+        i128::from(self.most) * GIGA
     }
 
     /// So many bytes may go now, or none for so long.
@@ -65,11 +80,28 @@ impl Bucket {
 
     /// So many went.
     fn charge(&self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let cost = bytes.saturating_add(bytes.div_ceil(PACKET_BYTES) * HEADER_BYTES);
+        self.pay(u64::try_from(bytes).unwrap_or(u64::MAX), bytes);
+    }
+
+    /// The packets that acknowledge what came in.
+    fn acknowledge(&self, bytes: usize) {
+        self.pay(0, bytes);
+    }
+
+    /// So many bytes, and the headers of the packets of so many.
+    fn pay(&self, bytes: u64, of_packets: usize) {
+        let packets = u64::try_from(of_packets).unwrap_or(u64::MAX).div_ceil(PACKET_BYTES);
+        let cost = bytes.saturating_add(packets.saturating_mul(HEADER_BYTES));
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 = state.0.saturating_sub(i128::from(cost) * GIGA);
     }
+}
+
+/// What goes out in ordinary running, over all connections together; lifted while a backlog is caught up.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    pub(super) bucket: Arc<Bucket>,
+    pub(super) lifted: AtomicBool,
 }
 
 /// One direction of a stream.
@@ -100,25 +132,47 @@ pub(crate) struct Throttled<S> {
     stream: S,
     up: Option<Direction>,
     down: Option<Direction>,
+    budget: Option<(Direction, Arc<Budget>)>,
 }
 
 impl<S> Throttled<S> {
-    /// With buckets for what goes out and what comes in, or without bounds.
-    pub(super) fn new(stream: S, buckets: Option<(Arc<Bucket>, Arc<Bucket>)>) -> Self {
+    /// With buckets for what goes out and what comes in, and the budget of what goes out, or without bounds.
+    pub(super) fn new(
+        stream: S,
+        buckets: Option<(Arc<Bucket>, Arc<Bucket>)>,
+        budget: Option<Arc<Budget>>,
+    ) -> Self {
         let direction = |bucket| Direction { bucket, sleep: None };
         let (up, down) = buckets.unzip();
-        Self { stream, up: up.map(direction), down: down.map(direction) }
+        let budget = budget.map(|budget| (direction(Arc::clone(&budget.bucket)), budget));
+        Self { stream, up: up.map(direction), down: down.map(direction), budget }
+    }
+
+    /// The budget, while it holds.
+    fn budget(&mut self) -> Option<&mut Direction> {
+        let (direction, budget) = self.budget.as_mut()?;
+        (!budget.lifted.load(Ordering::Relaxed)).then_some(direction)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Throttled<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let Some(up) = &mut this.up else { return Pin::new(&mut this.stream).poll_write(cx, bytes) };
-        let granted = ready!(up.poll_grant(cx)).min(bytes.len());
-        let written =
-            ready!(Pin::new(&mut this.stream).poll_write(cx, bytes.get(..granted).unwrap_or(bytes)))?;
-        up.bucket.charge(written);
+        let mut granted = bytes.len();
+        if let Some(budget) = this.budget() {
+            granted = granted.min(ready!(budget.poll_grant(cx)));
+        }
+        if let Some(up) = &mut this.up {
+            granted = granted.min(ready!(up.poll_grant(cx)));
+        }
+        let piece = bytes.get(..granted).unwrap_or(bytes);
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, piece))?;
+        if let Some(up) = &this.up {
+            up.bucket.charge(written);
+        }
+        if let Some(budget) = this.budget() {
+            budget.bucket.charge(written);
+        }
         Poll::Ready(Ok(written))
     }
 
@@ -139,13 +193,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Throttled<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let Some(down) = &mut this.down else { return Pin::new(&mut this.stream).poll_read(cx, buffer) };
-        let granted = ready!(down.poll_grant(cx)).min(buffer.remaining());
+        let mut granted = buffer.remaining();
+        if let Some(down) = &mut this.down {
+            granted = granted.min(ready!(down.poll_grant(cx)));
+        }
         let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(granted));
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
         let read = piece.filled().len();
         buffer.advance(read);
-        down.bucket.charge(read);
+        if let Some(down) = &this.down {
+            down.bucket.charge(read);
+        }
+        if let Some(budget) = this.budget() {
+            budget.bucket.acknowledge(read);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -157,8 +218,7 @@ mod tests {
     use super::*;
 
     /// Bytes that pass in so many seconds when everything that may go goes at once.
-    fn passed(bytes_per_second: u64, seconds: u64) -> u64 {
-        let bucket = Bucket::new(bytes_per_second);
+    fn passed(bucket: &Bucket, seconds: u64) -> u64 {
         let start = Instant::now();
         let (mut at, mut sum) = (Duration::ZERO, 0);
         while at < Duration::from_secs(seconds) {
@@ -176,9 +236,37 @@ mod tests {
     #[test]
     fn no_more_than_the_rate_and_what_was_saved_up_and_hardly_less() {
         for rate in [8_000, 125_000, 500_000, 1_250_000, 125_000_000] {
-            let (sum, most) = (passed(rate, 10), rate * 10 + (rate / BURST).max(BURST_MIN));
+            let (sum, most) = (passed(&Bucket::new(rate), 10), rate * 10 + (rate / BURST).max(BURST_MIN));
             assert!(sum <= most && sum > rate * 10 * 95 / 100, "{rate}: {sum} of {most}");
         }
+    }
+
+    #[test]
+    fn ten_seconds_never_take_more_than_the_budget_and_the_rest_flows_on() {
+        for budget in [32 * 1024, 64 * 1024, 1 << 20] {
+            let (ten, hundred) =
+                (passed(&Bucket::in_ten_seconds(budget), 10), passed(&Bucket::in_ten_seconds(budget), 100));
+            assert!(ten <= budget && ten > budget * 9 / 10, "{ten} of {budget}");
+            assert!(hundred <= budget * 31 / 4 && hundred > budget * 7, "{hundred} of {budget}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_budget_holds_until_it_is_lifted() {
+        let budget = Arc::new(Budget {
+            bucket: Arc::new(Bucket::in_ten_seconds(32 * 1024)),
+            lifted: AtomicBool::new(false),
+        });
+        let (near, mut far) = tokio::io::duplex(1 << 20);
+        let mut near = Throttled::new(near, None, Some(Arc::clone(&budget)));
+        let sent = vec![7; 64 * 1024];
+        let within = tokio::time::timeout(Duration::from_millis(500), near.write_all(&sent)).await;
+        assert!(within.is_err(), "64 KiB at once");
+        budget.lifted.store(true, Ordering::Relaxed);
+        tokio::time::timeout(Duration::from_secs(5), near.write_all(&sent)).await.unwrap().unwrap();
+        let mut got = vec![0; sent.len()];
+        far.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, sent);
     }
 
     #[test]
@@ -197,7 +285,7 @@ mod tests {
         let mut tasks = Vec::new();
         for _ in 0..2 {
             let (near, mut far) = tokio::io::duplex(1 << 20);
-            let mut near = Throttled::new(near, Some((Arc::clone(&up), Arc::clone(&down))));
+            let mut near = Throttled::new(near, Some((Arc::clone(&up), Arc::clone(&down))), None);
             let sent: Vec<u8> = (0..40_000_u32).map(|number| number.to_le_bytes()[0] ^ 0x5a).collect();
             tasks.push(tokio::spawn(async move {
                 near.write_all(&sent).await.unwrap();

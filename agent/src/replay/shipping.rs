@@ -79,7 +79,7 @@ impl Shipping {
             .map_err(|cause| ShippingError::Runtime { cause })?;
         let stats = Arc::new(Stats::default());
         let (stop, stopped) = watch::channel(false);
-        let line = config.map_or_else(Line::direct, |config| config.collector.clone());
+        let line = config.map_or_else(Line::direct, |config| config.collector.clone().budgeted(0));
         let fresh = (state.clone(), line.clone());
         runtime.spawn(keep_fresh(Arc::clone(&identity), Arc::clone(&lanes), fresh, stopped.clone()));
         let task = runtime.spawn(ship::run(

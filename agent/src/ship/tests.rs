@@ -239,6 +239,55 @@ async fn everything_arrives_over_the_post_quantum_hybrid() {
 }
 
 #[tokio::test]
+async fn a_backlog_is_what_waited_at_the_start_or_after_a_minute_away() {
+    let server = Server::start(vec![]).await;
+    let mut agent = server.agent(&[]);
+    let (start, seconds) = (Instant::now(), Duration::from_secs);
+    let mut backlog = Backlog::of(&agent.lanes);
+    assert!(!backlog.is_any());
+    agent.seal(3);
+    // An answer without an outage, and a short one: what a storm piles up is none.
+    assert!(!backlog.back(start, &agent.lanes));
+    backlog.away(start);
+    assert!(!backlog.back(start + seconds(59), &agent.lanes) && !backlog.is_any());
+    backlog.away(start + seconds(100));
+    backlog.away(start + seconds(150));
+    assert!(backlog.back(start + seconds(160), &agent.lanes) && backlog.is_any());
+    let at_start = Backlog::of(&agent.lanes);
+    assert!(at_start.is_any() && !at_start.is_delivered(&agent.lanes) && !backlog.is_delivered(&agent.lanes));
+    agent.ship().await;
+    // What comes later is not part of it.
+    agent.seal(1);
+    assert!(at_start.is_delivered(&agent.lanes) && backlog.is_delivered(&agent.lanes));
+}
+
+#[tokio::test]
+async fn the_budget_holds_again_when_the_backlog_is_delivered() {
+    let server = Server::start(vec![]).await;
+    let mut agent = server.agent(&[]);
+    agent.seal(150);
+    let line = Line::direct().budgeted(1 << 20);
+    let (identity, lanes) = (Arc::clone(&agent.identity), Arc::clone(&agent.lanes));
+    let shipper = Shipper::new(identity, lanes, line.clone(), Arc::clone(&agent.stats), QUICK).unwrap();
+    assert!(!line.is_budgeted(), "lifted for what waits");
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(shipper.run(stopped));
+    let mut pending = agent.lanes.watch();
+    for more in [0, 1, 1] {
+        agent.seal(more);
+        let drained = pending.wait_for(|waiting| waiting.all() == 0);
+        tokio::time::timeout(Duration::from_secs(20), drained).await.unwrap().unwrap();
+        let holds = async {
+            while !line.is_budgeted() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), holds).await.unwrap();
+    }
+    assert_eq!(server.numbers(), (1..=152).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn new_batches_are_sent_at_once() {
     let server = Server::start(vec![]).await;
     let mut agent = server.agent(&[]);
