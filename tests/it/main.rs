@@ -12,6 +12,7 @@
 
 mod attacks;
 mod benign;
+mod browser;
 mod budget;
 mod captures;
 mod carry;

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use crate::support::{Collector, run_ok, said};
 
 /// Runs with this on standard input.
-fn fed(command: &mut Command, input: &str) -> Output {
+pub(crate) fn fed(command: &mut Command, input: &str) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

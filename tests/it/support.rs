@@ -167,20 +167,33 @@ impl Collector {
 
     /// Inside a network namespace, so that an agent there can reach it.
     pub(crate) fn start_in(place: Option<Netns>) -> Self {
+        let mut collector = Self::made(place, true);
+        collector.run();
+        collector
+    }
+
+    /// Whose people need an authenticator, as it is where nobody says otherwise.
+    pub(crate) fn with_authenticators() -> Self {
+        let mut collector = Self::made(None, false);
+        collector.run();
+        collector
+    }
+
+    fn made(place: Option<Netns>, passwords_alone: bool) -> Self {
         let folder = tempfile::Builder::new().prefix("sekimori-it").tempdir().expect("a folder");
         let [ingest, enroll, console] = [(); 3].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
         let mut init = Command::new(program("sekimori-collector"));
-        init.args(["init", "--json", "--without-second-factor", "--host", "127.0.0.1", "--dir"])
-            .arg(folder.path().join("collector"));
+        init.args(["init", "--json", "--host", "127.0.0.1", "--dir"]).arg(folder.path().join("collector"));
+        if passwords_alone {
+            init.arg("--without-second-factor");
+        }
         for (flag, address) in [("--ingest", ingest), ("--enroll", enroll), ("--console", console)] {
             init.args([flag, &address.to_string()]);
         }
         let made: Value = serde_json::from_str(&run_ok(&mut init)).expect("JSON from init");
         let text = |key: &str| made[key].as_str().unwrap_or_else(|| panic!("init gives {key}")).to_owned();
         let (user, password) = (text("user"), text("password"));
-        let mut collector = Self { folder, ingest, console, user, password, running: None, place };
-        collector.run();
-        collector
+        Self { folder, ingest, console, user, password, running: None, place }
     }
 
     /// Starts it and waits until it listens.

@@ -61,7 +61,7 @@ const BUILD: [Package; 3] = [
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 15] = [
+const TEST: [Package; 16] = [
     Package("rsyslog", Sign::Program("rsyslogd"), "a real sender of syslog; the tests run one of their own"),
     Package("rsyslog-gnutls", RSYSLOG_TLS, "the same over TLS"),
     Package("socat", Sign::Program("socat"), "sends lines from files to sockets"),
@@ -76,6 +76,7 @@ const TEST: [Package; 15] = [
     Package("postgresql", POSTGRESQL, "the collector's store on PostgreSQL; the tests start it themselves"),
     Package("python3-aiosmtpd", Sign::Program("aiosmtpd"), "a mail server that notices are sent to"),
     Package("systemd", Sign::Program("systemd-analyze"), "judges how far the units are locked down"),
+    Package("npm", Sign::Program("npm"), "fetches axe-core, which asks pages who cannot use them"),
     Package("python3-venv", VENV, "schemathesis, which asks the API what it is not ready for"),
 ];
 const RECORD: [Package; 50] = [
