@@ -12,6 +12,7 @@ mod duty;
 mod events;
 mod export;
 mod granted;
+mod handover;
 mod list;
 mod once;
 mod own;
@@ -67,6 +68,8 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/incidents/{id}/export", get(export::one))
         .route("/export", get(export::matching))
         .route("/metrics", get(export::metrics))
+        .route("/handover", get(handover::shift))
+        .route("/incidents/{id}/handover", get(handover::incident))
         .route("/openapi.json", get(document::show))
         .route("/events", get(events::events))
         .route("/incidents/{id}/findings", get(detail::findings))

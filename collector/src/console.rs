@@ -13,6 +13,7 @@ mod enrol;
 mod evidence;
 mod exceptions;
 mod granted;
+mod handover;
 mod health;
 mod incident;
 mod incidents;
@@ -136,6 +137,8 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/incidents/{id}/unmasked/{n}", post(granted::unmasked))
         .route("/incidents/new", get(report::show).post(report::open))
         .route("/account/tokens/end", post(account::end_token))
+        .route("/handover", get(handover::shift))
+        .route("/incidents/{id}/handover", get(handover::incident))
         .route("/shared", get(granted::shared))
         .route("/shared/{digest}", get(granted::extract))
         .route("/agents", get(agents::list))

@@ -44,6 +44,7 @@ mod asked;
 mod exceptions;
 mod export;
 mod granted;
+mod handover;
 mod people;
 mod scope;
 mod search;

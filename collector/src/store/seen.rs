@@ -8,6 +8,7 @@ mod duty;
 mod feed;
 mod figures;
 mod granted;
+mod handover;
 mod pages;
 
 pub use self::duty::Step;
