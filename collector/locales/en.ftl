@@ -858,3 +858,15 @@ handover-waits = To be tried again
 handover-category = Category
 handover-root = Root cause
 handover-lesson = Lesson
+
+# Notices that were given up.
+notices = Undelivered notices
+notices-sub = Given up for good. Send one once more or put it aside with a reason; both are in the audit log.
+notices-none = None
+notices-dead = Given up
+notices-written = Written
+notices-why = Last error
+notices-decide = Decide
+notices-again = Send again
+notices-reason = Reason
+notices-aside = Put aside

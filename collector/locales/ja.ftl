@@ -823,3 +823,15 @@ handover-waits = 再送待ち
 handover-category = 種別
 handover-root = 根本原因
 handover-lesson = 教訓
+
+# 送信を断念した通知。
+notices = 未達の通知
+notices-sub = 送信を断念した通知。再送するか、理由を付けて処理済みにします(監査ログに残ります)。
+notices-none = ありません
+notices-dead = 断念
+notices-written = 作成
+notices-why = 最後のエラー
+notices-decide = 処理
+notices-again = もう一度送る
+notices-reason = 理由
+notices-aside = 処理済みにする

@@ -74,6 +74,9 @@ pub enum Command {
     /// Write what whoever comes next must know (引継ぎ), of a shift or of one incident: what is open, who owes what, what runs
     /// out, what changed. It is in the audit log.
     Handover(Handover),
+    /// Notices that could not be sent: list them, send one again, put one aside.
+    #[command(subcommand)]
+    Notices(NoticesCommand),
     /// Print the OpenAPI document of the JSON API.
     #[command(name = "openapi")]
     OpenApi,
@@ -227,6 +230,32 @@ pub struct Search {
     /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `notices …`.
+#[derive(Debug, Subcommand)]
+pub enum NoticesCommand {
+    /// List those that were given up, the latest first.
+    Dead(Output),
+    /// Send one once more.
+    Again {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Its key, as `notices dead` shows it.
+        key: String,
+    },
+    /// Put one aside: nobody needs it any more.
+    Aside {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Its key, as `notices dead` shows it.
+        key: String,
+        /// Why; it is in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 /// `handover`.

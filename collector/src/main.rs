@@ -36,6 +36,7 @@ mod find;
 mod handover_file;
 mod keep;
 mod log;
+mod notices_command;
 mod status_page;
 mod user;
 
@@ -93,6 +94,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => keep::restore(args).await?,
         Command::Migrate { config, to } => keep::migrate(&config, &to).await?,
         Command::Import { config, file } => Box::pin(import(&config, &file)).await?,
+        Command::Notices(command) => notices_command::run(command).await?,
         Command::Handover(args) => handover_file::run(args).await?,
         Command::OpenApi => print(&format!("{:#}", sekimori_collector::api::document()))?,
         Command::Evidence(args) => {

@@ -45,6 +45,7 @@ mod exceptions;
 mod export;
 mod granted;
 mod handover;
+mod notices;
 mod people;
 mod scope;
 mod search;

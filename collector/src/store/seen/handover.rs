@@ -97,7 +97,7 @@ impl Seen<'_> {
     pub async fn undelivered(&self, incident: Option<&str>) -> Result<Vec<Undelivered>, StoreError> {
         let rows: Vec<NoticeRow> = db::query_as(
             "SELECT key, incident, kind, role, contact, written_at, dead_at, error FROM notices
-             WHERE (dead_at IS NOT NULL OR (next_at IS NOT NULL AND attempts > 0))
+             WHERE ((dead_at IS NOT NULL AND aside_at IS NULL) OR (next_at IS NOT NULL AND attempts > 0))
                 AND (CAST($1 AS TEXT) IS NULL OR incident = $1)
                 AND (CAST($2 AS TEXT) IS NULL OR $2 LIKE '%,' || body || ',%')
              ORDER BY written_at, key LIMIT $3",
