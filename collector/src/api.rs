@@ -12,7 +12,9 @@ mod duty;
 mod events;
 mod export;
 mod granted;
+mod handover;
 mod list;
+mod notices;
 mod once;
 mod own;
 mod problem;
@@ -23,6 +25,7 @@ mod work;
 
 pub use self::document::{document, words_schema};
 pub use self::events::Listeners;
+pub(crate) use self::notices::REASON_MAX as NOTICE_REASON_MAX;
 
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::header::{AUTHORIZATION, HeaderName};
@@ -67,6 +70,9 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/incidents/{id}/export", get(export::one))
         .route("/export", get(export::matching))
         .route("/metrics", get(export::metrics))
+        .route("/notices/dead", get(notices::dead).post(notices::settle))
+        .route("/handover", get(handover::shift))
+        .route("/incidents/{id}/handover", get(handover::incident))
         .route("/openapi.json", get(document::show))
         .route("/events", get(events::events))
         .route("/incidents/{id}/findings", get(detail::findings))

@@ -71,6 +71,12 @@ pub enum Command {
     /// Write every stored batch as a bundle that `verify` can check without this collector; or, with `stix`, `ocsf` or
     /// `csv`, incidents for other programs.
     Export(Export),
+    /// Write what whoever comes next must know (引継ぎ), of a shift or of one incident: what is open, who owes what, what runs
+    /// out, what changed. It is in the audit log.
+    Handover(Handover),
+    /// Notices that could not be sent: list them, send one again, put one aside.
+    #[command(subcommand)]
+    Notices(NoticesCommand),
     /// Print the OpenAPI document of the JSON API.
     #[command(name = "openapi")]
     OpenApi,
@@ -224,6 +230,58 @@ pub struct Search {
     /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `notices …`.
+#[derive(Debug, Subcommand)]
+pub enum NoticesCommand {
+    /// List those that were given up, the latest first.
+    Dead(Output),
+    /// Send one once more.
+    Again {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Its key, as `notices dead` shows it.
+        key: String,
+    },
+    /// Put one aside: nobody needs it any more.
+    Aside {
+        /// Configuration file.
+        #[arg(long)]
+        config: PathBuf,
+        /// Its key, as `notices dead` shows it.
+        key: String,
+        /// Why; it is in the audit log.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// `handover`.
+#[derive(Debug, Args)]
+pub struct Handover {
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// One incident, such as `INC-422011-20260401-1`; by itself all that is open.
+    #[arg(long)]
+    pub incident: Option<String>,
+    /// What changed from here on: `2026-11-22T08:30`, `-12h`; by itself the last shift.
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    pub since: String,
+    /// Only what belongs to these bodies: 団体コード, by commas.
+    #[arg(long)]
+    pub bodies: Option<String>,
+    /// How it is written.
+    #[arg(long, default_value = "markdown")]
+    pub format: crate::handover::Format,
+    /// In which language.
+    #[arg(long, value_parser = ["ja", "en"], default_value = "ja")]
+    pub lang: String,
+    /// File to write; by itself standard output.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
 }
 
 /// `evidence`.

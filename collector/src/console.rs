@@ -13,12 +13,14 @@ mod enrol;
 mod evidence;
 mod exceptions;
 mod granted;
+mod handover;
 mod health;
 mod incident;
 mod incidents;
 mod intake;
 pub(crate) mod live;
 mod login;
+mod notices;
 mod oidc;
 mod overview;
 mod page;
@@ -136,6 +138,9 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/incidents/{id}/unmasked/{n}", post(granted::unmasked))
         .route("/incidents/new", get(report::show).post(report::open))
         .route("/account/tokens/end", post(account::end_token))
+        .route("/notices", get(notices::show).post(notices::settle))
+        .route("/handover", get(handover::shift))
+        .route("/incidents/{id}/handover", get(handover::incident))
         .route("/shared", get(granted::shared))
         .route("/shared/{digest}", get(granted::extract))
         .route("/agents", get(agents::list))

@@ -61,7 +61,7 @@ fn which(asked: &ExportIncidents) -> anyhow::Result<(Which, Table)> {
 }
 
 /// Its name is there only when it is whole; what is in it is for its owner alone.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&name)?;

@@ -22,6 +22,7 @@ pub mod evidence;
 pub mod exceptions;
 pub mod export;
 pub mod fleet;
+pub mod handover;
 pub mod http;
 pub mod i18n;
 #[macro_use]

@@ -33,8 +33,10 @@ use sekimori_wire::text::BoundedText;
 mod ca;
 mod export_files;
 mod find;
+mod handover_file;
 mod keep;
 mod log;
+mod notices_command;
 mod status_page;
 mod user;
 
@@ -92,6 +94,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Restore(args) => keep::restore(args).await?,
         Command::Migrate { config, to } => keep::migrate(&config, &to).await?,
         Command::Import { config, file } => Box::pin(import(&config, &file)).await?,
+        Command::Notices(command) => notices_command::run(command).await?,
+        Command::Handover(args) => handover_file::run(args).await?,
         Command::OpenApi => print(&format!("{:#}", sekimori_collector::api::document()))?,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());

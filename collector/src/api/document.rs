@@ -21,6 +21,8 @@ const PARTS: &[fn() -> Document] = &[
     super::export::Part::openapi,
     super::search::Search::openapi,
     super::granted::Part::openapi,
+    super::handover::Part::openapi,
+    super::notices::Part::openapi,
     super::own::Part::openapi,
 ];
 

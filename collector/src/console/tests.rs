@@ -44,6 +44,8 @@ mod asked;
 mod exceptions;
 mod export;
 mod granted;
+mod handover;
+mod notices;
 mod people;
 mod scope;
 mod search;

@@ -101,18 +101,20 @@ fn incidents(registry: &mut Registry, snapshot: &Snapshot) {
 }
 
 fn outbox(registry: &mut Registry, snapshot: &Snapshot) {
-    let [queued, dead] = [(); 2].map(|()| Family::<[(&'static str, String); 1], Gauge>::default());
+    let [queued, dead, aside] = [(); 3].map(|()| Family::<[(&'static str, String); 1], Gauge>::default());
     let [sent, failed] = [(); 2].map(|()| Family::<[(&'static str, String); 1], Counter>::default());
     for one in &snapshot.notices {
         let label = [("channel", one.channel.clone())];
         queued.get_or_create(&label).set(one.queued);
         dead.get_or_create(&label).set(one.dead);
+        aside.get_or_create(&label).set(one.aside);
         sent.get_or_create(&label).inc_by(u64::try_from(one.sent).unwrap_or_default());
         let attempts = one.attempts.saturating_sub(one.sent);
         failed.get_or_create(&label).inc_by(u64::try_from(attempts).unwrap_or_default());
     }
     registry.register("notices_queued", "Notices that are not sent yet, by channel", queued);
-    registry.register("notices_dead", "Notices that were given up, by channel", dead);
+    registry.register("notices_dead", "Notices that were given up and wait for a decision, by channel", dead);
+    registry.register("notices_aside", "Notices that were given up and put aside, by channel", aside);
     registry.register("notices_sent", "Notices that left, by channel", sent);
     registry.register("notices_attempts_failed", "Attempts to send a notice that failed, by channel", failed);
     gauge(

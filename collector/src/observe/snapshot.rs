@@ -61,8 +61,10 @@ pub struct Notices {
     pub queued: i64,
     /// Sent.
     pub sent: i64,
-    /// Given up.
+    /// Given up, and nobody decided about them.
     pub dead: i64,
+    /// Given up and put aside.
+    pub aside: i64,
     /// Every attempt, good or not.
     pub attempts: i64,
 }
@@ -145,16 +147,24 @@ async fn obligations_overdue(store: &Store, now: Timestamp) -> Result<i64, Store
 }
 
 async fn notices(store: &Store) -> Result<Vec<Notices>, StoreError> {
-    let rows: Vec<(String, i64, i64, i64, i64)> = db::query_as(
+    let rows: Vec<(String, i64, i64, i64, i64, i64)> = db::query_as(
         "SELECT channel, CAST(sum(CASE WHEN next_at IS NOT NULL THEN 1 ELSE 0 END) AS BIGINT),
             CAST(sum(CASE WHEN sent_at IS NOT NULL THEN 1 ELSE 0 END) AS BIGINT),
-            CAST(sum(CASE WHEN dead_at IS NOT NULL THEN 1 ELSE 0 END) AS BIGINT), CAST(sum(attempts) AS BIGINT)
+            CAST(sum(CASE WHEN dead_at IS NOT NULL AND aside_at IS NULL THEN 1 ELSE 0 END) AS BIGINT),
+            CAST(sum(CASE WHEN aside_at IS NOT NULL THEN 1 ELSE 0 END) AS BIGINT), CAST(sum(attempts) AS BIGINT)
          FROM notices GROUP BY channel ORDER BY channel",
     )
     .fetch_all(store.reader())
     .await
     .map_err(query("count the notices"))?;
-    let one = |(channel, queued, sent, dead, attempts)| Notices { channel, queued, sent, dead, attempts };
+    let one = |(channel, queued, sent, dead, aside, attempts)| Notices {
+        channel,
+        queued,
+        sent,
+        dead,
+        aside,
+        attempts,
+    };
     Ok(rows.into_iter().map(one).collect())
 }
 

@@ -148,8 +148,8 @@ impl Gathered {
         self.add(
             (Grade::Bad, "notices_dead"),
             dead,
-            "通知 {n} 件の送信を断念しました",
-            "{n} notices are given up",
+            "通知 {n} 件の送信を断念しました(notices dead で確認)",
+            "{n} notices are given up: see `notices dead`",
         );
         let waiting = watch.notices.iter().map(|one| one.queued).sum();
         let stuck = if watch.notice_oldest_seconds > NOTICE_STUCK_SECONDS { waiting } else { 0 };

@@ -333,7 +333,14 @@ mod tests {
         };
         let watch = Snapshot {
             incidents: vec![("detected".to_owned(), 3, 4), ("closed".to_owned(), 4, 9)],
-            notices: vec![Notices { channel: "mail".to_owned(), queued: 1, sent: 5, dead: 2, attempts: 9 }],
+            notices: vec![Notices {
+                channel: "mail".to_owned(),
+                queued: 1,
+                sent: 5,
+                dead: 2,
+                aside: 0,
+                attempts: 9,
+            }],
             certificates: vec![("server", now.plus(Duration::from_secs(5 * 86_400)))],
             store_kind: "sqlite",
             store_bytes: 3 << 20,

@@ -4,12 +4,15 @@
 //! a wide-area incident only their own part, without the names and numbers of the others; no figure that counts
 //! everybody's.
 
+mod dead;
 mod duty;
 mod feed;
 mod figures;
 mod granted;
+mod handover;
 mod pages;
 
+pub use self::dead::{DeadLetter, Settle, Settled};
 pub use self::duty::Step;
 pub use self::feed::{Heard, Place};
 pub use self::pages::FindingPlace;

@@ -95,6 +95,14 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/me/tokens", Gives::Own),
     ("POST", "/api/v1/me/tokens/{label}/revoke", Gives::Neutral),
     ("GET", "/shared/{digest}", Gives::NotFound),
+    ("GET", "/notices", Gives::Own),
+    ("POST", "/notices", Gives::Neutral),
+    ("GET", "/api/v1/notices/dead", Gives::Own),
+    ("POST", "/api/v1/notices/dead", Gives::Neutral),
+    ("GET", "/handover", Gives::Own),
+    ("GET", "/incidents/{id}/handover", Gives::NotFound),
+    ("GET", "/api/v1/handover", Gives::Own),
+    ("GET", "/api/v1/incidents/{id}/handover", Gives::NotFound),
 ];
 
 /// Every route that changes something.

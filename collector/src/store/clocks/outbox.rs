@@ -311,7 +311,10 @@ impl Store {
                    FROM notices";
         let (behind, id) = match incident {
             Some(id) => ("WHERE incident = $1 ORDER BY written_at DESC, key LIMIT $2", id),
-            None => ("WHERE dead_at IS NOT NULL AND $1 = '' ORDER BY dead_at DESC, key LIMIT $2", ""),
+            None => (
+                "WHERE dead_at IS NOT NULL AND aside_at IS NULL AND $1 = '' ORDER BY dead_at DESC, key LIMIT $2",
+                "",
+            ),
         };
         let rows = db::query(db::AssertSqlSafe(format!("{sql} {behind}")))
             .bind(id)

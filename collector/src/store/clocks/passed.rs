@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use sekimori_wire::time::Timestamp;
+
 use super::case;
 use crate::clock::from_stored;
+use crate::handover::Limit;
 use crate::store::db;
 use crate::store::{Store, StoreError, query};
 use crate::timing::timer::What;
@@ -52,4 +55,28 @@ pub async fn limits_passed(store: &Store) -> Result<i64, StoreError> {
         passed += i64::try_from(limits.iter().filter(runs).count()).unwrap_or(i64::MAX);
     }
     Ok(passed)
+}
+
+/// Limits of one incident that run now, and those that ran out while what they are about is not done; the next first.
+///
+/// # Errors
+/// If the store fails.
+pub async fn limits_of(store: &Store, incident: &str, now: Timestamp) -> Result<Vec<Limit>, StoreError> {
+    let mut tx = store.snapshot().await?;
+    let Some(watch) = case::peek(&mut tx, incident).await? else { return Ok(Vec::new()) };
+    let rows: Vec<(String, i64, i64)> = db::query_as(
+        "SELECT what, since, due_at FROM timers WHERE incident = $1 AND rung = 100 AND what NOT LIKE '%/%'
+         ORDER BY due_at, what",
+    )
+    .bind(incident)
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(query("read the limits of an incident"))?;
+    let one = |(what, since, due): (String, i64, i64)| {
+        let Ok(What::Work(kind)) = what.parse() else { return None };
+        let runs = watch.since(kind) == Some(from_stored(since));
+        let due_at = from_stored(due);
+        runs.then_some(Limit { what: kind, due_at, passed: due_at <= now })
+    };
+    Ok(rows.into_iter().filter_map(one).collect())
 }
