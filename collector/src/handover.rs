@@ -380,11 +380,7 @@ async fn open(seen: Seen<'_>, view: IncidentView, whole: bool, now: Timestamp) -
         owner: facts.and_then(|facts| facts.work.owner.clone()),
         proposals: facts.map(pending).unwrap_or_default(),
         note: note.map(|one| Noted { at: one.at, author: one.author.clone(), text: one.text.clone() }),
-        reports: reports
-            .into_iter()
-            .filter(|one| !one.state.is_terminal())
-            .map(|one| owed(one, now))
-            .collect(),
+        reports: reports.iter().filter(|one| !one.state.is_terminal()).map(|one| owed(one, now)).collect(),
         id: view.id,
         severity: view.severity,
         category: view.category,
@@ -422,7 +418,7 @@ fn pending(facts: &IncidentFacts) -> Vec<Pending> {
         .collect()
 }
 
-fn owed(view: ObligationView, now: Timestamp) -> ReportOwed {
+fn owed(view: &ObligationView, now: Timestamp) -> ReportOwed {
     let day = |day: Option<jiff::civil::Date>| day.map(|day| day.to_string());
     ReportOwed {
         overdue: view.overdue(now),

@@ -212,10 +212,12 @@ mod tests {
             "because-",
             "sign-in-",
             "duty-move-",
+            "handover-",
         ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }
-        assert_eq!(used, keys(JA));
+        let there = keys(JA);
+        assert_eq!(used.symmetric_difference(&there).collect::<Vec<_>>(), Vec::<&String>::new());
     }
 
     #[test]

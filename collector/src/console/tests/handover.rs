@@ -22,8 +22,8 @@ async fn dead_letter(store: &Store, incident: &str) {
     .unwrap();
 }
 
-#[tokio::test]
-async fn a_hand_over_tells_what_is_open_who_owes_what_and_what_runs_out() {
+/// People, and an incident with a note, a proposal, a dead letter and a limit that has passed.
+async fn busy_shift() -> (People, String) {
     let people = People::of(Bench::new().await).await;
     let store = &people.bench.store;
     let id = people.open(IncidentCategory::DeviceLost).await;
@@ -40,6 +40,12 @@ async fn a_hand_over_tells_what_is_open_who_owes_what_and_what_runs_out() {
         .execute(store.writer())
         .await
         .unwrap();
+    (people, id)
+}
+
+#[tokio::test]
+async fn a_hand_over_tells_what_is_open_who_owes_what_and_what_runs_out() {
+    let (people, id) = busy_shift().await;
     let (cookie, _) = people.session(Role::Control);
     let pack = people.bench.get("/api/v1/handover?since=-1h", cookie).await.json();
     let one = pack["incidents"].as_array().unwrap().iter().find(|one| one["id"] == id.as_str()).unwrap();
@@ -86,6 +92,7 @@ async fn a_hand_over_tells_what_is_open_who_owes_what_and_what_runs_out() {
     ] {
         assert_eq!(people.bench.get(path, cookie).await.status, status, "{path}");
     }
+    let store = &people.bench.store;
     let lines = store.audit_of(&id, 100).await.unwrap();
     let given: Vec<&str> = lines
         .iter()
