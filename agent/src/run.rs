@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use sd_notify::NotifyState;
@@ -38,6 +38,7 @@ use tokio::sync::{mpsc, watch};
 use crate::baseline::Drawer;
 use crate::capture::record::{RecordError, Recorder};
 use crate::capture::{CaptureError, Fanout, Live};
+use crate::clock::Steps;
 use crate::config::{Config, ConfigError};
 use crate::endpoint::{Bound, Intake, ListenError, Reading};
 use crate::health::{Gauge, Monitor, notify};
@@ -60,7 +61,7 @@ use start::Start;
 const RECORDS_IN_CHANNEL: usize = 64;
 /// Words that wait for the reloader: it is told rarely, and reads for a second at most.
 const WORDS_MAX: usize = 4;
-/// How often it is looked whether an interface that was removed is back.
+/// How often it is looked whether an interface that was removed is back, and whether the clock was set back.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long tasks may take to notice that they are to end.
 const SHUTDOWN: Duration = Duration::from_millis(300);
@@ -94,6 +95,11 @@ pub(crate) enum RunError {
     },
     #[error("{interface} is back: the agent ends, so that the service manager starts it with this interface")]
     Returned { interface: String },
+    #[error(
+        "the clock was set back by {} s: the agent ends, so that the service manager starts it with the time that holds",
+        back.as_secs()
+    )]
+    SetBack { back: Duration },
     #[error("the thread {name} ended unexpectedly")]
     Thread { name: &'static str },
 }
@@ -246,6 +252,7 @@ async fn until_told_to_end(
     let mut interrupt = on(SignalKind::interrupt())?;
     let mut hang_up = on(SignalKind::hangup())?;
     let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut steps = Steps::from(crate::clock::now(), Instant::now());
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
@@ -256,6 +263,9 @@ async fn until_told_to_end(
                 // Without privileges it cannot be opened again; the next start can.
                 if let Some(gauge) = gauges.iter().find(|gauge| gauge.is_gone() && is_up(&gauge.interface)) {
                     return Err(RunError::Returned { interface: gauge.interface.clone() });
+                }
+                if let Some(back) = steps.back(crate::clock::now(), Instant::now()) {
+                    return Err(RunError::SetBack { back });
                 }
             }
             failure = failures.recv() => return Err(failure.unwrap_or(RunError::Thread { name: "capture" })),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::live::{Link, send, send_timed, tagged_syn};
@@ -101,6 +102,36 @@ fn a_policy_with_which_the_agent_gets_worse_goes_by_itself() {
     // It is not tried again, and a newer one is.
     set(&link, "for = \"all\"\n\n[settings]\nspool_max_bytes = 209715200\n");
     wait_for("the next one is tried", SOON, || (policy(&link) == (2, "trial 2".to_owned())).then_some(()));
+    assert!(running.stop().success(), "a clean stop");
+    link.collector.assert_verifies();
+}
+
+#[test]
+fn a_policy_under_which_packets_are_lost_goes_by_itself() {
+    let link = Link::with("workers = 1\n", false, |_gateway| {});
+    let running = link.run();
+    set(&link, "for = \"all\"\n\n[settings]\nspool_max_bytes = 104857600\n");
+    wait_for("the agent tries the policy", SOON, || {
+        (policy(&link) == (1, "trial 1".to_owned())).then_some(())
+    });
+    // The agent gets no processor for seconds while far more comes than its ring of 16 MiB holds.
+    let outside = link.outside.name.clone();
+    let large = |port| {
+        let mut frame = tagged_syn(&[], port);
+        frame.resize(1_500, 0);
+        frame
+    };
+    let flood = std::thread::spawn(move || send(&outside, "sk0", (1..20_000).map(large).collect::<Vec<_>>()));
+    running.signal(Signal::SIGSTOP);
+    flood.join().expect("the flood ends");
+    running.signal(Signal::SIGCONT);
+    let reported = wait_for("it goes back and says so", SOON * 2, || {
+        let (_, state) = policy(&link);
+        state.starts_with("rolled_back 1: ").then_some(state)
+    });
+    println!("{reported}");
+    assert!(reported.contains("loss rose from 0 to"), "the reason: {reported}");
+    assert_eq!(policy(&link).0, 0, "what was before is in force");
     assert!(running.stop().success(), "a clean stop");
     link.collector.assert_verifies();
 }
