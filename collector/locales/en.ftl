@@ -633,6 +633,87 @@ search-fields = How to ask
 search-help = Conditions side by side must all hold; “or”, brackets and a minus for “not” are understood. Several values with commas, ranges with “..”, * and ? as wildcards. The fields, with their other names:
 search-around = Search its flows
 search-around-findings = Search its findings
+
+## An address
+host-title = Address
+host-sub = What findings, endpoint alerts, flows and incidents say of this address. Looking is written into the audit log.
+host-address = Address (IPv4, IPv6, MAC)
+host-body = Code of a body
+host-flows-from = Flows from
+host-flows-to = Flows to
+host-show = Show
+host-wrong-address = Write an address such as 192.0.2.1, 2001:db8::1 or 02:00:5e:10:00:00.
+host-wrong-body = The code of a body has six digits, the last of which is a check digit.
+host-shared = An address of private networks: it may be another machine in every body. Choose a body.
+host-findings-sub = all that is kept
+host-detected = Detected
+host-side = Side
+host-as-originator = Originator
+host-as-responder = Responder
+host-worst = Worst severity
+host-count = Count
+host-days = Last 30 days
+host-days-say = Bar chart of { $n } findings in the last 30 days, by day, the oldest left
+host-first = First
+host-incidents-sub = about this address, or with findings of it, newest first
+host-more-incidents = There are more incidents: search for them.
+host-alerts-none = There are no endpoint alerts
+host-names = Known names
+host-names-none = No name is known
+host-name = Name
+host-name-endpoint = so called by an endpoint product
+host-name-server = server name that was asked for
+host-flows = Flow totals
+host-flows-sub = of the time that was asked for
+host-flows-slow = Adding up the flows took too long: ask for less time.
+host-peers = Peers
+host-sent = Sent
+host-received = Received
+host-service = Service
+host-bodies = Bodies with findings or endpoint alerts
+search-host = All about this address
+
+## An indicator
+indicator-title = Indicator
+indicator-sub = In which bodies, when and in which incidents the same address, domain, file … was seen. Looking is written into the audit log.
+indicator-kind = Kind
+indicator-value = Value
+indicator-address = Address
+indicator-domain = Domain
+indicator-ja4 = TLS fingerprint (JA4)
+indicator-certificate = Server certificate (SHA-256)
+indicator-file = File (SHA-256)
+indicator-wrong = That is no value of this kind: write an address, a domain name, a JA4, or a SHA-256 of 64 hexadecimal digits.
+indicator-own = Only what belongs to your bodies is shown: no names and no numbers of others.
+indicator-search = Search findings with this value
+indicator-bodies = Bodies that saw it
+indicator-none = Not seen in what is yours to see
+indicator-findings = Findings of these incidents
+indicator-incidents-sub = with this indicator, newest first
+indicator-here = Indicators of this incident
+indicator-here-none = There is no indicator that could be compared across bodies
+
+## The audit log
+audit-title = Audit log
+audit-sub = Who did what, when and why. Each line holds the hash of the one before; reading is written down, too.
+audit-actor = Person
+audit-kind = Kind
+audit-show = Show
+audit-check = Check the chain
+audit-own = Only lines about incidents of your bodies are shown.
+audit-too-slow = Reading took too long: ask for less time (from, to).
+audit-chain = State of the chain
+audit-chain-good = All { $n } lines are as they were written
+audit-chain-broken = The chain is broken
+audit-chain-head = Hash of the last line
+audit-chain-after = Retention removed the lines up to { $n }
+audit-lines = Lines, newest first
+audit-none = There are no such lines
+audit-number = Number
+audit-action = Action
+audit-states = Before → after
+audit-reason = Reason, details
+
 ## Managing accounts, certificates, identity providers
 accounts = Accounts
 accounts-sub = Roles, bodies, and ways to sign in. Accounts are disabled, never deleted

@@ -601,6 +601,87 @@ search-fields = 検索式の書き方
 search-help = 並べた条件はすべて満たす必要があります。or、括弧、否定の - が使えます。値はカンマで複数、範囲は「..」、* と ? は任意の文字です。使える項目と別名:
 search-around = このアドレスのフローを検索
 search-around-findings = このアドレスの検知を検索
+
+## アドレス
+host-title = アドレス
+host-sub = このアドレスについて、検知・端末アラート・フロー・インシデントから分かっていること。表示は監査記録に残ります。
+host-address = アドレス（IPv4・IPv6・MAC）
+host-body = 団体コード
+host-flows-from = フローの期間（いつから）
+host-flows-to = フローの期間（いつまで）
+host-show = 表示
+host-wrong-address = アドレスは 192.0.2.1、2001:db8::1、02:00:5e:10:00:00 のように書いてください。
+host-wrong-body = 団体コードは検査数字を含む6桁の数字で書いてください。
+host-shared = 組織内用のアドレスです。団体ごとに別の機器である可能性があります。団体を選んで確認してください。
+host-findings-sub = 保存している全期間
+host-detected = 検知の種類
+host-side = 立場
+host-as-originator = 送信側
+host-as-responder = 応答側
+host-worst = 最大の重大度
+host-count = 件数
+host-days = 直近30日
+host-days-say = 直近30日の検知 { $n } 件を日ごとに示した棒グラフ（左が古い日）
+host-first = 最初
+host-incidents-sub = このアドレスを対象とするもの、または検知を含むもの（新しい順）
+host-more-incidents = ほかにもインシデントがあります。検索で絞り込んでください。
+host-alerts-none = 端末アラートはありません
+host-names = 知られている名前
+host-names-none = 名前は分かっていません
+host-name = 名前
+host-name-endpoint = 端末製品による名前
+host-name-server = 接続元が指定したサーバー名
+host-flows = フローの合計
+host-flows-sub = 指定した期間
+host-flows-slow = フローの集計に時間がかかりすぎました。期間を狭めてください。
+host-peers = 相手の数
+host-sent = 送信量
+host-received = 受信量
+host-service = サービス
+host-bodies = 検知・端末アラートがある団体
+search-host = このアドレスのまとめ
+
+## 指標
+indicator-title = 指標
+indicator-sub = 同じ攻撃元・ドメイン・ファイルなどが、どの団体で、いつ、どのインシデントで見られたか。表示は監査記録に残ります。
+indicator-kind = 種類
+indicator-value = 値
+indicator-address = アドレス
+indicator-domain = ドメイン
+indicator-ja4 = TLS 指紋（JA4）
+indicator-certificate = サーバー証明書（SHA-256）
+indicator-file = ファイル（SHA-256）
+indicator-wrong = この種類の値ではありません。アドレス、ドメイン名、JA4、または SHA-256（16進64桁）を書いてください。
+indicator-own = 担当する団体のものだけを表示しています。ほかの団体の名称と件数は表示しません。
+indicator-search = この値を含む検知を検索
+indicator-bodies = 見られた団体
+indicator-none = 担当する範囲では見られていません
+indicator-findings = そのインシデントの検知事象
+indicator-incidents-sub = この指標があるもの（新しい順）
+indicator-here = このインシデントの指標
+indicator-here-none = 団体をまたいで比べられる指標はありません
+
+## 監査記録
+audit-title = 監査記録
+audit-sub = 誰が、いつ、何を、なぜ行ったか。行は前の行のハッシュでつながり、閲覧も記録します。
+audit-actor = 利用者
+audit-kind = 種類
+audit-show = 表示
+audit-check = 連鎖を検査
+audit-own = 担当する団体のインシデントに関する行だけを表示しています。
+audit-too-slow = 読み出しに時間がかかりすぎました。期間（いつから・いつまで）を狭めてください。
+audit-chain = 連鎖の状態
+audit-chain-good = { $n } 行すべてが書かれたときのままです
+audit-chain-broken = 連鎖が壊れています
+audit-chain-head = 最終行のハッシュ
+audit-chain-after = { $n } 行目までは保存期間により削除済み
+audit-lines = 記録（新しい順）
+audit-none = 該当する記録はありません
+audit-number = 番号
+audit-action = 操作
+audit-states = 変更前 → 変更後
+audit-reason = 理由・内容
+
 ## 利用者の管理、証明書、外部の認証基盤
 accounts = 利用者の管理
 accounts-sub = 役割、担当団体、ログインの手段。利用者は停止でき、削除はできません

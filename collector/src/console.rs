@@ -7,7 +7,9 @@ mod account;
 mod accounts;
 mod agents;
 mod assets;
+mod audit;
 mod certificate;
+mod chart;
 mod duty;
 mod enrol;
 mod evidence;
@@ -15,8 +17,10 @@ mod exceptions;
 mod granted;
 mod handover;
 mod health;
+mod host;
 mod incident;
 mod incidents;
+mod indicator;
 mod intake;
 pub(crate) mod live;
 mod login;
@@ -149,6 +153,9 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/intake", get(intake::show))
         .route("/exceptions", get(exceptions::show))
         .route("/policies", get(policies::show))
+        .route("/hosts", get(host::show))
+        .route("/indicators", get(indicator::show))
+        .route("/audit", get(audit::show))
         .route("/search", get(search::show))
         .route("/search/complete", get(search::completions))
         .route("/events", get(live::events))

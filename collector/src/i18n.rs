@@ -213,6 +213,7 @@ mod tests {
             "sign-in-",
             "duty-move-",
             "handover-",
+            "host-wrong-",
         ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }

@@ -30,6 +30,7 @@ pub mod db;
 pub mod exception;
 pub mod expiring;
 pub mod finding;
+pub mod host;
 pub mod incident;
 pub mod people;
 mod place;

@@ -19,7 +19,7 @@ use super::exceptions::{Excepted, ExceptedRow};
 use super::incidents::Row;
 use super::page::{Level, Mark, Page, When, bytes, error, failed, number, render, shown};
 use super::work::{Panel, panel, status_of};
-use super::{Console, Visitor};
+use super::{Console, Visitor, indicator};
 use crate::clock::{from_stored, now};
 use crate::i18n::Lang;
 use crate::incident::IncidentState;
@@ -59,6 +59,7 @@ pub(super) struct IncidentPage {
     flows: Vec<Flow>,
     children: Vec<Row>,
     links: Vec<Linked>,
+    indicators: Vec<indicator::Shown>,
     batches: Vec<BatchRow>,
     changes: Vec<Change>,
     playbook: Vec<(bool, &'static str)>,
@@ -258,6 +259,7 @@ pub(super) async fn read(
         excepted: excepted.iter().map(|finding| ExceptedRow::new(lang, finding)).collect(),
         alerts: store.alerts_of(id).await?.iter().map(Alert::new).collect(),
         flows: flows.iter().map(Flow::new).collect(),
+        indicators: indicator::of_incident(lang, store, id).await?,
         links: store.links_of(id).await?.iter().map(|link| Linked::new(lang, link)).collect(),
         children: children.into_iter().map(|child| Row::new(&page, child)).collect(),
         batches: batches.into_iter().map(|batch| BatchRow::new(lang, batch, &checks)).collect(),

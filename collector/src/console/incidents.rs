@@ -79,6 +79,11 @@ impl Row {
 }
 
 impl Row {
+    /// The page about its subject, if that is an address.
+    pub(super) fn host(&self) -> Option<String> {
+        super::host::link(&self.subject, &self.code)
+    }
+
     /// Where else its subject is to be looked for: flows, findings.
     pub(super) fn around(&self) -> Option<(String, String)> {
         super::search::around(&self.subject)

@@ -7,7 +7,7 @@ use sekimori_wire::finding::Severity;
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 
-use super::{Visitor, accounts, assets, lang_of};
+use super::{Visitor, accounts, assets, audit, lang_of};
 use crate::clock::now;
 use crate::i18n::{Lang, thousands};
 use crate::store::StoreError;
@@ -21,8 +21,8 @@ pub(super) struct Page {
     pub(super) csrf: String,
     /// Sees everybody's figures.
     pub(super) sees_all: bool,
-    /// Manages everybody's accounts.
-    pub(super) manages: bool,
+    /// Pages that are not for everybody.
+    pub(super) doors: Doors,
     /// Where to come back after switching the language.
     pub(super) place: String,
     /// The entry of the navigation that this page belongs to.
@@ -31,6 +31,15 @@ pub(super) struct Page {
     pub(super) seq: i64,
     pub(super) now: Timestamp,
     pub(super) version: &'static str,
+}
+
+/// Which of the pages that are not for everybody the navigation leads to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Doors {
+    /// Everybody's accounts.
+    pub(super) accounts: bool,
+    /// The audit log.
+    pub(super) audit: bool,
 }
 
 impl Page {
@@ -42,7 +51,10 @@ impl Page {
             section,
             seq: visitor.seq,
             sees_all: visitor.user.scope.is_all(),
-            manages: accounts::may_manage(&visitor.user),
+            doors: Doors {
+                accounts: accounts::may_manage(&visitor.user),
+                audit: audit::may_read(&visitor.user),
+            },
             ..Self::anonymous(visitor.lang, &visitor.place)
         }
     }
@@ -54,7 +66,7 @@ impl Page {
             person: None,
             csrf: String::new(),
             sees_all: false,
-            manages: false,
+            doors: Doors::default(),
             place: query_value(place),
             section: "",
             seq: 0,

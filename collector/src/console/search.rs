@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::page::{Level, Page, When, bytes, failed, number, query_value, render, shown};
-use super::{Console, Visitor};
+use super::{Console, Visitor, host};
 use crate::auth::User;
 use crate::clock::{from_stored, now};
 use crate::i18n::Lang;
@@ -40,18 +40,19 @@ pub(super) fn around(address: &str) -> Option<(String, String)> {
     Some((link(Kind::Flows, &q), link(Kind::Findings, &q)))
 }
 
-/// An address as text, and the search for it.
+/// An address as text, the search for it, and the page about it.
 #[derive(Debug, Default)]
 struct Linked {
     text: String,
     href: Option<String>,
+    about: Option<String>,
 }
 
 impl Linked {
-    fn new(kind: Kind, address: &str, text: &str) -> Self {
+    fn new(kind: Kind, address: &str, text: &str, body: &str) -> Self {
         let field = if kind == Kind::Alerts { "host" } else { "address" };
         let href = (!address.is_empty()).then(|| link(kind, &format!("{field}:{address}")));
-        Self { text: shown(text), href }
+        Self { text: shown(text), href, about: host::link(address, body) }
     }
 }
 
@@ -72,7 +73,7 @@ struct FlowRow {
 
 impl FlowRow {
     fn new(hit: &FlowHit) -> Self {
-        let end = |address: &str, port| Linked::new(Kind::Flows, address, &end_of(address, port));
+        let end = |address: &str, port| Linked::new(Kind::Flows, address, &end_of(address, port), &hit.body);
         let total = hit.originator_bytes.saturating_add(hit.responder_bytes);
         Self {
             start: When::from(from_stored(hit.start)),
@@ -118,7 +119,7 @@ impl EventRow {
     fn finding(lang: Lang, hit: &FindingHit) -> Self {
         let end = |at| {
             let address = said(&hit.json, at);
-            Linked::new(Kind::Findings, address, address)
+            Linked::new(Kind::Findings, address, address, &hit.body)
         };
         Self {
             time: When::from(hit.time),
@@ -141,7 +142,7 @@ impl EventRow {
             kind: shown(said(&hit.json, "/class")),
             text: shown(said(&hit.json, "/name")),
             body: shown(&hit.body),
-            one: Linked::new(Kind::Alerts, host, if host.is_empty() { name } else { host }),
+            one: Linked::new(Kind::Alerts, host, if host.is_empty() { name } else { host }, &hit.body),
             other: Linked::default(),
             incident: hit.incident.clone(),
         }

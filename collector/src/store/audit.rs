@@ -167,7 +167,7 @@ async fn anchor(tx: &mut Conn) -> Result<Result<Verifier, Broken>, StoreError> {
     })
 }
 
-fn line(row: &Row) -> Result<Line, db::Error> {
+pub(super) fn line(row: &Row) -> Result<Line, db::Error> {
     let digest = |name: &str| -> Result<Digest, db::Error> {
         let bytes: Vec<u8> = row.get(name)?;
         Ok(Digest::from_bytes(&bytes).unwrap_or(Digest::ZERO))

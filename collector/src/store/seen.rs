@@ -4,17 +4,21 @@
 //! a wide-area incident only their own part, without the names and numbers of the others; no figure that counts
 //! everybody's.
 
+mod audited;
 mod dead;
 mod duty;
 mod feed;
 mod figures;
 mod granted;
 mod handover;
+mod indicator;
 mod pages;
 
+pub use self::audited::{AUDIT_ROWS, AuditAsked, AuditKind};
 pub use self::dead::{DeadLetter, Settle, Settled};
 pub use self::duty::Step;
 pub use self::feed::{Heard, Place};
+pub use self::indicator::{IndicatorBody, IndicatorView};
 pub use self::pages::FindingPlace;
 mod export;
 

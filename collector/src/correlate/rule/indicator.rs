@@ -8,6 +8,11 @@ use sekimori_wire::id::{Digest, Host};
 use super::{domains, input};
 use crate::incident::IncidentCategory;
 
+/// RFC 1035, 2.3.4, as text.
+const DOMAIN_BYTES_MAX: usize = 253;
+/// `t13d1516h2_8daaf6152771_b186095e22b6` has 36.
+const JA4_BYTES_MAX: usize = 64;
+
 /// Something that can be the same in several bodies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Indicator {
@@ -44,10 +49,26 @@ impl IndicatorKind {
         }
     }
 
+    /// Every one.
+    pub const ALL: [Self; 5] = [Self::Address, Self::Domain, Self::Ja4, Self::Certificate, Self::File];
+
     /// From the stable identifier.
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [Self::Address, Self::Domain, Self::Ja4, Self::Certificate, Self::File];
-        all.into_iter().find(|one| one.as_str() == name)
+        Self::ALL.into_iter().find(|one| one.as_str() == name)
+    }
+
+    /// A value as it is written in the store, from what a person wrote; `None` if it cannot be one.
+    pub fn normal(self, written: &str) -> Option<String> {
+        let written = written.trim();
+        match self {
+            Self::Address => written.parse().ok().map(|host: Host| host.to_string()),
+            Self::Domain => {
+                let name = written.trim_end_matches('.').to_ascii_lowercase();
+                (!name.is_empty() && name.len() <= DOMAIN_BYTES_MAX).then_some(name)
+            }
+            Self::Ja4 => (!written.is_empty() && written.len() <= JA4_BYTES_MAX).then(|| written.to_owned()),
+            Self::Certificate | Self::File => digest(written),
+        }
     }
 
     /// In Japanese and English.
