@@ -14,7 +14,7 @@ use super::handing::Handing;
 use super::lanes::{END, Part, Tally};
 use super::overload::{Level, Overload};
 use super::shed::{Admission, Shed};
-use super::team::{Quote, Team};
+use super::team::{QUOTES_MAX, Quote, Team};
 use crate::capture::record::encode;
 use crate::capture::{CaptureError, Live};
 use crate::clock;
@@ -27,8 +27,9 @@ const WAIT_TOGETHER: Duration = Duration::from_millis(20);
 /// Frames may arrive this much after their time (the ring hands over blocks): a silent link is told an earlier time.
 const SLACK: Duration = Duration::from_millis(250);
 const SHOW_EVERY: Duration = Duration::from_secs(1);
-/// ICMP errors taken from other workers between two looks at the ring.
+/// ICMP errors taken from other workers between two looks at the ring, and how many may wait for their time.
 const QUOTES_PER_TURN: usize = 256;
+const QUOTES_WAITING_MAX: usize = 4 * QUOTES_MAX;
 /// Looks at the ring after the end was asked for: what is there already is still read.
 const LAST_TURNS: usize = 64;
 const LAST_WAIT: Duration = Duration::from_millis(60);
@@ -40,6 +41,8 @@ pub(super) struct Capturing {
     desk: Desk,
     handing: Handing,
     quotes: Receiver<Quote>,
+    /// Those of a time up to which not every frame of this worker was read.
+    waiting: Vec<Quote>,
     overload: Overload,
 }
 
@@ -92,7 +95,7 @@ impl Capturing {
             quotes_shed: 0,
             is_silent: true,
         };
-        Self { live, desk, handing, quotes, overload: Overload::default() }
+        Self { live, desk, handing, quotes, waiting: Vec::new(), overload: Overload::default() }
     }
 
     /// Captures until told to stop, or the interface fails. Either way all that was seen is handed on.
@@ -136,23 +139,27 @@ impl Capturing {
         desk.is_silent = true;
         let delivered = live.deliver(wait, |frame| desk.handle_frame(frame));
         let mut placed = desk.worker.exchange(self.handing.room());
-        let quoted = self.take_quotes();
         let mut until = self.desk.worker.now();
         if self.desk.is_silent && now > until && self.live.backlog() == 0 {
             self.desk.worker.handle_timeout(now);
             placed.extend(self.desk.worker.take());
             until = now;
         }
+        let quoted = self.take_quotes(until);
         let part = self.part(placed, quoted, until);
         // What was not taken still counts as frames.
         self.desk.tallies = self.handing.hand_over(part);
         delivered
     }
 
-    /// What ICMP errors that others captured mean for the flows of this one.
-    fn take_quotes(&mut self) -> Vec<Placed> {
-        for quote in self.quotes.try_iter().take(QUOTES_PER_TURN) {
-            let Quote { number, at, link, wire_len, vlan, bytes } = quote;
+    /// What ICMP errors that others captured mean for the flows of this one. They come by another way than its own frames, and
+    /// often sooner: each waits until all frames before it were read, for one of these may have begun the flow.
+    fn take_quotes(&mut self, until: Timestamp) -> Vec<Placed> {
+        let room = QUOTES_WAITING_MAX.saturating_sub(self.waiting.len());
+        self.waiting.extend(self.quotes.try_iter().take(room.min(QUOTES_PER_TURN)));
+        let mut due: Vec<Quote> = self.waiting.extract_if(.., |quote| quote.at <= until).collect();
+        due.sort_unstable_by_key(|quote| quote.number);
+        for Quote { number, at, link, wire_len, vlan, bytes } in due {
             let frame = Frame { at, link, bytes: &bytes, wire_len, vlan };
             self.desk.worker.handle_frame(number, &frame, true);
         }
@@ -176,9 +183,12 @@ impl Capturing {
     /// The end of all workers is at one time, that of the last frame of any.
     fn finish(&mut self) {
         let last = self.desk.team.await_last(self.desk.worker.now());
+        let mut quoted = Vec::new();
+        while !(self.quotes.is_empty() && self.waiting.is_empty()) {
+            quoted.extend(self.take_quotes(END));
+        }
         self.desk.worker.reach(last);
         let mut placed = self.desk.worker.take();
-        let quoted = self.take_quotes();
         while self.desk.worker.finish_some() {}
         placed.extend(self.desk.worker.take());
         self.show();
