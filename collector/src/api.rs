@@ -14,6 +14,7 @@ mod export;
 mod granted;
 mod handover;
 mod list;
+mod monthly;
 mod notices;
 mod once;
 mod own;
@@ -72,6 +73,7 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/metrics", get(export::metrics))
         .route("/notices/dead", get(notices::dead).post(notices::settle))
         .route("/handover", get(handover::shift))
+        .route("/reports/monthly", get(monthly::monthly))
         .route("/incidents/{id}/handover", get(handover::incident))
         .route("/openapi.json", get(document::show))
         .route("/events", get(events::events))

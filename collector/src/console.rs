@@ -24,6 +24,7 @@ mod indicator;
 mod intake;
 pub(crate) mod live;
 mod login;
+mod monthly;
 mod notices;
 mod oidc;
 mod overview;
@@ -144,6 +145,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/account/tokens/end", post(account::end_token))
         .route("/notices", get(notices::show).post(notices::settle))
         .route("/handover", get(handover::shift))
+        .route("/reports/monthly", get(monthly::show))
         .route("/incidents/{id}/handover", get(handover::incident))
         .route("/shared", get(granted::shared))
         .route("/shared/{digest}", get(granted::extract))

@@ -22,6 +22,7 @@ const PARTS: &[fn() -> Document] = &[
     super::search::Search::openapi,
     super::granted::Part::openapi,
     super::handover::Part::openapi,
+    super::monthly::Part::openapi,
     super::notices::Part::openapi,
     super::own::Part::openapi,
 ];

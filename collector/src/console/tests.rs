@@ -48,6 +48,7 @@ mod granted;
 mod handover;
 mod host;
 mod indicator;
+mod monthly;
 mod notices;
 mod people;
 mod scope;

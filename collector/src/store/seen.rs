@@ -12,6 +12,7 @@ mod figures;
 mod granted;
 mod handover;
 mod indicator;
+mod monthly;
 mod pages;
 
 pub use self::audited::{AUDIT_ROWS, AuditAsked, AuditKind};

@@ -105,6 +105,8 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/api/v1/notices/dead", Gives::Own),
     ("POST", "/api/v1/notices/dead", Gives::Neutral),
     ("GET", "/handover", Gives::Own),
+    ("GET", "/reports/monthly", Gives::Own),
+    ("GET", "/api/v1/reports/monthly", Gives::Own),
     ("GET", "/incidents/{id}/handover", Gives::NotFound),
     ("GET", "/api/v1/handover", Gives::Own),
     ("GET", "/api/v1/incidents/{id}/handover", Gives::NotFound),
