@@ -17,6 +17,7 @@ mod exceptions;
 mod granted;
 mod handover;
 mod health;
+mod help;
 mod host;
 mod incident;
 mod incidents;
@@ -146,6 +147,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/notices", get(notices::show).post(notices::settle))
         .route("/handover", get(handover::shift))
         .route("/reports/monthly", get(monthly::show))
+        .route("/help", get(help::show))
         .route("/incidents/{id}/handover", get(handover::incident))
         .route("/shared", get(granted::shared))
         .route("/shared/{digest}", get(granted::extract))

@@ -215,6 +215,7 @@ mod tests {
             "handover-",
             "host-wrong-",
             "monthly-",
+            "help-",
         ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }

@@ -106,6 +106,7 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("POST", "/api/v1/notices/dead", Gives::Neutral),
     ("GET", "/handover", Gives::Own),
     ("GET", "/reports/monthly", Gives::Own),
+    ("GET", "/help", Gives::Neutral),
     ("GET", "/api/v1/reports/monthly", Gives::Own),
     ("GET", "/incidents/{id}/handover", Gives::NotFound),
     ("GET", "/api/v1/handover", Gives::Own),
