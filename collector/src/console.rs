@@ -10,6 +10,7 @@ mod assets;
 mod audit;
 mod certificate;
 mod chart;
+mod conflict;
 mod duty;
 mod enrol;
 mod evidence;

@@ -214,6 +214,7 @@ mod tests {
             "duty-move-",
             "handover-",
             "host-wrong-",
+            "conflict-field-",
         ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }

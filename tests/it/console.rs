@@ -1,5 +1,6 @@
 //! The console in a real browser: what it shows, live updates, both languages, every page's accessibility.
 
+mod hands;
 mod pages;
 
 use std::process::Command;
