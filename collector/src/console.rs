@@ -8,6 +8,7 @@ mod accounts;
 mod agents;
 mod assets;
 mod audit;
+mod bundle;
 mod certificate;
 mod chart;
 mod conflict;
@@ -146,6 +147,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/notices", get(notices::show).post(notices::settle))
         .route("/handover", get(handover::shift))
         .route("/incidents/{id}/handover", get(handover::incident))
+        .route("/incidents/{id}/evidence", get(bundle::evidence))
         .route("/shared", get(granted::shared))
         .route("/shared/{digest}", get(granted::extract))
         .route("/agents", get(agents::list))

@@ -2,6 +2,8 @@
 
 mod hands;
 mod pages;
+mod pictures;
+mod walk;
 
 use std::process::Command;
 use std::time::Duration;

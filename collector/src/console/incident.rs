@@ -19,7 +19,7 @@ use super::exceptions::{Excepted, ExceptedRow};
 use super::incidents::Row;
 use super::page::{Level, Mark, Page, When, bytes, error, failed, number, render, shown};
 use super::work::{Panel, panel, status_of};
-use super::{Console, Visitor, conflict, indicator};
+use super::{Console, Visitor, bundle, conflict, indicator};
 use crate::clock::{from_stored, now};
 use crate::i18n::Lang;
 use crate::incident::IncidentState;
@@ -51,6 +51,8 @@ pub(super) struct IncidentPage {
     owner: String,
     can_acknowledge: bool,
     may_not: bool,
+    /// Where the bundle of evidence is, for who may take it.
+    bundle: Option<String>,
     reason: Reason,
     verified: Mark,
     findings: Vec<Claim>,
@@ -258,6 +260,7 @@ pub(super) async fn read(
         owner: lang.text(&format!("owner-{}", view.state)),
         can_acknowledge: detected && may,
         may_not: detected && !may,
+        bundle: bundle::may_take(visitor, &view).then(|| format!("/incidents/{id}/evidence")),
         verified: overall(lang, &checks),
         findings: findings.iter().map(|finding| Claim::new(lang, finding, &opener, &checks)).collect(),
         excepted: excepted.iter().map(|finding| ExceptedRow::new(lang, finding)).collect(),

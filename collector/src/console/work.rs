@@ -203,7 +203,8 @@ pub(super) async fn panel(
         .filter(|one| !one.disabled && one.user.role.works_incidents() && one.user.scope.covers_whole(body))
         .map(|one| (one.user.name.to_string(), lang.role(one.user.role)))
         .collect();
-    panel.bodies = console.seen_by(&visitor.user).bodies().await?;
+    let bodies = console.seen_by(&visitor.user).bodies().await?;
+    panel.bodies = bodies.into_iter().map(|(code, name)| (code, shown(&name))).collect();
     panel.similar = rows.collect();
     Ok(Some(panel))
 }

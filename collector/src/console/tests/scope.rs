@@ -106,6 +106,7 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("POST", "/api/v1/notices/dead", Gives::Neutral),
     ("GET", "/handover", Gives::Own),
     ("GET", "/incidents/{id}/handover", Gives::NotFound),
+    ("GET", "/incidents/{id}/evidence", Gives::NotFound),
     ("GET", "/api/v1/handover", Gives::Own),
     ("GET", "/api/v1/incidents/{id}/handover", Gives::NotFound),
 ];
