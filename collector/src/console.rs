@@ -8,8 +8,10 @@ mod accounts;
 mod agents;
 mod assets;
 mod audit;
+mod bundle;
 mod certificate;
 mod chart;
+mod conflict;
 mod duty;
 mod enrol;
 mod evidence;
@@ -149,6 +151,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/reports/monthly", get(monthly::show))
         .route("/help", get(help::show))
         .route("/incidents/{id}/handover", get(handover::incident))
+        .route("/incidents/{id}/evidence", get(bundle::evidence))
         .route("/shared", get(granted::shared))
         .route("/shared/{digest}", get(granted::extract))
         .route("/agents", get(agents::list))

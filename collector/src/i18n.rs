@@ -216,6 +216,7 @@ mod tests {
             "host-wrong-",
             "monthly-",
             "help-",
+            "conflict-field-",
         ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }

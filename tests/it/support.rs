@@ -245,8 +245,17 @@ impl Collector {
 
     /// Enrols a new agent for a body.
     pub(crate) fn enrol(&self, body: &str, name: &str) -> Agent {
-        let token =
-            run_ok(self.cli(&["agent", "token", "--body", body, "--name", name]).args(["--ttl", "600"]));
+        self.enrolled(name, &["--body", body])
+    }
+
+    /// The same, and what the body is called.
+    pub(crate) fn enrol_named(&self, body: &str, body_name: &str, name: &str) -> Agent {
+        self.enrolled(name, &["--body", body, "--body-name", body_name])
+    }
+
+    fn enrolled(&self, name: &str, of: &[&str]) -> Agent {
+        let mut token = self.cli(&["agent", "token", "--name", name, "--ttl", "600"]);
+        let token = run_ok(token.args(of));
         let state = self.folder.path().join(format!("agent-{name}"));
         let mut enroll = self.command_in_place("sekimori-agent");
         enroll.args(["enroll", "--name", name, "--token", token.trim(), "--state"]).arg(&state);

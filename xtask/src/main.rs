@@ -17,6 +17,7 @@ mod fuzz;
 mod install;
 mod kills;
 mod pcaps;
+mod screenshots;
 mod sim;
 mod stage;
 mod tidy;
@@ -58,6 +59,7 @@ cargo xtask <command>
   dist [--check | --dev]
                     packages (.deb, .rpm) of both programs with bills of materials and checksums, in target/dist;
                     --check builds twice and compares; --dev packs what was built for development
+  screenshots       pictures of the console's main pages with the demo's data, in docs/screenshots
   doctor-dev        what is installed, what is missing, and how to get it
 ";
 
@@ -82,6 +84,7 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["test"] => check::test(&root)?,
         ["ci"] => check::ci(&root)?,
+        ["screenshots"] => screenshots::run(&root)?,
         ["conformance", rest @ ..] => match conformance::Options::parse(rest) {
             Some(options) if conformance::run(&root, &options)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),

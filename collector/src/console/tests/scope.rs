@@ -109,6 +109,7 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/help", Gives::Neutral),
     ("GET", "/api/v1/reports/monthly", Gives::Own),
     ("GET", "/incidents/{id}/handover", Gives::NotFound),
+    ("GET", "/incidents/{id}/evidence", Gives::NotFound),
     ("GET", "/api/v1/handover", Gives::Own),
     ("GET", "/api/v1/incidents/{id}/handover", Gives::NotFound),
 ];
