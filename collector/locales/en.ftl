@@ -951,3 +951,14 @@ notices-decide = Decide
 notices-again = Send again
 notices-reason = Reason
 notices-aside = Put aside
+suppressions = Suppression rules
+suppressions-sub = Granted in incidents, for one body and a time. What they keep out is listed below
+suppression-why = Reason; asked → granted
+suppression-end = End it
+suppression-ended = Ended by hand
+suppress-sub = Findings that fit everything named open no incident until the end; they are still kept, counted and shown. Only this body is covered. Keys: category, originator, responder, port, target, segment (and body, where the incident is wide-area).
+suppress-days = Days (1 to 366)
+missing-days-1-to-366 = 1 to 366 days
+missing-scope-form = What to suppress, such as category=scan.port originator=192.0.2.7
+missing-scope-body = The body (this incident's; body=… where it is wide-area)
+missing-suppressions-room = Fewer suppression rules in force (1,024 at most)

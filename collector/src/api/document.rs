@@ -24,6 +24,7 @@ const PARTS: &[fn() -> Document] = &[
     super::handover::Part::openapi,
     super::notices::Part::openapi,
     super::own::Part::openapi,
+    super::suppression::Part::openapi,
 ];
 
 /// What is in `api` itself.
