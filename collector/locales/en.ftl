@@ -1092,3 +1092,14 @@ help-role-body_ciso = Approves publication, what need not be reported, and shari
 help-role-pref_csirt = Helps across bodies and calls incident control.
 help-role-auditor = Reads everything, the audit log too, and changes nothing.
 help-role-admin = Accounts and settings; moves no incident (separation of duties).
+suppressions = Suppression rules
+suppressions-sub = Granted in incidents, for one body and a time. What they keep out is listed below
+suppression-why = Reason; asked → granted
+suppression-end = End it
+suppression-ended = Ended by hand
+suppress-sub = Findings that fit everything named open no incident until the end; they are still kept, counted and shown. Only this body is covered. Keys: category, originator, responder, port, target, segment (and body, where the incident is wide-area).
+suppress-days = Days (1 to 366)
+missing-days-1-to-366 = 1 to 366 days
+missing-scope-form = What to suppress, such as category=scan.port originator=192.0.2.7
+missing-scope-body = The body (this incident's; body=… where it is wide-area)
+missing-suppressions-room = Fewer suppression rules in force (1,024 at most)

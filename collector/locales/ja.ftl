@@ -1057,3 +1057,14 @@ help-role-body_ciso = 公表・法定報告の非該当・外部共有などを�
 help-role-pref_csirt = 団体をまたいで支援し、統制の発動などを行います。
 help-role-auditor = 監査ログを含めて読むだけです。
 help-role-admin = アカウントと設定を扱います。事案は動かせません(職務分離)。
+suppressions = 抑止ルール
+suppressions-sub = インシデントの対応で承認された、団体ごと・期限付きの抑止。該当した検知事象も下に表示されます
+suppression-why = 理由・依頼者 → 承認者
+suppression-end = 終了させる
+suppression-ended = 終了済
+suppress-sub = 指定した条件すべてに一致する検知事象は、期限までインシデントになりません(記録・集計・表示は続きます)。対象はこの団体だけです。条件: category、originator、responder、port、target、segment(広域の場合は body も)。
+suppress-days = 日数(1~366)
+missing-days-1-to-366 = 1~366日
+missing-scope-form = 抑止の条件(例: category=scan.port originator=192.0.2.7)
+missing-scope-body = 抑止の対象とする団体(この案件の団体。広域では body=団体コード)
+missing-suppressions-room = 有効な抑止ルールの整理(上限 1,024 件)

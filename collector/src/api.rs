@@ -22,6 +22,7 @@ mod problem;
 mod schema;
 mod search;
 mod shape;
+mod suppression;
 mod work;
 
 pub use self::document::{document, words_schema};
@@ -63,6 +64,8 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/agents", get(list::agents))
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))
+        .route("/suppressions", get(suppression::list))
+        .route("/suppressions/{id}/end", post(suppression::end))
         .route("/policies", get(policies))
         .route("/search/flows", get(search::flows))
         .route("/search/findings", get(search::findings))

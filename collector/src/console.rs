@@ -159,6 +159,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/agents/{id}/confirm", post(agents::confirm))
         .route("/intake", get(intake::show))
         .route("/exceptions", get(exceptions::show))
+        .route("/suppressions/{id}/end", post(exceptions::end))
         .route("/policies", get(policies::show))
         .route("/hosts", get(host::show))
         .route("/indicators", get(indicator::show))

@@ -25,6 +25,7 @@ const PARTS: &[fn() -> Document] = &[
     super::monthly::Part::openapi,
     super::notices::Part::openapi,
     super::own::Part::openapi,
+    super::suppression::Part::openapi,
 ];
 
 /// What is in `api` itself.

@@ -56,6 +56,7 @@ mod people;
 mod scope;
 mod search;
 mod sign_in;
+mod suppression;
 mod work;
 const PASSWORD: &str = "関守の長い合言葉";
 /// What an attacker would send in every field that may hold text.

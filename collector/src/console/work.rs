@@ -171,6 +171,7 @@ const PROPOSABLE: &[Permission] = &[
     Permission::Unmask,
     Permission::Share,
     Permission::EvidenceCapture,
+    Permission::Suppress,
 ];
 /// Rows for prevention measures that the form has at least.
 const PREVENTION_ROWS: usize = 3;

@@ -277,6 +277,7 @@ impl Committer {
         let mut submissions: Vec<(usize, Submission)> = submissions.into_iter().enumerate().collect();
         submissions.sort_by_key(|(_, submission)| !submission.is_detail());
         self.exceptions.look_at_policies(&self.store).await?;
+        self.exceptions.look_at_suppressions(&self.store).await?;
         // One set for the whole group: files that are read meanwhile count from the next.
         let judge = self.exceptions.judge();
         for (place, submission) in submissions {
