@@ -33,11 +33,17 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Checks a configuration file.
     Check(ConfigArg),
-    /// Looks for what would keep this agent from working.
+    /// Looks for what would keep this agent from working, or make what it says false, and names the command that mends it.
     Doctor {
         /// Configuration file.
         #[arg(long)]
         config: Option<PathBuf>,
+        /// Look at the traffic of each interface for so many seconds; 0: not at all.
+        #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=3600))]
+        look: u64,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
     },
     /// Lists the network interfaces.
     Interfaces,

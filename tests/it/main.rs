@@ -23,6 +23,7 @@ mod console;
 mod corpora;
 mod crash;
 mod delivery;
+mod doctor;
 mod endpoint;
 mod exceptions;
 mod fleet;
