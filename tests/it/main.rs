@@ -30,6 +30,7 @@ mod fleet;
 mod identity;
 mod kills;
 mod learning;
+mod life;
 mod live;
 mod openapi;
 mod path;
