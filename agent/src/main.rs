@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `exceptions`,
-//! `intel`, `config`, `policy`, `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`, `cli`.
+//! `intel`, `config`, `policy`, `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`,
+//! `support`, `cli`.
 
 mod baseline;
 mod capture;
@@ -29,6 +30,7 @@ mod privilege;
 mod replay;
 mod run;
 mod ship;
+mod support;
 mod tls;
 
 use std::io::{self, Read as _, Write as _};
@@ -93,6 +95,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
             print(&if json { report.json() } else { report.text() })?;
             return Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::SupportBundle(args) => print(&support::bundle(&args)?)?,
         Command::Interfaces => print(&inspect::interfaces())?,
         Command::Status { config, json } => {
             let (shown, stale) = inspect::status(&config.config, json)?;
