@@ -101,6 +101,12 @@ impl Running {
         wait_for("a clean stop", Duration::from_secs(10), || self.0.try_wait().expect("our own child"))
     }
 
+    /// The same, waiting for its end itself: to the millisecond.
+    pub(crate) fn stop_closely(mut self) -> std::process::ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.0.wait().expect("our own child")
+    }
+
     /// SIGHUP: read again what can be read again.
     pub(crate) fn hang_up(&self) {
         self.signal(Signal::SIGHUP);

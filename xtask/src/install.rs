@@ -61,11 +61,12 @@ const BUILD: [Package; 3] = [
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 16] = [
+const TEST: [Package; 17] = [
     Package("rsyslog", Sign::Program("rsyslogd"), "a real sender of syslog; the tests run one of their own"),
     Package("rsyslog-gnutls", RSYSLOG_TLS, "the same over TLS"),
     Package("socat", Sign::Program("socat"), "sends lines from files to sockets"),
     Package("iproute2", Sign::Program("ip"), "network namespaces for live capture tests"),
+    Package("ethtool", Sign::Program("ethtool"), "turns offloads of interfaces on and off"),
     Package("nmap", Sign::Program("nmap"), "a real scan in the live capture test"),
     Package("curl", Sign::Program("curl"), "speaks to the collector's API"),
     Package("tinyproxy-bin", Sign::Program("tinyproxy"), "the way out for agents without a direct one"),
