@@ -26,6 +26,7 @@ mod delivery;
 mod endpoint;
 mod exceptions;
 mod fleet;
+mod handed;
 mod identity;
 mod kills;
 mod learning;
