@@ -27,6 +27,7 @@ mod doctor;
 mod endpoint;
 mod exceptions;
 mod fleet;
+mod handed;
 mod identity;
 mod kills;
 mod learning;
