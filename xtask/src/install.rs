@@ -160,6 +160,11 @@ const PEERS: [Package; 6] = [
     Package("suricata", Sign::Program("suricata"), "an intrusion detection system"),
 ];
 
+const DEBIAN: [Package; 3] = [
+    Package("debootstrap", Sign::Program("debootstrap"), "makes a fresh Debian"),
+    Package("dpkg-dev", Sign::Program("dpkg-shlibdeps"), "which libraries a program needs"),
+    Package("iproute2", Sign::Program("ip"), "a network namespace for it"),
+];
 const PACKAGE: [Package; 2] = [
     Package("dpkg-dev", Sign::Program("dpkg-shlibdeps"), "which libraries a program needs"),
     Package("gzip", Sign::Program("gzip"), "the manual in a package"),
@@ -180,6 +185,8 @@ pub(crate) enum Purpose {
     Peers,
     /// Building and packing.
     Package,
+    /// Building, packing and installing into a Debian of its own.
+    Debian,
 }
 
 impl Purpose {
@@ -192,6 +199,7 @@ impl Purpose {
             Self::Count => out.extend(COUNT),
             Self::Peers => out.extend(PEERS),
             Self::Package => out.extend(PACKAGE),
+            Self::Debian => out.extend(DEBIAN),
         }
         out
     }
@@ -222,6 +230,7 @@ pub(crate) fn doctor() -> anyhow::Result<()> {
         ("ci", Purpose::Count),
         ("record", Purpose::Record),
         ("dist", Purpose::Package),
+        ("install-test", Purpose::Debian),
     ] {
         println!("{title}:");
         for package in purpose.packages() {
