@@ -103,6 +103,11 @@ pub enum WriteError {
 pub const TABLES: &str = "counts, bodies, incidents, kpi, sla, missed, services, endpoints, sensors, statutory, tuning, \
     improvements, drills, next";
 
+/// Whether a table has this name.
+pub fn is_table(name: &str) -> bool {
+    TABLES.split(", ").any(|table| table == name)
+}
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {

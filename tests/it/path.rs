@@ -27,7 +27,7 @@ fn bundles_are_verified_by_the_file_alone(collector: &Collector, incident: &str)
         ["one.jsonl", "all.jsonl", "report.jsonl"].map(|name| collector.folder.path().join(name));
     run_ok(collector.cli(&["evidence", incident]).arg("--output").arg(&one));
     run_ok(collector.cli(&["export"]).arg("--output").arg(&all));
-    run_ok(collector.cli(&["report", "--body", "422011", "--signed"]).arg(&report));
+    run_ok(collector.cli(&["report", "--body", "422011"]).arg("--signed").arg(&report));
     let words = run_ok(&mut collector.cli(&["report", "--month", "2026-10", "--lang", "en"]));
     assert!(words.starts_with("# Monthly report 2026-10") && words.contains("MTTA"), "{words}");
     for wrong in [["--month", "2026-13"], ["--body", "999999"]] {

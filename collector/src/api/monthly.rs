@@ -14,7 +14,7 @@ use crate::clock::now;
 use crate::console::Console;
 use crate::export::By;
 use crate::i18n::Lang;
-use crate::monthly::{Format, Month, Report, Wanted, WriteError, gather};
+use crate::monthly::{Format, Month, Report, TABLES, Wanted, WriteError, gather, is_table};
 
 /// What is here.
 #[derive(OpenApi)]
@@ -51,9 +51,12 @@ pub(super) struct Asked {
 /// that it was given.
 #[utoipa::path(
     get, path = "/api/v1/reports/monthly", tag = "incidents", operation_id = "monthly_report", params(Asked),
-    responses((status = 200, description = "The report", content(
-        (Report = "application/json"), (String = "text/markdown"), (String = "text/html"), (String = "text/csv")
-    )))
+    responses(
+        (status = 200, description = "The report", content(
+            (Report = "application/json"), (String = "text/markdown"), (String = "text/html"), (String = "text/csv")
+        )),
+        (status = 404, description = "There is no such body, or it is not the caller's to see")
+    )
 )]
 pub(super) async fn monthly(
     State(console): State<Console>,
@@ -71,12 +74,15 @@ pub(super) async fn monthly(
         None => Month::last(now),
         Some(text) => text.parse().map_err(|_not_a_month| bad("month: like 2026-10"))?,
     };
+    let table = asked.table.as_deref().unwrap_or("counts");
+    if !is_table(table) {
+        return Err(ApiError::BadRequest(format!("table: one of {TABLES}")));
+    }
     let wanted = Wanted { month, body: asked.body, anonymous: asked.anonymous };
     let user = &caller.user;
     let by = By { actor: user.name.as_str().to_owned(), role: user.role.as_str().to_owned() };
     let report = gather(console.seen_by(user), &wanted, asked.format.as_str(), &by, now).await?;
     let report = report.ok_or(ApiError::NotFound)?;
-    let table = asked.table.as_deref().unwrap_or("counts");
     let bytes = report.write(asked.format, lang, (table, asked.bom)).map_err(|cause| match cause {
         WriteError::NoTable(_) => ApiError::BadRequest(format!("table: {cause}")),
         WriteError::Json(_) | WriteError::Html(_) | WriteError::Csv(_) => ApiError::Failed,

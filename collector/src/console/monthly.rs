@@ -109,7 +109,7 @@ async fn page(
         body,
         anonymous: wanted.anonymous,
         asked,
-        tables: TABLES.split(", ").map(str::trim).collect(),
+        tables: TABLES.split(", ").collect(),
         linked: true,
         page,
     })
