@@ -114,34 +114,7 @@ const fn targets(what: Span) -> &'static [Target] {
 
 /// It counts: it is neither part of another one nor was it none.
 const fn counts(case: &Case) -> bool {
-    match case.state {
-        IncidentState::Merged | IncidentState::FalsePositive => false,
-        IncidentState::Detected
-        | IncidentState::Received
-        | IncidentState::Triaged
-        | IncidentState::Containing
-        | IncidentState::Investigating
-        | IncidentState::Notifying
-        | IncidentState::Recovering
-        | IncidentState::PostReview
-        | IncidentState::Observing
-        | IncidentState::Closed => true,
-    }
-}
-
-const fn is_over(state: IncidentState) -> bool {
-    match state {
-        IncidentState::Closed | IncidentState::FalsePositive | IncidentState::Merged => true,
-        IncidentState::Detected
-        | IncidentState::Received
-        | IncidentState::Triaged
-        | IncidentState::Containing
-        | IncidentState::Investigating
-        | IncidentState::Notifying
-        | IncidentState::Recovering
-        | IncidentState::PostReview
-        | IncidentState::Observing => false,
-    }
+    !matches!(case.state, IncidentState::Merged | IncidentState::FalsePositive)
 }
 
 /// When what this timer waits for was done.
@@ -299,7 +272,7 @@ pub fn counted(rest: Counts, cases: &[Case]) -> Counts {
         incidents: signed(kept().count()),
         false_positives: signed(kept().filter(|case| case.state == IncidentState::FalsePositive).count()),
         by_hand: signed(kept().filter(|case| case.by_hand).count()),
-        open: signed(kept().filter(|case| !is_over(case.state)).count()),
+        open: signed(kept().filter(|case| case.state.is_open()).count()),
         ..rest
     }
 }
@@ -360,7 +333,7 @@ pub fn bodies(all: &[(String, String)], cases: &[Case], sensors: &[SensorRow]) -
             body: code.clone(),
             name: name.clone(),
             levels: [0, 1, 2, 3, 4].map(level),
-            open: signed(own().filter(|case| !is_over(case.state)).count()),
+            open: signed(own().filter(|case| case.state.is_open()).count()),
             sensors: signed(sensors.iter().filter(|one| one.body == *code).count()),
         }
     };
