@@ -33,6 +33,7 @@ mod kills;
 mod learning;
 mod life;
 mod live;
+mod oidc;
 mod openapi;
 mod path;
 mod payload;

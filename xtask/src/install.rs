@@ -77,7 +77,11 @@ const TEST: [Package; 17] = [
     Package("postgresql", POSTGRESQL, "the collector's store on PostgreSQL; the tests start it themselves"),
     Package("python3-aiosmtpd", Sign::Program("aiosmtpd"), "a mail server that notices are sent to"),
     Package("systemd", Sign::Program("systemd-analyze"), "judges how far the units are locked down"),
-    Package("npm", Sign::Program("npm"), "fetches axe-core, which asks pages who cannot use them"),
+    Package(
+        "npm",
+        Sign::Program("npm"),
+        "fetches axe-core, which asks pages who cannot use them, and an OpenID provider",
+    ),
     Package("python3-venv", VENV, "schemathesis, which asks the API what it is not ready for"),
 ];
 const RECORD: [Package; 50] = [
