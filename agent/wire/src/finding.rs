@@ -259,6 +259,7 @@ categories! {
     BaselineHost "baseline.host" "" 2 "A host that behaves unlike its own past.",
     HostNew "host.new" "T1200" 1 "A device that was never seen on this network.",
     ServiceExposed "service.exposed" "T1133" 1 "A service that was never seen to listen answers to the outside.",
+    ServiceDown "service.down" "" 3 "A server that is watched does not answer as it should.",
     EndpointAlert "endpoint.alert" "" 2 "An endpoint product's alert.",
 }
 
