@@ -5,6 +5,7 @@
 mod endpoint;
 pub(crate) mod file;
 mod keys;
+mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::endpoint::mappings::{self, MappingsError};
 use crate::exceptions::{self, ExceptionsError};
 use crate::intel::Sources;
 use crate::line::{self, Line};
+use crate::watch::Plan;
 use file::{Engine, File};
 pub(crate) use keys::{Changes, Keys};
 
@@ -51,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) endpoint: Vec<Arc<Source>>,
     /// What their messages mean.
     pub(crate) mappings: Arc<Mappings>,
+    /// Servers that are asked whether they serve.
+    pub(crate) watch: Plan,
     pub(crate) spool_bytes: u64,
     pub(crate) limits: Limits,
     pub(crate) policy: Policy,
@@ -140,6 +144,7 @@ impl Config {
             collector: line_to(path, text, file.collector)?,
             endpoint,
             mappings,
+            watch: watch::plan(path, text, file.watch)?,
             spool_bytes: file.spool.max_bytes.map_or(SPOOL_BYTES, file::Within::value),
             limits,
             policy,

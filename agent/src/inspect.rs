@@ -38,6 +38,9 @@ pub(crate) struct Status {
     pub(crate) acknowledged_seq: u64,
     pub(crate) acknowledged_detail_epoch: u64,
     pub(crate) acknowledged_detail_seq: u64,
+    /// How the servers are that are watched.
+    #[serde(default)]
+    pub(crate) watch: Vec<crate::watch::Line>,
     /// As in the latest health record.
     pub(crate) health: serde_json::Value,
 }
@@ -170,6 +173,7 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
         )
     }));
     out += &standing(&health);
+    out.extend(status.watch.iter().map(watched));
     let count = |name: &str| health.counters.iter().find(|one| one.name == name).map_or(0, |one| one.count);
     if count("overload.begun") > 0 {
         out += &format!(
@@ -182,6 +186,14 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
         );
     }
     Ok((out, stale))
+}
+
+/// A server that is watched.
+fn watched(one: &crate::watch::Line) -> String {
+    let trouble = one.trouble.as_ref().map(|what| format!("; {}", BoundedText::<256>::new(what)));
+    let because = one.because_of.as_ref().map(|name| format!("; because of {name}"));
+    let more = [trouble, because].map(Option::unwrap_or_default).concat();
+    format!("watch      {}: {} since {}{more}\n", one.name, one.level, one.since)
 }
 
 /// Clock, certificate, policy and intelligence.

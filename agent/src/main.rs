@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `exceptions`,
-//! `intel`, `config`, `policy`, `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`,
+//! `intel`, `config`, `policy`, `privilege`, `endpoint`, `outbox`, `watch`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`,
 //! `support`, `cli`.
 
 mod baseline;
@@ -34,6 +34,7 @@ mod run;
 mod ship;
 mod support;
 mod tls;
+mod watch;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;

@@ -5,6 +5,7 @@
 //! interface IF ┤                                   ├─► judge-IF: Stage ─► Outbox ─┐
 //!              └─► capture-IF-1: ring ─► observer ─┘                              ├─► seal: Sealer ─► spool, health, status
 //! endpoint listeners (tokio), followed files ─Line─► intake: mappings, repetition ─┘
+//! watch: probes of servers ─Finding─► seal
 //! ship (tokio): spool ─► collector        renew (tokio): certificate, keys, what is trusted
 //! ```
 //! The kernel shares the frames of an interface among its rings by their addresses. Capturing never waits: what the thread
@@ -50,6 +51,7 @@ use crate::policy::folder::Folder;
 use crate::policy::{Standing, Word};
 use crate::privilege::{self, PrivilegeError};
 use crate::ship::{self, Outcome, ShipError, Stats};
+use crate::watch::Board;
 use reload::Reloader;
 use sealing::Sealing;
 use sekimori_delivery::lanes::Lanes;
@@ -129,7 +131,9 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let (shelf, policy) = (reloader.shelf(), reloader.reported());
     let (words, heard) = bounded(WORDS_MAX);
     let stats = Arc::new(Stats::default());
-    let around = Around { identity, lanes, sealer, stats, intake, shelf, policy, words: words.clone() };
+    let board = Arc::new(Board::default());
+    let around =
+        Around { identity, lanes, sealer, stats, intake, shelf, policy, watch: board, words: words.clone() };
     let (failed, failures) = mpsc::channel(1);
     let (stop_shipping, stopped) = watch::channel(false);
     let fresh = (config.state.clone(), config.collector.clone());
@@ -193,6 +197,7 @@ struct Around {
     intake: Arc<Intake>,
     shelf: Arc<Shelf>,
     policy: Arc<Standing>,
+    watch: Arc<Board>,
     /// To the reloader.
     words: crossbeam_channel::Sender<Word>,
 }
@@ -313,6 +318,7 @@ impl Threads {
             threads.extend(start.interface(opened, gauge, drawer)?);
         }
         threads.push(start.intake(reading)?);
+        threads.extend(start.watch(Arc::clone(&around.watch))?);
         let stop = Arc::clone(&start.stop);
         // The sealing thread ends when nobody can give it records any more.
         drop(start);

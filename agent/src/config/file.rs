@@ -11,6 +11,7 @@ use sekimori_wire::finding::Severity;
 use serde::Deserialize;
 
 use super::endpoint::Endpoint;
+use super::watch::Watch;
 use crate::capture::filter::Filter;
 use crate::intel::age_of;
 use crate::intel::command::public_key;
@@ -24,6 +25,7 @@ pub(super) struct File {
     pub(super) state: State,
     pub(super) collector: Collector,
     pub(super) endpoint: Endpoint,
+    pub(super) watch: Watch,
     pub(super) spool: Spool,
     pub(super) memory: Memory,
     pub(super) limits: LimitsFile,

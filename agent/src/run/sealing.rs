@@ -22,6 +22,7 @@ use crate::intel::{self, Age};
 use crate::policy::guard::{Guard, Reading, Said};
 use crate::policy::{Standing, Word};
 use crate::ship::Stats;
+use crate::watch::Board;
 use sekimori_delivery::disk;
 use sekimori_delivery::lanes::Lanes;
 use sekimori_delivery::seal::Sealer;
@@ -47,6 +48,7 @@ pub(super) struct Sealing {
     intake: Arc<Intake>,
     shelf: Arc<Shelf>,
     policy: Arc<Standing>,
+    watch: Arc<Board>,
     /// To the reloader.
     words: Sender<Word>,
     /// Version and state of the policy, as last reported.
@@ -83,7 +85,7 @@ impl Sealing {
         state: PathBuf,
         drawers: Vec<Arc<Drawer>>,
     ) -> Self {
-        let Around { identity, lanes, sealer, stats, intake, shelf, policy, words } = around;
+        let Around { identity, lanes, sealer, stats, intake, shelf, policy, watch, words } = around;
         Self {
             records,
             identity,
@@ -93,6 +95,7 @@ impl Sealing {
             intake,
             shelf,
             policy,
+            watch,
             words,
             said: (0, String::new()),
             guard: None,
@@ -247,6 +250,7 @@ impl Sealing {
         let mut counters = self.stats.counters();
         counters.extend(self.identity.counters());
         counters.extend(self.intake.counters());
+        counters.extend(self.watch.counters());
         counters
             .extend([("seal.dropped".to_owned(), self.dropped), ("seal.failed".to_owned(), self.failures)]);
         // Where the kernel does not tell, nothing is claimed.
@@ -333,6 +337,7 @@ impl Sealing {
             acknowledged_seq: shipping.acked.seq,
             acknowledged_detail_epoch: shipping.acked_detail.epoch,
             acknowledged_detail_seq: shipping.acked_detail.seq,
+            watch: self.watch.lines(),
             health: serde_json::to_value(health).unwrap_or_default(),
         };
         let json = serde_json::to_vec_pretty(&status).unwrap_or_default();

@@ -24,6 +24,7 @@ use crate::endpoint::{Place, Reading};
 use crate::health::Gauge;
 use crate::intel::shelf::Shelf;
 use crate::outbox::Outbox;
+use crate::watch::{Board, Watch};
 
 /// What starting the threads of an interface takes.
 pub(super) struct Start<'a> {
@@ -109,6 +110,15 @@ impl Start<'_> {
         };
         let (to_sealing, stop) = (self.to_sealing.clone(), Arc::clone(&self.stop));
         spawn("intake".to_owned(), move || reading.run(&place, &to_sealing, &stop))
+    }
+
+    /// Starts the thread that watches servers, if any are named.
+    pub(super) fn watch(&self, board: Arc<Board>) -> Result<Option<JoinHandle<()>>, RunError> {
+        let watch = Watch::new(&self.config.watch, self.config.policy.clone(), seed(), board)
+            .map_err(|cause| RunError::System { doing: "start the service watch", cause })?;
+        let Some(watch) = watch else { return Ok(None) };
+        let (to_sealing, stop) = (self.to_sealing.clone(), Arc::clone(&self.stop));
+        spawn("watch".to_owned(), move || watch.run(to_sealing, &stop)).map(Some)
     }
 
     /// What follows when a capture thread ends: an interface that was removed ends the agent if it was the last.

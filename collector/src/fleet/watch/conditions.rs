@@ -244,6 +244,16 @@ pub const CONDITIONS: &[Condition] = &[
         severity: Severity::MEDIUM,
         why: "how long a source may say nothing is set for it on the agent: that time is over already",
     },
+    Condition {
+        key: "watch_unable",
+        ja: "死活監視の実行不能",
+        en: "a watched server cannot be asked",
+        measure: Measure::Level { name: "watch.unable", on: 1, off: 1 },
+        hold: Duration::from_secs(600),
+        clear: Duration::ZERO,
+        severity: Severity::LOW,
+        why: "the agent's machine does not allow the probe (net.ipv4.ping_group_range): nobody watches that server",
+    },
 ];
 
 /// What is looked at of one health record.

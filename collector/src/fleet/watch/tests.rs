@@ -212,6 +212,7 @@ fn every_condition_judges_what_it_names() {
         ("intel_unread", "intel.files_unread", 1),
         ("intel_stale", "intel.feeds_stale", 1),
         ("source_quiet", "endpoint.quiet", 1),
+        ("watch_unable", "watch.unable", 1),
     ] {
         assert!(judged(key, counter(name, on), None), "{key}");
         assert!(!judged(key, counter(name, on - 1), None), "{key}");
