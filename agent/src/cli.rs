@@ -214,7 +214,7 @@ pub(crate) struct InitArgs {
     /// What the body is called.
     #[arg(long, value_name = "NAME", requires = "body")]
     pub(crate) body_name: Option<String>,
-    /// Its model of separation: alpha, alpha_prime, beta or beta_prime.
+    /// Its model of separation: `alpha`, `alpha_prime`, `beta` or `beta_prime`.
     #[arg(long, default_value = "alpha", requires = "body")]
     pub(crate) model: String,
     /// A segment and its networks, such as internet=10.3.0.0/16,10.4.0.0/16 (several times for several).
