@@ -31,7 +31,6 @@ use crate::fleet::trust::{self, Entrance, Present};
 use crate::fleet::{error_chain, watch as sensors};
 use crate::ingest::Turns;
 use crate::observe::{Observer, heartbeat, routes as observe_routes};
-use crate::store::checkpoint;
 use crate::store::clocks::Clocks;
 use crate::store::commit::Ledger;
 use crate::store::expiring;
@@ -158,7 +157,6 @@ impl Server {
         let sweeping = tokio::spawn(sweep_people(store.clone(), config.accounts.session));
         let warning = tokio::spawn(warn_of_ends(store.clone(), present.clone(), Arc::clone(&config), judge));
         let keeping = retain::start(store.clone(), config.retention);
-        let logging = checkpoint::start(&config.store()).await?;
         let intake = Intake {
             store: store.clone(),
             config: Arc::clone(&config),
@@ -197,9 +195,6 @@ impl Server {
         warning.abort();
         sweeping.abort();
         keeping.abort();
-        if let Some(logging) = logging {
-            logging.abort();
-        }
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");

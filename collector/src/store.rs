@@ -21,7 +21,6 @@ use tokio::sync::{Semaphore, watch};
 use self::db::Tx;
 pub use self::place::{Place, Servers};
 
-pub mod checkpoint;
 pub mod clocks;
 pub mod commit;
 #[cfg(test)]
@@ -257,9 +256,9 @@ fn announce(changes: &watch::Sender<i64>, seq: i64) {
     });
 }
 
-/// Pages of the write-ahead log (512 MiB) from which on a commit itself writes them into the file. In a collector [`checkpoint`]
-/// does that earlier.
-const LOG_PAGES: &str = "131072";
+/// Pages of the write-ahead log (64 MiB) before they are written into the file: what thousands of agents change again and again
+/// goes there once and not hundreds of times.
+const LOG_PAGES: &str = "16384";
 /// What the one that writes keeps of the file, in KiB with a minus sign as SQLite wants it: the end of each table and where each
 /// agent's rows end.
 const CACHE_KIB: &str = "-65536";
