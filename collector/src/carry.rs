@@ -115,7 +115,7 @@ async fn take(
     let last = submission.batches.last().map(|received| (received.batch.epoch, received.batch.seq));
     let prepared = committer.prepare(vec![submission], clock::now()).await?;
     let counted = ["batches_stored", "batches_repeated"].map(|name| prepared.counted(name));
-    let outcome = prepared.commit().await?.into_iter().next().flatten();
+    let outcome = prepared.commit().await?.into_iter().next();
     let [stored, known] = counted;
     (imported.stored, imported.known) = (imported.stored + stored, imported.known + known);
     match outcome {
@@ -133,6 +133,6 @@ async fn take(
             Ok(())
         }
         Some(Outcome::Refused(refusal)) => bail!("refused: {refusal}"),
-        None => bail!("the store did not take a submission; its log says why"),
+        None => bail!("the store said nothing of a submission"),
     }
 }

@@ -33,8 +33,8 @@ impl Fleet {
             let submission = sensor.delivers(*seq, *head, vec![finding, summary()]);
             *head = last(&submission);
             let outcomes = commit(store, vec![submission]).await.unwrap();
-            let through = |one: &Option<Outcome>| match one {
-                Some(Outcome::Through(_, head)) => head.through,
+            let through = |one: &Outcome| match one {
+                Outcome::Through(_, head) => head.through,
                 other => panic!("{other:?}"),
             };
             assert_eq!(through(&outcomes[0]), *seq);
@@ -278,8 +278,8 @@ async fn agents_that_delivered_after_the_backup_go_on_and_the_loss_is_written_do
             let after = sensor.delivers(seq + 2, last(&next), Vec::new());
             let early = sensor.delivers(seq + 9, Digest::ZERO, Vec::new());
             let outcomes = commit(&store, vec![next, after, early]).await.unwrap();
-            let through = |one: &Option<Outcome>| match one {
-                Some(Outcome::Through(_, head)) => head.through,
+            let through = |one: &Outcome| match one {
+                Outcome::Through(_, head) => head.through,
                 other => panic!("{other:?}"),
             };
             // Once: what leaves out more after that is told to come in order.

@@ -7,7 +7,7 @@ use sekimori_wire::ack::RefusalKind;
 use sekimori_wire::batch::{Batch, Lane, Mode};
 use sekimori_wire::envelope::{Envelope, Verified};
 use sekimori_wire::id::{AgentId, BodyCode, Digest};
-use sekimori_wire::record::{Gap, Health, Record, Summary};
+use sekimori_wire::record::{Gap, Health, Record};
 use sekimori_wire::time::Timestamp;
 use serde_json::json;
 
@@ -21,6 +21,12 @@ use crate::ingest::registry::Registered;
 use crate::ingest::{Outcome, Received, Submission, refusal};
 
 pub(in crate::store) mod flows;
+mod later;
+#[cfg(test)]
+mod tests;
+
+pub use self::later::Later;
+use self::later::Sealed;
 
 /// What the statements of one submission share.
 #[derive(Debug)]
@@ -74,6 +80,19 @@ pub struct Origin {
     pub mode: &'static str,
 }
 
+impl Origin {
+    fn of(from: &Registered, batch: &Batch) -> Self {
+        Self {
+            agent: batch.agent.to_string(),
+            body: from.body,
+            lane: batch.lane,
+            epoch: integer(batch.epoch),
+            seq: integer(batch.seq),
+            mode: mode_name(batch.mode),
+        }
+    }
+}
+
 /// Stores a submission, all of one lane, up to the first batch that does not fit.
 ///
 /// # Errors
@@ -81,13 +100,14 @@ pub struct Origin {
 pub async fn submission(
     tx: &mut Conn,
     ledger: &mut Ledger,
+    later: &mut Later,
     submission: Submission,
 ) -> Result<Outcome, StoreError> {
     let Submission { from, batches, carried } = submission;
     let agent = from.agent.to_string();
     let lane = batches.first().map_or(Lane::Urgent, |first| first.batch.lane);
     let chain = Chain { agent: &agent, lane };
-    let mut head = chain.read_head(tx).await?;
+    let mut head = later.head(&agent, lane);
     let mut answered = head.epoch;
     let (mut good, mut newest) = (false, None);
     for received in batches {
@@ -102,28 +122,34 @@ pub async fn submission(
         };
         // Nothing is stored behind the head of the chain in force.
         let is_behind = place.epoch == head.epoch && place.seq > head.through;
-        let stored_digest = if is_behind { None } else { chain.read_digest(tx, &place).await? };
-        let stored_digest = match stored_digest {
-            None if !is_behind => chain.read_dropped(tx, &place).await?,
-            known => known,
+        let stored_digest = if is_behind {
+            None
+        } else {
+            later.settle(tx, ledger.now).await?;
+            match chain.read_digest(tx, &place).await? {
+                None => chain.read_dropped(tx, &place).await?,
+                known => known,
+            }
         };
         match judge(&head, stored_digest, &place) {
             Verdict::Next => {
                 newest = Some(Newest::of(&received.batch));
-                store_batch(tx, ledger, &from, received).await?;
+                store_batch(tx, ledger, later, (&from, received)).await?;
                 head = Head { epoch: place.epoch, through: place.seq, digest: place.digest };
             }
             Verdict::Repeat => {
                 ledger.count("batches_repeated");
                 #[cfg(feature = "fault")]
                 if ledger.forgets_repeats {
-                    store_records(tx, ledger, &from, received.batch.into_inner()).await?;
+                    let batch = received.batch.into_inner();
+                    let origin = Origin::of(&from, &batch);
+                    store_records(tx, ledger, later, (&origin, batch)).await?;
                 }
             }
             Verdict::Gap if chain.was_set_back(tx, &head).await? => {
                 newest = Some(Newest::of(&received.batch));
                 chain.jump(tx, ledger, &head, &place).await?;
-                store_batch(tx, ledger, &from, received).await?;
+                store_batch(tx, ledger, later, (&from, received)).await?;
                 head = Head { epoch: place.epoch, through: place.seq, digest: place.digest };
             }
             Verdict::Gap => {
@@ -141,11 +167,14 @@ pub async fn submission(
         answered = place.epoch;
     }
     if let Some(newest) = &newest {
-        chain.advance(tx, &head, newest).await?;
+        later.advance((&agent, lane), head, newest);
     }
     // What was carried here by hand says nothing of now.
     if !carried {
-        note_seen(tx, ledger.now, &agent, newest.as_ref()).await?;
+        later.seen(&agent, newest.as_ref(), ledger.now);
+    }
+    if answered != head.epoch {
+        later.settle(tx, ledger.now).await?;
     }
     chain.end_of(tx, answered, head).await.map(|head| Outcome::Through(lane, head))
 }
@@ -161,25 +190,6 @@ impl Newest {
     fn of(batch: &Batch) -> Self {
         Self { sealed_at: batch.sealed_at, mode: mode_name(batch.mode), version: batch.version.to_string() }
     }
-}
-
-/// Notes that an agent was heard of, and how it is.
-async fn note_seen(
-    tx: &mut Conn,
-    now: Timestamp,
-    agent: &str,
-    newest: Option<&Newest>,
-) -> Result<(), StoreError> {
-    let query_of = |sql| db::query(sql).bind(agent).bind(stored(now));
-    let update = match newest {
-        Some(newest) => {
-            query_of("UPDATE agents SET last_seen = $2, version = $3, sealed_ahead = $4 WHERE id = $1")
-                .bind(&newest.version)
-                .bind(stored(newest.sealed_at).saturating_sub(stored(now)))
-        }
-        None => query_of("UPDATE agents SET last_seen = $2 WHERE id = $1"),
-    };
-    update.execute(tx).await.map(drop).map_err(query("note when an agent was seen"))
 }
 
 /// One lane of one agent.
@@ -248,37 +258,6 @@ impl Chain<'_> {
             .map_err(query("read the anchor of a chain"))
     }
 
-    /// The end of the chain in force.
-    async fn read_head(&self, tx: &mut Conn) -> Result<Head, StoreError> {
-        let row = db::query("SELECT epoch, through, head FROM chains WHERE agent = $1 AND lane = $2")
-            .bind(self.agent)
-            .bind(self.lane.number())
-            .fetch_optional(tx)
-            .await
-            .map_err(query("read the head of a chain"))?;
-        row.as_ref().map_or(Ok(Head::default()), head_of).map_err(query("read the head of a chain"))
-    }
-
-    /// Moves the head behind what was stored.
-    async fn advance(&self, tx: &mut Conn, head: &Head, newest: &Newest) -> Result<(), StoreError> {
-        db::query(
-            "INSERT INTO chains (agent, lane, epoch, through, head, sealed_at, mode) VALUES ($1, $2, $3, $4, $5, $6, $7)
-             ON CONFLICT (agent, lane) DO UPDATE SET epoch = excluded.epoch, through = excluded.through,
-                head = excluded.head, sealed_at = excluded.sealed_at, mode = excluded.mode",
-        )
-        .bind(self.agent)
-        .bind(self.lane.number())
-        .bind(integer(head.epoch))
-        .bind(integer(head.through))
-        .bind(head.digest.as_bytes().as_slice())
-        .bind(stored(newest.sealed_at))
-        .bind(newest.mode)
-        .execute(tx)
-        .await
-        .map(drop)
-        .map_err(query("move the head of a chain"))
-    }
-
     /// The last batch stored of a chain: that in force, a future one (nothing), or one that was given up.
     async fn end_of(&self, tx: &mut Conn, epoch: u64, head: Head) -> Result<Head, StoreError> {
         if epoch == head.epoch {
@@ -316,47 +295,40 @@ impl Chain<'_> {
 }
 
 fn head_of(row: &Row) -> Result<Head, db::Error> {
-    Ok(Head {
-        epoch: u64::try_from(row.get::<i64>("epoch")?).unwrap_or_default(),
-        through: u64::try_from(row.get::<i64>("through")?).unwrap_or_default(),
-        digest: Digest::from_bytes(&row.get::<Vec<u8>>("head")?).unwrap_or_default(),
-    })
+    Ok(head_from(row.get("epoch")?, row.get("through")?, row.get("head")?))
+}
+
+fn head_from(epoch: i64, through: i64, digest: &[u8]) -> Head {
+    Head {
+        epoch: u64::try_from(epoch).unwrap_or_default(),
+        through: u64::try_from(through).unwrap_or_default(),
+        digest: Digest::from_bytes(digest).unwrap_or_default(),
+    }
 }
 
 async fn store_batch(
     tx: &mut Conn,
     ledger: &mut Ledger,
-    from: &Registered,
-    received: Received,
+    later: &mut Later,
+    (from, received): (&Registered, Received),
 ) -> Result<(), StoreError> {
     let Received { batch, envelope } = received;
     let digest = batch.digest();
     let batch = batch.into_inner();
-    let agent = batch.agent.to_string();
-    let was_told = was_told(tx, from, &batch).await?;
-    db::query(
-        "INSERT INTO batches (agent, lane, epoch, seq, digest, prev, sealed_at, received_at, mode, envelope)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-    )
-    .bind(&agent)
-    .bind(batch.lane.number())
-    .bind(integer(batch.epoch))
-    .bind(integer(batch.seq))
-    .bind(digest.as_bytes().as_slice())
-    .bind(batch.prev.as_bytes().as_slice())
-    .bind(stored(batch.sealed_at))
-    .bind(stored(ledger.now))
-    .bind(mode_name(batch.mode))
-    .bind(envelope)
-    .execute(&mut *tx)
-    .await
-    .map_err(query("store a batch"))?;
+    let was_told = if later.may_be_told(&batch) {
+        later.settle(tx, ledger.now).await?;
+        was_told(tx, from, &batch).await?
+    } else {
+        false
+    };
+    let origin = Origin::of(from, &batch);
+    later.batch(Sealed::new(origin.clone(), &batch, digest, envelope));
     ledger.count("batches_stored");
     if was_told {
         ledger.count("batches_resealed");
         return Ok(());
     }
-    store_records(tx, ledger, from, batch).await
+    store_records(tx, ledger, later, (&origin, batch)).await
 }
 
 /// Whether a batch of another epoch told the same: what lay behind damage on an agent's disk is sealed again, and may
@@ -388,66 +360,28 @@ const fn mode_name(mode: Mode) -> &'static str {
 async fn store_records(
     tx: &mut Conn,
     ledger: &mut Ledger,
-    from: &Registered,
-    batch: Batch,
+    later: &mut Later,
+    (origin, batch): (&Origin, Batch),
 ) -> Result<(), StoreError> {
-    let origin = Origin {
-        agent: batch.agent.to_string(),
-        body: from.body,
-        lane: batch.lane,
-        epoch: integer(batch.epoch),
-        seq: integer(batch.seq),
-        mode: mode_name(batch.mode),
-    };
     if batch.unknown_records > 0 {
         *ledger.counters.entry("records_unknown").or_insert(0) += integer(batch.unknown_records);
     }
     for record in batch.records {
-        store_record(tx, ledger, &origin, record).await?;
+        match record {
+            Record::Finding(one) => finding::store(tx, ledger, origin, *one, None).await?,
+            Record::EndpointAlert(alert) => {
+                finding::store_alert(tx, origin, &alert).await?;
+                finding::store(tx, ledger, origin, alert.to_finding(), Some(alert.class)).await?;
+            }
+            Record::Summary(summary) => later.summary(origin, *summary),
+            Record::Health(health) => store_health(tx, ledger, origin, &health).await?,
+            Record::Gap(gap) => {
+                ledger.count("gaps_declared");
+                store_gap(tx, origin, &gap).await?;
+            }
+        }
     }
     Ok(())
-}
-
-async fn store_record(
-    tx: &mut Conn,
-    ledger: &mut Ledger,
-    origin: &Origin,
-    record: Record,
-) -> Result<(), StoreError> {
-    match record {
-        Record::Finding(one) => finding::store(tx, ledger, origin, *one, None).await,
-        Record::EndpointAlert(alert) => {
-            finding::store_alert(tx, origin, &alert).await?;
-            finding::store(tx, ledger, origin, alert.to_finding(), Some(alert.class)).await
-        }
-        Record::Summary(summary) => store_summary(tx, origin, *summary).await,
-        Record::Health(health) => store_health(tx, ledger, origin, &health).await,
-        Record::Gap(gap) => {
-            ledger.count("gaps_declared");
-            store_gap(tx, origin, &gap).await
-        }
-    }
-}
-
-async fn store_summary(tx: &mut Conn, origin: &Origin, mut summary: Summary) -> Result<(), StoreError> {
-    let flows = std::mem::take(&mut summary.flows);
-    db::query(
-        "INSERT INTO summaries (body, agent, start, \"end\", packets, bytes, flows_ended, flows_omitted, json)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind(origin.body.as_str())
-    .bind(&origin.agent)
-    .bind(stored(summary.start))
-    .bind(stored(summary.end))
-    .bind(integer(summary.packets))
-    .bind(integer(summary.bytes))
-    .bind(integer(summary.flows_ended))
-    .bind(integer(summary.flows_omitted))
-    .bind(json_text(&summary))
-    .execute(&mut *tx)
-    .await
-    .map_err(query("store a summary"))?;
-    flows::store(tx, origin, &flows).await
 }
 
 async fn store_health(

@@ -51,8 +51,16 @@ impl Sensor {
         let (key, _pkcs8) = SigningKey::generate().unwrap();
         let ring = KeyRing::new(*key.verifying_key());
         let from = Registered { agent: ring.agent(), body: body.parse().unwrap(), keys: Arc::new(ring) };
+        let sensor = Self { key, from };
+        sensor.enrol(store).await;
+        sensor
+    }
+
+    /// Makes it known to another store.
+    pub(crate) async fn enrol(&self, store: &Store) {
+        let body = self.from.body;
         db::query("INSERT INTO bodies (code, name) VALUES ($1, $1) ON CONFLICT DO NOTHING")
-            .bind(body)
+            .bind(body.as_str())
             .execute(store.writer())
             .await
             .unwrap();
@@ -60,21 +68,31 @@ impl Sensor {
             "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
              VALUES ($1, 'gw', $2, $3, '1', 0, 0)",
         )
-        .bind(from.agent.to_string())
-        .bind(body)
-        .bind(key.verifying_key().as_bytes().as_slice())
+        .bind(self.from.agent.to_string())
+        .bind(body.as_str())
+        .bind(self.key.verifying_key().as_bytes().as_slice())
         .execute(store.writer())
         .await
         .unwrap();
-        Self { key, from }
     }
 
     /// Its batch of this number, alone in a submission.
     pub(crate) fn delivers(&self, seq: u64, prev: Digest, records: Vec<Record>) -> Submission {
+        self.delivers_in((Lane::Urgent, 1), seq, prev, records)
+    }
+
+    /// The same in another lane, or epoch.
+    pub(crate) fn delivers_in(
+        &self,
+        (lane, epoch): (Lane, u64),
+        seq: u64,
+        prev: Digest,
+        records: Vec<Record>,
+    ) -> Submission {
         let batch = Batch {
             agent: self.from.agent,
-            lane: Lane::Urgent,
-            epoch: 1,
+            lane,
+            epoch,
             seq,
             prev,
             sealed_at: NOW,
@@ -128,10 +146,7 @@ pub(crate) fn committer(store: &Store) -> Committer {
     Committer::new(store.clone(), correlation(), InForce::load(&[], AgentsOwn::Accept).unwrap())
 }
 
-pub(crate) async fn commit(
-    store: &Store,
-    submissions: Vec<Submission>,
-) -> Result<Vec<Option<Outcome>>, StoreError> {
+pub(crate) async fn commit(store: &Store, submissions: Vec<Submission>) -> Result<Vec<Outcome>, StoreError> {
     committer(store).prepare(submissions, NOW).await?.commit().await
 }
 
@@ -152,10 +167,17 @@ async fn a_delivery_is_stored_once_and_a_bad_one_takes_no_other_with_it() {
         let from = Registered { agent: ring.agent(), keys: Arc::new(ring), ..unknown.from };
         let unknown = Sensor { key: unknown.key, from };
         let bad = unknown.delivers(1, Digest::ZERO, vec![scan("b", "203.0.113.8")]);
-        let outcomes = commit(&store, vec![bad, one.clone()]).await.unwrap();
-        assert!(matches!(outcomes.as_slice(), [None, Some(Outcome::Through(..))]), "{place}: {outcomes:?}");
+        commit(&store, vec![bad.clone(), one.clone()]).await.unwrap_err();
+        assert_eq!(number(&store, "SELECT count(*) FROM batches").await, 0, "{place}");
+        let exceptions = InForce::load(&[], AgentsOwn::Accept).unwrap();
+        let (writer, task) = Writer::start(store.clone(), correlation(), exceptions);
+        // One group.
+        let (bad, good) = tokio::join!(writer.commit(bad), writer.commit(one.clone()));
+        drop(writer);
+        task.await.unwrap();
+        assert!(bad.is_none() && matches!(good, Some(Outcome::Through(..))), "{place}: {bad:?}, {good:?}");
         let again = commit(&store, vec![one]).await.unwrap();
-        assert_eq!(again[0], outcomes[1], "{place}");
+        assert_eq!(again, good.into_iter().collect::<Vec<_>>(), "{place}");
         let counts = "SELECT (SELECT count(*) FROM batches) * 100 + (SELECT count(*) FROM findings) * 10
             + (SELECT count(*) FROM incidents)";
         assert_eq!(number(&store, counts).await, 111, "{place}");
@@ -231,7 +253,7 @@ async fn two_collectors_at_once_store_each_batch_once_and_open_one_incident_for_
     for one in running {
         let outcomes = one.await.unwrap();
         assert!(
-            matches!(outcomes.as_slice(), [Some(Outcome::Through(_, head))] if head.through == 1),
+            matches!(outcomes.as_slice(), [Outcome::Through(_, head)] if head.through == 1),
             "{outcomes:?}"
         );
     }
@@ -287,7 +309,7 @@ async fn a_connection_lost_before_the_commit_tells_nobody_that_it_was_stored() {
     assert_eq!(number(&other, "SELECT count(*) FROM batches").await, 0);
     // The agent comes again, and the store has a new connection.
     let outcomes = commit(&one, vec![delivered]).await.unwrap();
-    assert!(matches!(outcomes.as_slice(), [Some(Outcome::Through(..))]), "{outcomes:?}");
+    assert!(matches!(outcomes.as_slice(), [Outcome::Through(..)]), "{outcomes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

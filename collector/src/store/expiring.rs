@@ -61,9 +61,7 @@ pub async fn warn(
             raised += 1;
         }
     }
-    for (name, count) in &ledger.counters {
-        super::writer::add_counter(&mut tx, name, *count).await?;
-    }
+    super::writer::add_counters(&mut tx, ledger.counters.iter().map(|(name, count)| (*name, *count))).await?;
     let last: i64 = db::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
         .fetch_one(&mut *tx)
         .await

@@ -10,12 +10,13 @@ mod over;
 mod rows;
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::time::Duration;
 
 use sekimori_wire::time::Timestamp;
 
 use super::db;
-use super::writer::add_counter;
+use super::writer::add_counters;
 use super::{Store, StoreError, query};
 use crate::clock::stored;
 use crate::retain::Rules;
@@ -141,7 +142,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let done = statement.execute(&mut *tx).await.map_err(query("drop rows"))?.rows_affected();
         if done > 0 {
-            add_counter(&mut tx, &format!("dropped.{table}"), integer(done)).await?;
+            add_counters(&mut tx, iter::once((format!("dropped.{table}").as_str(), integer(done)))).await?;
         }
         tx.commit().await?;
         tokio::time::sleep(PAUSE).await;

@@ -97,7 +97,7 @@ pub(super) async fn bring_to(tx: &mut Conn, place: &Place, number: i64) -> Resul
         migrator.set_locking(false);
         migrator
     };
-    let done = match tx.link().map_err(query("change the schema"))? {
+    let done = match tx.link() {
         Link::Sqlite(conn) => upto(&SQLITE).run(conn).await,
         Link::Postgres(conn) => upto(&POSTGRES).run(conn).await,
     };

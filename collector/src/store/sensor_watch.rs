@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::store::db::{self, Conn, FromRow};
+use crate::store::db::{self, Bulk, Conn, FromRow, Kind};
 use sekimori_wire::finding::Severity;
 use sekimori_wire::time::Timestamp;
 use serde_json::{Value, json};
@@ -75,9 +75,8 @@ impl Store {
         for due in due {
             apply(&mut tx, &mut ledger, &due).await?;
         }
-        for agent in &agents {
-            keep_sample(&mut tx, agent).await?;
-        }
+        let samples = agents.iter().filter_map(sample).collect();
+        SAMPLES.execute(&mut tx, samples).await.map_err(query("keep the counters of agents"))?;
         super::incident::hosts::overdue(&mut tx, &mut ledger).await?;
         db::query(
             "INSERT INTO watch_clock (one, at, listening_since) VALUES (1, $1, $2)
@@ -88,9 +87,7 @@ impl Store {
         .execute(&mut *tx)
         .await
         .map_err(query("note when agents were looked after"))?;
-        for (name, count) in ledger.counters {
-            super::writer::add_counter(&mut tx, name, count).await?;
-        }
+        super::writer::add_counters(&mut tx, ledger.counters.into_iter()).await?;
         tx.commit().await?;
         let last = self.last_change().await?;
         if last > *self.changes.borrow() {
@@ -238,21 +235,15 @@ async fn apply(tx: &mut Conn, ledger: &mut Ledger, due: &Due<'_>) -> Result<(), 
     write.execute(tx).await.map(drop).map_err(query("note what is wrong with an agent"))
 }
 
-/// The health that was judged is what the next one is compared with.
-async fn keep_sample(tx: &mut Conn, agent: &Watched) -> Result<(), StoreError> {
-    let Some((received_at, json)) = agent.health_received_at.zip(agent.health_json.as_deref()) else {
-        return Ok(());
-    };
+static SAMPLES: Bulk<3> = Bulk::new(
+    "INSERT INTO sensor_samples (agent, received_at, json) {rows}
+     ON CONFLICT (agent) DO UPDATE SET received_at = excluded.received_at, json = excluded.json",
+    [Kind::Text, Kind::Int, Kind::Text],
+);
+
+/// The health that was judged is what the next one is compared with; nothing if none came since the last time.
+fn sample(agent: &Watched) -> Option<[db::Value<'_>; 3]> {
+    let (received_at, json) = agent.health_received_at.zip(agent.health_json.as_deref())?;
     let facts = serde_json::from_str::<Value>(json).map(|health| Facts::of(&health)).unwrap_or_default();
-    db::query(
-        "INSERT INTO sensor_samples (agent, received_at, json) VALUES ($1, $2, $3)
-         ON CONFLICT (agent) DO UPDATE SET received_at = excluded.received_at, json = excluded.json",
-    )
-    .bind(&agent.id)
-    .bind(received_at)
-    .bind(json_text(&facts))
-    .execute(tx)
-    .await
-    .map(drop)
-    .map_err(query("keep the counters of an agent"))
+    Some([(&agent.id).into(), received_at.into(), json_text(&facts).into()])
 }

@@ -1,19 +1,19 @@
 //! The one task that writes what agents deliver: submissions are grouped by time, a group is one transaction.
 //!
-//! Each submission runs in a savepoint, so that one that fails takes no other with it. Whom the collector turns away is
-//! counted in memory, bounded, and written with the next group: a flood of bad handshakes costs no disk.
+//! If a group fails, each of its submissions is tried alone, so that one that the store does not take takes no other with it. Whom
+//! the collector turns away is counted in memory, bounded, and written with the next group: a flood of bad handshakes costs no disk.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::store::db::{self, Conn, Tx};
+use crate::store::db::{self, Bulk, Conn, Kind, Tx};
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::commit::{self, Ledger};
+use super::commit::{self, Later, Ledger};
 use super::{Store, StoreError, query};
 use crate::clock::{self, stored};
 use crate::config::Correlation;
@@ -215,6 +215,51 @@ impl Task {
         rejected: &Rejected,
         now: Timestamp,
     ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let several = submissions.len() > 1;
+        match self.together(submissions.clone(), rejected, now).await {
+            Ok(outcomes) => Ok(outcomes.into_iter().map(Some).collect()),
+            Err(error) if several && !error.is_transient() && !error.is_lost() => {
+                tracing::info!(
+                    error = error_chain(&error),
+                    "the submissions of a group are tried one by one"
+                );
+                self.one_by_one(submissions, rejected, now).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn one_by_one(
+        &self,
+        submissions: Vec<Submission>,
+        rejected: &Rejected,
+        now: Timestamp,
+    ) -> Result<Vec<Option<Outcome>>, StoreError> {
+        let mut outcomes = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let agent = submission.from.agent;
+            match self.together(vec![submission], &Rejected::new(), now).await {
+                Ok(outcome) => outcomes.extend(outcome.into_iter().map(Some)),
+                // What was committed so far is known when the group is tried again.
+                Err(error) if error.is_transient() || error.is_lost() => return Err(error),
+                Err(error) => {
+                    self.measures.commit_failed();
+                    tracing::error!(%agent, error = error_chain(&error), "cannot store a submission");
+                    outcomes.push(None);
+                }
+            }
+        }
+        self.together(Vec::new(), rejected, now).await?;
+        Ok(outcomes)
+    }
+
+    /// All of it in one transaction.
+    async fn together(
+        &self,
+        submissions: Vec<Submission>,
+        rejected: &Rejected,
+        now: Timestamp,
+    ) -> Result<Vec<Outcome>, StoreError> {
         let begun = Instant::now();
         let grouped = submissions.len();
         let mut prepared = self.committer.prepare(submissions, now).await?;
@@ -243,7 +288,7 @@ pub struct Committer {
 pub struct Prepared {
     store: Store,
     tx: Tx,
-    outcomes: Vec<Option<Outcome>>,
+    outcomes: Vec<Outcome>,
     counters: BTreeMap<String, i64>,
 }
 
@@ -259,10 +304,10 @@ impl Committer {
         }
     }
 
-    /// Stores submissions, those of each lane in order, each in a savepoint of its own.
+    /// Stores submissions, those of each lane in order.
     ///
     /// # Errors
-    /// If the store fails. A submission that alone fails has no outcome.
+    /// If the store fails, or does not take one of them; then nothing happened.
     pub async fn prepare(
         &self,
         submissions: Vec<Submission>,
@@ -271,40 +316,30 @@ impl Committer {
         let mut tx = self.store.begin().await?;
         let agents = submissions.iter().map(|submission| submission.from.agent.to_string());
         tx.lock_agents(&agents.collect()).await?;
+        let mut later = Later::begin(&mut tx, &submissions).await?;
         let mut outcomes = Vec::with_capacity(submissions.len());
-        let mut counters = BTreeMap::new();
         // Detail first: findings lock the change feed to the end, and other collectors wait for that.
         let mut submissions: Vec<(usize, Submission)> = submissions.into_iter().enumerate().collect();
         submissions.sort_by_key(|(_, submission)| !submission.is_detail());
         self.exceptions.look_at_policies(&self.store).await?;
         self.exceptions.look_at_suppressions(&self.store).await?;
         // One set for the whole group: files that are read meanwhile count from the next.
-        let judge = self.exceptions.judge();
-        for (place, submission) in submissions {
-            let mut savepoint = tx.savepoint().await?;
-            let mut ledger = Ledger::new(now, self.correlation, judge.clone());
-            #[cfg(feature = "fault")]
-            {
-                ledger.forgets_repeats = self.forgets_repeats;
-            }
-            match commit::submission(&mut savepoint, &mut ledger, submission).await {
-                Ok(outcome) => {
-                    savepoint.keep().await?;
-                    for (name, count) in ledger.counters {
-                        *counters.entry(name.to_owned()).or_insert(0) += count;
-                    }
-                    outcomes.push((place, Some(outcome)));
-                }
-                Err(error) if error.is_transient() || error.is_lost() => return Err(error),
-                Err(error) => {
-                    savepoint.undo().await?;
-                    tracing::error!(error = error_chain(&error), "cannot store a submission");
-                    outcomes.push((place, None));
-                }
-            }
+        let mut ledger = Ledger::new(now, self.correlation, self.exceptions.judge());
+        #[cfg(feature = "fault")]
+        {
+            ledger.forgets_repeats = self.forgets_repeats;
         }
+        let details = submissions.partition_point(|(_, submission)| submission.is_detail());
+        for (turn, (place, submission)) in submissions.into_iter().enumerate() {
+            if turn == details && tx.is_shared() {
+                later.settle(&mut tx, now).await?;
+            }
+            outcomes.push((place, commit::submission(&mut tx, &mut ledger, &mut later, submission).await?));
+        }
+        later.settle(&mut tx, now).await?;
         outcomes.sort_by_key(|(place, _)| *place);
         let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+        let counters = ledger.counters.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         Ok(Prepared { store: self.store.clone(), tx, outcomes, counters })
     }
 }
@@ -325,14 +360,12 @@ impl Prepared {
         self.counters.get(name).map_or(0, |count| u64::try_from(*count).unwrap_or(0))
     }
 
-    /// Commits, and then tells what became of each submission; `None` for one that failed.
+    /// Commits, and then tells what became of each submission.
     ///
     /// # Errors
     /// If the store fails; then nothing happened.
-    pub async fn commit(mut self) -> Result<Vec<Option<Outcome>>, StoreError> {
-        for (name, count) in &self.counters {
-            add_counter(&mut self.tx, name, *count).await?;
-        }
+    pub async fn commit(mut self) -> Result<Vec<Outcome>, StoreError> {
+        add_counters(&mut self.tx, self.counters.iter().map(|(name, count)| (name.as_str(), *count))).await?;
         let last: i64 = db::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
             .fetch_one(&mut *self.tx)
             .await
@@ -344,7 +377,7 @@ impl Prepared {
 
     /// A mistake to be found: what would be told, before it is so.
     #[cfg(feature = "fault")]
-    pub fn outcomes_too_early(&self) -> &[Option<Outcome>] {
+    pub fn outcomes_too_early(&self) -> &[Outcome] {
         &self.outcomes
     }
 }
@@ -395,19 +428,20 @@ async fn write_rejection(
     .map_err(query("bound the rejections"))
 }
 
-/// Adds to a counter.
+static COUNT: Bulk<2> = Bulk::new(
+    "INSERT INTO counters (name, value) {rows}
+     ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
+    [Kind::Text, Kind::Int],
+);
+
+/// Adds to counters, each named once.
 ///
 /// # Errors
 /// If the store fails.
-pub async fn add_counter(tx: &mut Conn, name: &str, count: i64) -> Result<(), StoreError> {
-    db::query(
-        "INSERT INTO counters (name, value) VALUES ($1, $2)
-         ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value",
-    )
-    .bind(name)
-    .bind(count)
-    .execute(tx)
-    .await
-    .map(drop)
-    .map_err(query("count"))
+pub async fn add_counters(
+    tx: &mut Conn,
+    counters: impl Iterator<Item = (&str, i64)>,
+) -> Result<(), StoreError> {
+    let rows = counters.map(|(name, count)| [name.into(), count.into()]).collect();
+    COUNT.execute(tx, rows).await.map_err(query("count"))
 }

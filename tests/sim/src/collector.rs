@@ -119,7 +119,7 @@ impl Collector {
             }
         };
         for (request, outcome) in waiting.into_iter().zip(outcomes) {
-            let answer = match outcome.context("a submission that the store does not take")? {
+            let answer = match outcome {
                 Outcome::Through(lane, head) => {
                     Answer::Ack(ingest::acknowledge(request.agent, (lane, &head), (now, 0), &self.key))
                 }

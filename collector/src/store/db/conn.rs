@@ -1,4 +1,4 @@
-//! Transactions and savepoints.
+//! Transactions.
 
 use std::collections::BTreeSet;
 use std::ops::{Deref, DerefMut};
@@ -16,8 +16,6 @@ const STEPS: i32 = 10_000;
 #[derive(Debug)]
 pub struct Conn {
     on: On,
-    /// A savepoint was neither kept nor undone: what was done since cannot be told from the rest.
-    torn: bool,
     /// The row of the change feed is locked.
     has_feed: bool,
 }
@@ -37,14 +35,11 @@ pub(in crate::store) enum Link<'c> {
 }
 
 impl Conn {
-    pub(in crate::store) fn link(&mut self) -> Result<Link<'_>, Error> {
-        if self.torn {
-            return Err(Error::Protocol("a savepoint was left open".to_owned()));
-        }
-        Ok(match &mut self.on {
+    pub(in crate::store) fn link(&mut self) -> Link<'_> {
+        match &mut self.on {
             On::Sqlite(tx) => Link::Sqlite(tx),
             On::Postgres(tx) => Link::Postgres(tx),
-        })
+        }
     }
 
     /// Whether other collectors may work on the same store.
@@ -93,16 +88,6 @@ impl Conn {
         }
         Ok(())
     }
-
-    /// Starts a part that can be undone alone: [`Savepoint::keep`] or [`Savepoint::undo`] it. Left without either, the
-    /// whole transaction takes nothing more and cannot be committed.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn savepoint(&mut self) -> Result<Savepoint<'_>, StoreError> {
-        query("SAVEPOINT part").execute(&mut *self).await.map_err(doing("begin a part"))?;
-        Ok(Savepoint { conn: self, ended: false })
-    }
 }
 
 /// A transaction; dropped, nothing of it happened.
@@ -116,7 +101,7 @@ impl Tx {
             Pool::Sqlite(pool) => On::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
             Pool::Postgres(pool) => On::Postgres(pool.begin().await?),
         };
-        Ok(Self(Conn { on, torn: false, has_feed: false }))
+        Ok(Self(Conn { on, has_feed: false }))
     }
 
     /// Begins one that reads, and sees one state throughout.
@@ -127,7 +112,7 @@ impl Tx {
                 On::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
         };
-        Ok(Self(Conn { on, torn: false, has_feed: false }))
+        Ok(Self(Conn { on, has_feed: false }))
     }
 
     /// Begins one that reads, and whose statements are given up at that time. It must be [ended](Self::end).
@@ -166,8 +151,7 @@ impl Tx {
     ///
     /// # Errors
     /// If the store fails: then it is not known whether it happened.
-    pub async fn commit(mut self) -> Result<(), StoreError> {
-        self.0.link().map_err(doing("commit"))?;
+    pub async fn commit(self) -> Result<(), StoreError> {
         match self.0.on {
             On::Sqlite(tx) => tx.commit().await,
             On::Postgres(tx) => tx.commit().await,
@@ -187,60 +171,5 @@ impl Deref for Tx {
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut Conn {
         &mut self.0
-    }
-}
-
-/// A part of a transaction; use it as a `&mut Conn`.
-#[derive(Debug)]
-#[must_use = "keep it or undo it"]
-pub struct Savepoint<'c> {
-    conn: &'c mut Conn,
-    ended: bool,
-}
-
-impl Savepoint<'_> {
-    /// Joins it to the rest.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn keep(mut self) -> Result<(), StoreError> {
-        query("RELEASE SAVEPOINT part").execute(&mut *self.conn).await.map_err(doing("keep a part"))?;
-        self.ended = true;
-        Ok(())
-    }
-
-    /// Takes back everything since it began.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn undo(mut self) -> Result<(), StoreError> {
-        query("ROLLBACK TO SAVEPOINT part").execute(&mut *self.conn).await.map_err(doing("undo a part"))?;
-        query("RELEASE SAVEPOINT part").execute(&mut *self.conn).await.map_err(doing("undo a part"))?;
-        // What was locked since is free again.
-        self.conn.has_feed = false;
-        self.ended = true;
-        Ok(())
-    }
-}
-
-impl Deref for Savepoint<'_> {
-    type Target = Conn;
-
-    fn deref(&self) -> &Conn {
-        self.conn
-    }
-}
-
-impl DerefMut for Savepoint<'_> {
-    fn deref_mut(&mut self) -> &mut Conn {
-        self.conn
-    }
-}
-
-impl Drop for Savepoint<'_> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.conn.torn = true;
-        }
     }
 }

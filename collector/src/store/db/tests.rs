@@ -9,42 +9,6 @@ async fn store() -> (tempfile::TempDir, Store) {
     (dir, store)
 }
 
-async fn add(tx: &mut Conn, name: &str, value: i64) -> Result<Done, Error> {
-    query("INSERT INTO counters (name, value) VALUES ($1, $2)").bind(name).bind(value).execute(tx).await
-}
-
-async fn names(store: &Store) -> Vec<String> {
-    query_scalar("SELECT name FROM counters ORDER BY name").fetch_all(store.reader()).await.unwrap()
-}
-
-#[tokio::test]
-async fn a_part_that_is_undone_takes_nothing_else_with_it() {
-    let (_dir, store) = store().await;
-    let mut tx = store.begin().await.unwrap();
-    add(&mut tx, "a", 1).await.unwrap();
-    let mut part = tx.savepoint().await.unwrap();
-    add(&mut part, "b", 2).await.unwrap();
-    assert!(add(&mut part, "a", 3).await.is_err(), "the name is taken");
-    part.undo().await.unwrap();
-    let mut part = tx.savepoint().await.unwrap();
-    add(&mut part, "c", 3).await.unwrap();
-    part.keep().await.unwrap();
-    tx.commit().await.unwrap();
-    assert_eq!(names(&store).await, ["a", "c"]);
-}
-
-#[tokio::test]
-async fn a_part_left_open_spoils_the_whole() {
-    let (_dir, store) = store().await;
-    let mut tx = store.begin().await.unwrap();
-    add(&mut tx, "a", 1).await.unwrap();
-    drop(tx.savepoint().await.unwrap());
-    add(&mut tx, "b", 1).await.unwrap_err();
-    assert!(tx.commit().await.is_err());
-    drop(store.begin().await.unwrap());
-    assert!(names(&store).await.is_empty());
-}
-
 #[tokio::test]
 async fn values_come_back_as_they_went() {
     let (_dir, store) = store().await;

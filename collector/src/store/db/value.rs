@@ -24,8 +24,9 @@ pub enum Value<'q> {
 pub(super) enum Bound<'q> {
     One(Value<'q>),
     /// A column of them. Only PostgreSQL takes one.
-    Ints(Vec<i64>),
+    Ints(Vec<Option<i64>>),
     Texts(Vec<Option<Cow<'q, str>>>),
+    Blobs(Vec<Option<Cow<'q, [u8]>>>),
 }
 
 macro_rules! value {
@@ -80,7 +81,7 @@ pub(super) fn sqlite(values: Vec<Bound<'_>>) -> Result<SqliteArguments, Error> {
             Bound::One(Value::Real(value)) => add(&mut arguments, value)?,
             Bound::One(Value::Text(value)) => add(&mut arguments, value)?,
             Bound::One(Value::Blob(value)) => add(&mut arguments, value.map(Cow::into_owned))?,
-            Bound::Ints(_) | Bound::Texts(_) => {
+            Bound::Ints(_) | Bound::Texts(_) | Bound::Blobs(_) => {
                 return Err(Error::Encode("SQLite takes no columns of values".into()));
             }
         }
@@ -99,6 +100,10 @@ pub(super) fn postgres(values: Vec<Bound<'_>>) -> Result<PgArguments, Error> {
             Bound::Ints(values) => add(&mut arguments, values)?,
             Bound::Texts(values) => {
                 let values: Vec<_> = values.into_iter().map(|value| value.map(without_nul)).collect();
+                add(&mut arguments, values)?;
+            }
+            Bound::Blobs(values) => {
+                let values: Vec<_> = values.iter().map(Option::as_deref).collect();
                 add(&mut arguments, values)?;
             }
         }

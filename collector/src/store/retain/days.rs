@@ -1,9 +1,11 @@
 //! Flows and summaries go by whole days: on PostgreSQL each is a partition.
 
+use std::iter;
+
 use super::Kept;
 use super::rows::Pieces;
 use crate::store::db::{self, AssertSqlSafe};
-use crate::store::writer::add_counter;
+use crate::store::writer::add_counters;
 use crate::store::{Store, StoreError, query};
 
 /// With what takes the rows that no day's partition takes, on PostgreSQL.
@@ -82,7 +84,7 @@ impl Store {
                 tracing::warn!(part, %error, "a day's partition is not dropped yet");
                 return Ok(());
             }
-            add_counter(&mut tx, &format!("dropped.{table}"), rows).await?;
+            add_counters(&mut tx, iter::once((format!("dropped.{table}").as_str(), rows))).await?;
             tx.commit().await?;
             kept.add(table, u64::try_from(rows).unwrap_or_default());
         }

@@ -103,7 +103,9 @@ async fn fill_flows(store: &Store) {
             let agent = format!("{:064x}", u64::from(body) * 1_000_003);
             let origin =
                 Origin { agent, body: code(body), lane: Lane::Detail, epoch: 1, seq: 1, mode: "live" };
-            crate::store::commit::flows::store(&mut tx, &origin, &flows).await.unwrap();
+            crate::store::commit::flows::store(&mut tx, std::iter::once((&origin, flows.as_slice())))
+                .await
+                .unwrap();
         }
         tx.commit().await.unwrap();
         slowest = slowest.max(group.elapsed());

@@ -80,7 +80,7 @@ fn alert(n: u8, host: Option<&str>) -> EndpointAlert {
 
 async fn put(store: &Store, body: &str, flows: &[FlowSummary]) {
     let mut tx = store.begin().await.unwrap();
-    crate::store::commit::flows::store(&mut tx, &origin(body), flows).await.unwrap();
+    crate::store::commit::flows::store(&mut tx, std::iter::once((&origin(body), flows))).await.unwrap();
     tx.commit().await.unwrap();
 }
 
