@@ -52,5 +52,16 @@ fn one_capability_is_enough_to_capture() {
         assert!(!running.has_ended(), "the agent ended: {}", said());
         said().contains("capturing").then_some(())
     });
+    assert!(said().contains("sandboxed"), "{}", said());
+    // Also those that were started before, and those of libraries.
+    let statuses = running.thread_statuses();
+    assert!(statuses.len() > 5, "threads of capture, judging, sealing, shipping: {}", statuses.len());
+    for status in statuses {
+        for line in
+            ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"]
+        {
+            assert!(status.contains(line), "{line} of {status}");
+        }
+    }
     assert!(running.stop().success(), "a clean stop: {}", said());
 }
