@@ -38,8 +38,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::baseline::Drawer;
 use crate::capture::record::{RecordError, Recorder};
-use crate::capture::{CaptureError, Fanout, Live};
+use crate::capture::{CaptureError, Fanout, Live, Sockets, handed};
 use crate::clock::Steps;
+use crate::config::file::Engine;
 use crate::config::{Config, ConfigError};
 use crate::endpoint::{Bound, Intake, ListenError, Reading};
 use crate::health::{Gauge, Monitor, notify};
@@ -111,6 +112,11 @@ pub(crate) enum RunError {
 pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let config = Config::load(path)?;
     config.require_interface()?;
+    if config.capture.engine == Engine::Ring
+        && let Err(error) = handed::restart(config.interfaces.len() * config.workers)
+    {
+        tracing::warn!(%error, "cannot start again without privileges: they are given up instead");
+    }
     let opened = open(&config)?;
     let bound = Bound::bind(&config.endpoint)?;
     privilege::drop_all()?;
@@ -181,10 +187,10 @@ struct Opened {
 
 /// Opens every interface.
 fn open(config: &Config) -> Result<Vec<Opened>, RunError> {
-    let mut opened = Vec::new();
+    let (mut opened, mut sockets) = (Vec::new(), Sockets::handed());
     for interface in &config.interfaces {
         let fanout = Fanout::new(config.workers, seed());
-        let lives = Live::open(interface, &config.capture, &fanout)?;
+        let lives = Live::open(interface, &config.capture, &fanout, &mut sockets)?;
         opened.push(Opened { interface: interface.clone(), fanout, lives, recorder: None });
     }
     Ok(opened)
