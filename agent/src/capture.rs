@@ -16,6 +16,7 @@ use sekimori_sensor::frame::Frame;
 use crate::config::file::Engine;
 pub(crate) use fanout::Fanout;
 use filter::FilterError;
+pub(crate) use ring::handed::{self, Sockets};
 
 /// How to capture.
 #[derive(Clone, Debug)]
@@ -54,6 +55,7 @@ impl Live {
         interface: &str,
         options: &Options,
         fanout: &Fanout,
+        sockets: &mut Sockets,
     ) -> Result<Vec<Self>, CaptureError> {
         let there = pnet::datalink::interfaces();
         if !there.iter().any(|one| one.name == interface) {
@@ -65,7 +67,7 @@ impl Live {
         }
         match options.engine {
             Engine::Ring => {
-                let rings = ring::Ring::open(interface, options, fanout)?;
+                let rings = ring::Ring::open(interface, options, fanout, sockets)?;
                 Ok(rings.into_iter().map(Self::Ring).collect())
             }
             // One worker: the configuration knows that libpcap does not share.

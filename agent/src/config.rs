@@ -19,11 +19,12 @@ use sekimori_wire::exception::{ExceptionFile, Exceptions};
 use sekimori_wire::id::Digest;
 
 use crate::capture::Options;
-use crate::endpoint::Source;
 use crate::endpoint::mappings::{self, MappingsError};
+use crate::endpoint::{Source, Where};
 use crate::exceptions::{self, ExceptionsError};
 use crate::intel::Sources;
-use crate::line::{self, Line};
+use crate::line::{self, Line, Proxy};
+use crate::sandbox::Reach;
 use crate::watch::Plan;
 use file::{Engine, File};
 pub(crate) use keys::{Changes, Keys};
@@ -61,6 +62,8 @@ pub(crate) struct Config {
     pub(crate) intel: Sources,
     /// Those written in the configuration, and those of the files it names; checked.
     pub(crate) exceptions: Vec<ExceptionFile>,
+    /// Folders of files that it names and that are read again with it.
+    folders: Vec<PathBuf>,
 }
 
 /// What is wrong with a configuration file.
@@ -126,6 +129,9 @@ impl Config {
             ConfigError::Exceptions { file: path.to_owned(), line, cause: Box::new(cause) }
         })?;
         let workers = workers_of(path, text, &file.capture)?;
+        let named = file.exceptions.files.iter().map(PathBuf::as_path);
+        let named = named.chain(file.endpoint.files()).chain(file.watch.files()).filter_map(Path::parent);
+        let folders = named.chain(file.endpoint.folder()).map(Path::to_owned).collect::<Vec<_>>();
         let (mappings, endpoint) = endpoint::sources(path, text, file.endpoint)?;
         Ok(Self {
             path: path.to_owned(),
@@ -150,7 +156,29 @@ impl Config {
             policy,
             intel: sources(path, file.intel),
             exceptions,
+            folders: beside(path, &folders),
         })
+    }
+
+    /// The folders that a running agent needs: what it names may be replaced, renamed or rotated there.
+    pub(crate) fn reach(&self) -> Reach {
+        let intel = [&self.intel.files, &self.intel.bundles, &self.intel.shared];
+        let credentials = self.collector.proxy.as_ref().and_then(Proxy::credentials);
+        let followed = self.endpoint.iter().filter_map(|source| match &source.place {
+            Where::File(path) => Some(path.as_path()),
+            Where::Address(_) => None,
+        });
+        let files = [self.path.as_path()]
+            .into_iter()
+            .chain(intel.into_iter().flatten().map(PathBuf::as_path))
+            .chain(credentials)
+            .chain(followed);
+        let read = files.filter_map(Path::parent).map(Path::to_owned).chain(self.folders.clone()).collect();
+        let recorded = self.record.as_deref().and_then(Path::parent).map(|folder| match folder.as_os_str() {
+            name if name.is_empty() => PathBuf::from("."),
+            name => PathBuf::from(name),
+        });
+        Reach { read, keep: [self.state.clone()].into_iter().chain(recorded).collect() }
     }
 
     /// For live operation: at least one interface must be named.
@@ -319,7 +347,6 @@ fn workers_of(path: &Path, text: &str, capture: &file::Capture) -> Result<usize,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::Proxy;
 
     fn refused(text: &str) -> String {
         let error = Config::parse(Path::new("agent.toml"), text).unwrap_err();
@@ -334,6 +361,36 @@ mod tests {
         let most = most.parse::<usize>().unwrap() << 20;
         let full = Limits::gateway().worst_case_bytes();
         assert!(full + full / 2 <= most && most < full * 2, "{full} bytes of tables, {most} allowed");
+    }
+
+    #[test]
+    fn the_folders_of_all_files_that_are_named_stay_within_reach() {
+        let text = r#"
+            [state]
+            dir = "/s"
+            [capture]
+            record = "/r/ring.pcap"
+            [intel]
+            files = ["intel/a.txt"]
+            [exceptions]
+            files = []
+            [endpoint]
+            [[endpoint.source]]
+            name = "fw"
+            kind = "syslog-tls"
+            address = "127.0.0.1:6514"
+            certificate = "/c/own.pem"
+            key = "/k/own.key"
+            [[endpoint.source]]
+            name = "eve"
+            kind = "file"
+            path = "/var/log/suricata/eve.json"
+        "#;
+        let reach = Config::parse(Path::new("/etc/s/agent.toml"), text).unwrap().reach();
+        for folder in ["/etc/s", "/etc/s/intel", "/c", "/k", "/var/log/suricata"] {
+            assert!(reach.read.contains(&PathBuf::from(folder)), "{folder} in {:?}", reach.read);
+        }
+        assert_eq!(reach.keep, [PathBuf::from("/s"), PathBuf::from("/r")]);
     }
 
     #[test]

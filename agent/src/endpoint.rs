@@ -30,7 +30,7 @@ use std::sync::atomic::AtomicBool;
 
 pub(crate) use marks::Marks;
 pub(crate) use reading::{Place, Reading};
-pub(crate) use source::{Source, Tally};
+pub(crate) use source::{Source, Tally, Where};
 
 use listen::Listener;
 use queue::Queue;

@@ -187,6 +187,8 @@ pub(crate) struct Monitor {
     system: Option<System>,
     host: Host,
     cpu: (Instant, u64),
+    /// Counters that stay as they were at the start.
+    fixed: Vec<(String, u64)>,
 }
 
 impl Monitor {
@@ -195,7 +197,22 @@ impl Monitor {
         let system = System::new()
             .inspect_err(|error| tracing::warn!(?error, "memory and load of this machine cannot be measured"))
             .ok();
-        Self { started, gauges, state, config_digest, system, host: Host::new(), cpu: (started, 0) }
+        Self {
+            started,
+            gauges,
+            state,
+            config_digest,
+            system,
+            host: Host::new(),
+            cpu: (started, 0),
+            fixed: Vec::new(),
+        }
+    }
+
+    /// Adds counters to every measurement that stay as they are now.
+    pub(crate) fn with(mut self, counters: Vec<(String, u64)>) -> Self {
+        self.fixed = counters;
+        self
     }
 
     /// Every thread that captures or judges comes round.
@@ -219,6 +236,7 @@ impl Monitor {
     pub(crate) fn measure(&mut self, at: Timestamp, others: Vec<(String, u64)>) -> Health {
         let there = pnet::datalink::interfaces();
         let mut counters = others;
+        counters.extend_from_slice(&self.fixed);
         let mut interfaces = Vec::new();
         counters.push(("overload.level".to_owned(), self.level().into()));
         counters.push(("overload.highest".to_owned(), self.highest().into()));

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `exceptions`,
-//! `intel`, `config`, `policy`, `privilege`, `endpoint`, `outbox`, `watch`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`,
+//! `intel`, `config`, `policy`, `privilege`, `sandbox`, `endpoint`, `outbox`, `watch`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`,
 //! `support`, `cli`.
 
 mod baseline;
@@ -31,6 +31,7 @@ mod policy;
 mod privilege;
 mod replay;
 mod run;
+mod sandbox;
 mod ship;
 mod support;
 mod tls;

@@ -33,13 +33,18 @@ pub(crate) fn drop_all() -> Result<(), PrivilegeError> {
         (CapSet::Effective, "effective"),
         (CapSet::Permitted, "permitted"),
     ] {
-        caps::set(None, set, &none).map_err(|cause| PrivilegeError::Capabilities { set: name, cause })?;
+        // A service whose program was started again without privileges may be denied the call, and needs none.
+        if !caps::read(None, set).is_ok_and(|held| held.is_empty()) {
+            caps::set(None, set, &none).map_err(|cause| PrivilegeError::Capabilities { set: name, cause })?;
+        }
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use seccompiler::{SeccompAction, SeccompFilter};
+
     use super::*;
 
     #[test]
@@ -52,5 +57,20 @@ mod tests {
             (left, nix::sys::prctl::get_no_new_privs().unwrap())
         });
         assert_eq!(left.join().unwrap(), ([0; 4], true));
+    }
+
+    #[test]
+    fn who_has_nothing_needs_no_call_that_a_service_is_denied() {
+        let again = std::thread::spawn(|| {
+            drop_all().unwrap();
+            let deny = SeccompAction::Errno(nix::libc::EPERM.unsigned_abs());
+            let calls = [(nix::libc::SYS_capset, Vec::new())].into_iter().collect();
+            let arch = std::env::consts::ARCH.try_into().unwrap();
+            let filter = SeccompFilter::new(calls, SeccompAction::Allow, deny, arch).unwrap();
+            seccompiler::apply_filter(&filter.try_into().unwrap()).unwrap();
+            caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).unwrap_err();
+            drop_all()
+        });
+        again.join().unwrap().unwrap();
     }
 }

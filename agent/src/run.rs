@@ -38,8 +38,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::baseline::Drawer;
 use crate::capture::record::{RecordError, Recorder};
-use crate::capture::{CaptureError, Fanout, Live};
+use crate::capture::{CaptureError, Fanout, Live, Sockets, handed};
 use crate::clock::Steps;
+use crate::config::file::Engine;
 use crate::config::{Config, ConfigError};
 use crate::endpoint::{Bound, Intake, ListenError, Reading};
 use crate::health::{Gauge, Monitor, notify};
@@ -50,6 +51,7 @@ use crate::policy::fetch::Fetcher;
 use crate::policy::folder::Folder;
 use crate::policy::{Standing, Word};
 use crate::privilege::{self, PrivilegeError};
+use crate::sandbox::{self, Walls};
 use crate::ship::{self, Outcome, ShipError, Stats};
 use crate::watch::Board;
 use reload::Reloader;
@@ -110,9 +112,16 @@ pub(crate) enum RunError {
 pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let config = Config::load(path)?;
     config.require_interface()?;
+    if config.capture.engine == Engine::Ring
+        && let Err(error) = handed::restart(config.interfaces.len() * config.workers)
+    {
+        tracing::warn!(%error, "cannot start again without privileges: they are given up instead");
+    }
     let opened = open(&config)?;
     let bound = Bound::bind(&config.endpoint)?;
     privilege::drop_all()?;
+    let walls = sandbox::raise(&config.reach());
+    let opened = record(&config, opened)?;
     // Everything from here on is done without privileges, so that a wrong owner of the state folder shows at once.
     let identity = Arc::new(Holder::new(Identity::load(&config.state)?));
     let lanes = Arc::new(Lanes::open(&config.state.join("spool"), config.spool_bytes)?);
@@ -132,8 +141,18 @@ pub(crate) fn run(path: &Path) -> Result<(), RunError> {
     let (words, heard) = bounded(WORDS_MAX);
     let stats = Arc::new(Stats::default());
     let board = Arc::new(Board::default());
-    let around =
-        Around { identity, lanes, sealer, stats, intake, shelf, policy, watch: board, words: words.clone() };
+    let around = Around {
+        identity,
+        lanes,
+        sealer,
+        stats,
+        intake,
+        shelf,
+        policy,
+        watch: board,
+        words: words.clone(),
+        walls,
+    };
     let (failed, failures) = mpsc::channel(1);
     let (stop_shipping, stopped) = watch::channel(false);
     let fresh = (config.state.clone(), config.collector.clone());
@@ -166,24 +185,28 @@ struct Opened {
     recorder: Option<Recorder>,
 }
 
-/// Opens every interface, and its recording where one is wanted.
+/// Opens every interface.
 fn open(config: &Config) -> Result<Vec<Opened>, RunError> {
-    let one = config.interfaces.len() == 1;
-    let mut opened = Vec::new();
+    let (mut opened, mut sockets) = (Vec::new(), Sockets::handed());
     for interface in &config.interfaces {
         let fanout = Fanout::new(config.workers, seed());
-        let lives = Live::open(interface, &config.capture, &fanout)?;
-        let link = lives.first().map_or(0, Live::link);
-        let recorder = match &config.record {
-            Some(path) if one => Some(Recorder::create(path, link)?),
-            Some(path) => {
-                let mut path = path.clone().into_os_string();
-                path.push(format!(".{interface}"));
-                Some(Recorder::create(Path::new(&path), link)?)
-            }
-            None => None,
-        };
-        opened.push(Opened { interface: interface.clone(), fanout, lives, recorder });
+        let lives = Live::open(interface, &config.capture, &fanout, &mut sockets)?;
+        opened.push(Opened { interface: interface.clone(), fanout, lives, recorder: None });
+    }
+    Ok(opened)
+}
+
+/// Begins the recordings that are wanted. Each has a thread: only now, so that it has no privileges either.
+fn record(config: &Config, mut opened: Vec<Opened>) -> Result<Vec<Opened>, RunError> {
+    let Some(path) = &config.record else { return Ok(opened) };
+    let one = opened.len() == 1;
+    for opened in &mut opened {
+        let link = opened.lives.first().map_or(0, Live::link);
+        let mut path = path.clone().into_os_string();
+        if !one {
+            path.push(format!(".{}", opened.interface));
+        }
+        opened.recorder = Some(Recorder::create(Path::new(&path), link)?);
     }
     Ok(opened)
 }
@@ -200,6 +223,7 @@ struct Around {
     watch: Arc<Board>,
     /// To the reloader.
     words: crossbeam_channel::Sender<Word>,
+    walls: Walls,
 }
 
 /// Fetches the collector's policy.

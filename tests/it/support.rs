@@ -127,6 +127,13 @@ impl Running {
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }
 
+    /// What the kernel says of each of its threads.
+    pub(crate) fn thread_statuses(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("our own child");
+        // One may end between the two looks.
+        tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok()).collect()
+    }
+
     /// Memory that is no file's, in KiB; `None` once it has ended.
     pub(crate) fn anonymous_kib(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;

@@ -8,6 +8,7 @@
 )]
 
 mod blocks;
+pub(crate) mod handed;
 mod socket;
 
 use std::io;
@@ -16,13 +17,14 @@ use std::time::Duration;
 
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, sockopt};
+use nix::sys::socket::{getsockopt, sockopt};
 use sekimori_sensor::frame::{Frame, LinkType};
 
 use super::fanout::{ACCEPT, REFUSE, without_outgoing};
 use super::filter::ring_program;
 use super::{CaptureError, Fanout, Options, Stats, denied};
 use blocks::{BLOCK_BYTES, Blocks, used, walk};
+use handed::Sockets;
 use socket::{Programs, attach, bind, get_option, link_of, set_option, share, size_u32};
 
 /// Of an interface, shared by its rings: 16 MiB hold 130 ms of a full gigabit. Many small blocks, because on a quiet link each
@@ -52,11 +54,12 @@ pub(crate) struct Ring {
 }
 
 impl Ring {
-    /// Opens as many rings as `fanout` chooses among. Needs `CAP_NET_RAW`; none is needed afterwards.
+    /// Opens as many rings as `fanout` chooses among. Needs `CAP_NET_RAW` for what `sockets` lacks; none is needed afterwards.
     pub(crate) fn open(
         interface: &str,
         options: &Options,
         fanout: &Fanout,
+        sockets: &mut Sockets,
     ) -> Result<Vec<Self>, CaptureError> {
         let failed = |doing: &'static str| {
             let interface = interface.to_owned();
@@ -64,7 +67,7 @@ impl Ring {
         };
         let count = (BLOCKS / fanout.workers()).max(BLOCKS_MIN);
         let rings: Vec<Self> = (0..fanout.workers())
-            .map(|_| Self::closed(interface, options, count))
+            .map(|_| Self::closed(interface, options, count, sockets))
             .collect::<Result<_, _>>()?;
         let Some(link) = rings.first().map(|ring| ring.link) else { return Ok(rings) };
         if rings.len() > 1 {
@@ -88,7 +91,12 @@ impl Ring {
     }
 
     /// A ring that is bound and lets nothing in yet: what comes before the rings share would come to the wrong one.
-    fn closed(interface: &str, options: &Options, count: usize) -> Result<Self, CaptureError> {
+    fn closed(
+        interface: &str,
+        options: &Options,
+        count: usize,
+        sockets: &mut Sockets,
+    ) -> Result<Self, CaptureError> {
         let failed = |doing: &'static str| {
             let interface = interface.to_owned();
             move |cause: io::Error| denied(interface, doing, cause)
@@ -97,10 +105,7 @@ impl Ring {
             .map_err(|cause| failed("find the interface")(cause.into()))?;
         let index = libc::c_int::try_from(index)
             .map_err(|cause| failed("find the interface")(io::Error::other(cause)))?;
-        // Protocol 0: nothing arrives before `bind` has named the one interface.
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let socket = nix::sys::socket::socket(AddressFamily::Packet, SockType::Raw, flags, None)
-            .map_err(|cause| failed("open a packet socket")(cause.into()))?;
+        let socket = sockets.take().map_err(failed("open a packet socket"))?;
         attach(&socket, Programs::Filter, &[REFUSE]).map_err(failed("attach a filter"))?;
         let version = libc::tpacket_versions::TPACKET_V3 as libc::c_int;
         set_option(&socket, libc::SOL_PACKET, libc::PACKET_VERSION, &version)

@@ -29,6 +29,19 @@ pub(super) struct Endpoint {
     source: Vec<SourceFile>,
 }
 
+impl Endpoint {
+    /// Files that it names and that are read with it.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        let of = |source: &SourceFile| [&source.certificate, &source.key, &source.client_ca];
+        self.source.iter().flat_map(of).flatten().map(PathBuf::as_path)
+    }
+
+    /// The folder with further mappings.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.mappings.as_deref()
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SourceFile {

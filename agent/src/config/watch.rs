@@ -43,6 +43,13 @@ pub(super) struct Watch {
     target: Vec<TargetFile>,
 }
 
+impl Watch {
+    /// Files that it names and that are read with it.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.target.iter().filter_map(|target| target.ca.as_deref())
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TargetFile {

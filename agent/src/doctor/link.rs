@@ -7,7 +7,7 @@ use sekimori_sensor::segment::Policy;
 
 use super::traffic::Seen;
 use super::{Finding, Verdict};
-use crate::capture::{CaptureError, Fanout, Live, Options};
+use crate::capture::{CaptureError, Fanout, Live, Options, Sockets};
 use crate::device::{Asker, Offloads};
 
 /// What every Ethernet carries.
@@ -35,7 +35,7 @@ pub(super) fn examine(interface: &str, wanted: Wanted<'_>) -> Vec<Finding> {
     // As many rings as there would be: that the kernel shares among them is part of what is asked.
     let fanout = Fanout::new(wanted.workers, 0);
     let mut findings = Vec::new();
-    match Live::open(interface, wanted.options, &fanout) {
+    match Live::open(interface, wanted.options, &fanout, &mut Sockets::default()) {
         Ok(_lives) => {
             findings.push(Finding::good("capture", interface, format!("{interface} can be captured from")));
         }
@@ -111,7 +111,7 @@ struct Looked {
 }
 
 fn look(interface: &str, wanted: Wanted<'_>, mtu: u32) -> Result<Option<Looked>, CaptureError> {
-    let mut lives = Live::open(interface, wanted.options, &Fanout::new(1, 0))?;
+    let mut lives = Live::open(interface, wanted.options, &Fanout::new(1, 0), &mut Sockets::default())?;
     let Some(live) = lives.first_mut() else { return Ok(None) };
     let (mut seen, until) = (Seen::default(), Instant::now() + wanted.look);
     while Instant::now() < until {

@@ -28,6 +28,11 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
+    /// The file with user and password.
+    pub(crate) fn credentials(&self) -> Option<&Path> {
+        self.credentials.as_deref()
+    }
+
     /// With user and password from this file.
     pub(crate) fn with_credentials(self, file: Option<PathBuf>) -> Self {
         Self { credentials: file, ..self }

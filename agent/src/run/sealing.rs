@@ -85,7 +85,7 @@ impl Sealing {
         state: PathBuf,
         drawers: Vec<Arc<Drawer>>,
     ) -> Self {
-        let Around { identity, lanes, sealer, stats, intake, shelf, policy, watch, words } = around;
+        let Around { identity, lanes, sealer, stats, intake, shelf, policy, watch, words, walls } = around;
         Self {
             records,
             identity,
@@ -102,7 +102,7 @@ impl Sealing {
             reading: Reading::default(),
             began: Instant::now(),
             stale: Vec::new(),
-            monitor,
+            monitor: monitor.with(walls.counters()),
             state,
             drawers,
             pending: Vec::new(),

@@ -3,11 +3,23 @@
 use core::mem::size_of;
 use core::ptr;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
+use nix::sys::socket::LinkAddr;
 
 use super::super::filter::Instruction;
+
+/// Takes over an open file of this process by its number, if it is a packet socket. Nobody else may use that number.
+pub(super) fn adopt(number: RawFd) -> Option<OwnedFd> {
+    // Fails for everything that is no packet socket, and for numbers that are not open.
+    nix::sys::socket::getsockname::<LinkAddr>(number).ok()?;
+    // SAFETY: it is open, as just seen, and the caller knows of no other owner.
+    let socket = unsafe { OwnedFd::from_raw_fd(number) };
+    fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
+    Some(socket)
+}
 
 /// `setsockopt`.
 pub(super) fn set_option<T>(
