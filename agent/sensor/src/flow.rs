@@ -29,8 +29,8 @@ use crate::event::{Endpoint, First, FlowEvent, FlowRef, History, Traffic};
 use crate::proto::{Session, Side};
 use count::{Tally, plus_one};
 use facts::{
-    BARE_SYN, Brief, FROM_LOW, Facts, HAS_MACS, LONG_HISTORY, ONLY_SYN, OPAQUE, PACKETS, PAYLOAD, REPORTED,
-    SWAPPED, WAITS,
+    BARE_SYN, Brief, FROM_LOW, Facts, HAS_MACS, HURRIED, LONG_HISTORY, ONLY_SYN, OPAQUE, PACKETS, PAYLOAD,
+    REPORTED, SWAPPED, WAITS,
 };
 use key::Name;
 pub(crate) use key::{Apart, Direction, FlowKey};
@@ -507,6 +507,16 @@ impl Flow {
             Some(tcp) if tcp.is_talking() => Patience::Tcp,
             Some(_) | None => Patience::Other,
         }
+    }
+
+    /// The table was full when it began.
+    pub(crate) const fn hurry(&mut self) {
+        self.facts.set(HURRIED, true);
+    }
+
+    /// It began when the table was full, and nothing has followed its first packet.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.facts.has(HURRIED) && self.began == self.last && !self.had_reaction()
     }
 
     /// What it carried since the last report, if it is time for one.
