@@ -33,12 +33,21 @@ pub(crate) enum Command {
     Evaluate(EvaluateArgs),
     /// Checks a configuration file.
     Check(ConfigArg),
-    /// Looks for what would keep this agent from working.
+    /// Looks for what would keep this agent from working, or make what it says false, and names the command that mends it.
     Doctor {
         /// Configuration file.
         #[arg(long)]
         config: Option<PathBuf>,
+        /// Look at the traffic of each interface for so many seconds; 0: not at all.
+        #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=3600))]
+        look: u64,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
     },
+    /// Writes what somebody who helps asks for first into one tar file: configuration without secrets, status, doctor's report,
+    /// the end of the log, versions.
+    SupportBundle(SupportArgs),
     /// Lists the network interfaces.
     Interfaces,
     /// Shows how the running agent is.
@@ -155,6 +164,21 @@ pub(crate) struct KnowledgeArgs {
     /// File with `[[exception]]` tables (several times for several).
     #[arg(long, value_name = "FILE")]
     pub(crate) exceptions: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SupportArgs {
+    /// File to write; it must not be there yet.
+    pub(crate) output: PathBuf,
+    /// Configuration file.
+    #[arg(long, default_value = "/etc/sekimori/agent.toml")]
+    pub(crate) config: PathBuf,
+    /// The agent's log, if it is not in the journal.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// As for `doctor`.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub(crate) look: u64,
 }
 
 #[derive(Debug, Args)]

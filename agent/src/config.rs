@@ -4,6 +4,7 @@
 
 mod endpoint;
 pub(crate) mod file;
+mod keys;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::exceptions::{self, ExceptionsError};
 use crate::intel::Sources;
 use crate::line::{self, Line};
 use file::{Engine, File};
+pub(crate) use keys::{Changes, Keys};
 
 /// 1 GiB: more than a day of the full uplink, a week of an ordinary one.
 pub(crate) const SPOOL_BYTES: u64 = 1 << 30;
@@ -34,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) path: PathBuf,
     /// Of the file's bytes.
     pub(crate) digest: Digest,
+    /// What it says, for comparing.
+    pub(crate) keys: Keys,
     pub(crate) interfaces: Vec<String>,
     pub(crate) capture: Options,
     /// Capture threads of each interface.
@@ -117,6 +121,7 @@ impl Config {
         Ok(Self {
             path: path.to_owned(),
             digest: Digest::of(text.as_bytes()),
+            keys: Keys::of(text),
             interfaces: file.capture.interfaces.into_iter().map(|name| name.0).collect(),
             capture: Options {
                 engine: file.capture.engine,

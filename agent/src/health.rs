@@ -1,6 +1,8 @@
 //! How the agent is: what it captured and lost, memory, disk, load. Becomes `Record::Health`, the status file and the
 //! service manager's watchdog.
 
+mod host;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +16,7 @@ use sekimori_wire::record::{Health, Interface, NamedCount};
 use sekimori_wire::time::Timestamp;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
+use self::host::Host;
 use crate::capture;
 
 /// A capture thread that has not come round for so long is stuck.
@@ -182,6 +185,7 @@ pub(crate) struct Monitor {
     state: PathBuf,
     config_digest: Digest,
     system: Option<System>,
+    host: Host,
     cpu: (Instant, u64),
 }
 
@@ -191,7 +195,7 @@ impl Monitor {
         let system = System::new()
             .inspect_err(|error| tracing::warn!(?error, "memory and load of this machine cannot be measured"))
             .ok();
-        Self { started, gauges, state, config_digest, system, cpu: (started, 0) }
+        Self { started, gauges, state, config_digest, system, host: Host::new(), cpu: (started, 0) }
     }
 
     /// Every thread that captures or judges comes round.
@@ -228,6 +232,10 @@ impl Monitor {
                 up: up && !gauge.is_gone(),
             });
         }
+        if let Some(system) = &mut self.system {
+            let names = self.gauges.iter().map(|gauge| gauge.interface.clone());
+            self.host.measure(system, &self.state, names, &mut counters);
+        }
         let mut health = Health {
             at,
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -245,7 +253,6 @@ impl Monitor {
     fn measure_process(&mut self, health: &mut Health) {
         let Some(system) = &mut self.system else { return };
         let this = Pid::from_u32(std::process::id());
-        system.refresh_memory();
         system.refresh_processes_specifics(
             ProcessesToUpdate::Some(&[this]),
             false,

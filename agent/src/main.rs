@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Layers, each uses only those above it: `clock`, `disk`, `tls`, `identity`, `spool`, `seal`, `ship`, `capture`, `exceptions`,
-//! `intel`, `config`, `policy`, `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`, `cli`.
+//! `intel`, `config`, `policy`, `privilege`, `endpoint`, `outbox`, `health`, `inspect`, `replay`, `evaluate`, `run`, `doctor`,
+//! `support`, `cli`.
 
 mod baseline;
 mod capture;
@@ -29,11 +30,13 @@ mod privilege;
 mod replay;
 mod run;
 mod ship;
+mod support;
 mod tls;
 
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
@@ -87,11 +90,12 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
                 "the configuration is sound; each interface's tables take so much when all are full"
             );
         }
-        Command::Doctor { config } => {
-            let (report, well) = doctor::doctor(config.as_deref());
-            print(&report)?;
-            return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        Command::Doctor { config, look, json } => {
+            let report = doctor::doctor(config.as_deref(), Duration::from_secs(look));
+            print(&if json { report.json() } else { report.text() })?;
+            return Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::SupportBundle(args) => print(&support::bundle(&args)?)?,
         Command::Interfaces => print(&inspect::interfaces())?,
         Command::Status { config, json } => {
             let (shown, stale) = inspect::status(&config.config, json)?;

@@ -328,7 +328,7 @@ impl Shipper {
         let limit = tls::REQUEST_TIMEOUT + self.line.allowance_up(self.flight.bytes() + body.len());
         let reply = connection.begin_post("/v1/batches", CONTENT_TYPE, body, limit).await?;
         Ok(Listener(tokio::spawn(async move {
-            let Reply { status, body, trust } = reply.await?;
+            let Reply { status, body, trust, date: _ } = reply.await?;
             let exchange = Exchange { sent, received: clock::now(), took: began.elapsed() };
             let answer = Answer::from_bytes(&body).map_err(|cause| {
                 tracing::debug!(%status, error = &cause as &dyn std::error::Error, "not an answer");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper::header::HeaderValue;
+use hyper::header::{DATE, HeaderValue};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::client::WebPkiServerVerifier;
@@ -57,10 +57,22 @@ fn provider_of(line: &Line) -> Arc<CryptoProvider> {
 /// # Errors
 /// If certificate, key or CA cannot be used.
 pub(crate) fn client_config(identity: &Identity, line: &Line) -> Result<Arc<ClientConfig>, rustls::Error> {
+    client_config_with(identity, line, verifier(&identity.ca)?)
+}
+
+/// The same, with another judge of the collector's certificate.
+///
+/// # Errors
+/// If certificate or key cannot be used.
+pub(crate) fn client_config_with(
+    identity: &Identity,
+    line: &Line,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> Result<Arc<ClientConfig>, rustls::Error> {
     let config = ClientConfig::builder_with_provider(provider_of(line))
         .with_protocol_versions(&[&version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(verifier(&identity.ca)?)
+        .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(identity.certificates.clone(), identity.tls_key.clone_key())?;
     Ok(with_alpn(config))
 }
@@ -123,6 +135,11 @@ impl Endpoint {
 }
 
 impl Endpoint {
+    /// Name or address.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Host and port as a proxy is asked for them.
     pub(crate) fn authority(&self) -> String {
         if self.host.contains(':') {
@@ -173,6 +190,8 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
     /// What it says that is to be trusted.
     pub(crate) trust: Option<String>,
+    /// Its clock, as it shows it (RFC 9110, 6.6.1): full seconds.
+    pub(crate) date: Option<String>,
 }
 
 impl Connection {
@@ -286,11 +305,24 @@ impl Connection {
         bytes_max: usize,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), ConnectionError> {
+        let reply = self.ask(path, bytes_max, limit).await?;
+        Ok((reply.status, reply.body))
+    }
+
+    /// The same, with what else the answer says.
+    ///
+    /// # Errors
+    /// If there is no whole answer in time.
+    pub(crate) async fn ask(
+        &mut self,
+        path: &str,
+        bytes_max: usize,
+        limit: Duration,
+    ) -> Result<Reply, ConnectionError> {
         let request = Request::get(format!("{}{path}", self.endpoint))
             .body(Full::new(Bytes::new()))
             .map_err(|_cause| ConnectionError::Answer)?;
-        let reply = self.begin(request, bytes_max, limit).await?.await?;
-        Ok((reply.status, reply.body))
+        self.begin(request, bytes_max, limit).await?.await
     }
 
     async fn begin(
@@ -310,7 +342,9 @@ impl Connection {
                 let status = response.status();
                 let heard = response.headers().get(TRUST_HEADER).and_then(|name| name.to_str().ok());
                 let trust = heard.map(str::to_owned);
-                Ok(Reply { status, body: whole_body(response.into_body(), bytes_max).await?, trust })
+                let date =
+                    response.headers().get(DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
+                Ok(Reply { status, body: whole_body(response.into_body(), bytes_max).await?, trust, date })
             };
             timeout(limit, whole).await.unwrap_or(Err(ConnectionError::Timeout))
         })

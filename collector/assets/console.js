@@ -64,10 +64,41 @@
     document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
   }
 
-  // Keyboard: j/k rows, Enter opens, g then a letter goes to a page, / filters, ? help.
+  // From one incident to the next without the list: in the order in which it was when one was opened from it. The tab alone knows it.
+  const order = "sekimori-order";
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("#incidents a.main-link") === null) return;
+    const places = [...document.querySelectorAll("#incidents a.main-link")].map((link) => link.getAttribute("href"));
+    sessionStorage.setItem(order, JSON.stringify(places));
+  });
+  if (live === null) sessionStorage.removeItem(order);
+  const walk = document.getElementById("walk");
+  if (walk !== null) {
+    const places = JSON.parse(sessionStorage.getItem(order) ?? "[]");
+    const at = places.indexOf(location.pathname);
+    walk.hidden = at < 0;
+    for (const [id, href] of [["walk-before", places[at - 1]], ["walk-next", places[at + 1]]]) {
+      const link = document.getElementById(id);
+      link.hidden = href === undefined;
+      if (href !== undefined) link.href = href;
+    }
+    document.getElementById("walk-at").textContent = (at + 1) + " / " + places.length;
+  }
+
+  // Keyboard: j/k rows, Enter opens, g then a letter goes to a page, / filters, ? help; other letters as the page says
+  // with aria-keyshortcuts. Who dictates to the machine can turn single letters off.
+  const off = "sekimori-keys-off";
+  const keysOff = document.getElementById("keys-off");
+  if (keysOff !== null) {
+    keysOff.checked = localStorage.getItem(off) !== null;
+    keysOff.addEventListener("change", () => {
+      if (keysOff.checked) localStorage.setItem(off, "1"); else localStorage.removeItem(off);
+    });
+  }
   let leader = false;
   document.addEventListener("keydown", (event) => {
     const target = event.target;
+    if (localStorage.getItem(off) !== null) return;
     if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, dialog")) return;
     if (leader) {
       leader = false;
@@ -78,7 +109,17 @@
     else if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
     else if (event.key === "/") { event.preventDefault(); document.querySelector(".filters select, .filters input")?.focus(); }
     else if (event.key === "?") document.getElementById("keys")?.showModal();
+    else if (/^[a-z]$/.test(event.key)) press(event);
   });
+  function press(event) {
+    const wanted = document.querySelector('[aria-keyshortcuts="' + event.key + '"]:not([hidden])');
+    if (wanted === null || wanted.closest("[hidden]") !== null) return;
+    event.preventDefault();
+    if (wanted.tagName !== "SUMMARY") { wanted.click(); return; }
+    const form = wanted.parentElement;
+    form.open = true;
+    form.querySelector("select, textarea, input:not([type=hidden])")?.focus();
+  }
   function step(by) {
     const links = [...document.querySelectorAll("a.main-link")];
     const at = links.indexOf(document.activeElement);

@@ -14,6 +14,7 @@ mod export;
 mod granted;
 mod handover;
 mod list;
+mod monthly;
 mod notices;
 mod once;
 mod own;
@@ -21,6 +22,7 @@ mod problem;
 mod schema;
 mod search;
 mod shape;
+mod suppression;
 mod work;
 
 pub use self::document::{document, words_schema};
@@ -62,6 +64,8 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/agents", get(list::agents))
         .route("/counters", get(counters))
         .route("/exceptions", get(exceptions))
+        .route("/suppressions", get(suppression::list))
+        .route("/suppressions/{id}/end", post(suppression::end))
         .route("/policies", get(policies))
         .route("/search/flows", get(search::flows))
         .route("/search/findings", get(search::findings))
@@ -72,6 +76,7 @@ pub fn router(console: &Console) -> Router<Console> {
         .route("/metrics", get(export::metrics))
         .route("/notices/dead", get(notices::dead).post(notices::settle))
         .route("/handover", get(handover::shift))
+        .route("/reports/monthly", get(monthly::monthly))
         .route("/incidents/{id}/handover", get(handover::incident))
         .route("/openapi.json", get(document::show))
         .route("/events", get(events::events))

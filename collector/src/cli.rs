@@ -74,6 +74,8 @@ pub enum Command {
     /// Write what whoever comes next must know (引継ぎ), of a shift or of one incident: what is open, who owes what, what runs
     /// out, what changed. It is in the audit log.
     Handover(Handover),
+    /// Write the report of a month: numbers, incidents, KPIs, limits, sensors, statutory reports.
+    Report(MonthlyReport),
     /// Notices that could not be sent: list them, send one again, put one aside.
     #[command(subcommand)]
     Notices(NoticesCommand),
@@ -276,6 +278,41 @@ pub struct Handover {
     /// How it is written.
     #[arg(long, default_value = "markdown")]
     pub format: crate::handover::Format,
+    /// In which language.
+    #[arg(long, value_parser = ["ja", "en"], default_value = "ja")]
+    pub lang: String,
+    /// File to write; by itself standard output.
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct MonthlyReport {
+    /// Configuration file, as `init` makes it.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// The month in Japan, such as `2026-10`; by itself the last one that is over.
+    #[arg(long)]
+    pub month: Option<String>,
+    /// Of this body, 団体コード; by itself of all.
+    #[arg(long)]
+    pub body: Option<String>,
+    /// Bodies are not named, nor anything that names one: for readers of other bodies.
+    #[arg(long)]
+    pub anonymous: bool,
+    /// How it is written.
+    #[arg(long, default_value = "markdown")]
+    pub format: crate::monthly::Format,
+    /// Of CSV: which table.
+    #[arg(long, default_value = "counts")]
+    pub table: String,
+    /// Of CSV: begin with a byte order mark, which spreadsheets want.
+    #[arg(long)]
+    pub bom: bool,
+    /// Write this file, as JSON sealed with the collector's key: `verify FILE` checks it anywhere.
+    #[arg(long, conflicts_with_all = ["format", "table", "bom", "lang", "output"])]
+    pub signed: Option<PathBuf>,
     /// In which language.
     #[arg(long, value_parser = ["ja", "en"], default_value = "ja")]
     pub lang: String,

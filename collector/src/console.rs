@@ -8,8 +8,10 @@ mod accounts;
 mod agents;
 mod assets;
 mod audit;
+mod bundle;
 mod certificate;
 mod chart;
+mod conflict;
 mod duty;
 mod enrol;
 mod evidence;
@@ -17,6 +19,7 @@ mod exceptions;
 mod granted;
 mod handover;
 mod health;
+mod help;
 mod host;
 mod incident;
 mod incidents;
@@ -24,6 +27,7 @@ mod indicator;
 mod intake;
 pub(crate) mod live;
 mod login;
+mod monthly;
 mod notices;
 mod oidc;
 mod overview;
@@ -144,7 +148,10 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/account/tokens/end", post(account::end_token))
         .route("/notices", get(notices::show).post(notices::settle))
         .route("/handover", get(handover::shift))
+        .route("/reports/monthly", get(monthly::show))
+        .route("/help", get(help::show))
         .route("/incidents/{id}/handover", get(handover::incident))
+        .route("/incidents/{id}/evidence", get(bundle::evidence))
         .route("/shared", get(granted::shared))
         .route("/shared/{digest}", get(granted::extract))
         .route("/agents", get(agents::list))
@@ -152,6 +159,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/agents/{id}/confirm", post(agents::confirm))
         .route("/intake", get(intake::show))
         .route("/exceptions", get(exceptions::show))
+        .route("/suppressions/{id}/end", post(exceptions::end))
         .route("/policies", get(policies::show))
         .route("/hosts", get(host::show))
         .route("/indicators", get(indicator::show))

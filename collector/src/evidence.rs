@@ -12,6 +12,7 @@
 //! | `anchor` | of a whole store: up to where a chain's batches were dropped by retention, and the digest that the rest continues |
 //! | `batch` | the exact signed bytes, with the place they are stored under; by agent, lane, epoch and number |
 //! | `finding` | a finding or endpoint alert of the incident and the batch that it must be in |
+//! | `report` | of a monthly report: its figures, as the collector tells them |
 //! | `head` | of a whole store: where a chain must end |
 //! | `seal` | last: how many lines came before, their SHA-256, the collector's signature over it, and its key |
 //! | `carried` | last, of an agent's spool (`sekimori-agent spool export`): the same, signed by that agent |
@@ -36,7 +37,7 @@ use sekimori_wire::record::Record;
 use serde_json::{Value, json};
 
 pub use check::{BadBundle, Checked, Sealed, check, check_carried};
-pub use export::{ExportError, incident, store};
+pub use export::{ExportError, incident, report, store};
 
 /// Writes lines and seals them.
 struct Writer<'a, W: Write> {

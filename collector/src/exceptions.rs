@@ -1,5 +1,5 @@
 //! Exceptions at the collector: read from files (`file`), judged again on every revision (`ruling`), tried over what is
-//! stored (`dry_run`), and the command line for them (`command`).
+//! stored (`dry_run`), the command line for them (`command`), and those that people granted in incidents (`suppression`).
 //!
 //! The form of the files and the judge are the agent's (`sekimori_wire::exception`).
 
@@ -7,12 +7,13 @@ pub mod command;
 pub mod dry_run;
 pub mod file;
 pub mod ruling;
+pub mod suppression;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sekimori_wire::exception::Exceptions;
+use sekimori_wire::exception::{Exception, Exceptions};
 use sekimori_wire::time::Timestamp;
 use tokio::sync::Notify;
 
@@ -28,6 +29,8 @@ use ruling::Judge;
 pub const ENDING_DAYS: [u64; 3] = [30, 14, 7];
 
 type Central = Arc<BTreeMap<Scope, Exceptions>>;
+/// How many were granted and ended, and those in force.
+type Suppressed = ((i64, i64), Arc<[Exception]>);
 
 /// The exceptions that the collector judges by; cheap to clone, all clones see the same.
 #[derive(Clone, Debug)]
@@ -37,6 +40,8 @@ pub struct InForce {
     current: Arc<RwLock<Arc<Exceptions>>>,
     /// Those of policies, and the newest change among these that they are of.
     central: Arc<RwLock<(u64, Central)>>,
+    /// Those granted in incidents, and how many were granted and ended by then.
+    suppressed: Arc<RwLock<Suppressed>>,
     asked: Arc<Notify>,
 }
 
@@ -48,7 +53,8 @@ impl InForce {
     pub fn load(files: &[PathBuf], agents_own: AgentsOwn) -> Result<Self, FileError> {
         let current = Arc::new(file::read(files)?);
         let current = Arc::new(RwLock::new(current));
-        Ok(Self { files: files.into(), agents_own, current, central: Arc::default(), asked: Arc::default() })
+        let (central, suppressed) = (Arc::default(), Arc::default());
+        Ok(Self { files: files.into(), agents_own, current, central, suppressed, asked: Arc::default() })
     }
 
     /// Those in force now.
@@ -59,7 +65,8 @@ impl InForce {
     /// What a group of submissions is judged by.
     pub fn judge(&self) -> Judge {
         let central = Arc::clone(&self.central.read().unwrap_or_else(PoisonError::into_inner).1);
-        Judge { exceptions: self.current(), central, agents_own: self.agents_own }
+        let suppressed = Arc::clone(&self.suppressed.read().unwrap_or_else(PoisonError::into_inner).1);
+        Judge { exceptions: self.current(), central, suppressed, agents_own: self.agents_own }
     }
 
     /// Reads the policies again if any changed: the command line works beside this process.
@@ -78,6 +85,20 @@ impl InForce {
             central.insert(kept.scope, Exceptions::from_files(rules.exceptions).unwrap_or_default());
         }
         *self.central.write().unwrap_or_else(PoisonError::into_inner) = (newest, Arc::new(central));
+        Ok(())
+    }
+
+    /// Reads the suppressions again if one was granted or ended, by whichever replica.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn look_at_suppressions(&self, store: &Store) -> Result<(), StoreError> {
+        let number = store.suppressions_number().await?;
+        if self.suppressed.read().unwrap_or_else(PoisonError::into_inner).0 == number {
+            return Ok(());
+        }
+        let in_force = store.suppressions_in_force(clock::now()).await?.into();
+        *self.suppressed.write().unwrap_or_else(PoisonError::into_inner) = (number, in_force);
         Ok(())
     }
 

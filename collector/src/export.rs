@@ -8,7 +8,7 @@
 
 mod ocsf;
 mod stix;
-mod table;
+pub(crate) mod table;
 mod text;
 
 pub(crate) use self::text::is_public;

@@ -1,10 +1,10 @@
 //! 引継ぎ: what whoever comes next must know, of a shift or of one incident: what is open and who owes what next, limits and
 //! days that run out, what changed, sensors that say nothing, notices that did not arrive, lessons.
 //!
-//! [`gather`] reads it as one person may see it and writes that down; [`doc`] puts it into words, which the console shows
+//! [`gather`] reads it as one person may see it and writes that down; `doc` puts it into words, which the console shows
 //! and which leave as HTML or Markdown.
 
-pub mod doc;
+mod doc;
 
 use std::time::Duration;
 

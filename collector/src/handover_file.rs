@@ -8,7 +8,6 @@ use sekimori_collector::beside::{open, operator};
 use sekimori_collector::cli::Handover;
 use sekimori_collector::clock;
 use sekimori_collector::export::By;
-use sekimori_collector::handover::doc::Doc;
 use sekimori_collector::handover::{Format, Wanted, gather};
 use sekimori_collector::i18n::Lang;
 
@@ -30,7 +29,7 @@ pub(crate) async fn run(asked: Handover) -> anyhow::Result<()> {
     let pack = gather(store.seen_in(&scope), &wanted, asked.format.as_str(), &by, now).await;
     store.close().await;
     let pack = pack?.context("there is no such incident")?;
-    let doc = Doc::new(&pack, lang);
+    let doc = pack.doc(lang);
     let text = match asked.format {
         Format::Json => serde_json::to_string(&pack)?,
         Format::Markdown => doc.markdown(),

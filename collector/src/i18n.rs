@@ -214,6 +214,9 @@ mod tests {
             "duty-move-",
             "handover-",
             "host-wrong-",
+            "monthly-",
+            "help-",
+            "conflict-field-",
         ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));
         }

@@ -63,11 +63,11 @@ pub struct Made {
 /// Makes the folder.
 ///
 /// # Errors
-/// If it is there already, or cannot be written.
+/// If it is there already and not empty, or cannot be written.
 pub async fn run(plan: &Plan) -> Result<Made, InitError> {
     // Without a slash at the end, so that the temporary name stands beside it.
     let dir: &PathBuf = &plan.dir.components().collect();
-    if dir.symlink_metadata().is_ok() {
+    if dir.symlink_metadata().is_ok() && !is_empty_folder(dir) {
         return Err(InitError::Exists { dir: dir.clone() });
     }
     let mut temporary = dir.as_os_str().to_owned();
@@ -94,6 +94,12 @@ pub async fn run(plan: &Plan) -> Result<Made, InitError> {
         ca_pem: Paths::of(dir).ca(),
         ca_sha256,
     })
+}
+
+/// What a package or `systemd-tmpfiles` made, and nobody has used; a link to such a folder is none.
+fn is_empty_folder(dir: &Path) -> bool {
+    let is_folder = dir.symlink_metadata().is_ok_and(|data| data.is_dir());
+    is_folder && std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 async fn fill(plan: &Plan, dir: &Path) -> Result<(String, String), InitError> {

@@ -37,6 +37,7 @@ mod handover_file;
 mod keep;
 mod log;
 mod notices_command;
+mod report_file;
 mod status_page;
 mod user;
 
@@ -96,6 +97,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Import { config, file } => Box::pin(import(&config, &file)).await?,
         Command::Notices(command) => notices_command::run(command).await?,
         Command::Handover(args) => handover_file::run(args).await?,
+        Command::Report(args) => report_file::run(args).await?,
         Command::OpenApi => print(&format!("{:#}", sekimori_collector::api::document()))?,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());

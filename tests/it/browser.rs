@@ -140,7 +140,7 @@ impl Browser {
     }
 
     /// A command of Chromium's own protocol.
-    async fn devtools(&self, command: &str, parameters: Value) {
+    pub(crate) async fn devtools(&self, command: &str, parameters: Value) {
         let extra = Extra("goog/cdp/execute", json!({ "cmd": command, "params": parameters }));
         self.client.issue_cmd(extra).await.unwrap_or_else(|cause| panic!("{command}: {cause}"));
     }

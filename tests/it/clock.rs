@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(60);
 const TOLD: Duration = Duration::from_secs(180);
 
 /// Debian's libfaketime: what a program reads as its clock is another one's affair.
-fn library() -> PathBuf {
+pub(crate) fn library() -> PathBuf {
     let folder = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
     let path = PathBuf::from(folder);
     assert!(path.is_file(), "{} is missing: run the tests with `cargo xtask test`", path.display());

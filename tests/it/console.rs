@@ -1,6 +1,9 @@
 //! The console in a real browser: what it shows, live updates, both languages, every page's accessibility.
 
+mod hands;
 mod pages;
+mod pictures;
+mod walk;
 
 use std::process::Command;
 use std::time::Duration;

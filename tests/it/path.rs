@@ -23,10 +23,17 @@ fn a_capture_becomes_a_verified_incident() {
 }
 
 fn bundles_are_verified_by_the_file_alone(collector: &Collector, incident: &str) {
-    let [one, all] = ["one.jsonl", "all.jsonl"].map(|name| collector.folder.path().join(name));
+    let [one, all, report] =
+        ["one.jsonl", "all.jsonl", "report.jsonl"].map(|name| collector.folder.path().join(name));
     run_ok(collector.cli(&["evidence", incident]).arg("--output").arg(&one));
     run_ok(collector.cli(&["export"]).arg("--output").arg(&all));
-    for bundle in [one, all] {
+    run_ok(collector.cli(&["report", "--body", "422011"]).arg("--signed").arg(&report));
+    let words = run_ok(&mut collector.cli(&["report", "--month", "2026-10", "--lang", "en"]));
+    assert!(words.starts_with("# Monthly report 2026-10") && words.contains("MTTA"), "{words}");
+    for wrong in [["--month", "2026-13"], ["--body", "999999"]] {
+        assert!(!collector.cli(&["report"]).args(wrong).output().expect("it starts").status.success());
+    }
+    for bundle in [one, all, report] {
         let verify = || {
             let mut command = Command::new(program("sekimori-collector"));
             command.arg("verify").arg(&bundle);

@@ -101,6 +101,12 @@ impl Running {
         wait_for("a clean stop", Duration::from_secs(10), || self.0.try_wait().expect("our own child"))
     }
 
+    /// The same, waiting for its end itself: to the millisecond.
+    pub(crate) fn stop_closely(mut self) -> std::process::ExitStatus {
+        self.signal(Signal::SIGTERM);
+        self.0.wait().expect("our own child")
+    }
+
     /// SIGHUP: read again what can be read again.
     pub(crate) fn hang_up(&self) {
         self.signal(Signal::SIGHUP);
@@ -245,8 +251,17 @@ impl Collector {
 
     /// Enrols a new agent for a body.
     pub(crate) fn enrol(&self, body: &str, name: &str) -> Agent {
-        let token =
-            run_ok(self.cli(&["agent", "token", "--body", body, "--name", name]).args(["--ttl", "600"]));
+        self.enrolled(name, &["--body", body])
+    }
+
+    /// The same, and what the body is called.
+    pub(crate) fn enrol_named(&self, body: &str, body_name: &str, name: &str) -> Agent {
+        self.enrolled(name, &["--body", body, "--body-name", body_name])
+    }
+
+    fn enrolled(&self, name: &str, of: &[&str]) -> Agent {
+        let mut token = self.cli(&["agent", "token", "--name", name, "--ttl", "600"]);
+        let token = run_ok(token.args(of));
         let state = self.folder.path().join(format!("agent-{name}"));
         let mut enroll = self.command_in_place("sekimori-agent");
         enroll.args(["enroll", "--name", name, "--token", token.trim(), "--state"]).arg(&state);

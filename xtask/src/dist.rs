@@ -32,10 +32,15 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Of what was built for development.
+    pub(crate) const fn development() -> Self {
+        Self { development: true, check: false }
+    }
+
     pub(crate) fn parse(words: &[&str]) -> Option<Self> {
         match words {
             [] => Some(Self::default()),
-            ["--dev"] => Some(Self { development: true, ..Self::default() }),
+            ["--dev"] => Some(Self::development()),
             ["--check"] => Some(Self { check: true, ..Self::default() }),
             _ => None,
         }

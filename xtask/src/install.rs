@@ -61,11 +61,12 @@ const BUILD: [Package; 3] = [
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 16] = [
+const TEST: [Package; 17] = [
     Package("rsyslog", Sign::Program("rsyslogd"), "a real sender of syslog; the tests run one of their own"),
     Package("rsyslog-gnutls", RSYSLOG_TLS, "the same over TLS"),
     Package("socat", Sign::Program("socat"), "sends lines from files to sockets"),
     Package("iproute2", Sign::Program("ip"), "network namespaces for live capture tests"),
+    Package("ethtool", Sign::Program("ethtool"), "turns offloads of interfaces on and off"),
     Package("nmap", Sign::Program("nmap"), "a real scan in the live capture test"),
     Package("curl", Sign::Program("curl"), "speaks to the collector's API"),
     Package("tinyproxy-bin", Sign::Program("tinyproxy"), "the way out for agents without a direct one"),
@@ -159,6 +160,11 @@ const PEERS: [Package; 6] = [
     Package("suricata", Sign::Program("suricata"), "an intrusion detection system"),
 ];
 
+const DEBIAN: [Package; 3] = [
+    Package("debootstrap", Sign::Program("debootstrap"), "makes a fresh Debian"),
+    Package("dpkg-dev", Sign::Program("dpkg-shlibdeps"), "which libraries a program needs"),
+    Package("iproute2", Sign::Program("ip"), "a network namespace for it"),
+];
 const PACKAGE: [Package; 2] = [
     Package("dpkg-dev", Sign::Program("dpkg-shlibdeps"), "which libraries a program needs"),
     Package("gzip", Sign::Program("gzip"), "the manual in a package"),
@@ -179,6 +185,8 @@ pub(crate) enum Purpose {
     Peers,
     /// Building and packing.
     Package,
+    /// Building, packing and installing into a Debian of its own.
+    Debian,
 }
 
 impl Purpose {
@@ -191,6 +199,7 @@ impl Purpose {
             Self::Count => out.extend(COUNT),
             Self::Peers => out.extend(PEERS),
             Self::Package => out.extend(PACKAGE),
+            Self::Debian => out.extend(DEBIAN),
         }
         out
     }
@@ -221,6 +230,7 @@ pub(crate) fn doctor() -> anyhow::Result<()> {
         ("ci", Purpose::Count),
         ("record", Purpose::Record),
         ("dist", Purpose::Package),
+        ("install-test", Purpose::Debian),
     ] {
         println!("{title}:");
         for package in purpose.packages() {

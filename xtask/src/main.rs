@@ -16,7 +16,9 @@ mod dist;
 mod fuzz;
 mod install;
 mod kills;
+mod packages;
 mod pcaps;
+mod screenshots;
 mod sim;
 mod stage;
 mod tidy;
@@ -58,6 +60,9 @@ cargo xtask <command>
   dist [--check | --dev]
                     packages (.deb, .rpm) of both programs with bills of materials and checksums, in target/dist;
                     --check builds twice and compares; --dev packs what was built for development
+  screenshots       pictures of the console's main pages with the demo's data, in docs/screenshots
+  install-test      both packages in a fresh Debian of their own: install, enrol, run, upgrade, remove, purge, with
+                    tests/install.tsv (root; apt-get and debootstrap reach out)
   doctor-dev        what is installed, what is missing, and how to get it
 ";
 
@@ -82,6 +87,7 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         },
         ["test"] => check::test(&root)?,
         ["ci"] => check::ci(&root)?,
+        ["screenshots"] => screenshots::run(&root)?,
         ["conformance", rest @ ..] => match conformance::Options::parse(rest) {
             Some(options) if conformance::run(&root, &options)? => {}
             Some(_) => return Ok(ExitCode::FAILURE),
@@ -131,6 +137,7 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
             Some(options) => dist::run(&root, options)?,
             None => return Ok(usage()),
         },
+        ["install-test"] => packages::test(&root)?,
         ["tidy"] => tidy::check(&root)?,
         ["pcaps"] => pcaps::write(&root)?,
         ["pcaps", "--record"] => pcaps::record::all(&root, "")?,

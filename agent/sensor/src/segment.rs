@@ -10,6 +10,7 @@ mod file;
 mod matrix;
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use sekimori_wire::finding::Severity;
@@ -133,6 +134,12 @@ impl Policy {
     /// At least one segment is configured.
     pub const fn has_segments(&self) -> bool {
         !self.prefixes.is_empty() || !self.vlans.is_empty()
+    }
+
+    /// Every VLAN that a segment names, ascending.
+    pub fn vlans(&self) -> BTreeSet<u16> {
+        let with_prefix = self.prefixes.iter().flat_map(|prefix| prefix.vlans.iter().copied());
+        self.vlans.iter().map(|(vlan, _)| *vlan).chain(with_prefix).collect()
     }
 
     /// Several bodies are behind this sensor, whose addresses may be alike.

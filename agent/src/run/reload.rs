@@ -9,11 +9,10 @@ use crossbeam_channel::Receiver;
 use sekimori_delivery::disk::DiskError;
 use sekimori_delivery::lanes::Lanes;
 use sekimori_wire::exception::{ExceptionError, Exceptions};
-use sekimori_wire::id::Digest;
 use sekimori_wire::policy::Policy;
 
 use super::{RunError, spawn};
-use crate::config::{Config, ConfigError};
+use crate::config::{Changes, Config, ConfigError, Keys};
 use crate::intel::guard::{Shrunk, Standing};
 use crate::intel::shelf::{Lists, Shelf};
 use crate::intel::{self, IntelError, Loaded};
@@ -44,7 +43,9 @@ pub(super) struct Reloader {
     path: PathBuf,
     state: PathBuf,
     /// Of the configuration that this run began with.
-    digest: Digest,
+    began: Keys,
+    /// Of the one that was read last.
+    latest: Keys,
     /// Quota of the spool without a policy.
     spool_bytes: u64,
     lanes: Option<Arc<Lanes>>,
@@ -91,7 +92,8 @@ impl Reloader {
         let reloader = Self {
             path: config.path.clone(),
             state: config.state.clone(),
-            digest: config.digest,
+            began: config.keys.clone(),
+            latest: config.keys.clone(),
             spool_bytes: config.spool_bytes,
             lanes,
             standing,
@@ -135,15 +137,40 @@ impl Reloader {
     }
 
     fn reload(&mut self) {
+        let before = self.shelf.lists();
         match self.lists(self.policy.as_ref()) {
-            Ok((lists, standing)) => {
+            Ok((lists, standing, keys)) => {
                 if let Some(shrunk) = self.standing.shrunk(&standing).into_iter().next() {
                     return self.refuse_files(&ReloadError::Shrunk(shrunk));
                 }
+                let (indicators, exceptions) = (lists.intel.len(), lists.exceptions.iter().count());
                 self.put(lists, standing);
-                tracing::info!("threat intelligence and exceptions are reloaded");
+                tracing::info!(
+                    indicators,
+                    indicators_before = before.intel.len(),
+                    exceptions,
+                    exceptions_before = before.exceptions.iter().count(),
+                    "threat intelligence and exceptions are reloaded"
+                );
+                self.tell(keys);
             }
             Err(error) => self.refuse_files(&error),
+        }
+    }
+
+    /// What changed since the configuration was read last; what needs a restart is said again until there is one.
+    fn tell(&mut self, keys: Keys) {
+        let Changes { taken, .. } = self.latest.changes(&keys);
+        let Changes { need_restart, .. } = self.began.changes(&keys);
+        self.latest = keys;
+        if taken.is_empty() && need_restart.is_empty() {
+            tracing::info!("read again: nothing in the configuration has changed");
+        }
+        if !taken.is_empty() {
+            tracing::info!("changed and in force: {}", taken.join(", "));
+        }
+        if !need_restart.is_empty() {
+            tracing::warn!("changed, and in force only after a restart: {}", need_restart.join(", "));
         }
     }
 
@@ -156,19 +183,13 @@ impl Reloader {
     }
 
     /// What would be in force with this policy.
-    fn lists(&self, policy: Option<&Policy>) -> Result<(Lists, Standing), ReloadError> {
+    fn lists(&self, policy: Option<&Policy>) -> Result<(Lists, Standing, Keys), ReloadError> {
         let config = Config::load(&self.path)?;
-        if config.digest != self.digest {
-            tracing::warn!(
-                file = %self.path.display(),
-                "the configuration has changed; but for threat intelligence and exceptions it takes effect with a restart"
-            );
-        }
         let (exceptions, sources) = together(&config, policy, &self.folder);
         let exceptions = Exceptions::from_files(exceptions)?;
         let Loaded { intel, version } = intel::load(&sources)?;
         let standing = Standing::of(&intel, &sources);
-        Ok((Lists { intel, exceptions, version, unread: 0, shrunk: 0 }, standing))
+        Ok((Lists { intel, exceptions, version, unread: 0, shrunk: 0 }, standing, config.keys))
     }
 
     fn put(&mut self, lists: Lists, standing: Standing) {
@@ -219,7 +240,7 @@ impl Reloader {
     /// Everything that can fail comes before the record is written, and nothing after it.
     fn take(&mut self, arrived: &Arrived) -> Result<(), ReloadError> {
         // A list of the policy that is much smaller is what somebody decided: it is not compared.
-        let (lists, standing) = self.lists(Some(&arrived.policy))?;
+        let (lists, standing, _keys) = self.lists(Some(&arrived.policy))?;
         let version = arrived.policy.version;
         let current = self.folder.keep(version, &arrived.envelope, &arrived.key)?;
         let previous = self.record.current.take();
@@ -240,7 +261,7 @@ impl Reloader {
         let words = format!("rolled_back {version}: {reason}");
         let before = self.record.previous.as_ref().and_then(|stored| self.folder.read(stored).ok());
         match self.lists(before.as_ref()) {
-            Ok((lists, standing)) => {
+            Ok((lists, standing, _keys)) => {
                 tracing::error!(
                     version,
                     reason,

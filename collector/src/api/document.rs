@@ -22,8 +22,10 @@ const PARTS: &[fn() -> Document] = &[
     super::search::Search::openapi,
     super::granted::Part::openapi,
     super::handover::Part::openapi,
+    super::monthly::Part::openapi,
     super::notices::Part::openapi,
     super::own::Part::openapi,
+    super::suppression::Part::openapi,
 ];
 
 /// What is in `api` itself.

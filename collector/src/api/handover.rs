@@ -13,7 +13,6 @@ use super::problem::ApiError;
 use crate::clock::now;
 use crate::console::Console;
 use crate::export::By;
-use crate::handover::doc::Doc;
 use crate::handover::{Format, Pack, Wanted, gather};
 use crate::i18n::Lang;
 
@@ -91,7 +90,7 @@ async fn give(
     let by = By { actor: user.name.as_str().to_owned(), role: user.role.as_str().to_owned() };
     let pack = gather(console.seen_by(user), &wanted, asked.format.as_str(), &by, now).await?;
     let pack = pack.ok_or(ApiError::NotFound)?;
-    let doc = Doc::new(&pack, lang);
+    let doc = pack.doc(lang);
     let text = match asked.format {
         Format::Json => serde_json::to_string(&pack).map_err(|_cause| ApiError::Failed)?,
         Format::Markdown => doc.markdown(),

@@ -1,20 +1,28 @@
 //! What somebody decided to accept: which exceptions are in force, when they end, and what they keep out of incidents.
 
 use askama::Template;
-use axum::extract::State;
-use axum::response::Response;
+use axum::Form;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use sekimori_wire::finding::Severity;
 use sekimori_wire::time::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::evidence::{pairs, text};
-use super::page::{Level, Mark, Page, When, failed, number, render, shown};
+use super::page::{Level, Mark, Page, When, error, failed, number, render, shown};
 use super::{Console, Visitor};
+use crate::api::NOTICE_REASON_MAX;
+use crate::clock::now;
 use crate::exceptions::{days_left, ending_within};
+use crate::export::By;
 use crate::i18n::Lang;
 use crate::store::StoreError;
 use crate::store::exception::{ExceptionView, ReadView, UnknownView};
+use crate::store::seen::may_end;
 use crate::store::view::FindingView;
+use crate::store::work::SuppressionView;
 
 #[derive(Template)]
 #[template(path = "exceptions.html")]
@@ -22,6 +30,9 @@ struct ExceptionsPage {
     page: Page,
     broken: Option<Broken>,
     rows: Vec<ExceptionRow>,
+    suppressions: Vec<SuppressionRow>,
+    /// This person may end one.
+    may_end: bool,
     unknown: Vec<Unknown>,
     excepted: Vec<ExceptedRow>,
 }
@@ -79,6 +90,52 @@ impl ExceptionRow {
             findings: number(view.findings),
             last: view.last.map(When::from),
             ending: within.is_some(),
+        }
+    }
+}
+
+/// Findings that people agreed in an incident to keep out.
+#[derive(Debug)]
+struct SuppressionRow {
+    id: String,
+    incident: String,
+    body: String,
+    scope: String,
+    reason: String,
+    people: String,
+    at: When,
+    until: When,
+    state: Mark,
+    /// Who ended it, when and why.
+    ended: Option<(String, When, String)>,
+    findings: String,
+    last: Option<When>,
+    in_force: bool,
+}
+
+impl SuppressionRow {
+    fn new(page: &Page, view: SuppressionView) -> Self {
+        let lang = page.lang;
+        let in_force = view.is_in_force(page.now);
+        let state = match days_left(view.until, page.now) {
+            Some(days) if in_force => Mark::warn(lang.with("exception-days", days)),
+            Some(_) | None if view.ended.is_some() => Mark::none(lang.text("suppression-ended")),
+            Some(_) | None => Mark::none(lang.text("exception-ended")),
+        };
+        Self {
+            id: view.id,
+            incident: view.incident,
+            body: shown(&view.body),
+            scope: shown(&view.scope),
+            reason: shown(&view.reason),
+            people: format!("{} → {}", shown(&view.asked_by), shown(&view.granted_by)),
+            at: When::from(view.at),
+            until: When::from(view.until),
+            state,
+            ended: view.ended.map(|(at, by, why)| (shown(&by), When::from(at), shown(&why))),
+            findings: number(view.findings),
+            last: view.last.map(When::from),
+            in_force,
         }
     }
 }
@@ -186,11 +243,45 @@ async fn read(console: &Console, visitor: &Visitor) -> Result<ExceptionsPage, St
     let page = Page::new(visitor, "exceptions");
     let store = console.seen_by(&visitor.user);
     let excepted = store.excepted_findings().await?;
+    let suppressions = store.suppressions(page.now).await?;
     Ok(ExceptionsPage {
         broken: Broken::new(store.exceptions_read().await?),
         rows: store.exceptions().await?.iter().map(|view| ExceptionRow::new(&page, view)).collect(),
+        suppressions: suppressions.into_iter().map(|one| SuppressionRow::new(&page, one)).collect(),
+        may_end: may_end(visitor.user.role),
         unknown: store.unknown_exceptions().await?.into_iter().map(Unknown::new).collect(),
         excepted: excepted.iter().map(|view| ExceptedRow::new(page.lang, view)).collect(),
         page,
     })
+}
+
+/// What the form sends.
+#[derive(Debug, Deserialize)]
+pub(super) struct Ending {
+    csrf: String,
+    #[serde(default)]
+    reason: String,
+}
+
+/// `POST /suppressions/{id}/end`.
+pub(super) async fn end(
+    State(console): State<Console>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Form(asked): Form<Ending>,
+) -> Response {
+    let (lang, user) = (visitor.lang, &visitor.user);
+    if asked.csrf != visitor.token.csrf() || !may_end(user.role) {
+        return error(lang, StatusCode::FORBIDDEN);
+    }
+    let reason = asked.reason.trim();
+    if reason.is_empty() || reason.chars().count() > NOTICE_REASON_MAX {
+        return error(lang, StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    let by = By { actor: user.name.as_str().to_owned(), role: user.role.as_str().to_owned() };
+    match console.seen_by(user).end_suppression(&id, &by, reason, now()).await {
+        Ok(true) => Redirect::to("/exceptions").into_response(),
+        Ok(false) => error(lang, StatusCode::NOT_FOUND),
+        Err(cause) => failed(lang, &cause),
+    }
 }

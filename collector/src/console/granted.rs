@@ -38,7 +38,7 @@ impl GrantRow {
         let state = view.state(now());
         let what = match view.kind {
             GrantKind::Unmask => hidden(lang, &view.what),
-            GrantKind::Share | GrantKind::Capture => shown(&view.what),
+            GrantKind::Share | GrantKind::Capture | GrantKind::Suppress => shown(&view.what),
         };
         Self {
             n: view.n,

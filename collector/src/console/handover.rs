@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::page::{Page, error, failed, query_value, render, shown};
 use super::{Console, Visitor};
 use crate::clock::now;
+use crate::doc::Doc;
 use crate::export::By;
-use crate::handover::doc::Doc;
 use crate::handover::{Format, Wanted, gather};
 
 #[derive(Template)]
@@ -65,7 +65,7 @@ async fn give(console: &Console, visitor: &Visitor, incident: Option<String>, as
         Ok(None) => return error(lang, StatusCode::NOT_FOUND),
         Err(cause) => return failed(lang, &cause),
     };
-    let doc = Doc::new(&pack, lang);
+    let doc = pack.doc(lang);
     let (text, ending) = match asked.format {
         None => {
             let place = match &pack.incident {

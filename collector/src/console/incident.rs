@@ -19,14 +19,14 @@ use super::exceptions::{Excepted, ExceptedRow};
 use super::incidents::Row;
 use super::page::{Level, Mark, Page, When, bytes, error, failed, number, render, shown};
 use super::work::{Panel, panel, status_of};
-use super::{Console, Visitor, indicator};
+use super::{Console, Visitor, bundle, conflict, indicator};
 use crate::clock::{from_stored, now};
 use crate::i18n::Lang;
 use crate::incident::IncidentState;
 use crate::incident::action::Action;
 use crate::incident::permission::{AtHand, Grant, Part, Permission, grant};
 use crate::incident::playbook::playbook;
-use crate::incident::transition::Asked;
+use crate::incident::transition::{Asked, Refused};
 use crate::store::StoreError;
 use crate::store::view::{BatchName, BatchView, ChangeView, FindingView, FlowView, LinkView};
 use crate::store::work::Acted;
@@ -51,6 +51,8 @@ pub(super) struct IncidentPage {
     owner: String,
     can_acknowledge: bool,
     may_not: bool,
+    /// Where the bundle of evidence is, for who may take it.
+    bundle: Option<String>,
     reason: Reason,
     verified: Mark,
     findings: Vec<Claim>,
@@ -152,10 +154,10 @@ struct BatchRow {
 
 /// A line of the history.
 #[derive(Debug)]
-struct Change {
-    at: When,
-    what: String,
-    details: Vec<(String, String)>,
+pub(super) struct Change {
+    pub(super) at: When,
+    pub(super) what: String,
+    pub(super) details: Vec<(String, String)>,
 }
 
 /// `GET /incidents/{id}`.
@@ -198,6 +200,10 @@ pub(super) async fn acknowledge(
     let asked = Asked { version: take.version, action: Action::Acknowledge };
     match console.seen_by(&visitor.user).act(&id, &visitor.user.actor(), &asked, now()).await {
         Ok(Acted::Done(_)) => Redirect::to(&format!("/incidents/{id}")).into_response(),
+        Ok(Acted::Refused(refused @ (Refused::Conflict { .. } | Refused::State { .. }))) => {
+            let fields = [("action".to_owned(), "acknowledge".to_owned())];
+            conflict::answer(&console, &visitor, &id, (take.version, &refused), &fields).await
+        }
         Ok(Acted::Refused(refused)) => error(visitor.lang, status_of(&refused)),
         Ok(Acted::NotFound) => error(visitor.lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(visitor.lang, &cause),
@@ -254,6 +260,7 @@ pub(super) async fn read(
         owner: lang.text(&format!("owner-{}", view.state)),
         can_acknowledge: detected && may,
         may_not: detected && !may,
+        bundle: bundle::may_take(visitor, &view).then(|| format!("/incidents/{id}/evidence")),
         verified: overall(lang, &checks),
         findings: findings.iter().map(|finding| Claim::new(lang, finding, &opener, &checks)).collect(),
         excepted: excepted.iter().map(|finding| ExceptedRow::new(lang, finding)).collect(),
@@ -434,7 +441,7 @@ impl BatchRow {
 }
 
 impl Change {
-    fn new(lang: Lang, change: &ChangeView) -> Self {
+    pub(super) fn new(lang: Lang, change: &ChangeView) -> Self {
         let key = format!("change-{}", change.kind);
         Self {
             at: When::from(change.at),

@@ -252,6 +252,7 @@ pub(super) fn error(lang: Lang, status: StatusCode) -> Response {
         StatusCode::FORBIDDEN => (lang.text("error-403"), lang.text("error-403-text")),
         StatusCode::NOT_FOUND => (lang.text("error-404"), lang.text("error-404-text")),
         StatusCode::CONFLICT => (lang.text("error-409"), lang.text("error-409-text")),
+        StatusCode::PAYLOAD_TOO_LARGE => (lang.text("error-413"), lang.text("error-413-text")),
         StatusCode::UNPROCESSABLE_ENTITY => (lang.text("error-422"), lang.text("error-422-text")),
         StatusCode::SERVICE_UNAVAILABLE => (lang.text("error-503"), lang.text("error-503-text")),
         _ => (lang.text("error-500"), lang.text("error-500-text")),

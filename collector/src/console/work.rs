@@ -9,7 +9,7 @@ use sekimori_wire::id::BodyCode;
 use super::granted::{GrantRow, hidden};
 use super::incident::read;
 use super::page::{When, error, failed, render, shown};
-use super::{Console, Visitor};
+use super::{Console, Visitor, conflict};
 use crate::clock::now;
 use crate::i18n::Lang;
 use crate::incident::IncidentCategory;
@@ -171,6 +171,7 @@ const PROPOSABLE: &[Permission] = &[
     Permission::Unmask,
     Permission::Share,
     Permission::EvidenceCapture,
+    Permission::Suppress,
 ];
 /// Rows for prevention measures that the form has at least.
 const PREVENTION_ROWS: usize = 3;
@@ -203,7 +204,8 @@ pub(super) async fn panel(
         .filter(|one| !one.disabled && one.user.role.works_incidents() && one.user.scope.covers_whole(body))
         .map(|one| (one.user.name.to_string(), lang.role(one.user.role)))
         .collect();
-    panel.bodies = console.seen_by(&visitor.user).bodies().await?;
+    let bodies = console.seen_by(&visitor.user).bodies().await?;
+    panel.bodies = bodies.into_iter().map(|(code, name)| (code, shown(&name))).collect();
     panel.similar = rows.collect();
     Ok(Some(panel))
 }
@@ -441,6 +443,9 @@ pub(super) async fn act(
     match console.seen_by(&visitor.user).act(&id, &visitor.user.actor(), &asked, now()).await {
         Ok(Acted::Done(_)) => Redirect::to(&format!("/incidents/{id}")).into_response(),
         Ok(Acted::Refused(Refused::Guard(missing))) => again(&console, &visitor, &id, missing).await,
+        Ok(Acted::Refused(refused @ (Refused::Conflict { .. } | Refused::State { .. }))) => {
+            conflict::answer(&console, &visitor, &id, (version, &refused), &fields).await
+        }
         Ok(Acted::Refused(refused)) => error(lang, status_of(&refused)),
         Ok(Acted::NotFound) => error(lang, StatusCode::NOT_FOUND),
         Err(cause) => failed(lang, &cause),

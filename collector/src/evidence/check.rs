@@ -69,6 +69,7 @@ enum Line {
     Key { agent: String, from_epoch: u64, key: String, voucher: String },
     Incident {},
     Change {},
+    Report {},
     Anchor { agent: String, lane: u64, epoch: u64, through: u64, digest: String },
     Batch { agent: String, lane: u64, epoch: u64, seq: u64, envelope: String },
     Finding { agent: String, lane: u64, epoch: u64, seq: u64, finding: Value },
@@ -84,6 +85,7 @@ enum Of {
     Incident(IgnoredAny),
     Store {},
     Spool {},
+    Report(IgnoredAny),
 }
 
 /// A batch's name: agent, lane, epoch, number.
@@ -193,6 +195,11 @@ impl Reader {
             Line::Agent { id, key } => self.agent(id, &key)?,
             Line::Key { agent, from_epoch, key, voucher } => self.key(&agent, from_epoch, &key, &voucher)?,
             Line::Incident {} | Line::Change {} => {}
+            Line::Report {} => {
+                if !matches!(self.of, Of::Report(_)) {
+                    return Err(self.bad("a report in a bundle of something else"));
+                }
+            }
             Line::Anchor { agent, lane, epoch, through, digest } => {
                 if self.anchors.len() >= KEPT_MAX || !matches!(self.of, Of::Store {}) {
                     return Err(self.bad("more anchors than a bundle may have, or not of a whole store"));

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{FORMAT, Writer, hexadecimal};
 use crate::clock::from_stored;
+use crate::monthly::Report;
 use crate::store::{Store, StoreError, query};
 
 /// The incidents that a bundle is about: one and its children.
@@ -98,6 +99,17 @@ pub async fn store(
     let heads = "SELECT * FROM chains WHERE $1 IS NULL OR agent = $1 ORDER BY agent, lane";
     copy(&mut tx, &mut out, heads, agent, head_line).await?;
     Ok(out.seal()?)
+}
+
+/// A monthly report, sealed. Gives back the number of lines.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn report(report: &Report, key: &SigningKey, to: impl Write) -> io::Result<u64> {
+    let mut out = Writer::new(to, key);
+    out.line(&header(report.made_at, &json!({ "report": { "month": report.month, "body": report.body } })))?;
+    out.line(&json!({ "type": "report", "report": report }))?;
+    out.seal()
 }
 
 fn header(now: Timestamp, of: &Value) -> Value {

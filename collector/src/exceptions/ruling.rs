@@ -22,6 +22,8 @@ pub struct Judge {
     pub exceptions: Arc<Exceptions>,
     /// Those that policies give to agents, by whom they are for.
     pub central: Arc<BTreeMap<Scope, Exceptions>>,
+    /// Those granted in incidents, each for one body.
+    pub suppressed: Arc<[Exception]>,
     /// What holds of those that only agents know.
     pub agents_own: AgentsOwn,
 }
@@ -104,10 +106,13 @@ impl Ruling {
 
 /// Judges a revision by the time of its last evidence: one that goes on after the end of its exception counts.
 pub fn rule(judge: &Judge, from: Whose<'_>, finding: &Finding) -> Ruling {
-    let Judge { exceptions, agents_own, .. } = judge;
+    let Judge { exceptions, suppressed, agents_own, .. } = judge;
     let said = finding.excepted_by.as_deref();
     let at = finding.end.max(finding.time);
-    if let Some((_, exception)) = exceptions.judge(&Facts::from(finding), at) {
+    let facts = Facts::from(finding);
+    let own = exceptions.judge(&facts, at).map(|(_, exception)| exception);
+    let granted = || suppressed.iter().find(|one| one.verdict(&facts, at) == Verdict::Covers);
+    if let Some(exception) = own.or_else(granted) {
         let mut note = described(exception);
         note.insert("verdict".to_owned(), json!("covers"));
         note.insert("agent".to_owned(), json!(said));
@@ -117,7 +122,7 @@ pub fn rule(judge: &Judge, from: Whose<'_>, finding: &Finding) -> Ruling {
     let Some(said) = said else { return Ruling::Counts };
     let given = judge.given(from, said);
     if let Some(exception) = given
-        && exception.verdict(&Facts::from(finding), at) == Verdict::Covers
+        && exception.verdict(&facts, at) == Verdict::Covers
     {
         let mut note = described(exception);
         note.insert("verdict".to_owned(), json!("covers"));
@@ -125,7 +130,9 @@ pub fn rule(judge: &Judge, from: Whose<'_>, finding: &Finding) -> Ruling {
         let note = with_source(note, Source::Collector);
         return Ruling::Excepted { id: said.to_owned(), source: Source::Collector, note };
     }
-    match exceptions.by_id(said).or(given) {
+    // Agents are given no suppressions: one that names one is overruled, whatever it says.
+    let granted = suppressed.iter().find(|one| one.id.as_str() == said);
+    match exceptions.by_id(said).or(given).or(granted) {
         None => {
             let verdict = match agents_own {
                 AgentsOwn::Accept => "unknown",

@@ -90,6 +90,21 @@ pub(super) fn table(cases: &[Case], table: Table, bom: bool) -> Result<Vec<u8>, 
     writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
 }
 
+/// A table with these heads.
+pub(crate) fn plain(
+    heads: &[String],
+    rows: impl Iterator<Item = Vec<String>>,
+    bom: bool,
+) -> Result<Vec<u8>, csv::Error> {
+    let bytes = if bom { BOM.to_vec() } else { Vec::new() };
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(bytes);
+    writer.write_record(heads)?;
+    for row in rows {
+        writer.write_record(row.iter().map(|text| cell(text)))?;
+    }
+    writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+}
+
 /// Nothing that a spreadsheet takes for a formula (OWASP, "CSV Injection"); nothing invisible; of a bounded length.
 fn cell(text: &str) -> String {
     const STARTS: [char; 12] = ['=', '+', '-', '@', '\t', '\r', '\n', '|', '＝', '＋', '－', '＠'];

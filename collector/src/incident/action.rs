@@ -242,7 +242,8 @@ pub enum Action {
     },
     /// Keep such findings out.
     Suppress {
-        /// Which.
+        /// Which, as `category=scan.port originator=192.0.2.7 port=443 responder=… target=… segment=…`; all that is named must
+        /// fit. It holds for the incident's body; `body=…` names the one of a wide-area incident.
         scope: String,
         /// For how long.
         days: u32,

@@ -1,5 +1,5 @@
 //! What two persons agreed to, outside of the incident's own facts: a hidden value shown for a while, an extract for others,
-//! a capture of packets.
+//! a capture of packets, findings kept out.
 
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ closed_words! {
         Share "share" "外部共有" "Sharing",
         /// Packets as evidence.
         Capture "evidence_capture" "証拠採取(pcap)" "Evidence capture (pcap)",
+        /// Findings kept out of incidents.
+        Suppress "suppress" "抑止ルール" "Suppression rule",
     }
 }
 
@@ -55,6 +57,8 @@ closed_words! {
         Ended "ended" "終了" "Ended",
         /// The extract is made.
         Made "made" "作成済" "Made",
+        /// It keeps findings out.
+        InForce "in_force" "有効" "In force",
         /// Approved, and no sensor can carry it out yet.
         Waiting "waiting" "承認済(実行できるセンサなし・待機中)" "Approved; no sensor can carry it out yet",
     }

@@ -227,6 +227,20 @@ pub fn grant(part: Part, permission: Permission, at_hand: AtHand) -> Grant {
     }
 }
 
+/// What a role may do, as a sign: `●` alone, `○` with another person's agreement, `–` not at all; behind it up to where.
+pub fn sign(permission: Permission, role: Role) -> &'static str {
+    let row = MATRIX.iter().find(|(of, _)| *of == permission).map(|(_, row)| row);
+    match row.zip(column(Part::Person(role))).and_then(|(row, column)| row.get(column)).copied() {
+        None | Some(Cell::No) => "–",
+        Some(Cell::Propose) => "○",
+        Some(Cell::May) => "●",
+        Some(Cell::MayBelowHigh) => "● ≤ L2, ○ ≥ L3",
+        Some(Cell::MayShort) => "● ≤ 30 d, ○",
+        Some(Cell::ProposeUp) => "○ ↑",
+        Some(Cell::MayAtCritical) => "● L4",
+    }
+}
+
 /// Whose signatures it takes. What one person may propose, another approves; some things nobody does alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signatures {

@@ -34,6 +34,8 @@ closed_words! {
         Obligation "obligation" "報告等の期限" "Report due",
         /// What was small, once a day.
         Digest "digest" "日次まとめ" "Daily digest",
+        /// An extract was made for a body.
+        Shared "shared" "共有情報" "Shared information",
         /// A test of the way.
         Test "test" "試験" "Test",
     }
@@ -76,6 +78,10 @@ closed_words! {
         Precursors "precursors" "予兆" "Precursors",
         /// One line for each.
         Lines "lines" "一覧" "List",
+        /// Its TLP mark.
+        Tlp "tlp" "TLP" "TLP",
+        /// Beginning of a document's SHA-256.
+        Digest "extract" "抜粋" "Extract",
         /// Where to read on.
         Link "link" "リンク" "Link",
     }
@@ -105,6 +111,7 @@ impl NoticeKind {
                 &[F::Incident, F::Body, F::Level, F::Category, F::Obligation, F::Point, F::Due, F::Link]
             }
             Self::Digest => &[F::Day, F::Body, F::Since, F::Count, F::Precursors, F::Lines, F::Link],
+            Self::Shared => &[F::Body, F::Tlp, F::Since, F::Digest, F::Link],
             Self::Test => &[F::Opened],
         }
     }

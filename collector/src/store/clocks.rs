@@ -14,6 +14,7 @@ mod expire;
 mod fire;
 mod outbox;
 pub mod passed;
+mod shared;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

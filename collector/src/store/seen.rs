@@ -12,7 +12,9 @@ mod figures;
 mod granted;
 mod handover;
 mod indicator;
+mod monthly;
 mod pages;
+mod suppression;
 
 pub use self::audited::{AUDIT_ROWS, AuditAsked, AuditKind};
 pub use self::dead::{DeadLetter, Settle, Settled};
@@ -20,6 +22,7 @@ pub use self::duty::Step;
 pub use self::feed::{Heard, Place};
 pub use self::indicator::{IndicatorBody, IndicatorView};
 pub use self::pages::FindingPlace;
+pub use self::suppression::may_end;
 mod export;
 
 use sekimori_wire::id::BodyCode;

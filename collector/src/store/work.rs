@@ -8,6 +8,7 @@ mod granted;
 mod load;
 mod open;
 mod read;
+mod suppression;
 
 use sekimori_wire::time::Timestamp;
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ pub use self::granted::{Extract, GrantView, Unmasked};
 pub(super) use self::load::segments;
 pub use self::open::{Intake, IntakeError, Reporter};
 pub use self::read::{NoteView, WorkView};
+pub use self::suppression::SuppressionView;
 
 /// What became of an action.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::store::db::{self, Conn, Tx};
+use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -81,6 +82,8 @@ impl Writer {
     /// Notes that somebody was turned away. `kind` is `tls`, or that of the refusal.
     pub fn reject(&self, peer: &str, kind: &str, detail: &str) {
         self.measures.rejected(kind);
+        // A stranger's words: bounded, nothing that steers, wherever it is read.
+        let detail = BoundedText::<1024>::new(detail).to_string();
         let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let mut key = (peer.to_owned(), kind.to_owned());
         if rejected.len() >= REJECTED_MAX && !rejected.contains_key(&key) {
@@ -88,7 +91,7 @@ impl Writer {
         }
         let entry = rejected.entry(key).or_insert_with(|| (0, String::new()));
         entry.0 += 1;
-        detail.clone_into(&mut entry.1);
+        entry.1 = detail;
     }
 
     /// Waits until everything noted so far is written.
@@ -274,6 +277,7 @@ impl Committer {
         let mut submissions: Vec<(usize, Submission)> = submissions.into_iter().enumerate().collect();
         submissions.sort_by_key(|(_, submission)| !submission.is_detail());
         self.exceptions.look_at_policies(&self.store).await?;
+        self.exceptions.look_at_suppressions(&self.store).await?;
         // One set for the whole group: files that are read meanwhile count from the next.
         let judge = self.exceptions.judge();
         for (place, submission) in submissions {

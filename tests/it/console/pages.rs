@@ -163,8 +163,8 @@ fn every_page_can_be_used_by_everybody_in_both_languages_and_themes() {
     });
 }
 
-/// Files, which need two persons' work to be there; `collector/src/console/tests/granted.rs` fetches them.
-const EMPTY: [&str; 1] = ["/shared/{digest}"];
+/// Files. The first needs two persons' work to be there: `collector/src/console/tests/granted.rs` fetches it; `walk.rs` the other.
+const EMPTY: [&str; 2] = ["/shared/{digest}", "/incidents/{id}/evidence"];
 
 #[test]
 fn signing_in_with_an_authenticator_works_and_can_be_used_by_everybody() {

@@ -99,7 +99,7 @@ fn review() -> Value {
 }
 
 /// From the call to the end.
-async fn walk(people: &People, category: IncidentCategory) -> String {
+pub(super) async fn walk(people: &People, category: IncidentCategory) -> String {
     let id = people.open(category).await;
     let done = |state: &'static str, answer: &Value| assert_eq!(answer["state"], state, "{category}");
     done("received", &people.must(Role::Reception, &id, json!({ "action": "acknowledge" })).await);

@@ -226,6 +226,23 @@ fn every_condition_judges_what_it_names() {
     let disk = |bytes: u64, total: u64| json!({ "disk_free_bytes": bytes, "memory_total_bytes": total });
     assert!(judged("disk", disk(0, 1), None));
     assert!(!judged("disk", disk(0, 0), None), "not measured");
+    let host =
+        |name: &str, count: u64| json!({ "counters": [{ "name": format!("host.{name}"), "count": count }] });
+    assert!(
+        judged("cpu", host("cpu_permille", 950), None) && !judged("cpu", host("cpu_permille", 949), None)
+    );
+    assert!(judged("memory", host("memory_available_mib", 31), None));
+    assert!(!judged("memory", host("cpu_permille", 1), None), "not measured");
+    assert!(judged("temperature", host("temperature_celsius", 90), None));
+    let frames = |seen: u64, name: &str, lost: u64| {
+        json!({ "interfaces": [{ "name": "e", "up": true, "packets": seen }],
+            "counters": [{ "name": format!("host.{name}"), "count": lost }] })
+    };
+    for (key, name) in [("nic_loss", "rx_missed"), ("nic_damaged", "rx_errors")] {
+        assert!(judged(key, frames(9_900, name, 100), None));
+        assert!(!judged(key, frames(9_901, name, 99), None), "too few");
+        assert!(!judged(key, frames(99_000, name, 100), None), "too small a share");
+    }
     assert!(judged("interface", json!({ "interfaces": [{ "name": "e", "up": false }] }), None));
     assert!(CONDITIONS.iter().all(|one| !one.why.is_empty() && one.clear <= 10 * MINUTE));
 }

@@ -4,6 +4,7 @@ use sekimori_wire::finding::Severity;
 use sekimori_wire::time::Timestamp;
 
 use super::{Draft, Effect, Refused, guard};
+use crate::exceptions::suppression;
 use crate::incident::action::Action;
 use crate::incident::facts::{Mention, Preserved};
 use crate::incident::form::{Eta, Leak, Publication, said};
@@ -13,8 +14,6 @@ use crate::incident::task::{self, Task, TaskKind, TaskState};
 
 /// Entries of one kind that an incident keeps: nobody fills the store by repeating a form.
 const ENTRIES_MAX: usize = 256;
-/// Longest time for which findings can be kept out.
-const SUPPRESS_DAYS_MAX: u32 = 366;
 
 impl Draft<'_> {
     /// Actions that move nothing, on an incident that is not over.
@@ -80,9 +79,10 @@ impl Draft<'_> {
             }
             Action::Suppress { scope, days, .. } => {
                 guard::text_of("scope", scope)?;
-                if *days == 0 || *days > SUPPRESS_DAYS_MAX {
+                if *days == 0 || *days > suppression::DAYS_MAX {
                     return Err(guard::missing("days_1_to_366"));
                 }
+                suppression::check(scope, self.facts.body).map_err(guard::missing)?;
                 self.grant_outside(action)
             }
             Action::Share { recipient, tlp, .. } => {

@@ -193,7 +193,7 @@ fn every_action() -> Vec<Action> {
         Action::ActivateControl { reason: why() },
         Action::EvidenceCapture { what: why(), reason: why() },
         Action::Unmask { what: why(), reason: why() },
-        Action::Suppress { scope: why(), days: 30, reason: why() },
+        Action::Suppress { scope: "port=443 body=422011".to_owned(), days: 30, reason: why() },
         Action::Share { recipient: why(), tlp: "AMBER".to_owned(), reason: why() },
     ]
 }

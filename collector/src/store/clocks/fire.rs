@@ -33,6 +33,7 @@ impl Clocks {
             timers.extend(timer::reminders(one.kind, &one.due, one.state, &self.timing.table));
         }
         self.storm(tx, &case, now).await?;
+        self.shared(tx, &case, now).await?;
         let fired = keep(tx, incident, &timers).await?;
         let mut n = 0;
         for due in timer::due(&timers, &fired, now) {

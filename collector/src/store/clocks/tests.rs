@@ -21,6 +21,7 @@ use crate::timing::duty::{Approver, Exemption, Move, Mover};
 
 mod passed;
 mod quiet;
+mod shared;
 
 const OPENED: &str = "2026-11-25T10:00:00+09:00";
 const ID: &str = "INC-422011-20261125-1";

@@ -42,7 +42,7 @@ impl AuditKind {
         match self {
             Self::SignIn => &["sign_in.", "session."],
             Self::Account => &["account.", "token.", "certificate.", "totp.", "oidc."],
-            Self::Look => &["search:", "view:", "export:", "handover:", "audit:"],
+            Self::Look => &["search:", "view:", "export:", "handover:", "report:", "audit:"],
             Self::Incident | Self::Other => &[],
         }
     }

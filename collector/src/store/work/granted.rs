@@ -1,9 +1,11 @@
 //! What is done when two persons have agreed: in the transaction of the last signature, so that it happens once.
 
+use std::time::Duration;
+
 use sekimori_wire::id::{BodyCode, Digest};
 use sekimori_wire::time::Timestamp;
 
-use super::{Seen, entry, extract};
+use super::{Seen, entry, extract, suppression};
 use crate::audit::Entry;
 use crate::clock::{from_stored, stored};
 use crate::incident::action::Action;
@@ -25,7 +27,7 @@ pub struct GrantView {
     pub n: i64,
     /// What kind.
     pub kind: GrantKind,
-    /// The hidden value's name; the recipient; hosts and time.
+    /// The hidden value's name; the recipient; hosts and time; the scope.
     pub what: String,
     /// Who asked.
     pub asked_by: String,
@@ -33,7 +35,7 @@ pub struct GrantView {
     pub granted_by: String,
     /// When.
     pub at: Timestamp,
-    /// Of an unmasking: when it ends.
+    /// Of an unmasking and a suppression: when it ends.
     pub until: Option<Timestamp>,
     /// Why.
     pub reason: String,
@@ -48,7 +50,8 @@ impl GrantView {
     pub fn state(&self, now: Timestamp) -> GrantState {
         match self.kind {
             GrantKind::Unmask if self.until.is_some_and(|until| now < until) => GrantState::Open,
-            GrantKind::Unmask => GrantState::Ended,
+            GrantKind::Suppress if self.until.is_some_and(|until| now <= until) => GrantState::InForce,
+            GrantKind::Unmask | GrantKind::Suppress => GrantState::Ended,
             GrantKind::Share => GrantState::Made,
             GrantKind::Capture => GrantState::Waiting,
         }
@@ -111,6 +114,9 @@ pub(super) async fn unknown(
     {
         return Ok(body(tx, recipient).await?.is_none().then_some("recipient"));
     }
+    if matches!(action, Action::Suppress { .. }) && suppression::full(tx).await? {
+        return Ok(Some("suppressions.room"));
+    }
     Ok(None)
 }
 
@@ -172,15 +178,19 @@ pub(super) async fn carry_out(tx: &mut Conn, seen: Seen<'_>, action: &Action) ->
         let wanted = extract::Wanted { recipient, to_body: to_body.as_deref(), tlp, at: seen.now };
         let document = Some(extract::document(tx, &seen.changes.facts, &wanted).await?);
         (GrantKind::Share, New { what: recipient, reason, tlp, to_body, document, ..New::default() })
+    } else if let Action::Suppress { scope, days, reason } = action {
+        let until = Some(seen.now.plus(Duration::from_secs(u64::from(*days) * 86_400)));
+        (GrantKind::Suppress, New { what: scope, reason, until, ..New::default() })
     } else {
-        // Findings are kept out by the exceptions of the agents and the collector; nothing is written here.
+        // Nothing else is granted.
         return Ok(());
     };
     let decided = seen.changes.facts.proposals.iter().find(|one| {
         one.state == ProposalState::Approved && one.action == *action && !seen.before.proposals.contains(one)
     });
     let asked_by = decided.map_or(seen.actor.name.as_str(), |one| one.by.as_str());
-    put(tx, seen, (kind, asked_by), &new).await
+    put(tx, seen, (kind, asked_by), &new).await?;
+    if kind == GrantKind::Suppress { suppression::put(tx, seen, action, asked_by).await } else { Ok(()) }
 }
 
 async fn put(
