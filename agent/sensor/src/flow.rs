@@ -26,7 +26,7 @@ use sekimori_wire::time::Timestamp;
 
 use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport};
 use crate::event::{Endpoint, First, FlowEvent, FlowRef, History, Traffic};
-use crate::proto::{Session, Side};
+use crate::proto::{Session, Side, Tried};
 use count::{Tally, plus_one};
 use facts::{
     BARE_SYN, Brief, FROM_LOW, Facts, HAS_MACS, HURRIED, LONG_HISTORY, ONLY_SYN, OPAQUE, PACKETS, PAYLOAD,
@@ -92,7 +92,7 @@ pub(crate) struct Flow {
     more: Option<Box<More>>,
     reading: Option<Box<Reading>>,
     /// Of ICMP, identifier and sequence number of the last echo request; of TCP, the sequence number of the SYN that it began
-    /// with.
+    /// with; of UDP, what was not recognised ([`Tried`]).
     asked: u32,
     /// Its place among the timers.
     pub(crate) link: Link,
@@ -431,13 +431,18 @@ impl Flow {
             reading.session = Session::Opaque;
         } else if self.facts.has(BARE_SYN) {
             reading.stream.begin(Side::Originator, self.asked.wrapping_add(1));
+        } else if self.name.protocol() == UDP {
+            reading.session = Session::after(Tried::from_bits(self.asked));
         }
         reading
     }
 
-    /// Remembers what was read for the first time, as far as that is needed.
+    /// Remembers what was read for the first time, as far as that is needed. For datagrams that nobody recognised, of
+    /// which a flood has hundreds of thousands, the entry has room.
     pub(crate) fn keep(&mut self, first: Reading) {
-        if first.is_worth_keeping() {
+        if let Some(tried) = first.only_tried() {
+            self.asked = tried.bits();
+        } else if first.is_worth_keeping() {
             self.reading = Some(Box::new(first));
         } else {
             self.facts.set(OPAQUE, first.session.is_opaque());

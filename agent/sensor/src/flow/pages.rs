@@ -14,6 +14,8 @@ pub(crate) struct Pages<T> {
     pages: Vec<Option<Page<T>>>,
     /// Which pages have room, a bit each.
     roomy: Vec<u64>,
+    /// All words of `roomy` below this one are zero: a table of a million flows has 64, and each new flow asks.
+    full: usize,
     /// How many there are.
     taken: usize,
 }
@@ -27,7 +29,7 @@ struct Page<T> {
 
 impl<T> Default for Pages<T> {
     fn default() -> Self {
-        Self { pages: Vec::new(), roomy: Vec::new(), taken: 0 }
+        Self { pages: Vec::new(), roomy: Vec::new(), full: 0, taken: 0 }
     }
 }
 
@@ -80,6 +82,7 @@ impl<T> Pages<T> {
             self.taken -= 1;
         }
         mark(&mut self.roomy, number, true);
+        self.full = self.full.min(usize_of(number / u64::BITS));
         Some(entry)
     }
 
@@ -118,12 +121,14 @@ impl<T> Pages<T> {
     }
 
     fn lowest_with_room(&mut self) -> u32 {
-        let roomy = self.roomy.iter().zip(0_u32..).find(|(word, _)| **word != 0);
-        let Some((word, at)) = roomy else {
+        while self.roomy.get(self.full) == Some(&0) {
+            self.full += 1;
+        }
+        if self.full == self.roomy.len() {
             self.roomy.push(u64::MAX);
-            return u32::try_from(self.roomy.len() - 1).unwrap_or(u32::MAX) * u64::BITS;
-        };
-        at * u64::BITS + word.trailing_zeros()
+        }
+        let word = self.roomy.get(self.full).copied().unwrap_or_default();
+        u32::try_from(self.full).unwrap_or(u32::MAX) * u64::BITS + word.trailing_zeros()
     }
 }
 

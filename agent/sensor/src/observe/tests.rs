@@ -297,6 +297,32 @@ fn a_lone_packet_that_took_a_place_is_not_kept_long() {
 }
 
 #[test]
+fn what_nobody_recognises_of_datagrams_is_remembered_in_the_entry() {
+    let reads = |world: &mut World| {
+        let slot = world.observer.table.first_by_id(9).pop().expect("it is alive");
+        world.observer.table.flow_mut(slot).is_some_and(|flow| flow.reading().is_some())
+    };
+    let data = [&[4, 0, 0, 0][..], &[9; 28]].concat();
+    let mut world = World::new(&Limits::gateway());
+    for (port, tries) in [(1, 0), (2, 6), (3, 7)] {
+        for _ in 0..tries {
+            world.udp((1, 7), (0, port), b"0123456789ab");
+        }
+        world.udp((0, port), (1, 7), &data);
+        assert!(!reads(&mut world), "{port}");
+        world.udp((1, 7), (0, port), &data);
+        assert_eq!(reads(&mut world), port != 3, "after eight nothing is tried any more: {port}");
+    }
+    world.observer.finish(&mut world.events);
+    let spoke = |event: &Event| match event {
+        Event::Flow { what: FlowEvent::Ended(record), .. } => Some(record.application),
+        _ => None,
+    };
+    let spoken: Vec<Application> = world.events.iter().filter_map(spoke).collect();
+    assert_eq!(spoken, [Application::WireGuard, Application::WireGuard, Application::Unknown]);
+}
+
+#[test]
 fn what_a_flood_leaves_is_gathered_in_few_pages() {
     const FLOWS: u16 = 40_000;
     let stays = |port: u16| port.is_multiple_of(100);
