@@ -26,11 +26,11 @@ use sekimori_wire::time::Timestamp;
 
 use crate::decode::{self, Flags, Icmp, Ip, Ports, Transport};
 use crate::event::{Endpoint, First, FlowEvent, FlowRef, History, Traffic};
-use crate::proto::{Session, Side};
+use crate::proto::{Session, Side, Tried};
 use count::{Tally, plus_one};
 use facts::{
-    BARE_SYN, Brief, FROM_LOW, Facts, HAS_MACS, LONG_HISTORY, ONLY_SYN, OPAQUE, PACKETS, PAYLOAD, REPORTED,
-    SWAPPED, WAITS,
+    BARE_SYN, Brief, FROM_LOW, Facts, HAS_MACS, HURRIED, LONG_HISTORY, ONLY_SYN, OPAQUE, PACKETS, PAYLOAD,
+    REPORTED, SWAPPED, WAITS,
 };
 use key::Name;
 pub(crate) use key::{Apart, Direction, FlowKey};
@@ -92,7 +92,7 @@ pub(crate) struct Flow {
     more: Option<Box<More>>,
     reading: Option<Box<Reading>>,
     /// Of ICMP, identifier and sequence number of the last echo request; of TCP, the sequence number of the SYN that it began
-    /// with.
+    /// with; of UDP, what was not recognised ([`Tried`]).
     asked: u32,
     /// Its place among the timers.
     pub(crate) link: Link,
@@ -431,13 +431,18 @@ impl Flow {
             reading.session = Session::Opaque;
         } else if self.facts.has(BARE_SYN) {
             reading.stream.begin(Side::Originator, self.asked.wrapping_add(1));
+        } else if self.name.protocol() == UDP {
+            reading.session = Session::after(Tried::from_bits(self.asked));
         }
         reading
     }
 
-    /// Remembers what was read for the first time, as far as that is needed.
+    /// Remembers what was read for the first time, as far as that is needed. For datagrams that nobody recognised, of
+    /// which a flood has hundreds of thousands, the entry has room.
     pub(crate) fn keep(&mut self, first: Reading) {
-        if first.is_worth_keeping() {
+        if let Some(tried) = first.only_tried() {
+            self.asked = tried.bits();
+        } else if first.is_worth_keeping() {
             self.reading = Some(Box::new(first));
         } else {
             self.facts.set(OPAQUE, first.session.is_opaque());
@@ -507,6 +512,16 @@ impl Flow {
             Some(tcp) if tcp.is_talking() => Patience::Tcp,
             Some(_) | None => Patience::Other,
         }
+    }
+
+    /// The table was full when it began.
+    pub(crate) const fn hurry(&mut self) {
+        self.facts.set(HURRIED, true);
+    }
+
+    /// It began when the table was full, and nothing has followed its first packet.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.facts.has(HURRIED) && self.began == self.last && !self.had_reaction()
     }
 
     /// What it carried since the last report, if it is time for one.

@@ -383,7 +383,8 @@ impl Observer {
             }
             self.end(slot, at, EndReason::Closed, events);
         }
-        if let Some(slot) = self.table.victim_if_full() {
+        let victim = self.table.victim_if_full();
+        if let Some(slot) = victim {
             self.counters.count(Counter::FlowsEvicted);
             if let Some(flow) = self.table.flow_mut(slot)
                 && flow.waits()
@@ -398,6 +399,9 @@ impl Observer {
         // The same whoever else observes: the frame that began it, and which of the flows of that frame it is.
         let id = self.frame << u16::BITS | u64::from(self.begun);
         let mut flow = Flow::begin(id, key, direction, ip, wire);
+        if victim.is_some() {
+            flow.hurry();
+        }
         let handshake = matches!(ip.transport, Transport::Tcp(tcp) if tcp.flags.has(Flags::SYN));
         let read = match self.options.rules {
             // Its analysers read what begins with a SYN-ACK, but nothing later; FTP's does.
@@ -444,12 +448,24 @@ impl Observer {
         }
         let before = events.len();
         let more = self.run_timers(now, max, events);
+        self.compact();
         if let Some(new) = events.get_mut(before..)
             && new.len() > 1
         {
             new.sort_by_key(|event| (event.at(), event.flow_id()));
         }
         more
+    }
+
+    /// Behind a flood: gathers the flows that are left.
+    fn compact(&mut self) {
+        let Self { table, readers, .. } = self;
+        table.compact(|old, new, flow| {
+            if let Some(reading) = flow.reading() {
+                readers.rename(old, new, reading.stream.member);
+            }
+        });
+        readers.shrink_to(table.slots());
     }
 
     /// True if it stopped after so many events, with all that is due at the same time.

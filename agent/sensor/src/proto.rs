@@ -50,7 +50,7 @@ use sekimori_wire::time::Timestamp;
 use crate::counters::Counters;
 use crate::event::{Anomaly, Application, Event, FlowEvent, FlowRef, Layer, Transaction};
 pub(crate) use ftp::{Expected, FtpNote};
-pub(crate) use session::{Guess, Hint, Parser, Recogniser, Session, Take, Taken};
+pub(crate) use session::{Guess, Hint, Parser, Recogniser, Session, Take, Taken, Tried};
 
 /// Which end of a flow sent something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,9 +122,19 @@ impl Notes {
         self.noted.get_or_insert_default()
     }
 
-    /// JA4 of the client's hello.
-    pub(crate) fn ja4(&self) -> Option<&str> {
-        self.noted.as_ref()?.ja4.as_deref()
+    /// JA4 of a client's hello is noted.
+    pub(crate) fn has_ja4(&self) -> bool {
+        self.noted.as_ref().is_some_and(|noted| noted.ja4.is_some())
+    }
+
+    /// The server's name and JA4 of the client's hello, for a record of a flow that goes on.
+    pub(crate) fn names(&self) -> (Option<Box<str>>, Option<Box<str>>) {
+        (self.server_name.clone(), self.noted.as_ref().and_then(|noted| noted.ja4.clone()))
+    }
+
+    /// The same for the last record: they are not copied.
+    pub(crate) fn take_names(&mut self) -> (Option<Box<str>>, Option<Box<str>>) {
+        (self.server_name.take(), self.noted.as_mut().and_then(|noted| noted.ja4.take()))
     }
 
     /// What an FTP control connection said of its data connections since it was taken last.

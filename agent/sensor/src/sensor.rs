@@ -17,7 +17,7 @@ use crate::alert::{self, Mappings};
 use crate::baseline::BaselineError;
 use crate::counters::{Counter, Counters};
 use crate::detect::{Detectors, Findings, Setup, domain_of};
-use crate::event::{Event, FlowEvent};
+use crate::event::{Event, FlowEvent, FlowRecord};
 use crate::frame::Frame;
 use crate::hosts::Hosts;
 use crate::intel::Intel;
@@ -307,7 +307,8 @@ impl Stage {
         }
     }
 
-    /// The same events from a list, which is empty then: they need not be moved to be looked at.
+    /// The same events from a list, which is empty then: they need not be moved to be looked at, and nobody needs the names
+    /// of a flow that ended after that.
     fn take_events(&mut self, events: &mut Vec<Event>) {
         if events.is_empty() {
             return;
@@ -315,7 +316,14 @@ impl Stage {
         if self.keep == Keep::Events {
             return self.handle_events(events.drain(..));
         }
-        events.iter().for_each(|event| self.handle_event(event));
+        for event in &mut *events {
+            self.look_at(event);
+            if let Event::Flow { flow, what: FlowEvent::Ended(record), .. } = event
+                && !self.is_outlined(record)
+            {
+                self.take_ended(EndedFlow::taken_from(flow, record));
+            }
+        }
         events.clear();
         self.count_batch();
     }
@@ -421,6 +429,16 @@ impl Stage {
     }
 
     fn handle_event(&mut self, event: &Event) {
+        self.look_at(event);
+        if let Event::Flow { flow, what: FlowEvent::Ended(record), .. } = event
+            && !self.is_outlined(record)
+        {
+            self.take_ended(EndedFlow::new(flow, record));
+        }
+    }
+
+    /// All that is done with an event but listing the flow that ended with it.
+    fn look_at(&mut self, event: &Event) {
         self.roll(event.at());
         self.findings.on_time(event.at());
         self.hosts.learn(event, &self.policy);
@@ -434,20 +452,26 @@ impl Stage {
         if let FlowEvent::Syslog(line) = what {
             self.normalise(*at, flow.originator.address, Intake::Capture, line);
         }
-        if let FlowEvent::Ended(record) = what {
-            if self.outline && self.keep == Keep::Nothing {
-                return self.summarizer.on_flow_outline(record);
-            }
-            let ended = EndedFlow::new(flow, record);
-            if self.keep == Keep::Flows {
-                self.flows.push_back(ended.summary(&self.policy));
-                if self.flows.len() > self.pending_max {
-                    self.flows.pop_front();
-                    self.counters.count(Counter::RecordsShed);
-                }
-            }
-            self.summarizer.on_flow(ended, &self.findings);
+    }
+
+    /// There is no time for the details of the flow that ended: it was only counted.
+    fn is_outlined(&mut self, record: &FlowRecord) -> bool {
+        let is_outlined = self.outline && self.keep == Keep::Nothing;
+        if is_outlined {
+            self.summarizer.on_flow_outline(record);
         }
+        is_outlined
+    }
+
+    fn take_ended(&mut self, ended: EndedFlow) {
+        if self.keep == Keep::Flows {
+            self.flows.push_back(ended.summary(&self.policy));
+            if self.flows.len() > self.pending_max {
+                self.flows.pop_front();
+                self.counters.count(Counter::RecordsShed);
+            }
+        }
+        self.summarizer.on_flow(ended, &self.findings);
     }
 
     fn normalise(&mut self, received_at: Timestamp, from: IpAddr, intake: Intake, line: &[u8]) {

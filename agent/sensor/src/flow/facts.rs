@@ -26,6 +26,8 @@ pub(super) const WAITS: u16 = 1 << 8;
 /// Side by side (originator's, responder's): it sent a packet; it sent payload.
 pub(super) const PACKETS: [u16; 2] = [1 << 9, 1 << 10];
 pub(super) const PAYLOAD: [u16; 2] = [1 << 11, 1 << 12];
+/// It took the place of another: the table was full.
+pub(super) const HURRIED: u16 = 1 << 13;
 
 impl Facts {
     pub(super) const fn has(self, fact: u16) -> bool {

@@ -10,7 +10,7 @@ use super::stream::Stream;
 use super::tcp::Tcp;
 use super::twice::Twice;
 use crate::event::{History, Volume};
-use crate::proto::{Notes, Session};
+use crate::proto::{Notes, Session, Tried};
 
 /// What a flow has beyond its entry in the table.
 #[derive(Debug, Default)]
@@ -77,6 +77,13 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// All that is to be remembered: the datagrams that were not recognised, if there is no more.
+    pub(crate) fn only_tried(&self) -> Option<Tried> {
+        let Self { session, notes, stream } = self;
+        let nothing_else = !notes.is_any() && !stream.has_begun() && stream.member == Membership::default();
+        session.tried().filter(|_tried| nothing_else)
+    }
+
     /// There is something to remember until the next packet.
     pub(crate) fn is_worth_keeping(&self) -> bool {
         let Self { session, notes, stream } = self;

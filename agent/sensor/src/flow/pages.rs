@@ -5,6 +5,8 @@ use crate::flow::queues::usize_of;
 /// Entries of a page: 32 KiB of flows, which the allocator gives back to the system.
 const PAGE: u32 = 256;
 const WORDS: usize = (PAGE / u64::BITS) as usize;
+/// So few pages are never worth emptying: two mebibytes of flows.
+const FEW: usize = 64;
 
 /// Entries by slot.
 #[derive(Debug)]
@@ -12,6 +14,10 @@ pub(crate) struct Pages<T> {
     pages: Vec<Option<Page<T>>>,
     /// Which pages have room, a bit each.
     roomy: Vec<u64>,
+    /// All words of `roomy` below this one are zero: a table of a million flows has 64, and each new flow asks.
+    full: usize,
+    /// How many there are.
+    taken: usize,
 }
 
 #[derive(Debug)]
@@ -23,7 +29,7 @@ struct Page<T> {
 
 impl<T> Default for Pages<T> {
     fn default() -> Self {
-        Self { pages: Vec::new(), roomy: Vec::new() }
+        Self { pages: Vec::new(), roomy: Vec::new(), full: 0, taken: 0 }
     }
 }
 
@@ -46,6 +52,9 @@ impl<T> Pages<T> {
             self.pages.resize_with(at + 1, || None);
         }
         let Some(place) = self.pages.get_mut(at) else { return u32::MAX };
+        if place.is_none() {
+            self.taken += 1;
+        }
         let page = place.get_or_insert_with(|| Page {
             entries: core::iter::repeat_with(|| None).take(usize_of(PAGE)).collect(),
             used: [0; WORDS],
@@ -70,9 +79,36 @@ impl<T> Pages<T> {
         mark(&mut page.used, slot % PAGE, false);
         if page.used == [0; WORDS] {
             *place = None;
+            self.taken -= 1;
         }
         mark(&mut self.roomy, number, true);
+        self.full = self.full.min(usize_of(number / u64::BITS));
         Some(entry)
+    }
+
+    /// Of all entries there are, `len`, fewer would do with much less memory; `is_emptying`: they are being moved already.
+    pub(crate) fn is_sparse(&self, len: usize, is_emptying: bool) -> bool {
+        let places = self.taken * usize_of(PAGE);
+        self.taken > FEW && if is_emptying { len < places / 8 * 7 } else { len < places / 2 }
+    }
+
+    /// All slots are below this.
+    pub(crate) fn slots(&self) -> usize {
+        self.pages.len() * usize_of(PAGE)
+    }
+
+    /// Moves an entry of the highest page to the lowest that has room: its old and its new slot.
+    pub(crate) fn move_highest(&mut self) -> Option<(u32, u32)> {
+        while self.pages.pop_if(|page| page.is_none()).is_some() {}
+        let highest = u32::try_from(self.pages.len()).ok()?.checked_sub(1)?;
+        if self.lowest_with_room() >= highest {
+            return None;
+        }
+        let used = self.pages.last()?.as_ref()?.used;
+        let (word, at) = used.iter().zip(0_u32..).find(|(word, _)| **word != 0)?;
+        let old = highest * PAGE + at * u64::BITS + word.trailing_zeros();
+        let entry = self.remove(old)?;
+        Some((old, self.insert(entry)))
     }
 
     /// All, by slot.
@@ -85,12 +121,14 @@ impl<T> Pages<T> {
     }
 
     fn lowest_with_room(&mut self) -> u32 {
-        let roomy = self.roomy.iter().zip(0_u32..).find(|(word, _)| **word != 0);
-        let Some((word, at)) = roomy else {
+        while self.roomy.get(self.full) == Some(&0) {
+            self.full += 1;
+        }
+        if self.full == self.roomy.len() {
             self.roomy.push(u64::MAX);
-            return u32::try_from(self.roomy.len() - 1).unwrap_or(u32::MAX) * u64::BITS;
-        };
-        at * u64::BITS + word.trailing_zeros()
+        }
+        let word = self.roomy.get(self.full).copied().unwrap_or_default();
+        u32::try_from(self.full).unwrap_or(u32::MAX) * u64::BITS + word.trailing_zeros()
     }
 }
 
@@ -123,6 +161,13 @@ mod tests {
                         prop_assert_eq!(pages.remove(slot), model.remove(&slot));
                         prop_assert_eq!(pages.remove(slot), None);
                     }
+                    Some(which) if which % 7 == 0 => {
+                        if let Some((old, new)) = pages.move_highest() {
+                            prop_assert!(new < old, "{new} {old}");
+                            let entry = model.remove(&old).expect("it was there");
+                            prop_assert_eq!(model.insert(new, entry), None, "a free slot");
+                        }
+                    }
                     Some(_) | None => {
                         let slot = pages.insert(n);
                         prop_assert_eq!(model.insert(slot, n), None, "a slot is given once");
@@ -130,6 +175,7 @@ mod tests {
                 }
             }
             prop_assert!(pages.iter().eq(model.iter().map(|(slot, n)| (*slot, n))));
+            prop_assert_eq!(pages.taken, pages.pages.iter().flatten().count());
             for slot in model.keys() {
                 pages.remove(*slot);
             }

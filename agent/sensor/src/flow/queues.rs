@@ -69,6 +69,35 @@ impl<const K: usize> Queues<K> {
             None => ends.back = before,
         }
     }
+
+    /// What was in slot `old` is in slot `new` now, which was free; it stays where it is in its list.
+    pub(crate) fn rename(&mut self, old: u32, new: u32) {
+        let Some(link) = self.links.get_mut(usize_of(old)) else { return };
+        let moved = core::mem::replace(link, FREE);
+        let Some(ends) = self.ends.get_mut(usize_of(moved.list)) else { return };
+        if self.links.len() <= usize_of(new) {
+            self.links.resize(usize_of(new) + 1, FREE);
+        }
+        match self.links.get_mut(usize_of(moved.before)) {
+            Some(link) => link.after = new,
+            None => ends.front = new,
+        }
+        match self.links.get_mut(usize_of(moved.after)) {
+            Some(link) => link.before = new,
+            None => ends.back = new,
+        }
+        if let Some(link) = self.links.get_mut(usize_of(new)) {
+            *link = moved;
+        }
+    }
+
+    /// No slot from `slots` on is in a list: gives back what they took, if that is most of it.
+    pub(crate) fn shrink_to(&mut self, slots: usize) {
+        if slots < self.links.capacity() / 2 {
+            self.links.truncate(slots);
+            self.links.shrink_to(slots);
+        }
+    }
 }
 
 /// Slots are 32 bits to keep flows small; every supported machine has at least that.
@@ -100,6 +129,12 @@ mod tests {
                     prop_assert_eq!(queues.front(list), model.first().copied());
                 }
             }
+            // All move far away and back, in any order.
+            for (from, to) in (0..12).zip(100..).chain((100..112).zip(0..12)) {
+                queues.rename(from, to);
+            }
+            queues.shrink_to(12);
+            prop_assert!(queues.links.len() <= 12);
             for (list, model) in model.iter().enumerate() {
                 for slot in model {
                     prop_assert_eq!(queues.front(list), Some(*slot));

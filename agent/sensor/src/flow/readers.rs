@@ -34,6 +34,18 @@ impl Readers {
         if self.count > self.max { self.queue.front(0) } else { None }
     }
 
+    /// A flow moved from slot `old` to slot `new`.
+    pub(crate) fn rename(&mut self, old: u32, new: u32, member: Membership) {
+        if member.0 {
+            self.queue.rename(old, new);
+        }
+    }
+
+    /// No flow has a slot from `slots` on.
+    pub(crate) fn shrink_to(&mut self, slots: usize) {
+        self.queue.shrink_to(slots);
+    }
+
     /// The flow in `slot` is over, or is read no further.
     pub(crate) fn leave(&mut self, slot: u32, member: &mut Membership) {
         if core::mem::take(&mut member.0) {

@@ -6,7 +6,7 @@ use crate::event::{Conduct, ConnState, EndReason, First, FlowRecord, TcpState, W
 use crate::proto::{Notes, Side};
 
 impl Flow {
-    /// The record of what happened since the last one; counting begins anew.
+    /// The record of what happened since the last one; counting begins anew. Of a flow that does not go on it has the names.
     pub(crate) fn take_record(&mut self, reason: EndReason) -> FlowRecord {
         let rare = self.more.as_mut().and_then(|more| more.rare.as_mut());
         let carried = rare.map(|rare| core::mem::take(&mut rare.carried)).unwrap_or_default();
@@ -16,8 +16,9 @@ impl Flow {
         let reported = self.rare_if_any().and_then(|rare| rare.reported);
         let start = reported.map_or(Some(self.began), |reported| reported.start).unwrap_or(self.last);
         let (conduct, state) = self.conduct([originator.payload_bytes, responder.payload_bytes]);
-        let nothing = Notes::default();
-        let notes = self.reading.as_ref().map_or(&nothing, |reading| &reading.notes);
+        let mut nothing = Notes::default();
+        let notes = self.reading.as_mut().map_or(&mut nothing, |reading| &mut reading.notes);
+        let (server_name, ja4) = if reason == EndReason::Active { notes.names() } else { notes.take_names() };
         FlowRecord {
             start,
             end: self.last,
@@ -27,8 +28,8 @@ impl Flow {
             reason,
             application: notes.application(),
             applications: notes.applications,
-            server_name: notes.server_name.clone(),
-            ja4: notes.ja4().map(Into::into),
+            server_name,
+            ja4,
             conduct,
         }
     }

@@ -21,6 +21,11 @@ use crate::limits::Limits;
 const FLOODED: usize = 32_768;
 const SPARSE: usize = 16;
 
+/// A single packet that took another flow's place is kept for so many times as long as an answer may take.
+const HURRY: u32 = 2;
+/// Flows that move to a lower page at once, at most.
+const MOVED_AT_ONCE: usize = 256;
+
 /// The flows alive.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -37,6 +42,8 @@ pub(crate) struct Table {
     timers: Timers,
     /// No timer is due before this.
     quiet_until: Timestamp,
+    /// Pages are being emptied.
+    compacts: bool,
 }
 
 /// The entries, and how long they live.
@@ -63,7 +70,8 @@ pub(crate) enum Timer {
 impl Flows {
     /// What is due first for a flow, and when.
     fn next_of(&self, flow: &Flow) -> (Timestamp, Timer) {
-        let patience = self.patience.get(flow.patience() as usize).copied().unwrap_or_default();
+        let usual = self.patience.get(flow.patience() as usize).copied().unwrap_or_default();
+        let patience = if flow.is_hurried() { usual.min(self.attempt * HURRY) } else { usual };
         let silent = (flow.last.plus(patience), Timer::Silent);
         let active = (flow.unreported_since().plus(self.active), Timer::Active);
         let first = silent.min(active);
@@ -103,6 +111,7 @@ impl Table {
             most: 0,
             timers: Timers::new(),
             quiet_until: Timestamp::ZERO,
+            compacts: false,
         }
     }
 
@@ -205,6 +214,34 @@ impl Table {
         }
         self.quiet_until = self.timers.quiet_until();
         None
+    }
+
+    /// Behind a flood, what is left lies scattered over all pages: moves some of it from the highest page to the lowest, as
+    /// [`Pages`] gives back only what is empty. Nobody may remember slots, but who is told of each that changed and its flow.
+    pub(crate) fn compact(&mut self, mut moved: impl FnMut(u32, u32, &mut Flow)) {
+        self.compacts = self.flows.pages.is_sparse(self.index.len(), self.compacts);
+        if !self.compacts {
+            return;
+        }
+        for _ in 0..MOVED_AT_ONCE {
+            let Some((old, new)) = self.flows.pages.move_highest() else { break };
+            let Some(flow) = self.flows.pages.get(new) else { break };
+            let hash = self.hasher.hash_one(flow.key());
+            if let Some(slot) = self.index.find_mut(hash, |slot| *slot == old) {
+                *slot = new;
+            }
+            self.timers.rename(old, new, &mut self.flows);
+            if let Some(flow) = self.flows.pages.get_mut(new) {
+                moved(old, new, flow);
+            }
+        }
+        self.timers.shrink();
+        self.quiet_until = self.quiet_until.min(self.timers.quiet_until());
+    }
+
+    /// All slots are below this.
+    pub(crate) fn slots(&self) -> usize {
+        self.flows.pages.slots()
     }
 
     /// No flow is alive.

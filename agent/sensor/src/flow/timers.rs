@@ -24,6 +24,8 @@ const FIRST: u32 = 1 << 31;
 const IN_HEAP: u32 = u32::MAX - 1;
 /// Flows that are asked anew in search of the one to give up. Those asked in vain are put where they belong.
 const ASKED_MAX: u32 = 64;
+/// Places of the heap that are always kept.
+const HEAP_KEPT: usize = 1_024;
 /// Flows of one slice that are compared for it.
 const COMPARED_MAX: usize = 8;
 
@@ -135,6 +137,37 @@ impl Timers {
             *first = after;
         }
         mark(&mut self.any, place, after != NONE);
+    }
+
+    /// The flow in slot `old`, with its link, is in slot `new` now.
+    pub(super) fn rename(&mut self, old: u32, new: u32, links: &mut impl Links) {
+        let Some(Link { before, after }) = links.link(new).map(|link| *link) else { return };
+        if before == NONE {
+            return;
+        }
+        if before == IN_HEAP {
+            // Its old place stays in the heap, as that of a flow that ended does.
+            set(links, new, Link::default());
+            return self.arm(new, links);
+        }
+        if let Some(link) = links.link(after) {
+            link.before = new;
+        }
+        if before & FIRST == 0 {
+            if let Some(link) = links.link(before) {
+                link.after = new;
+            }
+        } else if let Some(first) = self.first.get_mut(usize_of(before & !FIRST)) {
+            debug_assert_eq!(*first, old, "the first of its slice");
+            *first = new;
+        }
+    }
+
+    /// Gives back what the heap needed once.
+    pub(super) fn shrink(&mut self) {
+        if self.heap.capacity() > HEAP_KEPT && self.heap.len() < self.heap.capacity() / 4 {
+            self.heap.shrink_to(self.heap.len() * 2);
+        }
     }
 
     /// The flow for which something may be due first, if that is by `now`: what it was armed for, and its slot. It is armed no

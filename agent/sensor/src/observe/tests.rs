@@ -281,6 +281,86 @@ fn a_full_table_ends_the_least_recent() {
 }
 
 #[test]
+fn a_lone_packet_that_took_a_place_is_not_kept_long() {
+    let mut world = World::new(&World::small());
+    for port in [1, 2, 3, 4] {
+        world.udp((0, port), (1, 7), b"x");
+    }
+    world.udp((0, 5), (1, 7), b"x");
+    world.udp((1, 7), (0, 5), b"y");
+    world.observer.handle_timeout(world.time().plus(Duration::from_secs(11)), &mut world.events);
+    let said = world.said();
+    assert!(said.ends_with("5:Datagram 5:Answered 3:Unanswered 4:Unanswered 4:S0/Idle"), "{said}");
+    world.observer.handle_timeout(world.time().plus(Duration::from_secs(61)), &mut world.events);
+    let said = world.said();
+    assert!(said.ends_with("4:S0/Idle 3:S0/Idle 5:SF/Idle"), "{said}");
+}
+
+#[test]
+fn what_nobody_recognises_of_datagrams_is_remembered_in_the_entry() {
+    let reads = |world: &mut World| {
+        let slot = world.observer.table.first_by_id(9).pop().expect("it is alive");
+        world.observer.table.flow_mut(slot).is_some_and(|flow| flow.reading().is_some())
+    };
+    let data = [&[4, 0, 0, 0][..], &[9; 28]].concat();
+    let mut world = World::new(&Limits::gateway());
+    for (port, tries) in [(1, 0), (2, 6), (3, 7)] {
+        for _ in 0..tries {
+            world.udp((1, 7), (0, port), b"0123456789ab");
+        }
+        world.udp((0, port), (1, 7), &data);
+        assert!(!reads(&mut world), "{port}");
+        world.udp((1, 7), (0, port), &data);
+        assert_eq!(reads(&mut world), port != 3, "after eight nothing is tried any more: {port}");
+    }
+    world.observer.finish(&mut world.events);
+    let spoke = |event: &Event| match event {
+        Event::Flow { what: FlowEvent::Ended(record), .. } => Some(record.application),
+        _ => None,
+    };
+    let spoken: Vec<Application> = world.events.iter().filter_map(spoke).collect();
+    assert_eq!(spoken, [Application::WireGuard, Application::WireGuard, Application::Unknown]);
+}
+
+#[test]
+fn what_a_flood_leaves_is_gathered_in_few_pages() {
+    const FLOWS: u16 = 40_000;
+    let stays = |port: u16| port.is_multiple_of(100);
+    let connect = |world: &mut World, port: u16| {
+        world.tcp((0, port), B, "S", 100, b"");
+        world.tcp(B, (0, port), "SA", 500, b"");
+        world.tcp((0, port), B, "A", 101, b"GET /a HTTP/1.1\r\n");
+    };
+    let mut world = World::new(&Limits::gateway());
+    for port in 1..=FLOWS {
+        if stays(port) {
+            connect(&mut world, port);
+        } else {
+            world.udp((2, port), (1, 7), b"x");
+        }
+    }
+    let all = world.observer.table.slots();
+    assert!(all >= usize::from(FLOWS), "{all}");
+    for _ in 0..100 {
+        world.at += 1_000;
+        world.udp((2, 1), (1, 7), b"time moves on");
+    }
+    let left = world.observer.table.slots();
+    assert!(left <= 65 * 256, "{left} of {all}");
+    let begun = world.observer.counters().value(Counter::FlowsStarted);
+    world.events.clear();
+    for port in (1..=FLOWS).filter(|port| stays(*port)) {
+        world.tcp((0, port), B, "A", 118, b"Host: b\r\n\r\n");
+    }
+    assert_eq!(world.observer.counters().value(Counter::FlowsStarted), begun, "each is found");
+    assert_eq!(world.said().matches("GET(/a)").count(), 400, "with what was read of it");
+    world.events.clear();
+    world.observer.handle_timeout(world.time().plus(Duration::from_secs(301)), &mut world.events);
+    assert_eq!(world.said().matches("S1/Idle").count(), 400, "and ends in its time");
+    assert!(world.observer.table.is_empty());
+}
+
+#[test]
 fn long_flows_are_reported_and_go_on() {
     let mut world = World::new(&Limits { active: Duration::from_secs(100), ..World::small() });
     world.tcp(A, B, "S", 1, b"");

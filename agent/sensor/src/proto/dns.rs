@@ -68,7 +68,8 @@ fn probe_stream(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     match bytes.get(PREFIX..length) {
         Some(message) => {
             let may_be = on_port || may_be_plausible(message);
-            let is_one = || parse(message, Dialect::Dns).is_some_and(|message| message.plausible || on_port);
+            let is_one =
+                || parse(message, Dialect::Dns).is_some_and(|message| on_port || message.is_plausible());
             (may_be && is_one()).into()
         }
         None if on_port && bytes.len() >= MESSAGE_MAX => {
@@ -83,8 +84,10 @@ fn probe_datagram(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     if hint.on_port(&PORTS) {
         return Guess::Yes;
     }
-    let plausible =
-        || may_be_plausible(bytes) && parse(bytes, Dialect::Dns).is_some_and(|message| message.plausible);
+    let plausible = || {
+        may_be_plausible(bytes)
+            && parse(bytes, Dialect::Dns).is_some_and(|message: Message| message.is_plausible())
+    };
     (!hint.on_port(&[NETBIOS_NAMES]) && plausible()).into()
 }
 

@@ -9,6 +9,7 @@ mod stream;
 use super::{Recogniser, Session};
 use crate::event::Application;
 use crate::proto::{Guess, Hint};
+pub(super) use datagram::WIREGUARD_DATA;
 
 const fn rule(application: Application, probe: fn(&Hint<'_>, &[u8]) -> Guess) -> Recogniser {
     Recogniser { application, probe, begin: |_hint| Session::Opaque }

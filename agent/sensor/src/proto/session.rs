@@ -1,6 +1,7 @@
 //! One parser state for a flow's life: probing by content first, then the protocol it found.
 
 use crate::event::{Application, FlowRef};
+use crate::proto::recognise::WIREGUARD_DATA;
 use crate::proto::{
     Side, Sink, dcerpc, dhcp, dht, dns, ftp, http, http2, imap, irc, kerberos, ldap, mqtt, ntp, pop3, quic,
     rdp, recognise, shell, sip, smb, smtp, snmp, socks, ssh, syslog, telnet, tftp, tls, xmpp,
@@ -229,28 +230,88 @@ const DATAGRAM: &[&[Recogniser]] = &[
 
 /// State before anything is recognised.
 #[derive(Debug, Default)]
-pub(crate) struct Probe(Option<Box<Tried>>);
+pub(crate) enum Probe {
+    /// Nothing was read yet.
+    #[default]
+    Fresh,
+    /// Pieces of a stream were not recognised.
+    Stream(Box<Pieces>),
+    /// Datagrams were not recognised.
+    Datagrams(Tried),
+}
 
-/// What was not recognised.
+/// What was not recognised of a stream.
 #[derive(Debug, Default)]
-struct Tried {
+pub(crate) struct Pieces {
     tries: u8,
     /// What each side said first (originator, responder).
     first: [Box<[u8]>; 2],
 }
 
-impl Probe {
+/// Datagrams that were not recognised. Nothing is ever allocated for them: they are most of what a flood of UDP leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tried {
+    tries: u8,
+    /// For each side, [`SAID`] and [`DATA`].
+    first: [u8; 2],
+}
+
+/// The side said something.
+const SAID: u8 = 1;
+/// And first what may be data of `WireGuard`, the only thing that recognisers ask of the other side's datagram.
+const DATA: u8 = 2;
+
+impl Tried {
+    /// As a number; none is 0.
+    pub(crate) const fn bits(self) -> u32 {
+        let [originator, responder] = self.first;
+        u32::from_le_bytes([self.tries, originator, responder, 0])
+    }
+
+    /// From such a number.
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        let [tries, originator, responder, _] = bits.to_le_bytes();
+        Self { tries, first: [originator, responder] }
+    }
+
     fn after_try(mut self, side: Side, bytes: &[u8]) -> Session {
-        let tried = self.0.get_or_insert_default();
-        tried.tries = tried.tries.saturating_add(1);
-        if tried.tries >= TRIES_MAX {
+        self.tries = self.tries.saturating_add(1);
+        if self.tries >= TRIES_MAX {
             return Session::Opaque;
         }
-        let first = side.of_mut(&mut tried.first);
+        let first = side.of_mut(&mut self.first);
+        if *first == 0 {
+            *first = if bytes.starts_with(&WIREGUARD_DATA) { SAID | DATA } else { SAID };
+        }
+        Session::Probing(Probe::Datagrams(self))
+    }
+}
+
+impl Probe {
+    /// A piece of a stream was not recognised.
+    fn after_try(self, side: Side, bytes: &[u8]) -> Session {
+        let mut pieces = match self {
+            Self::Stream(pieces) => pieces,
+            Self::Fresh | Self::Datagrams(_) => Box::default(),
+        };
+        pieces.tries = pieces.tries.saturating_add(1);
+        if pieces.tries >= TRIES_MAX {
+            return Session::Opaque;
+        }
+        let first = side.of_mut(&mut pieces.first);
         if first.is_empty() {
             *first = bytes.get(..FIRST_MAX).unwrap_or(bytes).into();
         }
-        Session::Probing(self)
+        Session::Probing(Self::Stream(pieces))
+    }
+
+    /// What the other side said first, as far as recognisers ask for it.
+    fn said_by(&self, side: Side) -> &[u8] {
+        match self {
+            Self::Stream(pieces) => side.of::<Box<[u8]>>(&pieces.first),
+            Self::Datagrams(tried) if side.of(&tried.first) & DATA != 0 => &WIREGUARD_DATA,
+            Self::Fresh | Self::Datagrams(_) => &[],
+        }
     }
 
     /// What recognises `bytes`; `Err(true)` if more of them may be recognised.
@@ -261,8 +322,7 @@ impl Probe {
         bytes: &[u8],
         flow: FlowRef,
     ) -> Result<(Application, Session), bool> {
-        let other = self.0.as_ref().map_or(&[][..], |tried| &**side.other().of::<Box<[u8]>>(&tried.first));
-        let hint = Hint { side, flow, other };
+        let hint = Hint { side, flow, other: self.said_by(side.other()) };
         let mut more = false;
         for recogniser in table.iter().copied().flatten() {
             match (recogniser.probe)(&hint, bytes) {
@@ -380,15 +440,25 @@ impl Session {
         self.parser_ref().is_some_and(|parser| !parser.is_light())
     }
 
+    /// Nothing was recognised, so far, but this was read.
+    pub(crate) const fn after(tried: Tried) -> Self {
+        Self::Probing(if tried.tries == 0 { Probe::Fresh } else { Probe::Datagrams(tried) })
+    }
+
+    /// The datagrams that were read, of which none was recognised.
+    pub(crate) const fn tried(&self) -> Option<Tried> {
+        if let Self::Probing(Probe::Datagrams(tried)) = self { Some(*tried) } else { None }
+    }
+
     /// Nothing was read yet.
     pub(crate) const fn is_fresh(&self) -> bool {
-        matches!(self, Self::Probing(Probe(None)))
+        matches!(self, Self::Probing(Probe::Fresh))
     }
 
     /// Bytes from `side` are useless where some before them are missing: worth waiting for those.
     pub(crate) fn needs_order(&self, side: Side) -> bool {
         if let Self::Probing(probe) = self {
-            return probe.0.is_none();
+            return matches!(probe, Probe::Fresh);
         }
         self.parser_ref().is_some_and(|parser| parser.needs_order(side))
     }
@@ -401,7 +471,7 @@ impl Session {
                     sink.is(application);
                     *self = session;
                 }
-                Err(_) => *self = core::mem::take(probe).after_try(side, bytes),
+                Err(_) => *self = self.tried().unwrap_or_default().after_try(side, bytes),
             }
         }
         if let Some(parser) = self.parser() {

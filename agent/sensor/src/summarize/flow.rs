@@ -31,6 +31,23 @@ impl EndedFlow {
     /// What is kept of it.
     pub fn new(flow: &FlowRef, record: &FlowRecord) -> Self {
         Self {
+            server_name: record.server_name.clone(),
+            ja4: record.ja4.clone(),
+            ..Self::nameless(flow, record)
+        }
+    }
+
+    /// The same with the names of a record that nobody looks at any more.
+    pub(crate) fn taken_from(flow: &FlowRef, record: &mut FlowRecord) -> Self {
+        Self {
+            server_name: record.server_name.take(),
+            ja4: record.ja4.take(),
+            ..Self::nameless(flow, record)
+        }
+    }
+
+    const fn nameless(flow: &FlowRef, record: &FlowRecord) -> Self {
+        Self {
             flow: *flow,
             start: record.start,
             end: record.end,
@@ -38,8 +55,8 @@ impl EndedFlow {
             bytes: [record.originator.bytes, record.responder.bytes],
             state: record.state,
             application: record.application,
-            server_name: record.server_name.clone(),
-            ja4: record.ja4.clone(),
+            server_name: None,
+            ja4: None,
         }
     }
 

@@ -33,8 +33,8 @@ pub(super) struct Message {
     pub(super) dns: Box<Dns>,
     /// Every section was read and nothing is left over.
     pub(super) whole: bool,
-    /// Nothing in it speaks against DNS: holds for the messages that resolvers and stub resolvers send.
-    pub(super) plausible: bool,
+    /// Nothing in header and questions speaks against DNS, but perhaps the name.
+    plausible: bool,
 }
 
 /// Which rules of DNS's descendants hold.
@@ -89,10 +89,7 @@ pub(super) fn parse(bytes: &[u8], dialect: Dialect) -> Option<Message> {
     [dns.answer_records, dns.authorities, dns.additionals] = sections.map(Vec::into_boxed_slice);
     dns.left_out = walk.left_out;
     whole &= walk.reader.0.is_empty();
-    let plausible = whole
-        && is_plausible(flags, asked, counts)
-        && matches!(class, 1 | 3 | 255)
-        && dns.qname.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.*/".contains(&byte));
+    let plausible = whole && is_plausible(flags, asked, counts) && matches!(class, 1 | 3 | 255);
     Some(Message { dns, whole, plausible })
 }
 
@@ -209,6 +206,13 @@ fn size(record: &Resource) -> usize {
 }
 
 impl Message {
+    /// Nothing in it speaks against DNS: holds for the messages that resolvers and stub resolvers send. Only asked where the port
+    /// does not say what it is.
+    pub(super) fn is_plausible(&self) -> bool {
+        let mut name = self.dns.qname.bytes();
+        self.plausible && name.all(|byte| byte.is_ascii_alphanumeric() || b"-_.*/".contains(&byte))
+    }
+
     /// What of it breaks the rules, by Suricata's names.
     pub(super) fn violations(&self, from_server: Option<bool>) -> impl Iterator<Item = &'static str> {
         let is_dns = self.dns.application == Application::Dns;

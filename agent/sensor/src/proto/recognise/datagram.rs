@@ -28,16 +28,19 @@ pub(super) fn is_stun(bytes: &[u8]) -> bool {
     })
 }
 
+/// How a message with data begins.
+pub(in crate::proto) const WIREGUARD_DATA: [u8; 4] = [4, 0, 0, 0];
+
 /// The messages have fixed lengths, but for the one with data (`WireGuard`, 5.4).
 pub(super) fn wireguard(hint: &Hint<'_>, bytes: &[u8]) -> Guess {
     let is_data = |bytes: &[u8]| {
-        bytes.starts_with(&[4, 0, 0, 0]) && bytes.len() >= 32 && bytes.len().is_multiple_of(16)
+        bytes.starts_with(&WIREGUARD_DATA) && bytes.len() >= 32 && bytes.len().is_multiple_of(16)
     };
     let [kind, 0, 0, 0, ..] = bytes else { return Guess::No };
     match (kind, bytes.len()) {
         (1, 148) | (2, 92) => Guess::Yes,
         // Only where the other side sent some too: what is kept of it says the type, not the length.
-        (4, _) => (is_data(bytes) && hint.other.starts_with(&[4, 0, 0, 0])).into(),
+        (4, _) => (is_data(bytes) && hint.other.starts_with(&WIREGUARD_DATA)).into(),
         _ => Guess::No,
     }
 }

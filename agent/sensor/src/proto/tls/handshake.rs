@@ -396,7 +396,7 @@ impl Handshake {
 fn say(fields: &ClientFields<'_>, ja4: Box<str>, sink: &mut Sink<'_>) {
     let hello = fields.hello(ja4);
     sink.notes.server_name = hello.server_name.clone().or_else(|| sink.notes.server_name.take());
-    if sink.notes.ja4().is_none() && !hello.ja4.is_empty() {
+    if !sink.notes.has_ja4() && !hello.ja4.is_empty() {
         sink.notes.more().ja4 = Some(hello.ja4.clone());
     }
     sink.push(FlowEvent::Tls(hello.into()));

@@ -24,7 +24,8 @@ fn hex(text: &str) -> Vec<u8> {
 fn reads_the_question_whatever_follows_it() {
     let check = |text: &str, expected: Option<(&str, bool, bool)>| {
         let message = read(&hex(text));
-        let seen = message.as_ref().map(|message| (&*message.dns.qname, message.whole, message.plausible));
+        let seen =
+            message.as_ref().map(|message| (&*message.dns.qname, message.whole, message.is_plausible()));
         assert_eq!(seen, expected, "{text}");
     };
     check(QUERY, Some(("example.com", true, true)));
@@ -88,7 +89,7 @@ proptest! {
         for bytes in [packet.build_bytes_vec().unwrap(), packet.build_bytes_vec_compressed().unwrap()] {
             let message = read(&bytes).unwrap();
             prop_assert!(message.whole);
-            prop_assert_eq!(message.plausible, is_response || answers == 0);
+            prop_assert_eq!(message.is_plausible(), is_response || answers == 0);
             let dns = message.dns;
             prop_assert_eq!(
                 (dns.is_response, dns.qtype, &*dns.qname, dns.answers, dns.answer_bytes, dns.id, dns.left_out),
