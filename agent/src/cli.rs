@@ -21,6 +21,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Writes a working configuration, from flags or by asking, and the unit's list of addresses.
+    Init(InitArgs),
     /// Makes this agent's keys and has them certified by the collector.
     Enroll(EnrollArgs),
     /// Asks for another signing key: the running agent, or its next start, makes one that the present key vouches for.
@@ -193,6 +195,44 @@ pub(crate) struct StateArg {
     /// State folder.
     #[arg(long)]
     pub(crate) state: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// The file to write. One that an operator wrote is never written over without --force.
+    #[arg(long, default_value = "/etc/sekimori/agent.toml")]
+    pub(crate) config: PathBuf,
+    /// State folder: keys, certificates, spool.
+    #[arg(long, default_value = "/var/lib/sekimori-agent")]
+    pub(crate) state: PathBuf,
+    /// Interface to capture on (several times for several); asked for if it is left out and somebody can answer.
+    #[arg(long = "interface", value_name = "NAME")]
+    pub(crate) interfaces: Vec<String>,
+    /// 団体コード of the body, with its check digit.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) body: Option<String>,
+    /// What the body is called.
+    #[arg(long, value_name = "NAME", requires = "body")]
+    pub(crate) body_name: Option<String>,
+    /// Its model of separation: `alpha`, `alpha_prime`, `beta` or `beta_prime`.
+    #[arg(long, default_value = "alpha", requires = "body")]
+    pub(crate) model: String,
+    /// A segment and its networks, such as internet=10.3.0.0/16,10.4.0.0/16 (several times for several).
+    #[arg(long = "segment", value_name = "NAME=NETWORKS")]
+    pub(crate) segments: Vec<String>,
+    /// The way out where there is no direct one: http://HOST:PORT.
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+    /// Host or URL of the collector, for the list of addresses (several times for several); left out: what enrolment gave.
+    #[arg(long = "collector", value_name = "HOST")]
+    pub(crate) collectors: Vec<String>,
+    /// Also write the list of addresses that the agent may speak with, as an addition to its unit, into this folder
+    /// (/etc/systemd/system/sekimori-agent.service.d).
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) drop_in: Option<PathBuf>,
+    /// Write over what is there.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

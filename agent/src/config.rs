@@ -103,6 +103,11 @@ impl Config {
         }
     }
 
+    /// Checks a text as if it lay in this file.
+    pub(crate) fn check(path: &Path, text: &str) -> Result<(), ConfigError> {
+        Self::parse(path, text)?.require_interface()
+    }
+
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let file: File = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);

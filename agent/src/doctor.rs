@@ -5,7 +5,6 @@
 //! ```
 
 mod collector;
-mod device;
 mod link;
 mod traffic;
 

@@ -15,12 +15,14 @@ mod carry;
 mod cli;
 mod clock;
 mod config;
+mod device;
 mod doctor;
 mod endpoint;
 mod evaluate;
 mod exceptions;
 mod health;
 mod identity;
+mod init;
 mod inspect;
 mod intel;
 mod line;
@@ -75,6 +77,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Enroll(args) => enroll(&args)?,
         Command::RotateKey(state) => identity::ask_for_rotation(&state.state)?,
+        Command::Init(args) => print(&init::init(&args)?)?,
         Command::Run(config) => run::run(&config.config)?,
         Command::Replay(args) => match replay::replay(&args) {
             Err(error) if error.is_closed_pipe() => {}
@@ -160,6 +163,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
             .downcast_ref::<intel::command::CommandError>()
             .is_some_and(intel::command::CommandError::is_usage)
         || error.is::<exceptions::ExceptionsError>()
+        || error.downcast_ref::<init::InitError>().is_some_and(init::InitError::is_usage)
         || error.downcast_ref::<replay::ReplayError>().is_some_and(replay::ReplayError::is_usage)
         || error.downcast_ref::<evaluate::EvaluateError>().is_some_and(evaluate::EvaluateError::is_usage)
 }

@@ -1103,3 +1103,27 @@ missing-days-1-to-366 = 1 to 366 days
 missing-scope-form = What to suppress, such as category=scan.port originator=192.0.2.7
 missing-scope-body = The body (this incident's; body=… where it is wide-area)
 missing-suppressions-room = Fewer suppression rules in force (1,024 at most)
+settings-title = Settings
+settings-lead = The rules in force, as their data files have them. Look at each source and whether somebody compared it. This is not legal advice.
+settings-law = Duties to report
+settings-law-note = What makes a leak or an incident reportable, and by when.
+settings-timers = Time limits and who is told
+settings-timers-note = Limits of acknowledgement, first notice, first response and so on; the ladder; how much a storm may tell.
+settings-calendar = Working days
+settings-calendar-note = Days off, working hours, holidays of single bodies. The holidays of the nation are a file of their own, in the Cabinet Office's format.
+settings-contacts = Contacts
+settings-contacts-note = Who is told, in which role and how. Addresses are not shown.
+settings-what = Rule
+settings-values = Values
+settings-source = Source
+settings-verified = Compared
+settings-name = Name
+settings-bodies = Bodies
+settings-channel = How
+settings-every-body = every body
+settings-deputy = deputy
+settings-drill = for drills alone
+settings-none = None.
+verified-primary = with the original text
+verified-secondary = taken from a commentary or copy
+verified-no = by nobody yet

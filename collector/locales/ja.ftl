@@ -1068,3 +1068,27 @@ missing-days-1-to-366 = 1~366日
 missing-scope-form = 抑止の条件(例: category=scan.port originator=192.0.2.7)
 missing-scope-body = 抑止の対象とする団体(この案件の団体。広域では body=団体コード)
 missing-suppressions-room = 有効な抑止ルールの整理(上限 1,024 件)
+settings-title = 設定
+settings-lead = 有効な規則を、データファイルのとおりに表示しています。出典と、出典との照合の有無を確認してください。法的助言ではありません。
+settings-law = 報告義務
+settings-law-note = 漏えい等報告をはじめとする報告の要件と期限。
+settings-timers = 時限と連絡先
+settings-timers-note = 受付・通報・初動などの時限、段階的な連絡、通知の上限。
+settings-calendar = 執務日
+settings-calendar-note = 閉庁日、執務時間、団体ごとの休日。国民の祝日は内閣府の形式の別ファイルです。
+settings-contacts = 連絡先
+settings-contacts-note = 誰に、どの役割で、どの方法で知らせるか。宛先は表示しません。
+settings-what = 規則
+settings-values = 値
+settings-source = 出典
+settings-verified = 照合
+settings-name = 名称
+settings-bodies = 団体
+settings-channel = 方法
+settings-every-body = すべての団体
+settings-deputy = 代理
+settings-drill = 訓練専用
+settings-none = ありません。
+verified-primary = 原典と照合済み
+verified-secondary = 解説・写しによる
+verified-no = 未照合

@@ -10,8 +10,10 @@ use sekimori_wire::time::Timestamp;
 use crate::fleet::policy::Scope;
 use crate::search::Kind;
 
+mod drill;
 mod people;
 
+pub use drill::DrillCommand;
 pub use people::{TokenCommand, UserArg, UserCommand};
 
 /// The prefecture's side of Sekimori: verifies batches, correlates findings, opens incidents, shows them.
@@ -79,6 +81,9 @@ pub enum Command {
     /// Notices that could not be sent: list them, send one again, put one aside.
     #[command(subcommand)]
     Notices(NoticesCommand),
+    /// Drills (訓練): the ready scenarios, and files of one's own.
+    #[command(subcommand)]
+    Drill(DrillCommand),
     /// Print the OpenAPI document of the JSON API.
     #[command(name = "openapi")]
     OpenApi,

@@ -544,6 +544,16 @@ mod tests {
     }
 
     #[test]
+    fn the_example_sets_what_holds_without_it() {
+        const EXAMPLE: &str = include_str!("../collector.example.toml");
+        let (before, after) = EXAMPLE.split_once("\n\n[listen]\n").unwrap();
+        let listen = after.split_once("\n\n").unwrap().0;
+        assert!(before.starts_with("# Sekimori collector"));
+        let said = |text: &str| format!("{:?}", Config::parse(text, Path::new("c.toml")).unwrap());
+        assert_eq!(said(EXAMPLE), said(&format!("[listen]\n{listen}\n")));
+    }
+
+    #[test]
     fn errors_name_file_line_and_key() {
         for (added, expected) in [
             ("speed = 1\n", "line 6, column 1"),

@@ -35,6 +35,7 @@ mod page;
 mod policies;
 mod report;
 mod search;
+mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 mod work;
@@ -109,7 +110,8 @@ pub struct Console {
 /// Every route of the console and the API.
 pub fn router(state: AppState) -> Router {
     let export = axum::Extension(state.config.export.clone());
-    router_of(state.store, Some(state.trust), state.config.accounts.clone()).layer(export)
+    let in_force = axum::Extension(Arc::new(settings::InForce::load(&state.config)));
+    router_of(state.store, Some(state.trust), state.config.accounts.clone()).layer(export).layer(in_force)
 }
 
 fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Router {
@@ -150,6 +152,7 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/handover", get(handover::shift))
         .route("/reports/monthly", get(monthly::show))
         .route("/help", get(help::show))
+        .route("/settings", get(settings::show))
         .route("/incidents/{id}/handover", get(handover::incident))
         .route("/incidents/{id}/evidence", get(bundle::evidence))
         .route("/shared", get(granted::shared))

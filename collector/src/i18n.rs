@@ -216,6 +216,8 @@ mod tests {
             "host-wrong-",
             "monthly-",
             "help-",
+            "settings-",
+            "verified-",
             "conflict-field-",
         ] {
             used.extend(keys(JA).into_iter().filter(|key| key.starts_with(prefix)));

@@ -147,124 +147,34 @@ fn write(path: &Path, content: &[u8]) -> Result<(), InitError> {
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)
 }
 
-fn store_line(plan: &Plan) -> String {
-    let example = "# url = \"postgres://sekimori@db1:5432,db2:5432/sekimori?sslmode=verify-full\"".to_owned();
-    plan.store.as_ref().map_or(example, |url| format!("url = {}", toml::Value::from(url.as_str())))
-}
-
 fn second_factor(plan: &Plan) -> toml::Value {
     let roles =
         if plan.without_second_factor { BTreeSet::new() } else { AccountRules::default().second_factor };
     toml::Value::from(roles.iter().map(|role| role.as_str()).collect::<Vec<_>>())
 }
 
-const RETENTION: &str = "\
-[retention]
-# Days that are kept (docs/operations.md): of flows and summaries, of findings and endpoint alerts that are part of no incident,
-# of signed batches that no kept finding is in; of incidents since they were over and changed last (never with an open obligation
-# or a hold), and of the audit log. Your own rules about records say how long.
-flows_days = 90
-findings_days = 400
-alerts_days = 400
-batches_days = 400
-incidents_days = 1827
-audit_days = 1827
-# Bytes that the store may take, 0 for no limit: before it takes more, the oldest days of flows and summaries go.
-max_size = 0
-";
+/// The annotated configuration, as the documents show it.
+const EXAMPLE: &str = include_str!("../collector.example.toml");
 
-const LIMITS: &str = "\
-[limits]
-# Connections of each listener at a time.
-connections = 4096
-# Of these, from one address (of IPv6: from one network of 64 bits). Raise it if many agents come through one proxy.
-connections_per_address = 1024
-# How long TLS and the first byte may take.
-handshake_seconds = 10
-# How long the body of a request may take.
-body_seconds = 30
-# A connection without a request for so long is closed; an agent opens another one when it needs it.
-idle_seconds = 120
-# What one agent may deliver in the long run; ten seconds of it may come at once.
-agent_submissions_per_second = 20
-agent_bytes_per_second = 4194304
-
-# Measures for Prometheus and health, without a login, for this machine alone (docs/operations.md).
-# [metrics]
-# listen = \"127.0.0.1:9464\"
-
-# Who exports of incidents say they are from, and with whom they may be shared (TLP 2.0; docs/export.md).
-# [export]
-# producer = \"…県SOC\"
-# tlp = \"amber\"
-";
-
-/// The annotated configuration; a test reads it back.
+/// The same with what was asked for; a test reads it back.
 fn config_text(plan: &Plan) -> String {
     let hosts = if plan.hosts.is_empty() { vec!["127.0.0.1".to_owned()] } else { plan.hosts.clone() };
-    let hosts = toml::Value::from(hosts);
-    let (store, second_factor) = (store_line(plan), second_factor(plan));
-    let (ingest, enroll, console) = (plan.ingest, plan.enroll, plan.console);
-    format!(
-        "# Sekimori collector. Unknown keys are errors. Keys, CA and store lie beside this file.
-
-[listen]
-# Names and addresses by which agents and browsers reach this machine; the first goes into enrolment tokens.
-# The server certificate is made by `init` for exactly these (and for the local host); after a change: `ca renew-server`.
-hosts = {hosts}
-# Where agents deliver batches (mutual TLS).
-ingest = \"{ingest}\"
-# Where new agents enrol with a one-time token.
-enroll = \"{enroll}\"
-# Console and JSON API.
-console = \"{console}\"
-
-[store]
-# Without a line here: SQLite, one file beside this one. For several collectors that share one PostgreSQL database: its
-# addresses, tried in order until one takes writes. The password may be in PGPASSFILE instead.
-{store}
-
-[correlate]
-# Longest silence within one incident, in minutes of event time.
-gap_minutes = 30
-# The same acting address, domain or JA4 in this many bodies opens one wide-area incident …
-wide_area_bodies = 3
-# … if seen within this many hours of event time.
-wide_area_hours = 24
-
-[exceptions]
-# Files with [[exception]] tables (docs/exceptions.md). Relative names are looked for beside this file. SIGHUP reads the
-# files again; a start with one that is not good is refused.
-files = []
-# Findings that an agent puts under an exception of its own, which these files do not have: accept (no incident, shown and
-# counted as unknown) or refuse (they count).
-agents_own = \"accept\"
-
-[accounts]
-# Roles that need an authenticator (TOTP) beside the password; who has none sets one up with the next sign-in.
-second_factor = {second_factor}
-# A session ends when it is not used for so long, …
-session_idle_minutes = 60
-# … and after this in any case.
-session_hours = 12
-
-[fleet]
-# An agent that was not heard of for this long opens an incident …
-silent_seconds = 300
-# … and so does one whose clock is off by more than this.
-skew_seconds = 30
-
-{RETENTION}
-[identity]
-# How long the certificate of an agent is good (90 days); agents renew it at two thirds.
-certificate_seconds = 7776000
-
-{LIMITS}
-[tls]
-# Accept no key exchange from agents but the post-quantum hybrid (X25519MLKEM768), which agents prefer anyway.
-require_post_quantum = false
-"
-    )
+    let value = |address: SocketAddr| toml::Value::from(address.to_string());
+    let mut lines = vec![
+        ("hosts = ", format!("hosts = {}", toml::Value::from(hosts))),
+        ("ingest = ", format!("ingest = {}", value(plan.ingest))),
+        ("enroll = ", format!("enroll = {}", value(plan.enroll))),
+        ("console = ", format!("console = {}", value(plan.console))),
+        ("second_factor = ", format!("second_factor = {}", second_factor(plan))),
+    ];
+    if let Some(url) = &plan.store {
+        lines.push(("# url = ", format!("url = {}", toml::Value::from(url.as_str()))));
+    }
+    let chosen = |line: &str| {
+        let found = lines.iter().find(|(start, _)| line.starts_with(start));
+        found.map_or_else(|| line.to_owned(), |(_, instead)| instead.clone()) + "\n"
+    };
+    EXAMPLE.lines().map(chosen).collect()
 }
 
 /// Why there is no new collector.

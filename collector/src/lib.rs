@@ -28,6 +28,7 @@ pub mod http;
 pub mod i18n;
 #[macro_use]
 pub mod incident;
+pub mod drill;
 pub mod ingest;
 pub mod init;
 pub mod monthly;

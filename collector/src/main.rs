@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use sekimori_collector::beside::{open, read_only};
 use sekimori_collector::cli::{AgentCommand, AuditCommand, Cli, Command, Export, Init, Verify};
 use sekimori_collector::config::{Config, ConfigError};
+use sekimori_collector::drill::scenario::ScenarioError;
 use sekimori_collector::evidence::{Checked, Sealed};
 use sekimori_collector::exceptions::InForce;
 use sekimori_collector::exceptions::file::FileError;
@@ -31,6 +32,7 @@ use sekimori_collector::{carry, clock, evidence, fleet, init, verify};
 use sekimori_wire::text::BoundedText;
 
 mod ca;
+mod drill_command;
 mod export_files;
 mod find;
 mod handover_file;
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
                 || error.is::<FileError>()
                 || error.is::<PolicyFileError>()
                 || error.is::<PolicyError>()
+                || error.is::<ScenarioError>()
                 || error.is::<Usage>();
             ExitCode::from(if misused { 2 } else { 1 })
         }
@@ -98,6 +101,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Notices(command) => notices_command::run(command).await?,
         Command::Handover(args) => handover_file::run(args).await?,
         Command::Report(args) => report_file::run(args).await?,
+        Command::Drill(command) => drill_command::run(&command)?,
         Command::OpenApi => print(&format!("{:#}", sekimori_collector::api::document()))?,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());

@@ -71,15 +71,25 @@ impl Timing {
             None => holidays::parse("holidays.csv (built in)", HOLIDAYS)?,
             Some(path) => holidays::parse(&path.display().to_string(), &data::bytes(path)?)?,
         };
-        let calendar = Text::open(sources.calendar.as_deref(), "calendar.toml", CALENDAR)?;
-        let law = Text::open(sources.obligations.as_deref(), "obligations.toml", LAW)?;
-        let timers = Text::open(sources.timers.as_deref(), "timers.toml", TIMERS)?;
+        let [(_, law), (_, timers), (_, calendar)] = texts(sources)?;
         Ok(Self {
             calendars: Calendars::parse(&calendar, Arc::new(holidays))?,
             law: Law::parse(&law)?,
             table: Table::parse(&timers)?,
         })
     }
+}
+
+/// The files but the holidays, as they are in force: what must be reported, time limits, working days.
+///
+/// # Errors
+/// One of them cannot be read.
+pub fn texts(sources: &Sources) -> Result<[(&'static str, Text); 3], DataError> {
+    Ok([
+        ("law", Text::open(sources.obligations.as_deref(), "obligations.toml", LAW)?),
+        ("timers", Text::open(sources.timers.as_deref(), "timers.toml", TIMERS)?),
+        ("calendar", Text::open(sources.calendar.as_deref(), "calendar.toml", CALENDAR)?),
+    ])
 }
 
 const JST_SECONDS: i32 = 9 * 3600;

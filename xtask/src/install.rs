@@ -81,7 +81,11 @@ const TEST: [Package; 21] = [
     Package("slapd", Sign::Program("slapd"), "a directory that is watched"),
     Package("chrony", Sign::Program("chronyd"), "a time server that is watched"),
     Package("systemd", Sign::Program("systemd-analyze"), "judges how far the units are locked down"),
-    Package("npm", Sign::Program("npm"), "fetches axe-core, which asks pages who cannot use them"),
+    Package(
+        "npm",
+        Sign::Program("npm"),
+        "fetches axe-core, which asks pages who cannot use them, and an OpenID provider",
+    ),
     Package("python3-venv", VENV, "schemathesis, which asks the API what it is not ready for"),
 ];
 const RECORD: [Package; 50] = [

@@ -18,6 +18,7 @@ mod install;
 mod kills;
 mod packages;
 mod pcaps;
+mod reference;
 mod screenshots;
 mod sim;
 mod stage;
@@ -63,6 +64,7 @@ cargo xtask <command>
   screenshots       pictures of the console's main pages with the demo's data, in docs/screenshots
   install-test      both packages in a fresh Debian of their own: install, enrol, run, upgrade, remove, purge, with
                     tests/install.tsv (root; apt-get and debootstrap reach out)
+  reference         docs/configuration.md, of the annotated examples of both programs
   doctor-dev        what is installed, what is missing, and how to get it
 ";
 
@@ -138,6 +140,7 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
             None => return Ok(usage()),
         },
         ["install-test"] => packages::test(&root)?,
+        ["reference"] => reference::write(&root)?,
         ["tidy"] => tidy::check(&root)?,
         ["pcaps"] => pcaps::write(&root)?,
         ["pcaps", "--record"] => pcaps::record::all(&root, "")?,

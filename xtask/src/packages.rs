@@ -335,8 +335,12 @@ impl Test {
         }
         collector.stop().context("sekimori-collector")?;
         self.holds("the agent enrols as its own user", true)?;
-        let config = format!("[capture]\ninterfaces = [\"lo\"]\n\n[state]\ndir = \"{AGENT}\"\n");
-        std::fs::write(self.debian.path(AGENT_CONFIG), &config)?;
+        output(&mut self.debian.outside(&["sekimori-agent", "init", "--interface", "lo"]))?;
+        let config = std::fs::read_to_string(self.debian.path(AGENT_CONFIG))?;
+        self.holds(
+            "init takes the place of the package's example",
+            config.contains("interfaces = [\"lo\"]"),
+        )?;
         let stored = self.run_both(0)?;
         Ok(Before { identity: self.identity()?, config, stored })
     }

@@ -14,7 +14,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-use crate::command;
+use crate::{command, reference};
 
 /// Folders that are not ours or not source.
 const SKIPPED: [&str; 4] = [".git", "target", "demo-state", "node_modules"];
@@ -63,6 +63,10 @@ fn problems(root: &Path) -> anyhow::Result<Vec<String>> {
     let names: BTreeSet<&str> = files.iter().map(|(name, _text)| name.as_str()).collect();
     out.extend(cover::categories(text_of(&files, "agent/wire/src/finding.rs")?, &names));
     out.extend(cover::wire_digest(root, text_of(&files, "docs/wire-format.md")?)?);
+    let made = reference::document(|path| text_of(&files, path).map(ToOwned::to_owned))?;
+    if text_of(&files, reference::DOCUMENT)? != made {
+        out.push(format!("{}: is not what `cargo xtask reference` makes", reference::DOCUMENT));
+    }
     out.extend(licence::packages(&metadata(root)?, text_of(&files, "deny.toml")?)?);
     out.extend(units(root)?);
     Ok(out)

@@ -40,6 +40,7 @@ mod scan_host;
 mod scan_port;
 mod scan_web;
 mod segment_violation;
+mod service_down;
 mod service_exposed;
 mod sieve;
 mod spam_burst;
@@ -342,6 +343,7 @@ detectors! {
     baseline_host: BaselineHost,
     host_new: HostNew,
     service_exposed: ServiceExposed,
+    service_down: ServiceDown,
 }
 
 impl Detectors {

@@ -323,8 +323,8 @@ impl Reader<'_> {
                 let (host, port) = place_of(file, Some(88))?;
                 let is_realm = |realm: &&String| (1..=255).contains(&realm.len()) && realm.is_ascii();
                 let realm = file.realm.as_ref().filter(is_realm);
-                let realm =
-                    realm.ok_or(("realm", "a Kerberos server needs its `realm`, in ASCII".to_owned()))?;
+                let realm = realm
+                    .ok_or_else(|| ("realm", "a Kerberos server needs its `realm`, in ASCII".to_owned()))?;
                 Ok((host, port, Probe::Kerberos { realm: realm.clone() }))
             }
             Kind::Ntp => {
@@ -366,7 +366,8 @@ impl Reader<'_> {
         if file.address.is_some() {
             return Err(("address", "probe = \"http\" has a `url` in place of it".to_owned()));
         }
-        let url = file.url.as_deref().ok_or(("probe", "probe = \"http\" needs its `url`".to_owned()))?;
+        let url =
+            file.url.as_deref().ok_or_else(|| ("probe", "probe = \"http\" needs its `url`".to_owned()))?;
         let wrong = || ("url", format!("`{url}` is not of the form http://HOST/ or https://HOST/"));
         let uri: hyper::Uri = url.parse().map_err(|_cause| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
@@ -417,7 +418,8 @@ impl Reader<'_> {
 
 /// The question of a target.
 fn dns_of(file: &TargetFile) -> Result<Dns, Wrong> {
-    let query = file.query.as_deref().ok_or(("probe", "probe = \"dns\" needs its `query`".to_owned()))?;
+    let query =
+        file.query.as_deref().ok_or_else(|| ("probe", "probe = \"dns\" needs its `query`".to_owned()))?;
     let is_label = |label: &str| (1..=63).contains(&label.len()) && label.is_ascii();
     let is_name = query.len() <= 253 && query.trim_end_matches('.').split('.').all(is_label);
     if !is_name {
@@ -471,7 +473,7 @@ fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
 
 /// Host and port of `address`; the port may be left out if there is a usual one.
 fn place_of(file: &TargetFile, usual: Option<u16>) -> Result<(String, u16), Wrong> {
-    let address = file.address.as_deref().ok_or(("probe", "needs its `address`".to_owned()))?;
+    let address = file.address.as_deref().ok_or_else(|| ("probe", "needs its `address`".to_owned()))?;
     let wrong = || {
         let form = if usual.is_some() { "HOST or HOST:PORT" } else { "HOST:PORT" };
         ("address", format!("`{address}` is not of the form {form}"))

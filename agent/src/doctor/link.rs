@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use sekimori_sensor::segment::Policy;
 
-use super::device::{Asker, Offloads};
 use super::traffic::Seen;
 use super::{Finding, Verdict};
 use crate::capture::{CaptureError, Fanout, Live, Options};
+use crate::device::{Asker, Offloads};
 
 /// What every Ethernet carries.
 const MTU_MIN: u32 = 1500;

@@ -8,11 +8,14 @@
 //! | `host.disk_size_mib` | of the file system with the spool |
 //! | `host.temperature_celsius` | the hottest sensor of the machine |
 //! | `host.rx_errors`, `host.rx_missed` | frames of the captured interfaces that came damaged, or that the card had no room for; since the agent's start |
+//! | `host.merging` | captured interfaces on which the card or the kernel merges received frames (LRO, GRO): their number and sizes are not the wire's |
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use sysinfo::{Components, System};
+
+use crate::device::Asker;
 
 /// Where the kernel tells of its interfaces.
 const INTERFACES: &str = "/sys/class/net";
@@ -64,7 +67,14 @@ impl Host {
         if let Some(degrees) = self.hottest() {
             to.push(("host.temperature_celsius".to_owned(), degrees));
         }
+        // What one does not know is not told: a device that went, a kernel that refuses.
+        let asker = Asker::new().ok();
+        let (mut merging, mut asked) = (0, false);
         for interface in interfaces {
+            if let Some(offloads) = asker.as_ref().and_then(|asker| asker.offloads(&interface).ok()) {
+                asked = true;
+                merging += u64::from(offloads.gro || offloads.lro);
+            }
             for (name, kernel) in RECEIVED {
                 if let Some(count) = counted(&interface, kernel) {
                     let before = *self.before.entry((interface.clone(), kernel)).or_insert(count);
@@ -72,6 +82,9 @@ impl Host {
                     to.push((name.to_owned(), count.checked_sub(before).unwrap_or(count)));
                 }
             }
+        }
+        if asked {
+            to.push(("host.merging".to_owned(), merging));
         }
     }
 
@@ -117,6 +130,7 @@ mod tests {
         assert!(!first.contains_key("host.cpu_permille"), "nothing to compare with: {first:?}");
         assert_eq!((first["host.rx_errors"], first["host.rx_missed"]), (0, 0), "since the start");
         assert!(first["host.disk_size_mib"] > 0);
+        assert!(first["host.merging"] <= 1, "{first:?}");
         // Work, so that the processors have something to tell.
         let until = std::time::Instant::now() + std::time::Duration::from_millis(400);
         while std::time::Instant::now() < until {
@@ -125,6 +139,6 @@ mod tests {
         let second = measure("no-such-interface");
         assert!((1..=1000).contains(&second["host.cpu_permille"]), "{second:?}");
         assert!(second["host.memory_available_mib"] > 0);
-        assert!(!second.contains_key("host.rx_errors"), "{second:?}");
+        assert!(!second.contains_key("host.rx_errors") && !second.contains_key("host.merging"), "{second:?}");
     }
 }

@@ -199,7 +199,7 @@ impl Desk {
         }
         for one in &mut self.watched {
             let excused = one.target.maintenance.iter().any(|window| window.holds(now.wall));
-            one.figures.pass(now.mono, one.run.level, one.blocked_by.is_some(), excused);
+            one.figures.pass(now.mono, one.run.level, (one.blocked_by.is_some(), excused));
         }
         said
     }
@@ -291,7 +291,7 @@ impl Desk {
         let is_other = told.level != one.run.level || kind(&told.fault) != kind(&one.fault);
         // A server that fails in another way each time is not told each time.
         let is_due = now.mono.saturating_sub(told.at) >= SAY_AGAIN;
-        if !more && !(is_other && is_due) {
+        if !(more || is_other && is_due) {
             return None;
         }
         // Those that were affected once stay named.

@@ -56,7 +56,7 @@ impl Figures {
     }
 
     /// Counts the time up to now where it belongs; while nothing is known, nowhere.
-    pub(super) fn pass(&mut self, now: Duration, level: Level, is_blocked: bool, is_excused: bool) {
+    pub(super) fn pass(&mut self, now: Duration, level: Level, (is_blocked, is_excused): (bool, bool)) {
         let passed = now.saturating_sub(self.counted);
         self.counted = now;
         match (level, is_excused, is_blocked) {

@@ -1,6 +1,6 @@
 //! The finding about a server that is down: what is wrong, at which stage, and what was found to work.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 use sekimori_sensor::segment::Policy;
 use sekimori_wire::finding::{Bilingual, Category, Confidence, Evidence, Finding, Severity, Value};
@@ -42,7 +42,8 @@ pub(super) fn finding(report: &Report<'_>) -> Finding {
     finding.end = report.now;
     let Some(one) = report.one else { return finding };
     let target = &one.target;
-    let stage = one.fault.as_ref().and_then(super::target::Fault::stage).unwrap_or(target.server.stage());
+    let stage =
+        one.fault.as_ref().and_then(super::target::Fault::stage).unwrap_or_else(|| target.server.stage());
     finding.severity = finding.severity.max(severity(one));
     say(&mut finding, one, stage, report);
     for name in &report.affected {
@@ -99,7 +100,7 @@ fn first(report: &Report<'_>) -> Finding {
     }
     threshold.extend([("failures_in_a_row", FAILURES.into()), ("answers_in_a_row", ANSWERS.into())]);
     // One that is named and not numbered belongs to the body of the gateway.
-    let at = report.policy.place(home.unwrap_or(IpAddr::from([0, 0, 0, 0])), None);
+    let at = report.policy.place(home.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), None);
     Finding {
         id: FindingId::of(&[b"service.down", name.as_bytes(), &report.first.nanos().to_be_bytes()]),
         revision: 1,

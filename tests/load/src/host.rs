@@ -47,8 +47,14 @@ pub(crate) struct Usage {
 }
 
 impl Host {
-    /// Makes a new collector in `dir`, which must not be there; `store` is a database of several collectors.
-    pub(crate) async fn make(program: &Path, dir: &Path, store: Option<String>) -> anyhow::Result<Self> {
+    /// Makes a new collector in `dir`, which must not be there; `store` is a database of several collectors. `timers` takes
+    /// the place of the time limits that are built in.
+    pub(crate) async fn make(
+        program: &Path,
+        dir: &Path,
+        store: Option<String>,
+        timers: Option<String>,
+    ) -> anyhow::Result<Self> {
         let [ingest, enroll, console] = ports()?;
         let plan = Plan {
             dir: dir.join("collector"),
@@ -60,6 +66,11 @@ impl Host {
             store,
         };
         let made = init::run(&plan).await?;
+        if let Some(timers) = timers {
+            std::fs::write(made.config.with_file_name("timers.toml"), timers)?;
+            let text = std::fs::read_to_string(&made.config)?;
+            std::fs::write(&made.config, text + "\n[timing]\ntimers = \"timers.toml\"\n")?;
+        }
         let config = Config::load(&made.config)?;
         let log = dir.join("collector.log");
         Ok(Self { program: program.to_owned(), config_path: made.config, log, config })

@@ -4,7 +4,8 @@
 //! init, tokens ─► collectors (processes; PostgreSQL a server of its own) ◄─ enrolment of each agent ◄─ keys
 //!   agents: what is due ─► sealed, chained ─► TLS 1.3, HTTP/2 ─► collector ─► acknowledgement, verified ─► figures
 //!   store, read beside it: new finding ─► its incident ─► figures
-//!   over: drained, stopped, and then the store against what was acknowledged (books)
+//!   over: drained, stopped, and then the store against what was acknowledged (books), and, where something was made to fail,
+//!   the timers that fired against those that were due (timers)
 //! ```
 //! Status 1 if a promise is broken. Times count from when something was due, not from when it was sent.
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ mod link;
 mod options;
 mod run;
 mod shape;
+mod timers;
 
 use std::process::ExitCode;
 

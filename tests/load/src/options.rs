@@ -75,6 +75,11 @@ impl Options {
         let is_whole = !options.collector.as_os_str().is_empty() && !options.dir.as_os_str().is_empty();
         is_whole.then_some(options)
     }
+
+    /// Whether collectors or the database are made to fail.
+    pub(crate) const fn fails(&self) -> bool {
+        self.kill_every.is_some() || self.restart_every.is_some() || self.fail_over_after.is_some()
+    }
 }
 
 fn store(name: &str) -> Option<Kind> {
@@ -104,6 +109,7 @@ mod tests {
         let seconds = |every: Option<Duration>| every.map(|every| every.as_secs());
         assert_eq!((all.hold.as_secs(), seconds(all.kill_every)), (7, Some(3)));
         assert_eq!((seconds(all.restart_every), seconds(all.fail_over_after)), (Some(4), Some(6)));
+        assert_eq!((usual.fails(), all.fails()), (false, true));
         for wrong in
             ["", "--collector c", "--collector c --dir d --agents 0", "--collector c --dir d --store x"]
         {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use sekimori_collector::clock;
 use sekimori_collector::store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -20,6 +21,7 @@ use crate::fleet;
 use crate::host::{self, Host, Replicas, Usage};
 use crate::incidents::{self, Awaited};
 use crate::options::{Kind, Options};
+use crate::timers::{self, Fired};
 
 /// 99 of 100 incidents within this time of the finding.
 const INCIDENT_WITHIN: Duration = Duration::from_secs(10);
@@ -27,6 +29,8 @@ const INCIDENT_WITHIN: Duration = Duration::from_secs(10);
 const DRAINED_WITHIN: Duration = Duration::from_secs(120);
 /// Batches a second of one agent as it is, in thousandths: a summary each 10 s, health each 30 s, findings each 60 s.
 const USUAL_MILLI: u32 = 150;
+/// Batches a second of one agent that a collector must carry, in thousandths: with the same shares, one in ten seconds.
+const PROMISED_MILLI: u32 = 100;
 /// Between two looks at what the processes use.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 /// No machine of two cores gets there.
@@ -41,7 +45,8 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
         Kind::Postgres => Some(Database::start(options.fail_over_after.is_some())?),
     };
     let url = database.as_ref().map(Database::url);
-    let host = Host::make(&options.collector, &options.dir, url).await?;
+    let hurried = options.fails().then(timers::hurried).transpose()?;
+    let host = Host::make(&options.collector, &options.dir, url, hurried).await?;
     let begin = Instant::now();
     let store = Store::open(host.config.store()).await?;
     let tokens = fleet::tokens(&store, &host.config, options.agents).await?;
@@ -84,15 +89,18 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     let agents = drain(living).await?;
     let missing = settle(&common.awaited).await;
     follower.abort();
+    let ended = clock::now();
     stage.replicas.stop().await?;
     let books = books::check(&store, &agents).await?;
-    for line in books.wrong.iter().take(SHOWN_WRONG) {
+    let fired = if options.fails() { Some(timers::check(&store, ended).await?) } else { None };
+    let unfired = fired.iter().flat_map(|fired| &fired.wrong);
+    for line in books.wrong.iter().take(SHOWN_WRONG).chain(unfired.take(SHOWN_WRONG)) {
         println!("load: WRONG: {line}");
     }
     // Those that were acknowledged while draining count too.
     let steps: Vec<Step> =
         steps.into_iter().map(|step| Step { figures: common.board.get(step.number), ..step }).collect();
-    Ok(verdict(options, &steps, &books, missing))
+    Ok(verdict(options, &steps, &Checked { books, fired, missing }))
 }
 
 fn live(mut agent: Agent, common: Arc<Common>, begin: Instant) -> JoinHandle<Agent> {
@@ -152,13 +160,13 @@ struct Step {
 }
 
 impl Stage<'_> {
-    /// Holds the usual rate; with `--rate`, then more and more until a promise breaks.
+    /// Holds the rate that is promised; with `--rate`, then more and more until a promise breaks.
     async fn climb(&mut self) -> anyhow::Result<Vec<Step>> {
         let agents = u32::try_from(self.options.agents)?;
-        let usual = agents * USUAL_MILLI / 1000;
+        let promised = agents * PROMISED_MILLI / 1000;
         let mut steps = Vec::new();
         for number in 0..STEPS_MAX {
-            let rate = usual.max(1) + number * self.options.rate.unwrap_or_default();
+            let rate = promised.max(1) + number * self.options.rate.unwrap_or_default();
             let permille = u64::from(rate) * 1_000_000 / u64::from(agents * USUAL_MILLI);
             self.common.permille.store(u32::try_from(permille)?, Ordering::Relaxed);
             let step = self.hold(steps.len()).await?;
@@ -270,31 +278,42 @@ impl fmt::Display for Step {
     }
 }
 
+/// What was looked at when all was over.
+#[derive(Debug)]
+struct Checked {
+    books: Books,
+    fired: Option<Fired>,
+    /// New findings that have no incident.
+    missing: usize,
+}
+
 /// Prints the closing line; whether every promise was kept.
-fn verdict(options: &Options, steps: &[Step], books: &Books, missing: usize) -> bool {
+fn verdict(options: &Options, steps: &[Step], checked: &Checked) -> bool {
+    let Checked { books, fired, missing } = checked;
+    let unfired = fired.as_ref().map_or(0, |fired| fired.wrong.len());
     let wrong: u64 = steps.iter().map(|step| step.figures.wrong).sum();
     if let Some(first) = steps.iter().find_map(|step| step.figures.first_wrong.as_ref()) {
         println!("load: WRONG: {first}");
     }
-    if missing > 0 {
+    if *missing > 0 {
         println!("load: WRONG: {missing} new findings have no incident");
     }
-    let are_books_good = books.wrong.is_empty() && wrong == 0 && missing == 0;
+    let wrong = wrong + (books.wrong.len() + missing + unfired) as u64;
+    let are_books_good = wrong == 0;
     let first_kept = steps.first().is_some_and(|step| step.is_kept(options.within));
     let held = steps.iter().take_while(|step| step.is_kept(options.within)).last();
     let broke = steps.iter().find(|step| !step.is_kept(options.within));
     let shown = held.or(broke);
     let is_good = are_books_good && first_kept;
     let mut line = format!(
-        "load: {} agents, {} batches sealed, {} acknowledged, {} stored, {} wrong; ",
-        options.agents,
-        books.sealed,
-        books.acknowledged,
-        books.stored,
-        books.wrong.len() as u64 + wrong + missing as u64,
+        "load: {} agents, {} batches sealed, {} acknowledged, {} stored, {wrong} wrong; ",
+        options.agents, books.sealed, books.acknowledged, books.stored,
     );
     if let Some(step) = shown {
         line += &step.to_string();
+    }
+    if let Some(fired) = fired {
+        line += &format!("; {fired}");
     }
     if let (Some(_), Some(broke)) = (options.rate, broke) {
         line += &format!("; breaks at {:.0} batches/s", broke.rate);

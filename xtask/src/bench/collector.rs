@@ -22,9 +22,9 @@ const CHECKED: [&str; 6] = ["--agents", "50", "--seconds", "10", "--within", "10
 /// And this: two collectors on PostgreSQL, one killed every few seconds, and the synchronous standby takes over from the server.
 const CHECKED_REPLICAS: [&str; 12] = [
     "--agents",
-    "50",
+    "150",
     "--seconds",
-    "15",
+    "20",
     "--store",
     "postgres",
     "--replicas",

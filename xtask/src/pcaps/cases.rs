@@ -7,6 +7,7 @@ mod exploit;
 mod flood;
 mod intel;
 mod lateral;
+mod outage;
 mod recon;
 mod spoof;
 
@@ -35,7 +36,7 @@ pub(crate) fn shuffled_ports(count: u16) -> Vec<u16> {
 /// Every single case (the demo's captures are in `scenario`).
 pub(crate) fn all() -> Vec<Case> {
     let by_category = [scans(), sweeps(), floods(), logins(), tunnels(), segments(), endpoint::all()];
-    let by_kind = [recon::all(), flood::all(), c2::all(), spoof::all()];
+    let by_kind = [recon::all(), flood::all(), c2::all(), spoof::all(), outage::all()];
     let more = [lateral::all(), exploit::all(), intel::all(), baseline::all()];
     [by_category.concat(), by_kind.concat(), more.concat()].concat()
 }

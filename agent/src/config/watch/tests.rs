@@ -1,3 +1,5 @@
+//! `[[watch.target]]` as people write it: what is read, and what an error names.
+
 use super::*;
 use crate::config::Config;
 
@@ -45,10 +47,21 @@ fn targets_with_all_their_keys() {
     assert!(read("").unwrap().watch.targets.is_empty(), "off unless configured");
 }
 
+fn http(rest: &str) -> String {
+    target(&format!("probe = \"http\"\nurl = \"http://a/\"\n{rest}"))
+}
+
+fn assert_errors(all: &[(String, &str)]) {
+    for (text, expect) in all {
+        let error = read(text).unwrap_err();
+        let expect = format!("/etc/s/agent.toml{expect}");
+        assert!(error.starts_with(&expect), "{error}\nin place of\n{expect}");
+    }
+}
+
 #[test]
-fn an_error_names_the_line_and_the_key() {
-    let http = |rest: &str| target(&format!("probe = \"http\"\nurl = \"http://a/\"\n{rest}"));
-    for (text, expect) in [
+fn an_error_of_a_probe_names_the_line_and_the_key() {
+    assert_errors(&[
         (target("probe = \"pong\"\n"), ":4: watch.target.probe: unknown variant `pong`"),
         (target("probe = \"tcp\"\n"), ":4: watch.target.probe: needs its `address`"),
         (
@@ -72,6 +85,12 @@ fn an_error_names_the_line_and_the_key() {
             ":5: watch.target.url: `ftp://a/` is not of the form",
         ),
         (target("probe = \"http\"\nurl = \"http://u:p@a/\"\n"), ":5: watch.target.url: "),
+    ]);
+}
+
+#[test]
+fn an_error_of_a_value_names_the_line_and_the_key() {
+    assert_errors(&[
         (http("interval = \"0s\"\n"), ":6: watch.target.interval: is not between 1s and 86400s"),
         (http("interval = \"1 day\"\n"), ":6: watch.target.interval: `1 day` is not a length of time"),
         (http("timeout = \"2m\"\n"), ":6: watch.target.timeout: is not between 100ms and 60s"),
@@ -119,11 +138,7 @@ fn an_error_names_the_line_and_the_key() {
         ),
         (format!("{0}{0}", http("")), ":7: watch.target.name: there is another target `a`"),
         ("[watch]\nper_second = 11\n".to_owned(), ":2: watch.per_second: 11 is not between 1 and 10"),
-    ] {
-        let error = read(&text).unwrap_err();
-        let expect = format!("/etc/s/agent.toml{expect}");
-        assert!(error.starts_with(&expect), "{error}\nin place of\n{expect}");
-    }
+    ]);
     let many: String = (0..=TARGETS_MAX)
         .map(|n| {
             format!(

@@ -1,3 +1,5 @@
+//! The desk by a clock of its own: when targets are asked, what is down, which stage is at fault, what is told.
+
 use sekimori_wire::finding::Value;
 
 use super::*;

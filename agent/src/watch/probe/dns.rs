@@ -201,7 +201,7 @@ impl Read<'_> {
 mod tests {
     use super::*;
 
-    fn dns(answer: &[&str], authenticated: bool, signed: bool) -> Dns {
+    fn dns(answer: &[&str], (authenticated, signed): (bool, bool)) -> Dns {
         Dns {
             query: "www.city.example.jp".to_owned(),
             record: RecordType::A,
@@ -244,18 +244,18 @@ mod tests {
         let of_other: (u16, &[u8]) = (RRSIG, &[0, 16, 8, 3]);
         let expected = &["192.0.2.4"];
         for (dns, flags, records, expect) in [
-            (dns(expected, false, false), 0, &[own][..], "up"),
-            (dns(&[], false, false), 0, &[other], "up"),
-            (dns(expected, false, false), 0, &[other], "content it says 203.0.113.66"),
-            (dns(expected, false, false), 0, &[own, other], "content it says 192.0.2.4, 203.0.113.66"),
-            (dns(expected, false, false), 0, &[], "content no A record"),
-            (dns(expected, false, false), 3, &[], "content there is no such name (NXDOMAIN)"),
-            (dns(expected, false, false), 2, &[], "status response code 2"),
-            (dns(expected, true, true), AUTHENTIC, &[own, signature], "up"),
-            (dns(expected, true, true), 0, &[own, signature], "unsigned the AD flag is missing"),
-            (dns(expected, false, true), 0, &[own, of_other], "unsigned there is no RRSIG"),
+            (dns(expected, (false, false)), 0, &[own][..], "up"),
+            (dns(&[], (false, false)), 0, &[other], "up"),
+            (dns(expected, (false, false)), 0, &[other], "content it says 203.0.113.66"),
+            (dns(expected, (false, false)), 0, &[own, other], "content it says 192.0.2.4, 203.0.113.66"),
+            (dns(expected, (false, false)), 0, &[], "content no A record"),
+            (dns(expected, (false, false)), 3, &[], "content there is no such name (NXDOMAIN)"),
+            (dns(expected, (false, false)), 2, &[], "status response code 2"),
+            (dns(expected, (true, true)), AUTHENTIC, &[own, signature], "up"),
+            (dns(expected, (true, true)), 0, &[own, signature], "unsigned the AD flag is missing"),
+            (dns(expected, (false, true)), 0, &[own, of_other], "unsigned there is no RRSIG"),
             (
-                dns(expected, false, false),
+                dns(expected, (false, false)),
                 0,
                 &[(1, &[1, 2, 3])],
                 "broken it is not a whole answer to the question",
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_loops_is_refused() {
-        let dns = dns(&["192.0.2.4"], false, false);
+        let dns = dns(&["192.0.2.4"], (false, false));
         let asked = question([1, 2], &dns);
         let whole = answer(&asked, 0, &[(1, &[192, 0, 2, 4])]);
         for cut in 0..whole.len() {

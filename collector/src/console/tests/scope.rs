@@ -110,6 +110,7 @@ const ROUTES: &[(&str, &str, Gives)] = &[
     ("GET", "/handover", Gives::Own),
     ("GET", "/reports/monthly", Gives::Own),
     ("GET", "/help", Gives::Neutral),
+    ("GET", "/settings", Gives::Neutral),
     ("GET", "/api/v1/reports/monthly", Gives::Own),
     ("GET", "/incidents/{id}/handover", Gives::NotFound),
     ("GET", "/incidents/{id}/evidence", Gives::NotFound),

@@ -105,6 +105,16 @@ pub const CONDITIONS: &[Condition] = &[
         why: "a cable, a module or a port is failing: what is damaged is not seen by any detector",
     },
     Condition {
+        key: "merging",
+        ja: "受信フレームの結合(GRO/LRO)",
+        en: "received frames are merged (GRO, LRO)",
+        measure: Measure::Level { name: "host.merging", on: 1, off: 1 },
+        hold: Duration::from_secs(3_600),
+        clear: MINUTE,
+        severity: Severity::LOW,
+        why: "numbers and sizes of packets are not those of the wire; `sekimori-agent doctor` names the command that ends it",
+    },
+    Condition {
         key: "cpu",
         ja: "CPU高負荷",
         en: "processors are busy",

@@ -235,6 +235,7 @@ fn every_condition_judges_what_it_names() {
     assert!(judged("memory", host("memory_available_mib", 31), None));
     assert!(!judged("memory", host("cpu_permille", 1), None), "not measured");
     assert!(judged("temperature", host("temperature_celsius", 90), None));
+    assert!(judged("merging", host("merging", 1), None) && !judged("merging", host("merging", 0), None));
     let frames = |seen: u64, name: &str, lost: u64| {
         json!({ "interfaces": [{ "name": "e", "up": true, "packets": seen }],
             "counters": [{ "name": format!("host.{name}"), "count": lost }] })

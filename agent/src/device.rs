@@ -16,18 +16,18 @@ const FLAG_LRO: u32 = 1 << 15;
 
 /// A socket to ask through; it needs no privilege.
 #[derive(Debug)]
-pub(super) struct Asker(OwnedFd);
+pub(crate) struct Asker(OwnedFd);
 
 /// What merges or cuts frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the device")]
-pub(super) struct Offloads {
+pub(crate) struct Offloads {
     /// Received segments are merged by the kernel.
-    pub(super) gro: bool,
+    pub(crate) gro: bool,
     /// Received segments are merged by the card.
-    pub(super) lro: bool,
+    pub(crate) lro: bool,
     /// Sent segments are cut by the card, after they are seen.
-    pub(super) tso: bool,
+    pub(crate) tso: bool,
 }
 
 /// `struct ethtool_value`.
@@ -39,14 +39,14 @@ struct Value {
 
 impl Asker {
     /// Opens the socket.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let socket = nix::sys::socket::socket(AddressFamily::Inet, SockType::Datagram, flags, None)?;
         Ok(Self(socket))
     }
 
     /// In bytes, without the link header.
-    pub(super) fn mtu(&self, interface: &str) -> io::Result<u32> {
+    pub(crate) fn mtu(&self, interface: &str) -> io::Result<u32> {
         let mut request = request(interface)?;
         // SAFETY: `request` is a whole `ifreq` that lives during the call; SIOCGIFMTU writes an int into its union.
         let done = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SIOCGIFMTU, &raw mut request) };
@@ -59,7 +59,7 @@ impl Asker {
     }
 
     /// Which are on; a device that does not know one has it off.
-    pub(super) fn offloads(&self, interface: &str) -> io::Result<Offloads> {
+    pub(crate) fn offloads(&self, interface: &str) -> io::Result<Offloads> {
         let value = |command| match self.ethtool(interface, command) {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(0),
             answer => answer,
