@@ -45,7 +45,7 @@ fn cef(name: &str, number: usize) -> String {
 }
 
 /// An authority, and a certificate of it for `localhost`: certificate, key, authority.
-fn certificates(folder: &Path, name: &str) -> [PathBuf; 3] {
+pub(crate) fn certificates(folder: &Path, name: &str) -> [PathBuf; 3] {
     let key = KeyPair::generate().expect("a key");
     let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

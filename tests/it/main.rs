@@ -46,4 +46,5 @@ mod support;
 #[path = "../../collector/src/store/testserver.rs"]
 mod testserver;
 mod units;
+mod watch;
 mod workers;

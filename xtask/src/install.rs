@@ -61,7 +61,7 @@ const BUILD: [Package; 3] = [
     Package("pkg-config", Sign::Program("pkg-config"), "finds libpcap"),
     Package("libpcap-dev", HEADERS, "capture fallback and BPF compiler of the agent"),
 ];
-const TEST: [Package; 17] = [
+const TEST: [Package; 21] = [
     Package("rsyslog", Sign::Program("rsyslogd"), "a real sender of syslog; the tests run one of their own"),
     Package("rsyslog-gnutls", RSYSLOG_TLS, "the same over TLS"),
     Package("socat", Sign::Program("socat"), "sends lines from files to sockets"),
@@ -76,6 +76,10 @@ const TEST: [Package; 17] = [
     Package("fonts-noto-cjk", CJK_FONT, "Japanese in that browser"),
     Package("postgresql", POSTGRESQL, "the collector's store on PostgreSQL; the tests start it themselves"),
     Package("python3-aiosmtpd", Sign::Program("aiosmtpd"), "a mail server that notices are sent to"),
+    Package("nginx-light", Sign::Program("nginx"), "a web server that is watched"),
+    Package("dnsmasq-base", Sign::Program("dnsmasq"), "a name server that is watched"),
+    Package("slapd", Sign::Program("slapd"), "a directory that is watched"),
+    Package("chrony", Sign::Program("chronyd"), "a time server that is watched"),
     Package("systemd", Sign::Program("systemd-analyze"), "judges how far the units are locked down"),
     Package(
         "npm",
