@@ -43,7 +43,7 @@ pub(crate) fn drop_all() -> Result<(), PrivilegeError> {
 
 #[cfg(test)]
 mod tests {
-    use seccompiler::{SeccompAction, SeccompFilter};
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
     use super::*;
 
@@ -67,7 +67,8 @@ mod tests {
             let calls = [(nix::libc::SYS_capset, Vec::new())].into_iter().collect();
             let arch = std::env::consts::ARCH.try_into().unwrap();
             let filter = SeccompFilter::new(calls, SeccompAction::Allow, deny, arch).unwrap();
-            seccompiler::apply_filter(&filter.try_into().unwrap()).unwrap();
+            let filter: BpfProgram = filter.try_into().unwrap();
+            seccompiler::apply_filter(&filter).unwrap();
             caps::set(None, CapSet::Inheritable, &CapsHashSet::new()).unwrap_err();
             drop_all()
         });

@@ -3,14 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::endpoint::certificates;
 use crate::support::netns::Netns;
-use crate::support::{Agent, Collector, Running, program, run_ok, wait_for};
+use crate::support::{Agent, Collector, Running, program, run_ok};
 
 const SOON: Duration = Duration::from_secs(60);
 const LINE: &str = "198.51.100.2";
@@ -172,20 +172,19 @@ fn status(agent: &Agent) -> Value {
 fn wait_until(agent: &Agent, names: &[&str], level: &str, trouble: &str, because: Option<&str>) {
     for name in names {
         let mut last = Value::Null;
-        let what = format!("{name} is {level} ({trouble}) because of {because:?}");
-        wait_for(&what, SOON, || {
-            let status = status(agent);
-            let lines = status["watch"].as_array()?;
-            let one = lines.iter().find(|one| one["name"] == *name)?;
-            if *one != last {
-                eprintln!("{one}");
-                last = one.clone();
-            }
-            let is_so = one["level"] == level
+        let is_so = |one: &Value| {
+            one["level"] == level
                 && one["trouble"].as_str().unwrap_or_default().contains(trouble)
-                && one["because_of"].as_str() == because;
-            is_so.then_some(())
-        });
+                && one["because_of"].as_str() == because
+        };
+        let until = Instant::now() + SOON;
+        while !is_so(&last) {
+            assert!(Instant::now() < until, "{name} is {level} ({trouble}) because of {because:?}: {last}");
+            std::thread::sleep(Duration::from_millis(50));
+            let status = status(agent);
+            let mut lines = status["watch"].as_array().into_iter().flatten();
+            last = lines.find(|one| one["name"] == *name).cloned().unwrap_or_default();
+        }
     }
 }
 

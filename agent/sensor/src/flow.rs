@@ -437,8 +437,7 @@ impl Flow {
         reading
     }
 
-    /// Remembers what was read for the first time, as far as that is needed. For datagrams that nobody recognised, of
-    /// which a flood has hundreds of thousands, the entry has room.
+    /// Remembers what was read for the first time, as far as that is needed; of unrecognised datagrams in the entry itself.
     pub(crate) fn keep(&mut self, first: Reading) {
         if let Some(tried) = first.only_tried() {
             self.asked = tried.bits();

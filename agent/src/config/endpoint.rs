@@ -32,8 +32,7 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// Files that it names and that are read with it.
     pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
-        let of = |source: &SourceFile| [&source.certificate, &source.key, &source.client_ca];
-        self.source.iter().flat_map(of).flatten().map(PathBuf::as_path)
+        self.source.iter().flat_map(SourceFile::files)
     }
 
     /// The folder with further mappings.
@@ -63,6 +62,12 @@ struct SourceFile {
     zone: Zone,
     alerts_per_minute: Option<Within<1, 1_000_000>>,
     quiet_after: Option<Age>,
+}
+
+impl SourceFile {
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.certificate, &self.key, &self.client_ca].into_iter().flatten().map(PathBuf::as_path)
+    }
 }
 
 /// Part of counter names.

@@ -35,7 +35,7 @@ impl Fleet {
             let outcomes = commit(store, vec![submission]).await.unwrap();
             let through = |one: &Outcome| match one {
                 Outcome::Through(_, head) => head.through,
-                other => panic!("{other:?}"),
+                refused @ Outcome::Refused(_) => panic!("{refused:?}"),
             };
             assert_eq!(through(&outcomes[0]), *seq);
         }
@@ -280,7 +280,7 @@ async fn agents_that_delivered_after_the_backup_go_on_and_the_loss_is_written_do
             let outcomes = commit(&store, vec![next, after, early]).await.unwrap();
             let through = |one: &Outcome| match one {
                 Outcome::Through(_, head) => head.through,
-                other => panic!("{other:?}"),
+                refused @ Outcome::Refused(_) => panic!("{refused:?}"),
             };
             // Once: what leaves out more after that is told to come in order.
             assert_eq!(outcomes.iter().map(through).collect::<Vec<_>>(), [6, 7, 7], "{target}");

@@ -114,22 +114,14 @@ pub async fn submission(
         if received.batch.lane != lane {
             break;
         }
-        let place = Place {
-            epoch: received.batch.epoch,
-            seq: received.batch.seq,
-            prev: received.batch.prev,
-            digest: received.batch.digest(),
-        };
+        let place = place_of(&received.batch);
         // Nothing is stored behind the head of the chain in force.
         let is_behind = place.epoch == head.epoch && place.seq > head.through;
         let stored_digest = if is_behind {
             None
         } else {
             later.settle(tx, ledger.now).await?;
-            match chain.read_digest(tx, &place).await? {
-                None => chain.read_dropped(tx, &place).await?,
-                known => known,
-            }
+            chain.known(tx, &place).await?
         };
         match judge(&head, stored_digest, &place) {
             Verdict::Next => {
@@ -177,6 +169,10 @@ pub async fn submission(
         later.settle(tx, ledger.now).await?;
     }
     chain.end_of(tx, answered, head).await.map(|head| Outcome::Through(lane, head))
+}
+
+fn place_of(batch: &Verified<Batch>) -> Place {
+    Place { epoch: batch.epoch, seq: batch.seq, prev: batch.prev, digest: batch.digest() }
 }
 
 /// What is noted of the last batch of a submission that was stored.
@@ -229,6 +225,14 @@ impl Chain<'_> {
         let chain = (self.agent, self.lane.number().into(), integer(place.epoch));
         let anchor = Anchor { through: integer(through), digest: place.prev };
         retain::set_back(tx, chain, &anchor, (integer(had), ledger.now)).await
+    }
+
+    /// The digest of what came at this place before, as far as that can be known.
+    async fn known(&self, tx: &mut Conn, place: &Place) -> Result<Option<Digest>, StoreError> {
+        match self.read_digest(tx, place).await? {
+            None => self.read_dropped(tx, place).await,
+            known => Ok(known),
+        }
     }
 
     /// Of a batch that retention dropped: it was here. Its digest is known of the last one alone, and of those before it

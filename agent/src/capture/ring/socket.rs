@@ -7,14 +7,19 @@ use std::os::fd::{AsRawFd, FromRawFd as _, OwnedFd, RawFd};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
-use nix::sys::socket::LinkAddr;
 
 use super::super::filter::Instruction;
 
 /// Takes over an open file of this process by its number, if it is a packet socket. Nobody else may use that number.
 pub(super) fn adopt(number: RawFd) -> Option<OwnedFd> {
-    // Fails for everything that is no packet socket, and for numbers that are not open.
-    nix::sys::socket::getsockname::<LinkAddr>(number).ok()?;
+    let (mut domain, mut len): (libc::c_int, _) = (0, size_u32(size_of::<libc::c_int>()));
+    let place = ptr::from_mut(&mut domain).cast();
+    // SAFETY: both pointers are to live values, and the kernel writes at most `len` bytes, the size of `domain`. It fails for
+    // numbers that are not open.
+    let asked = unsafe { libc::getsockopt(number, libc::SOL_SOCKET, libc::SO_DOMAIN, place, &raw mut len) };
+    if asked != 0 || domain != libc::AF_PACKET {
+        return None;
+    }
     // SAFETY: it is open, as just seen, and the caller knows of no other owner.
     let socket = unsafe { OwnedFd::from_raw_fd(number) };
     fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).ok()?;
