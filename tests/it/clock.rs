@@ -29,6 +29,7 @@ pub(crate) fn library() -> PathBuf {
     path
 }
 
+/// A file in the state folder: elsewhere the agent could not read it any more (docs/hardening.md).
 struct Clock(PathBuf);
 
 impl Clock {
@@ -98,7 +99,7 @@ fn steps_back(log: &Path) -> usize {
 fn a_clock_that_jumps_breaks_no_chain_and_opens_an_incident() {
     let collector = Collector::start();
     let agent = collector.enrol("422011", "jumping");
-    let clock = Clock(agent.state.with_extension("clock"));
+    let clock = Clock(agent.state.join("clock"));
     clock.set("+0");
     let port = free_port();
     let config = agent.configure(&format!(
@@ -160,7 +161,7 @@ const JUMPS: [u64; 4] = [15, 30, 45, 60];
 #[test]
 fn traffic_while_the_clock_jumps_is_counted_once_and_in_windows_of_their_length() {
     let link = Link::with("", false, |_gateway| {});
-    let clock = Clock(link.agent.state.with_extension("clock"));
+    let clock = Clock(link.agent.state.join("clock"));
     clock.set("+0");
     let log = link.agent.state.with_extension("log");
     let service = Service::start(Some(&link.gateway), &link.config, &clock, &log);

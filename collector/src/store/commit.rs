@@ -377,7 +377,7 @@ async fn store_records(
                 finding::store_alert(tx, origin, &alert).await?;
                 finding::store(tx, ledger, origin, alert.to_finding(), Some(alert.class)).await?;
             }
-            Record::Summary(summary) => later.summary(origin, *summary),
+            Record::Summary(summary) => later.summary(tx, origin, *summary).await?,
             Record::Health(health) => store_health(tx, ledger, origin, &health).await?,
             Record::Gap(gap) => {
                 ledger.count("gaps_declared");

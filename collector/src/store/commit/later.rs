@@ -60,6 +60,9 @@ static SEEN: Bulk<4> = Bulk::new(
     [Kind::Text, Kind::Int, Kind::Text, Kind::Int],
 );
 
+/// So many flows are written before the end: what agents deliver after an outage would take up hundreds of megabytes.
+const FLOWS_MAX: usize = 2_048;
+
 /// An agent and one of its lanes.
 type Key = (String, i64);
 
@@ -145,9 +148,28 @@ impl Later {
     }
 
     /// Stores a summary and its flows.
-    pub(super) fn summary(&mut self, origin: &Origin, mut summary: Summary) {
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(super) async fn summary(
+        &mut self,
+        tx: &mut Conn,
+        origin: &Origin,
+        mut summary: Summary,
+    ) -> Result<(), StoreError> {
         let flows = std::mem::take(&mut summary.flows);
         self.summaries.push((origin.clone(), summary, flows));
+        let waiting: usize = self.summaries.iter().map(|(_, _, flows)| flows.len()).sum();
+        if waiting < FLOWS_MAX { Ok(()) } else { self.write_summaries(tx).await }
+    }
+
+    async fn write_summaries(&mut self, tx: &mut Conn) -> Result<(), StoreError> {
+        let rows = self.summaries.iter().map(|(origin, summary, _)| summary_row(origin, summary)).collect();
+        SUMMARIES.execute(tx, rows).await.map_err(query("store summaries"))?;
+        let of = self.summaries.iter().map(|(origin, _, flows)| (origin, flows.as_slice()));
+        flows::store(tx, of).await?;
+        self.summaries.clear();
+        Ok(())
     }
 
     /// Moves the head behind what was stored.
@@ -172,11 +194,7 @@ impl Later {
         let rows = self.batches.iter().map(|one| row_of(one, now)).collect();
         BATCHES.execute(tx, rows).await.map_err(query("store batches"))?;
         self.settled.extend(self.batches.drain(..).map(|one| key(&one.origin.agent, one.origin.lane)));
-        let rows = self.summaries.iter().map(|(origin, summary, _)| summary_row(origin, summary)).collect();
-        SUMMARIES.execute(tx, rows).await.map_err(query("store summaries"))?;
-        let of = self.summaries.iter().map(|(origin, _, flows)| (origin, flows.as_slice()));
-        flows::store(tx, of).await?;
-        self.summaries.clear();
+        self.write_summaries(tx).await?;
         let rows = self.advanced.iter().map(|((agent, lane), (head, sealed_at, mode))| {
             let (epoch, through) = (integer(head.epoch).into(), integer(head.through).into());
             let digest = head.digest.as_bytes().as_slice().into();
