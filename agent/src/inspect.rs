@@ -1,6 +1,7 @@
 //! What an operator can look at without disturbing the running agent: interfaces, status, spool.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sekimori_wire::text::BoundedText;
 use sekimori_wire::time::Timestamp;
@@ -175,6 +176,10 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
     out += &standing(&health);
     out.extend(status.watch.iter().map(watched));
     let count = |name: &str| health.counters.iter().find(|one| one.name == name).map_or(0, |one| one.count);
+    if count("capture.unwatched_ms") > 0 {
+        let ms = count("capture.unwatched_ms");
+        out += &format!("unwatched  {ms} ms at most between the last run and this one\n");
+    }
     if count("overload.begun") > 0 {
         out += &format!(
             "overload   level {} now; {} times, {} frames, {} payloads and {} events left out\n",
@@ -186,6 +191,14 @@ pub(crate) fn status(config: &Path, json: bool) -> Result<(String, Option<Inspec
         );
     }
     Ok((out, stale))
+}
+
+/// How long nothing was captured before `now`: since the last status of the run before, which a clean stop writes last, and a
+/// run that was killed wrote some seconds before its end. `None` if there was none, or the clock was set back since.
+pub(crate) fn unwatched(state: &Path, now: Timestamp) -> Option<Duration> {
+    let status: Status = serde_json::from_slice(&std::fs::read(state.join(STATUS_FILE)).ok()?).ok()?;
+    let last: Timestamp = Measured::deserialize(&status.health).ok()?.at.parse().ok()?;
+    (now >= last).then(|| now.since(last))
 }
 
 /// A server that is watched.

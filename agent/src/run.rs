@@ -364,7 +364,7 @@ impl Threads {
 }
 
 /// Keys the hash tables, so that nobody outside can aim at one slot. Never changes what is found.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let mut bytes = [0; 8];
     match aws_lc_rs::rand::fill(&mut bytes) {
         Ok(()) => u64::from_le_bytes(bytes),

@@ -10,6 +10,7 @@
 //! One thread with a runtime of its own: a server that stalls a probe, or a resolver that hangs, delays neither capturing
 //! nor shipping.
 
+mod accepted;
 mod desk;
 mod figures;
 pub(crate) mod level;
@@ -29,7 +30,9 @@ use sekimori_wire::record::Record;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
+use crate::intel::shelf::Shelf;
 use crate::outbox::Outbox;
+use accepted::Accepted;
 use desk::{Desk, Now};
 use level::Level;
 use target::{Outcome, Target};
@@ -79,7 +82,7 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
     }
 
-    fn show(&self, desk: &Desk) {
+    fn show(&self, desk: &Desk, accepted: &Accepted) {
         let watched = &desk.watched;
         let count = |is: &dyn Fn(&desk::Watched) -> bool| {
             u64::try_from(watched.iter().filter(|one| is(one)).count()).unwrap_or(u64::MAX)
@@ -90,6 +93,7 @@ impl Board {
             ("watch.degraded".to_owned(), count(&|one| one.run.level == Level::Degraded)),
             ("watch.unable".to_owned(), count(&|one| one.unable.is_some())),
         ];
+        counters.extend(accepted.counters());
         let mut lines = Vec::new();
         for one in watched {
             let name = &one.target.name;
@@ -112,6 +116,7 @@ impl Board {
 #[derive(Debug)]
 pub(crate) struct Watch {
     desk: Desk,
+    accepted: Accepted,
     board: Arc<Board>,
     runtime: tokio::runtime::Runtime,
     began: Instant,
@@ -122,7 +127,12 @@ impl Watch {
     ///
     /// # Errors
     /// If the runtime does not start.
-    pub(crate) fn new(plan: &Plan, policy: Policy, seed: u64, board: Arc<Board>) -> io::Result<Option<Self>> {
+    pub(crate) fn new(
+        plan: &Plan,
+        policy: Policy,
+        shelf: Arc<Shelf>,
+        board: Arc<Board>,
+    ) -> io::Result<Option<Self>> {
         if plan.targets.is_empty() {
             return Ok(None);
         }
@@ -132,14 +142,15 @@ impl Watch {
             .thread_name("watch-names")
             .build()?;
         let now = Now { mono: Duration::ZERO, wall: crate::clock::now() };
-        let desk = Desk::new(plan.targets.clone(), plan.per_second, policy, seed, now);
-        board.show(&desk);
-        Ok(Some(Self { desk, board, runtime, began: Instant::now() }))
+        let desk = Desk::new(plan.targets.clone(), plan.per_second, policy, crate::run::seed(), now);
+        let accepted = Accepted::new(shelf);
+        board.show(&desk, &accepted);
+        Ok(Some(Self { desk, accepted, board, runtime, began: Instant::now() }))
     }
 
     /// Watches until told to stop.
     pub(crate) fn run(self, to_sealing: Sender<Record>, stop: &AtomicBool) {
-        let Self { mut desk, board, runtime, began } = self;
+        let Self { mut desk, mut accepted, board, runtime, began } = self;
         let mut outbox = Outbox::new(to_sealing);
         let now = || Now { mono: began.elapsed(), wall: crate::clock::now() };
         runtime.block_on(async {
@@ -161,12 +172,13 @@ impl Watch {
                     }
                     () = pause => {}
                 }
-                for finding in desk.tell(now()) {
+                for mut finding in desk.tell(now()) {
+                    accepted.judge(&mut finding);
                     tracing::warn!(id = %finding.id, revision = finding.revision, "{}", finding.title.en);
                     outbox.push(Record::Finding(Box::new(finding)));
                 }
                 outbox.flush();
-                board.show(&desk);
+                board.show(&desk, &accepted);
             }
         });
         outbox.finish();

@@ -28,7 +28,7 @@ const STORM_PORTS: u16 = 120;
 const STORM_SECONDS: u64 = 30;
 
 /// Numbers that look like chance, the same in every run.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
     fn draw(&mut self, below: u64) -> u64 {
@@ -86,7 +86,7 @@ fn segment(from: End, to: End, (seq, ack, flags): (u32, u32, u8), payload: &[u8]
 }
 
 /// A name is looked up, a page is fetched from it.
-fn conversation(chance: &mut Chance) -> Vec<Vec<u8>> {
+pub(crate) fn conversation(chance: &mut Chance) -> Vec<Vec<u8>> {
     let client =
         ([10, 3, chance.byte(), chance.byte()], 1_024 + u16::try_from(chance.draw(60_000)).expect("a port"));
     let resolver = ([198, 18, 0, chance.byte()], 53);

@@ -14,7 +14,7 @@ use crate::support::{Agent, Collector, Running, free_port, pcap, program, run_ok
 const SOON: Duration = Duration::from_secs(60);
 
 /// A counter of the agent's last status.
-fn counter(agent: &Agent, name: &str) -> u64 {
+pub(crate) fn counter(agent: &Agent, name: &str) -> u64 {
     let Ok(json) = std::fs::read(agent.state.join("status.json")) else { return 0 };
     let status: Value = serde_json::from_slice(&json).unwrap_or_default();
     let counters = status["health"]["counters"].as_array().cloned().unwrap_or_default();

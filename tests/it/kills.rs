@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,11 +20,13 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::crash::{alert, run_agent};
-use crate::support::{Agent, Collector, free_port, wait_for};
+use crate::support::{Agent, Collector, Running, free_port, program, wait_for};
 
 /// Kills where nobody asks for more.
 const KILLS: u32 = 6;
 const SOON: Duration = Duration::from_secs(60);
+/// Of a followed file, before it is rotated: some four seconds.
+const LINES_PER_FILE: u32 = 1_500;
 /// Between two alerts: about a hundred a second.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -59,6 +63,39 @@ impl Load {
         self.stop.store(true, Ordering::Relaxed);
         self.sender.join().expect("the sender");
         self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// Writes numbered alerts into a file that is rotated by renaming, until it is told to stop.
+struct Written {
+    stop: Arc<AtomicBool>,
+    writer: std::thread::JoinHandle<u32>,
+}
+
+impl Written {
+    fn start(path: PathBuf) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let writer = std::thread::spawn(move || {
+            let open = || std::fs::File::options().create(true).append(true).open(&path).expect("a log");
+            let (mut file, mut number) = (open(), 0);
+            while !stopped.load(Ordering::Relaxed) {
+                file.write_all(alert(number).as_bytes()).expect("written");
+                number += 1;
+                if number % LINES_PER_FILE == 0 {
+                    std::fs::rename(&path, path.with_extension("log.1")).expect("rotated");
+                    file = open();
+                }
+                std::thread::sleep(PAUSE / 4);
+            }
+            number
+        });
+        Self { stop, writer }
+    }
+
+    fn end(self) -> u32 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.writer.join().expect("the writer")
     }
 }
 
@@ -187,4 +224,52 @@ fn whatever_was_sealed_is_stored_once_however_often_both_are_killed() {
          at a kill, {batches} batches, 0 lost, 0 twice",
         promised.len()
     );
+}
+
+/// Runs an agent that follows `path`.
+fn following(agent: &Agent, path: &Path) -> Running {
+    let config = agent.configure(&format!(
+        "[capture]\ninterfaces = [\"lo\"]\n[collector]\nbudget = \"none\"\n[[endpoint.source]]\nname = \"edr\"\nkind = \"file\"\n\
+         path = {path:?}\nalerts_per_minute = 1000000\n"
+    ));
+    let mut command = Command::new(program("sekimori-agent"));
+    command.args(["run", "--config"]).arg(&config);
+    Running::logged(&mut command, &agent.state.with_file_name("agents.log"))
+}
+
+#[test]
+fn every_line_of_a_followed_file_becomes_one_alert_however_often_the_agent_is_killed() {
+    let collector = Collector::start();
+    let agent = collector.enrol("422011", "follow");
+    let ledger = Ledger::of(&collector);
+    let key = ledger.key();
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("edr.log");
+    // From the beginning: what is there before a file is first seen is not new.
+    std::fs::write(&log, "").expect("a file");
+    let mut running = following(&agent, &log);
+    wait_for("the agent reports", SOON, || (collector.through() > 0).then_some(()));
+    let written = Written::start(log.clone());
+    for pause in [900, 1_400, 300, 1_700, 1_100, 2_300] {
+        std::thread::sleep(Duration::from_millis(pause));
+        running.kill_hard();
+        // Away long enough to miss a rotation, now and then.
+        std::thread::sleep(Duration::from_millis(pause / 3));
+        running = following(&agent, &log);
+    }
+    let lines = written.end();
+    let alerts = || ledger.number("SELECT count(*) FROM alerts");
+    wait_for("every line is an alert", SOON, || (alerts() >= i64::from(lines)).then_some(()));
+    wait_for("the spool is empty", SOON, || (agent.waiting() == 0).then_some(()));
+    assert!(running.stop().success(), "a clean stop");
+
+    assert_eq!(alerts(), i64::from(lines), "and none twice");
+    let mut stored = BTreeMap::new();
+    for row in ledger.rows("SELECT envelope FROM batches") {
+        let envelope = Envelope::from_bytes(&row.get::<Vec<u8>, _>(0)).expect("an envelope");
+        count(&envelope.verify(key.id(), &key).expect("signed by the agent"), &mut stored);
+    }
+    assert!(stored.keys().copied().eq(0..lines), "{} of {lines}", stored.len());
+    assert!(lines > LINES_PER_FILE * 2, "{lines} lines: it was rotated");
+    collector.assert_verifies();
 }

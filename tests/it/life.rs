@@ -42,6 +42,18 @@ fn a_reload_says_what_changed_and_what_needs_a_restart() {
     assert!(running.stop().success(), "a clean stop");
 }
 
+#[test]
+fn an_agent_with_little_to_do_leaves_the_processor_alone() {
+    let link = Link::new("ring", "tcp");
+    let running = link.run();
+    std::thread::sleep(Duration::from_secs(2));
+    let (begun, before) = (Instant::now(), running.cpu_time());
+    std::thread::sleep(Duration::from_secs(5));
+    let (busy, of) = (running.cpu_time().saturating_sub(before), begun.elapsed());
+    assert!(busy * 10 < of, "{busy:?} of {of:?} on a silent cable");
+    assert!(running.stop().success(), "a clean stop");
+}
+
 /// How long a stop may take.
 const STOP_MAX: Duration = Duration::from_secs(1);
 

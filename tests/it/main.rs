@@ -42,6 +42,7 @@ mod people;
 mod reference;
 mod replicas;
 mod restore;
+mod soak;
 mod support;
 #[path = "../../collector/src/store/testserver.rs"]
 mod testserver;

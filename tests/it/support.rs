@@ -134,6 +134,11 @@ impl Running {
         tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok()).collect()
     }
 
+    /// Open file descriptors; `None` once it has ended.
+    pub(crate) fn descriptors(&self) -> Option<usize> {
+        Some(std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).ok()?.count())
+    }
+
     /// Memory that is no file's, in KiB; `None` once it has ended.
     pub(crate) fn anonymous_kib(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;

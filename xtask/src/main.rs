@@ -21,6 +21,7 @@ mod pcaps;
 mod reference;
 mod screenshots;
 mod sim;
+mod soak;
 mod stage;
 mod tidy;
 
@@ -40,6 +41,9 @@ cargo xtask <command>
   sim [--runs N] [--seed S] [--mistake M]
                     delivery under simulated disks, networks and clocks: on from the last seed, or one seed; a mistake must be found
   kills [--runs N]  kill -9 of agent and collector under load, N times; then every alert is there once
+  soak [--minutes N]
+                    agent and collector under mixed traffic for N minutes, a restart in the middle: memory, descriptors, threads
+                    and drops, with tests/soak.tsv
   catchup [--hours N]
                     a collector away for a week of event time, then back: order, rate and memory, with tests/catchup.tsv
   bench [--peers] [--rounds N] [--packets N] [--file PCAP]... [--only NAME]... [--agent FILE] [--json FILE] [--check]
@@ -90,51 +94,32 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         ["test"] => check::test(&root)?,
         ["ci"] => check::ci(&root)?,
         ["screenshots"] => screenshots::run(&root)?,
-        ["conformance", rest @ ..] => match conformance::Options::parse(rest) {
-            Some(options) if conformance::run(&root, &options)? => {}
-            Some(_) => return Ok(ExitCode::FAILURE),
-            None => return Ok(usage()),
-        },
-        ["fuzz", rest @ ..] => match fuzz::Options::parse(rest) {
-            Some(options) if fuzz::run(&root, &options)? => {}
-            Some(_) => return Ok(ExitCode::FAILURE),
-            None => return Ok(usage()),
-        },
-        ["sim", rest @ ..] => match sim::Options::parse(rest) {
-            Some(options) if sim::run(&root, &options)? => {}
-            Some(_) => return Ok(ExitCode::FAILURE),
-            None => return Ok(usage()),
-        },
-        ["kills", rest @ ..] => match kills::Options::parse(rest) {
-            Some(options) if kills::run(&root, &options)? => {}
-            Some(_) => return Ok(ExitCode::FAILURE),
-            None => return Ok(usage()),
-        },
-        ["catchup", rest @ ..] => match catchup::Options::parse(rest) {
-            Some(options) if catchup::run(&root, &options)? => {}
-            Some(_) => return Ok(ExitCode::FAILURE),
-            None => return Ok(usage()),
-        },
-        ["day", rest @ ..] => match day::Options::parse(rest) {
-            Some(options) if day::run(&root, &options)? => {}
-            Some(_) => return Ok(ExitCode::FAILURE),
-            None => return Ok(usage()),
-        },
-        ["bench", "collector", rest @ ..] => match bench::collector::parse(rest) {
-            Some(words) if bench::collector::run(&root, &words)? => {}
-            Some(_) => return Ok(ExitCode::FAILURE),
-            None => return Ok(usage()),
-        },
-        ["bench", "store", rest @ ..] => match bench::store::parse(rest) {
-            Some(which) if bench::store::run(&root, which)? => {}
-            Some(_) => return Ok(ExitCode::FAILURE),
-            None => return Ok(usage()),
-        },
-        ["bench", rest @ ..] => match bench::Options::parse(rest) {
-            Some(options) if bench::run(&root, &options)? => {}
-            Some(_) => return Ok(ExitCode::FAILURE),
-            None => return Ok(usage()),
-        },
+        ["conformance", rest @ ..] => {
+            return judged(conformance::Options::parse(rest), |options| conformance::run(&root, &options));
+        }
+        ["fuzz", rest @ ..] => {
+            return judged(fuzz::Options::parse(rest), |options| fuzz::run(&root, &options));
+        }
+        ["sim", rest @ ..] => return judged(sim::Options::parse(rest), |options| sim::run(&root, &options)),
+        ["kills", rest @ ..] => {
+            return judged(kills::Options::parse(rest), |options| kills::run(&root, &options));
+        }
+        ["soak", rest @ ..] => {
+            return judged(soak::Options::parse(rest), |options| soak::run(&root, &options));
+        }
+        ["catchup", rest @ ..] => {
+            return judged(catchup::Options::parse(rest), |options| catchup::run(&root, &options));
+        }
+        ["day", rest @ ..] => return judged(day::Options::parse(rest), |options| day::run(&root, &options)),
+        ["bench", "collector", rest @ ..] => {
+            return judged(bench::collector::parse(rest), |words| bench::collector::run(&root, &words));
+        }
+        ["bench", "store", rest @ ..] => {
+            return judged(bench::store::parse(rest), |which| bench::store::run(&root, which));
+        }
+        ["bench", rest @ ..] => {
+            return judged(bench::Options::parse(rest), |options| bench::run(&root, &options));
+        }
         ["dist", rest @ ..] => match dist::Options::parse(rest) {
             Some(options) => dist::run(&root, options)?,
             None => return Ok(usage()),
@@ -150,6 +135,12 @@ fn dispatch(arguments: &[String]) -> anyhow::Result<ExitCode> {
         _ => return Ok(usage()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs what was asked for; the exit status says whether all that it looks at holds.
+fn judged<T>(options: Option<T>, run: impl FnOnce(T) -> anyhow::Result<bool>) -> anyhow::Result<ExitCode> {
+    let Some(options) = options else { return Ok(usage()) };
+    Ok(if run(options)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Says what there is; the exit status of wrong usage.

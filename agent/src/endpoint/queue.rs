@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use sekimori_wire::time::Timestamp;
 
 use super::marks::Mark;
@@ -74,11 +74,26 @@ impl Queue {
     }
 }
 
+/// What became of waiting for a line.
+#[derive(Debug)]
+pub(super) enum Next {
+    Line(Line),
+    /// None came in time.
+    Nothing,
+    /// No source is left, or there never was one: none will ever come.
+    Over,
+}
+
 impl Lines {
     /// The next line, if one comes in time.
-    pub(super) fn next(&self, wait: Duration) -> Option<Line> {
-        let line = self.lines.recv_timeout(wait).ok()?;
-        self.bytes.fetch_sub(line.bytes.len(), Ordering::Relaxed);
-        Some(line)
+    pub(super) fn next(&self, wait: Duration) -> Next {
+        match self.lines.recv_timeout(wait) {
+            Ok(line) => {
+                self.bytes.fetch_sub(line.bytes.len(), Ordering::Relaxed);
+                Next::Line(line)
+            }
+            Err(RecvTimeoutError::Timeout) => Next::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Next::Over,
+        }
     }
 }

@@ -14,7 +14,7 @@ use sekimori_wire::record::Record;
 
 use super::charset;
 use super::marks::Marks;
-use super::queue::{Line, Lines};
+use super::queue::{Line, Lines, Next};
 use super::repeat::{Allowance, Repeats, Told};
 use super::source::{Source, Tally, bump};
 
@@ -70,14 +70,15 @@ impl Reading {
         Self { lines, desks, repeats: Repeats::default(), marks, handed_on: 0 }
     }
 
-    /// Reads until told to stop, then what waits.
+    /// Reads until told to stop, then what waits; ends at once where there is no source.
     pub(crate) fn run(mut self, place: &Place, to_sealing: &Sender<Record>, stop: &AtomicBool) {
         let mut looked = Instant::now();
         loop {
             match self.lines.next(WAIT) {
-                Some(line) => self.take(line, place, to_sealing),
-                None if stop.load(Ordering::Relaxed) => break,
-                None => {}
+                Next::Line(line) => self.take(line, place, to_sealing),
+                Next::Over => break,
+                Next::Nothing if stop.load(Ordering::Relaxed) => break,
+                Next::Nothing => {}
             }
             if looked.elapsed() >= LOOK_EVERY {
                 looked = Instant::now();

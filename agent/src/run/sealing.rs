@@ -16,7 +16,7 @@ use crate::clock;
 use crate::endpoint::Intake;
 use crate::health::{Monitor, notify};
 use crate::identity::Holder;
-use crate::inspect::{STATUS_FILE, Status};
+use crate::inspect::{self, STATUS_FILE, Status};
 use crate::intel::shelf::Shelf;
 use crate::intel::{self, Age};
 use crate::policy::guard::{Guard, Reading, Said};
@@ -86,6 +86,13 @@ impl Sealing {
         drawers: Vec<Arc<Drawer>>,
     ) -> Self {
         let Around { identity, lanes, sealer, stats, intake, shelf, policy, watch, words, walls } = around;
+        let mut fixed = walls.counters();
+        // Before the first status of this run takes its place.
+        if let Some(away) = inspect::unwatched(&state, clock::now()) {
+            let ms = u64::try_from(away.as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(ms, "nothing was captured since the last run's end");
+            fixed.push(("capture.unwatched_ms".to_owned(), ms));
+        }
         Self {
             records,
             identity,
@@ -102,7 +109,7 @@ impl Sealing {
             reading: Reading::default(),
             began: Instant::now(),
             stale: Vec::new(),
-            monitor: monitor.with(walls.counters()),
+            monitor: monitor.with(fixed),
             state,
             drawers,
             pending: Vec::new(),

@@ -114,8 +114,9 @@ impl Start<'_> {
 
     /// Starts the thread that watches servers, if any are named.
     pub(super) fn watch(&self, board: Arc<Board>) -> Result<Option<JoinHandle<()>>, RunError> {
-        let watch = Watch::new(&self.config.watch, self.config.policy.clone(), seed(), board)
-            .map_err(|cause| RunError::System { doing: "start the service watch", cause })?;
+        let watch =
+            Watch::new(&self.config.watch, self.config.policy.clone(), Arc::clone(&self.shelf), board)
+                .map_err(|cause| RunError::System { doing: "start the service watch", cause })?;
         let Some(watch) = watch else { return Ok(None) };
         let (to_sealing, stop) = (self.to_sealing.clone(), Arc::clone(&self.stop));
         spawn("watch".to_owned(), move || watch.run(to_sealing, &stop)).map(Some)
