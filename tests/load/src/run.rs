@@ -90,6 +90,9 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<bool> {
     let missing = settle(&common.awaited).await;
     follower.abort();
     let ended = clock::now();
+    if options.fails() {
+        timers::settle(&store, ended).await?;
+    }
     stage.replicas.stop().await?;
     let books = books::check(&store, &agents).await?;
     let fired = if options.fails() { Some(timers::check(&store, ended).await?) } else { None };

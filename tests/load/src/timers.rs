@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use sekimori_collector::clock::{from_stored, stored};
@@ -23,7 +23,9 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// Per cent of the limit between two rungs: one is due every three seconds.
 const STEP: u16 = 5;
 const RUNGS: u16 = 20;
-/// What was due so long before the collectors ended has fired.
+/// Collectors that were killed, and a database that failed, a moment before the end are back and have caught up.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
+/// What was due so long before the load ended has fired.
 const FIRED_WITHIN: Duration = Duration::from_secs(10);
 
 /// `timers.toml` with a limit of a minute and twenty rungs for every level.
@@ -70,6 +72,15 @@ impl fmt::Display for Fired {
             self.latest.as_millis()
         )
     }
+}
+
+/// Waits until what was due before `ended` has fired, as long as that may take after the last failure.
+pub(crate) async fn settle(store: &Store, ended: Timestamp) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    while begin.elapsed() < CAUGHT_UP_WITHIN && !check(store, ended).await?.wrong.is_empty() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
 }
 
 /// Compares what fired, what the histories say of it, and what was due before the collectors ended.

@@ -117,7 +117,8 @@ async fn fill_flows(store: &Store) {
     );
 }
 
-/// Incidents of all states, 1 in 50 of them a part of a wide-area one; two findings each, in batches.
+/// Incidents of all states, 1 in 50 of them a part of a wide-area one; two findings each, in batches. SQLite binds `||`
+/// before `%` and `/`, PostgreSQL after them: hence the parentheses.
 const INCIDENTS: [&str; 5] = [
     "INSERT INTO agents (id, name, body, signing_key, cert_serial, cert_expires_at, enrolled_at)
         WITH RECURSIVE s (i) AS (SELECT CAST(10 AS BIGINT) UNION ALL SELECT i + 1 FROM s WHERE i < 69)
@@ -136,8 +137,8 @@ const INCIDENTS: [&str; 5] = [
         SELECT 'INC-42' || (10 + i % 60) || '11-20270101-' || i,
             CASE i % 5 WHEN 0 THEN 'scan' WHEN 1 THEN 'malware_infection' WHEN 2 THEN 'brute_force' ELSE 'c2_beacon' END, i % 5,
             CASE i % 10 WHEN 0 THEN 'detected' WHEN 1 THEN 'triaged' WHEN 2 THEN 'false_positive' ELSE 'closed' END,
-            (SELECT code FROM bodies WHERE name = 'body' || (10 + i % 60)), '10.' || i % 60 || '.' || i % 251 || '.' || i % 241,
-            CASE WHEN i % 50 = 0 THEN 'INC-WIDE-20270101-' || (i / 50) % 200 END, i * 8000000000, i, i, i, 2, 'live',
+            (SELECT code FROM bodies WHERE name = 'body' || (10 + i % 60)), '10.' || (i % 60) || '.' || (i % 251) || '.' || (i % 241),
+            CASE WHEN i % 50 = 0 THEN 'INC-WIDE-20270101-' || (i / 50 % 200) END, i * 8000000000, i, i, i, 2, 'live',
             1, '題', 'title', $1 FROM s",
     "INSERT INTO findings (id, body, revision, time, \"end\", category, severity, originator, responder, json, agent,
             lane, epoch, seq, mode, incident, originator_key, responder_key)
@@ -145,7 +146,7 @@ const INCIDENTS: [&str; 5] = [
         SELECT 'f' || i, (SELECT code FROM bodies WHERE name = 'body' || (10 + i / 2 % 60)), 1, i * 4000000000, i * 4000000000,
             CASE i % 3 WHEN 0 THEN 'scan.port' WHEN 1 THEN 'c2.beacon' ELSE 'endpoint.alert' END, i % 5,
             '10.0.0.' || (10 + i % 90), '192.0.2.' || (10 + i % 80), $1, 'agent' || (10 + i / 2 % 60), 0, 1,
-            1 + i / 120, 'live', 'INC-42' || (10 + i / 2 % 60) || '11-20270101-' || i / 2,
+            1 + i / 120, 'live', 'INC-42' || (10 + i / 2 % 60) || '11-20270101-' || (i / 2),
             '40a0000' || (10 + i % 90), '4c00002' || (10 + i % 80) FROM s",
 ];
 
@@ -244,7 +245,8 @@ async fn searches(store: &Store, out: &mut Measured) {
 }
 
 async fn pages(store: &Store, out: &mut Measured) {
-    let one = Scope::parse(code(7).as_str()).unwrap();
+    // All incidents of this body are open, and of level 1.
+    let one = Scope::parse(code(11).as_str()).unwrap();
     let all = Scope::All;
     let first = IncidentFilter { page: 1, ..IncidentFilter::default() };
     let everything = IncidentFilter { scope: Which::All, ..first.clone() };
@@ -262,16 +264,16 @@ async fn pages(store: &Store, out: &mut Measured) {
         (
             "incidents: level, category, body",
             IncidentFilter {
-                severity: sekimori_wire::finding::Severity::new(2),
+                severity: sekimori_wire::finding::Severity::new(1),
                 category: crate::incident::IncidentCategory::from_name("malware_infection"),
-                body: Some(code(7).to_string()),
+                body: Some(code(11).to_string()),
                 ..everything.clone()
             },
             &all,
         ),
         (
             "incidents: a query",
-            IncidentFilter { asked: query("subject:10.7.* severity>=3"), ..everything },
+            IncidentFilter { asked: query("subject:10.8.* severity>=3"), ..everything },
             &all,
         ),
     ] {
