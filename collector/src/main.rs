@@ -101,7 +101,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Notices(command) => notices_command::run(command).await?,
         Command::Handover(args) => handover_file::run(args).await?,
         Command::Report(args) => report_file::run(args).await?,
-        Command::Drill(command) => drill_command::run(&command)?,
+        Command::Drill(command) => drill_command::run(&command).await?,
         Command::OpenApi => print(&format!("{:#}", sekimori_collector::api::document()))?,
         Command::Evidence(args) => {
             let (store, key, now) = (read_only(&args.config).await?, ack_key(&args.config)?, clock::now());

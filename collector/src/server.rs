@@ -38,7 +38,7 @@ use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
 use crate::timing::data::DataError;
 use crate::tls;
-use crate::{clock, console, fleet, ingest, retain};
+use crate::{clock, console, drill, fleet, ingest, retain};
 use guard::{Activity, Addresses, Rates};
 
 pub mod guard;
@@ -157,6 +157,7 @@ impl Server {
         let sweeping = tokio::spawn(sweep_people(store.clone(), config.accounts.session));
         let warning = tokio::spawn(warn_of_ends(store.clone(), present.clone(), Arc::clone(&config), judge));
         let keeping = retain::start(store.clone(), config.retention);
+        let drilling = drill::start(store.clone());
         let intake = Intake {
             store: store.clone(),
             config: Arc::clone(&config),
@@ -195,6 +196,7 @@ impl Server {
         warning.abort();
         sweeping.abort();
         keeping.abort();
+        drilling.abort();
         // The last handle of the writer is gone with the loops: it commits what is queued, and ends.
         if let Err(error) = committing.await {
             tracing::error!(%error, "the writer failed");

@@ -27,6 +27,7 @@ pub mod commit;
 pub(crate) mod conformance;
 pub mod copy;
 pub mod db;
+pub mod drill;
 pub mod exception;
 pub mod expiring;
 pub mod finding;

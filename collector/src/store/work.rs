@@ -28,6 +28,7 @@ pub use self::details::{Details, Mistake};
 pub use self::granted::{Extract, GrantView, Unmasked};
 pub(super) use self::load::segments;
 pub use self::open::{Intake, IntakeError, Reporter};
+pub(super) use self::open::{Staged, stage};
 pub use self::read::{NoteView, WorkView};
 pub use self::suppression::SuppressionView;
 
@@ -244,7 +245,7 @@ fn text(value: &impl serde::Serialize) -> Result<String, StoreError> {
 }
 
 /// A line of the history.
-async fn change(
+pub(super) async fn change(
     tx: &mut Conn,
     incident: &str,
     kind: &str,
@@ -262,7 +263,7 @@ async fn change(
         .map_err(query("write a change down"))
 }
 
-async fn last_change(tx: &mut Conn) -> Result<i64, StoreError> {
+pub(super) async fn last_change(tx: &mut Conn) -> Result<i64, StoreError> {
     db::query_scalar("SELECT coalesce(max(seq), 0) FROM incident_changes")
         .fetch_one(tx)
         .await

@@ -207,7 +207,7 @@ impl Store {
             last: now,
             drill: intake.drill || intake.category == IncidentCategory::DrillTest,
             mode: "live",
-            title: &intake.title,
+            title: (&intake.title, &intake.title),
             reason: &reason,
         };
         let id = insert(&mut tx, &new, now).await?;
@@ -257,8 +257,56 @@ struct New<'a> {
     last: Timestamp,
     drill: bool,
     mode: &'a str,
-    title: &'a str,
+    /// In Japanese and in English.
+    title: (&'a str, &'a str),
     reason: &'a Value,
+}
+
+/// What a drill puts before its players: an incident as somebody would have opened it by hand.
+#[derive(Debug)]
+pub(in crate::store) struct Staged<'a> {
+    /// Whose.
+    pub body: &'a BodyCode,
+    /// What the scenario is about.
+    pub category: IncidentCategory,
+    /// What it is about: a device, an account.
+    pub subject: &'a str,
+    /// In Japanese and in English.
+    pub title: (&'a str, &'a str),
+    /// Why it is there.
+    pub reason: &'a Value,
+}
+
+/// Opens an incident of a drill; gives back its name. How bad it is, is for the players to say.
+///
+/// # Errors
+/// If the store fails.
+pub(in crate::store) async fn stage(
+    tx: &mut Conn,
+    staged: &Staged<'_>,
+    now: Timestamp,
+) -> Result<String, StoreError> {
+    let new = New {
+        body: Some(staged.body),
+        category: staged.category,
+        severity: Severity::LOW.max(staged.category.floor()),
+        state: IncidentState::Detected,
+        subject: staged.subject,
+        first: now,
+        last: now,
+        drill: true,
+        mode: "live",
+        title: staged.title,
+        reason: staged.reason,
+    };
+    let id = insert(tx, &new, now).await?;
+    let actor = Actor::system();
+    let what = json!({
+        "actor": actor.name, "role": actor.role, "category": new.category, "severity": new.severity,
+    });
+    change(tx, &id, "opened", &what, now).await?;
+    append(tx, opened(&actor, &id, "drill", now)).await?;
+    Ok(id)
 }
 
 async fn insert(tx: &mut Conn, new: &New<'_>, now: Timestamp) -> Result<String, StoreError> {
@@ -280,7 +328,7 @@ async fn insert(tx: &mut Conn, new: &New<'_>, now: Timestamp) -> Result<String, 
         "INSERT INTO incidents (id, category, severity, state, body, subject, opened_at, updated_at,
             first_evidence, last_evidence, findings, mode, version, work_version, title_ja, title_en, reason_json, drill,
             claimed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, 0, $10, 1, 1, $11, $11, $12, $13, $3)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, 0, $10, 1, 1, $11, $14, $12, $13, $3)",
     )
     .bind(&id)
     .bind(new.category.as_str())
@@ -292,9 +340,10 @@ async fn insert(tx: &mut Conn, new: &New<'_>, now: Timestamp) -> Result<String, 
     .bind(stored(new.first))
     .bind(stored(new.last))
     .bind(new.mode)
-    .bind(format!("{mark}{}", new.title))
+    .bind(format!("{mark}{}", new.title.0))
     .bind(new.reason.to_string())
     .bind(i64::from(new.drill))
+    .bind(format!("{mark}{}", new.title.1))
     .execute(&mut *tx)
     .await
     .map_err(query("open an incident"))?;
@@ -321,7 +370,7 @@ pub(super) async fn split_off(tx: &mut Conn, seen: Seen<'_>, findings: &[String]
         last: seen.now,
         drill: facts.drill,
         mode: &mode,
-        title: title.trim_start_matches("【訓練】"),
+        title: (title.trim_start_matches("【訓練】"), title.trim_start_matches("【訓練】")),
         reason: &json!({ "rule": "split/1", "inputs": { "from": facts.id, "findings": findings } }),
     };
     let id = insert(tx, &new, seen.now).await?;
