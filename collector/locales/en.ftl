@@ -1157,7 +1157,6 @@ drill-start = Start a drill
 drill-start-sub = Choose as many bodies as the scenario needs.
 drill-needs = bodies: { $n }
 drill-end = End the drill
-drill-open = Open the drill
 drill-none = There has been no drill.
 drill-state = State
 drill-refused = It cannot start: see whether the number of bodies is the scenario's, and whether eight drills run already.

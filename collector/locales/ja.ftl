@@ -1122,7 +1122,6 @@ drill-start = 訓練を開始
 drill-start-sub = シナリオの必要数だけ団体を選びます。
 drill-needs = { $n } 団体
 drill-end = 訓練を終了
-drill-open = 訓練を開く
 drill-none = 訓練の記録はありません。
 drill-state = 状態
 drill-refused = 開始できません。団体の数がシナリオと合っているか、実施中の訓練が 8 件に達していないか確認してください。

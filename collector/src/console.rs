@@ -12,6 +12,7 @@ mod bundle;
 mod certificate;
 mod chart;
 mod conflict;
+mod drills;
 mod duty;
 mod enrol;
 mod evidence;
@@ -151,6 +152,9 @@ fn router_of(store: Store, trust: Option<Present>, rules: AccountRules) -> Route
         .route("/notices", get(notices::show).post(notices::settle))
         .route("/handover", get(handover::shift))
         .route("/reports/monthly", get(monthly::show))
+        .route("/drills", get(drills::list).post(drills::start))
+        .route("/drills/{id}", get(drills::show))
+        .route("/drills/{id}/end", post(drills::end))
         .route("/help", get(help::show))
         .route("/settings", get(settings::show))
         .route("/incidents/{id}/handover", get(handover::incident))

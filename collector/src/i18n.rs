@@ -211,6 +211,7 @@ mod tests {
             "report-",
             "because-",
             "sign-in-",
+            "drill-",
             "duty-move-",
             "handover-",
             "host-wrong-",

@@ -88,6 +88,11 @@ impl Role {
         matches!(self, Self::Admin)
     }
 
+    /// May begin and end drills, and sees what is expected of the players: who answers for the work of the SOC.
+    pub const fn may_run_drills(self) -> bool {
+        matches!(self, Self::Control | Self::PrefCsirt)
+    }
+
     /// May let in an agent whose enrolment is held: who answers for the system, or for the work of the SOC.
     pub const fn may_confirm_agents(self) -> bool {
         match self {

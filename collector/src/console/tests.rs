@@ -43,6 +43,7 @@ mod api;
 mod asked;
 mod audit;
 mod budget;
+mod drills;
 mod exceptions;
 mod export;
 mod granted;

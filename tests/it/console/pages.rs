@@ -141,6 +141,7 @@ fn every_page_can_be_used_by_everybody_in_both_languages_and_themes() {
     let collector = Collector::start();
     filled(&collector);
     let password = "a long enough phrase";
+    run_ok(&mut collector.cli(&["drill", "start", "lost_device", "--bodies", "422011"]));
     let words = ["user", "add", "--name", "keeper", "--role", "admin", "--scope", "all"];
     let added = fed(&mut collector.cli(&words), &format!("{password}\n"));
     assert!(added.status.success(), "{}", said(&added));

@@ -103,11 +103,16 @@ async fn a_drill_needs_its_bodies_and_shows_itself_to_whom_they_belong() {
     let seen = store.seen_in(&Scope::All);
     for bodies in [vec![], vec![BODY, "422029"], vec!["999999"]] {
         let bodies: Vec<String> = bodies.into_iter().map(str::to_owned).collect();
-        assert!(seen.start_drill(&scenario, &bodies, &by(), began()).await.is_err(), "{bodies:?}");
+        let refused = seen.start_drill(&scenario, &bodies, &by(), began()).await;
+        assert!(
+            matches!(refused, Err(StartError::Bodies { .. } | StartError::UnknownBody(_))),
+            "{bodies:?}: {refused:?}"
+        );
     }
     let other = Scope::parse("422029").unwrap();
     let own = [BODY.to_owned()];
-    assert!(store.seen_in(&other).start_drill(&scenario, &own, &by(), began()).await.is_err());
+    let refused = store.seen_in(&other).start_drill(&scenario, &own, &by(), began()).await;
+    assert!(matches!(refused, Err(StartError::UnknownBody(_))), "{refused:?}");
     let id = start(&store, "lost_device").await;
     let other = store.seen_in(&other);
     assert!(other.drill(id, began()).await.unwrap().is_none());
